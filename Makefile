@@ -1,0 +1,3 @@
+check:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings

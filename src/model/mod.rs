@@ -1,0 +1,21 @@
+//! Floor 0: names and values that every other module speaks. Pure.
+
+mod diagnostic;
+mod digest;
+mod endpoint;
+mod mode;
+mod name;
+mod secret;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span, nearest};
+pub use digest::Sha256;
+pub use endpoint::{Endpoint, EndpointError};
+pub use mode::{Mode, ModeError};
+pub use name::{GroupName, HostName, NameError};
+pub use secret::Secret;
+
+/// A variable's value, as it comes out of YAML or JSON. Key order is that of the text.
+pub type Value = serde_json::Value;
+
+/// A map of variables, in the order in which the text names them.
+pub type Map = serde_json::Map<String, Value>;
