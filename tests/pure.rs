@@ -3,4 +3,5 @@
 mod pure {
     mod template;
     mod yaml;
+    mod seed;
 }
