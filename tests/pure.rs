@@ -4,4 +4,5 @@ mod pure {
     mod template;
     mod yaml;
     mod seed;
+    mod role;
 }
