@@ -18,6 +18,10 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
+fn read_absolute(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
 fn yaml(path: &str) -> Value {
     let options = serde_saphyr::options! { strict_booleans: true };
     serde_saphyr::from_str_with_options(&read(path), options).unwrap_or_else(|e| panic!("{path}: {e}"))
@@ -34,7 +38,7 @@ fn render(text: &str, variables: &Map<String, Value>) -> Result<String, String> 
 fn variables(extra: Value) -> Map<String, Value> {
     let Value::Object(mut variables) = json!({
         "inventory_hostname": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
-        "ip": "10.77.0.11", "interface": "lo", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
+        "ip": "10.77.0.11", "interface": "eth0", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
         "kubernetes_source": "files", "kubernetes_files": "/srv/files", "container_runtime_source": "files",
         "control_plane_endpoint": "api.example.org:8443", "control_plane_endpoint_host": "api.example.org",
         "control_plane_endpoint_port": 8443, "control_plane_endpoint_is_name": true, "apiserver_vip": "10.77.0.100",
@@ -231,7 +235,14 @@ fn roles_say_what_they_are() {
 #[test]
 #[ignore = "needs keepalived and haproxy"]
 fn the_tools_accept_what_is_rendered() {
-    for (case, variables) in cases() {
+    // keepalived refuses `lo`.
+    let interface = std::fs::read_dir("/sys/class/net")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .find(|name| name != "lo" && read_absolute(&format!("/sys/class/net/{name}/operstate")).trim() == "up")
+        .expect("an interface that is up");
+    for (case, mut variables) in cases() {
+        variables.insert("interface".into(), json!(interface));
         let folder = tempfile::tempdir().unwrap();
         let write = |role: &str, name: &str| {
             let profile = variables["load_balancer_profile"].as_str().unwrap();
