@@ -1,1 +1,3 @@
-//! cluster
+//! Floor 3: what a cluster needs, decided without touching a host. Pure.
+
+pub mod kubeadm;
