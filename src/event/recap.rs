@@ -106,8 +106,12 @@ impl Recap {
     pub fn add(&mut self, record: &super::Record) {
         self.clock.first.get_or_insert(record.at);
         self.clock.last = Some(record.at);
-        if let Event::StepFinished { category, seconds, .. } = &record.event {
-            let length = jiff::SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
+        if let Event::StepFinished {
+            category, seconds, ..
+        } = &record.event
+        {
+            let length =
+                jiff::SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
             let start = record.at.checked_sub(length).unwrap_or(record.at);
             self.clock.spans.push((*category, start, record.at));
         }
@@ -134,7 +138,13 @@ impl Recap {
                 recap.skipped += skipped;
             }
             Event::Planned { host, .. } => self.host(host).changed += 1,
-            Event::StepFinished { host, status, category, seconds, .. } => {
+            Event::StepFinished {
+                host,
+                status,
+                category,
+                seconds,
+                ..
+            } => {
                 let recap = self.host(host);
                 match status {
                     Status::Ok => recap.ok += 1,
@@ -149,7 +159,11 @@ impl Recap {
             }
             Event::HostTrouble { host, trouble, .. } => {
                 let recap = self.host(host);
-                let health = if trouble.is_unreachable() { Health::Unreachable } else { Health::Failed };
+                let health = if trouble.is_unreachable() {
+                    Health::Unreachable
+                } else {
+                    Health::Failed
+                };
                 recap.health = recap.health.max(health);
                 if *trouble == super::Trouble::Locked {
                     self.refused = Some(format!("{host} is locked"));
@@ -223,9 +237,20 @@ impl Clock {
     /// Returns wall time by category: each instant counts once, for the first of kubeadm, transfer, packages, wait
     /// that some host was in, else as own.
     fn split(&self) -> TimeSplit {
-        let (Some(first), Some(last)) = (self.first, self.last) else { return TimeSplit::default() };
-        const ORDER: [Category; 4] = [Category::Kubeadm, Category::Transfer, Category::Packages, Category::Wait];
-        let mut edges: Vec<_> = self.spans.iter().flat_map(|(_, start, end)| [*start, *end]).collect();
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return TimeSplit::default();
+        };
+        const ORDER: [Category; 4] = [
+            Category::Kubeadm,
+            Category::Transfer,
+            Category::Packages,
+            Category::Wait,
+        ];
+        let mut edges: Vec<_> = self
+            .spans
+            .iter()
+            .flat_map(|(_, start, end)| [*start, *end])
+            .collect();
         edges.extend([first, last]);
         edges.sort_unstable();
         edges.dedup();
@@ -235,8 +260,15 @@ impl Clock {
             if start < first {
                 continue;
             }
-            let under_way = |category| self.spans.iter().any(|(c, s, e)| *c == category && *s <= start && *e >= end);
-            let category = ORDER.into_iter().find(|c| under_way(*c)).unwrap_or(Category::Own);
+            let under_way = |category| {
+                self.spans
+                    .iter()
+                    .any(|(c, s, e)| *c == category && *s <= start && *e >= end)
+            };
+            let category = ORDER
+                .into_iter()
+                .find(|c| under_way(*c))
+                .unwrap_or(Category::Own);
             *split.of_mut(category) += end.duration_since(start).as_secs_f64();
         }
         split

@@ -89,7 +89,10 @@ impl HostPlan {
 
     /// Returns whether a step or handler disturbs the path to the API.
     pub fn disturbs(&self) -> bool {
-        self.steps.iter().chain(self.handlers.iter().flat_map(|h| &h.steps)).any(|s| s.disturbs)
+        self.steps
+            .iter()
+            .chain(self.handlers.iter().flat_map(|h| &h.steps))
+            .any(|s| s.disturbs)
     }
 }
 
@@ -127,7 +130,11 @@ impl Step {
 impl Change {
     /// Returns a change without a text to compare.
     pub fn new(effect: Effect, why: impl Into<String>) -> Self {
-        Self { effect, why: why.into(), diff: None }
+        Self {
+            effect,
+            why: why.into(),
+            diff: None,
+        }
     }
 }
 

@@ -31,5 +31,13 @@ pub fn wave(plan: &HostPlan, run: &str, facts: Facts) -> (script::Wave, Titles) 
             steps: handler.steps.iter().map(&mut number).collect(),
         })
         .collect();
-    (script::Wave { run: run.to_string(), steps, handlers, facts }, titles)
+    (
+        script::Wave {
+            run: run.to_string(),
+            steps,
+            handlers,
+            facts,
+        },
+        titles,
+    )
 }

@@ -152,5 +152,8 @@ pub trait Transport: Send + Sync {
 /// Makes connections.
 pub trait Connect: Send + Sync {
     /// Returns a connection, authenticated and with the host's key checked.
-    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>>;
+    fn connect<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>>;
 }
