@@ -23,7 +23,10 @@ pub struct Journal {
 
 /// Returns the `.quorate` folder that belongs to an inventory: beside the file or folder that `-i` names.
 pub fn home(inventory: &Utf8Path) -> Utf8PathBuf {
-    inventory.parent().unwrap_or(Utf8Path::new("")).join(".quorate")
+    inventory
+        .parent()
+        .unwrap_or(Utf8Path::new(""))
+        .join(".quorate")
 }
 
 impl Journal {
@@ -31,14 +34,29 @@ impl Journal {
     /// `.quorate/` is kept out of version control.
     pub fn create(home: &Utf8Path, command: &str, at: Timestamp) -> io::Result<Self> {
         let folder = home.join("journal");
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
         ignore(home)?;
-        let command: String = command.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let command: String = command
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         let stem = format!("{}-{command}", at.strftime("%Y%m%dT%H%M%SZ"));
         for n in 1..=MOST_PER_SECOND {
-            let name = if n == 1 { format!("{stem}.jsonl") } else { format!("{stem}-{n}.jsonl") };
+            let name = if n == 1 {
+                format!("{stem}.jsonl")
+            } else {
+                format!("{stem}-{n}.jsonl")
+            };
             let path = folder.join(name);
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            match OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+            {
                 Ok(file) => return Ok(Self { path, file }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -54,7 +72,11 @@ impl Journal {
 }
 
 fn ignore(home: &Utf8Path) -> io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).open(home.join(".gitignore")) {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(home.join(".gitignore"))
+    {
         Ok(mut file) => file.write_all(b"*\n"),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
@@ -104,32 +126,50 @@ pub enum JournalError {
 /// Returns a journal's records, and a warning for each thing in it that could not be read: a last line cut off by a
 /// crash, events that only a newer quorate knows.
 pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError> {
-    let failed = |source| JournalError::Read { path: path.to_owned(), source };
+    let failed = |source| JournalError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
     let (mut records, mut warnings) = (Vec::new(), Vec::new());
     let mut number = 0usize;
     loop {
         let mut line = Vec::new();
-        let n = io::Read::take(&mut reader, LONGEST_LINE).read_until(b'\n', &mut line).map_err(failed)?;
+        let n = io::Read::take(&mut reader, LONGEST_LINE)
+            .read_until(b'\n', &mut line)
+            .map_err(failed)?;
         if n == 0 {
             break;
         }
         number += 1;
         match parse(&line) {
             Ok(record) => records.push(record),
-            Err(Problem::Newer(version)) => return Err(JournalError::Newer { path: path.to_owned(), version }),
+            Err(Problem::Newer(version)) => {
+                return Err(JournalError::Newer {
+                    path: path.to_owned(),
+                    version,
+                });
+            }
             Err(Problem::Blank) => {}
             Err(Problem::Unreadable) if !line.ends_with(b"\n") => {
-                warnings.push(format!("{path}:{number}: the last line is cut off: the run was killed while writing it"));
+                warnings.push(format!(
+                    "{path}:{number}: the last line is cut off: the run was killed while writing it"
+                ));
             }
-            Err(Problem::Unreadable) => warnings.push(format!("{path}:{number}: no event; passed over")),
+            Err(Problem::Unreadable) => {
+                warnings.push(format!("{path}:{number}: no event; passed over"))
+            }
             Err(Problem::Unknown(event)) => {
-                warnings.push(format!("{path}:{number}: this quorate does not know the event `{event}`; passed over"));
+                warnings.push(format!(
+                    "{path}:{number}: this quorate does not know the event `{event}`; passed over"
+                ));
             }
         }
     }
     if records.is_empty() {
-        return Err(JournalError::NotAJournal { path: path.to_owned() });
+        return Err(JournalError::NotAJournal {
+            path: path.to_owned(),
+        });
     }
     Ok((records, warnings))
 }
@@ -146,10 +186,16 @@ fn parse(line: &[u8]) -> Result<Record, Problem> {
         return Err(Problem::Blank);
     }
     let value: Value = serde_json::from_slice(line).map_err(|_| Problem::Unreadable)?;
-    let version = value.get("v").and_then(Value::as_u64).ok_or(Problem::Unreadable)?;
+    let version = value
+        .get("v")
+        .and_then(Value::as_u64)
+        .ok_or(Problem::Unreadable)?;
     if version > u64::from(VERSION) {
         return Err(Problem::Newer(version));
     }
-    let event = value.get("event").and_then(Value::as_str).map(|event| event.escape_debug().to_string());
+    let event = value
+        .get("event")
+        .and_then(Value::as_str)
+        .map(|event| event.escape_debug().to_string());
     serde_json::from_value(value).map_err(|_| event.map_or(Problem::Unreadable, Problem::Unknown))
 }

@@ -39,12 +39,17 @@ impl ExitCode {
 
     /// Returns the code with this number.
     pub fn from_code(code: u8) -> Option<Self> {
-        Self::PRECEDENCE.into_iter().find(|exit| exit.code() == code)
+        Self::PRECEDENCE
+            .into_iter()
+            .find(|exit| exit.code() == code)
     }
 
     /// Returns whichever of the two rules.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self::PRECEDENCE.into_iter().find(|exit| *exit == self || *exit == other).unwrap_or(self)
+        Self::PRECEDENCE
+            .into_iter()
+            .find(|exit| *exit == self || *exit == other)
+            .unwrap_or(self)
     }
 }

@@ -100,7 +100,10 @@ impl Trouble {
 
     /// Returns whether the exit code for it is 3 (unreachable) and not 1 (failed).
     pub fn is_unreachable(self) -> bool {
-        matches!(self, Self::Unreachable | Self::HostKey | Self::Authentication | Self::Lost)
+        matches!(
+            self,
+            Self::Unreachable | Self::HostKey | Self::Authentication | Self::Lost
+        )
     }
 }
 

@@ -116,7 +116,12 @@ struct Clock {
 }
 
 /// Which category an instant counts as where several are under way; what is left is own.
-const ORDER: [Category; 4] = [Category::Kubeadm, Category::Transfer, Category::Packages, Category::Wait];
+const ORDER: [Category; 4] = [
+    Category::Kubeadm,
+    Category::Transfer,
+    Category::Packages,
+    Category::Wait,
+];
 
 impl Recap {
     /// Returns the fold over `records`.
@@ -136,10 +141,13 @@ impl Recap {
     pub fn add(&mut self, record: &super::Record) {
         self.clock.first.get_or_insert(record.at);
         self.clock.last = Some(record.at);
-        if let Event::StepFinished { category, seconds, .. } = &record.event
+        if let Event::StepFinished {
+            category, seconds, ..
+        } = &record.event
             && *category != Category::Own
         {
-            let length = jiff::SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
+            let length =
+                jiff::SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
             let start = record.at.checked_sub(length).unwrap_or(record.at);
             self.clock.spans.push((*category, start, record.at));
         }
@@ -167,7 +175,15 @@ impl Recap {
             }
             // In an apply the step itself counts, once it is done.
             Event::Planned { host, .. } if self.is_read_only() => self.host(host).changed += 1,
-            Event::StepFinished { host, title, status, category, seconds, detail, help } => {
+            Event::StepFinished {
+                host,
+                title,
+                status,
+                category,
+                seconds,
+                detail,
+                help,
+            } => {
                 let recap = self.host(host);
                 match status {
                     Status::Ok => recap.ok += 1,
@@ -183,17 +199,35 @@ impl Recap {
                     self.fail(std::slice::from_ref(host), title, detail.clone(), help);
                 }
             }
-            Event::HostTrouble { host, trouble, message, help } => {
+            Event::HostTrouble {
+                host,
+                trouble,
+                message,
+                help,
+            } => {
                 let recap = self.host(host);
-                let health = if trouble.is_unreachable() { Health::Unreachable } else { Health::Failed };
+                let health = if trouble.is_unreachable() {
+                    Health::Unreachable
+                } else {
+                    Health::Failed
+                };
                 recap.health = recap.health.max(health);
                 if *trouble == super::Trouble::Locked {
                     self.refused = Some(format!("{host} is locked"));
                 }
-                self.fail(std::slice::from_ref(host), trouble.as_str(), vec![message.clone()], help);
+                self.fail(
+                    std::slice::from_ref(host),
+                    trouble.as_str(),
+                    vec![message.clone()],
+                    help,
+                );
             }
             Event::Warning { .. } => self.warnings += 1,
-            Event::Refused { hosts, message, help } => {
+            Event::Refused {
+                hosts,
+                message,
+                help,
+            } => {
                 self.refused = Some(message.clone());
                 self.fail(hosts, "refused", vec![message.clone()], help);
             }
@@ -221,15 +255,31 @@ impl Recap {
         }
     }
 
-    fn fail(&mut self, hosts: &[HostName], title: &str, detail: Vec<String>, help: &Option<String>) {
-        let failure = Failure { hosts: hosts.to_vec(), title: title.to_string(), detail, help: help.clone() };
+    fn fail(
+        &mut self,
+        hosts: &[HostName],
+        title: &str,
+        detail: Vec<String>,
+        help: &Option<String>,
+    ) {
+        let failure = Failure {
+            hosts: hosts.to_vec(),
+            title: title.to_string(),
+            detail,
+            help: help.clone(),
+        };
         // Many hosts often fail alike: one entry that names them all.
         match self.failures.iter_mut().find(|seen| {
-            (&seen.title, &seen.detail, &seen.help) == (&failure.title, &failure.detail, &failure.help)
+            (&seen.title, &seen.detail, &seen.help)
+                == (&failure.title, &failure.detail, &failure.help)
                 && !seen.hosts.is_empty()
         }) {
             Some(seen) => {
-                let new: Vec<_> = failure.hosts.into_iter().filter(|host| !seen.hosts.contains(host)).collect();
+                let new: Vec<_> = failure
+                    .hosts
+                    .into_iter()
+                    .filter(|host| !seen.hosts.contains(host))
+                    .collect();
                 seen.hosts.extend(new);
             }
             None => self.failures.push(failure),
@@ -257,7 +307,10 @@ impl Recap {
         [
             (self.interrupted, ExitCode::Interrupted),
             (self.refused.is_some(), ExitCode::Refused),
-            (self.failed.is_some() || any(Health::Failed) || degraded, ExitCode::Failed),
+            (
+                self.failed.is_some() || any(Health::Failed) || degraded,
+                ExitCode::Failed,
+            ),
             (any(Health::Unreachable), ExitCode::Unreachable),
             (self.is_read_only() && self.has_changes(), ExitCode::Changes),
         ]
@@ -291,13 +344,17 @@ impl TimeSplit {
 
 impl Clock {
     fn length(&self) -> f64 {
-        let (Some(first), Some(last)) = (self.first, self.last) else { return 0.0 };
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return 0.0;
+        };
         last.duration_since(first).as_secs_f64()
     }
 
     /// Returns wall time by category: each instant counts once, for the first of [`ORDER`] that some host was in.
     fn split(&self) -> TimeSplit {
-        let (Some(first), Some(last)) = (self.first, self.last) else { return TimeSplit::default() };
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return TimeSplit::default();
+        };
         let mut edges: Vec<(Timestamp, Option<usize>, i32)> = vec![(last, None, 0)];
         for (category, start, end) in &self.spans {
             let index = ORDER.iter().position(|c| c == category);
@@ -309,7 +366,10 @@ impl Clock {
         let mut under_way = [0; ORDER.len()];
         let mut before = first;
         for (at, index, step) in edges {
-            let category = under_way.iter().position(|n| *n > 0).map_or(Category::Own, |i| ORDER[i]);
+            let category = under_way
+                .iter()
+                .position(|n| *n > 0)
+                .map_or(Category::Own, |i| ORDER[i]);
             *split.of_mut(category) += at.duration_since(before).as_secs_f64();
             if let Some(index) = index {
                 under_way[index] += step;

@@ -34,11 +34,17 @@ pub fn printable(text: &str, lines: bool) -> String {
 struct Escaping;
 
 impl serde_json::ser::Formatter for Escaping {
-    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(is_hostile) {
             writer.write_all(&rest.as_bytes()[..at])?;
-            let Some(c) = rest[at..].chars().next() else { break };
+            let Some(c) = rest[at..].chars().next() else {
+                break;
+            };
             // All hostile characters lie in the basic plane, so that one escape is enough.
             write!(writer, "\\u{:04x}", u32::from(c))?;
             rest = &rest[at + c.len_utf8()..];
@@ -51,7 +57,9 @@ impl Record {
     /// Returns the record as one line of JSON with its line end, hostile characters escaped.
     pub fn to_line(&self) -> io::Result<String> {
         let mut out = Vec::with_capacity(256);
-        self.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Escaping))?;
+        self.serialize(&mut serde_json::Serializer::with_formatter(
+            &mut out, Escaping,
+        ))?;
         out.push(b'\n');
         String::from_utf8(out).map_err(io::Error::other)
     }
@@ -73,8 +81,17 @@ impl Event {
     /// Calls `f` with each text of the event, and whether it may have several lines.
     fn texts(&mut self, mut f: impl FnMut(&mut String, bool)) {
         match self {
-            Self::RunStarted { run, command, cluster, user, version, hosts: _ } => {
-                [run, command, cluster, user, version].into_iter().for_each(|text| f(text, false));
+            Self::RunStarted {
+                run,
+                command,
+                cluster,
+                user,
+                version,
+                hosts: _,
+            } => {
+                [run, command, cluster, user, version]
+                    .into_iter()
+                    .for_each(|text| f(text, false));
             }
             Self::ActStarted { act, hosts: _ } => f(act, false),
             Self::Planned { title, changes, .. } => {
@@ -86,7 +103,12 @@ impl Event {
                 }
             }
             Self::StepStarted { title, .. } => f(title, false),
-            Self::StepFinished { title, detail, help, .. } => {
+            Self::StepFinished {
+                title,
+                detail,
+                help,
+                ..
+            } => {
                 f(title, false);
                 detail.iter_mut().chain(help).for_each(|text| f(text, true));
             }

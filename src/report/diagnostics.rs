@@ -12,7 +12,11 @@ use super::text::{RED, YELLOW, count, paint};
 /// Returns the findings as a person reads them, errors last (nearest to the prompt), with their number at the end.
 /// Empty where there is none.
 pub fn render(diagnostics: &Diagnostics, color: bool) -> String {
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     let mut out = String::new();
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
     sorted.sort_by_key(|diagnostic| diagnostic.severity);
@@ -20,7 +24,12 @@ pub fn render(diagnostics: &Diagnostics, color: bool) -> String {
         out.push_str(&one(diagnostic, &renderer));
         out.push_str("\n\n");
     }
-    let number = |severity| diagnostics.iter().filter(|d| d.severity == severity).count() as u64;
+    let number = |severity| {
+        diagnostics
+            .iter()
+            .filter(|d| d.severity == severity)
+            .count() as u64
+    };
     let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
     let mut parts = Vec::new();
     if errors > 0 {
@@ -29,8 +38,10 @@ pub fn render(diagnostics: &Diagnostics, color: bool) -> String {
     if warnings > 0 {
         parts.push((YELLOW, count(warnings, "warning")));
     }
-    let parts: Vec<String> =
-        parts.into_iter().map(|(style, text)| if color { paint(style, text) } else { text }).collect();
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|(style, text)| if color { paint(style, text) } else { text })
+        .collect();
     if !parts.is_empty() {
         let _ = writeln!(out, "{}", parts.join(", "));
     }
@@ -81,7 +92,10 @@ fn inside(text: &str, start: usize, end: usize) -> (usize, usize) {
 pub fn json(diagnostics: &Diagnostics) -> String {
     let mut out = String::new();
     for diagnostic in diagnostics.iter() {
-        let place = diagnostic.span.as_ref().map(|span| (span.source.path.as_str(), span.line_column()));
+        let place = diagnostic
+            .span
+            .as_ref()
+            .map(|span| (span.source.path.as_str(), span.line_column()));
         let value = serde_json::json!({
             "v": crate::event::VERSION,
             "severity": match diagnostic.severity { Severity::Error => "error", Severity::Warning => "warning" },

@@ -18,7 +18,12 @@ pub struct Reporters {
 
 impl Default for Reporters {
     fn default() -> Self {
-        Self { list: Vec::new(), seq: 0, started: Instant::now(), recap: Recap::default() }
+        Self {
+            list: Vec::new(),
+            seq: 0,
+            started: Instant::now(),
+            recap: Recap::default(),
+        }
     }
 }
 
@@ -38,7 +43,12 @@ impl Reporters {
     /// Numbers and dates an event and tells everybody. One that fails is dropped with a warning to the others; a
     /// closed pipe is dropped quietly. Neither stops the run.
     pub fn emit(&mut self, event: Event) {
-        let record = Record { v: VERSION, seq: self.seq, at: Timestamp::now(), event };
+        let record = Record {
+            v: VERSION,
+            seq: self.seq,
+            at: Timestamp::now(),
+            event,
+        };
         self.seq += 1;
         self.recap.add(&record);
         let failed = self.tell(|reporter| reporter.record(&record));
@@ -53,7 +63,10 @@ impl Reporters {
     /// Emits the last event, with the exit code of the fold, ends all reports and returns the fold.
     pub fn finish(mut self) -> Recap {
         let exit = self.recap.exit_code();
-        self.emit(Event::RunFinished { exit, seconds: self.started.elapsed().as_secs_f64() });
+        self.emit(Event::RunFinished {
+            exit,
+            seconds: self.started.elapsed().as_secs_f64(),
+        });
         let failed = self.tell(|reporter| reporter.finish());
         self.warn(failed);
         self.recap
@@ -73,24 +86,31 @@ impl Reporters {
     }
 
     /// Calls `f` with each reporter, and drops and returns those that fail for another reason than a closed pipe.
-    fn tell(&mut self, mut f: impl FnMut(&mut dyn Reporter) -> io::Result<()>) -> Vec<(&'static str, io::Error)> {
+    fn tell(
+        &mut self,
+        mut f: impl FnMut(&mut dyn Reporter) -> io::Result<()>,
+    ) -> Vec<(&'static str, io::Error)> {
         let mut failed = Vec::new();
-        self.list.retain_mut(|(name, reporter)| match f(reporter.as_mut()) {
-            Ok(()) => true,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::BrokenPipe {
-                    failed.push((*name, error));
+        self.list
+            .retain_mut(|(name, reporter)| match f(reporter.as_mut()) {
+                Ok(()) => true,
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::BrokenPipe {
+                        failed.push((*name, error));
+                    }
+                    false
                 }
-                false
-            }
-        });
+            });
         failed
     }
 
     fn warn(&mut self, failed: Vec<(&'static str, io::Error)>) {
         for (name, error) in failed {
             let message = format!("the {name} cannot be written any more and ends here: {error}");
-            self.emit(Event::Warning { host: None, message });
+            self.emit(Event::Warning {
+                host: None,
+                message,
+            });
         }
     }
 }

@@ -40,8 +40,12 @@ struct State {
 impl Live {
     /// Returns a display on standard output.
     pub fn new(color: bool) -> Self {
-        let area = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(DRAWS_PER_SECOND));
-        let state = Mutex::new(State { screen: Screen::default(), bars: Vec::new() });
+        let area =
+            MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(DRAWS_PER_SECOND));
+        let state = Mutex::new(State {
+            screen: Screen::default(),
+            bars: Vec::new(),
+        });
         let shared = Arc::new(Shared { area, color, state });
         let (stop, stopped) = channel();
         let thread = std::thread::spawn({
@@ -52,7 +56,11 @@ impl Live {
                 }
             }
         });
-        Self { shared, stop, thread: Some(thread) }
+        Self {
+            shared,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// Takes one record; the next tick shows it.
@@ -62,14 +70,18 @@ impl Live {
 
     /// Prints lines above the display.
     pub(super) fn print(&mut self, text: &str) -> io::Result<()> {
-        self.shared.area.println(self.shared.strip(text.trim_end_matches('\n')))
+        self.shared
+            .area
+            .println(self.shared.strip(text.trim_end_matches('\n')))
     }
 
     /// Takes the display away.
     pub(super) fn end(&mut self) -> io::Result<()> {
         let _ = self.stop.send(());
         if let Some(thread) = self.thread.take() {
-            thread.join().map_err(|_| io::Error::other("the display's thread panicked"))?;
+            thread
+                .join()
+                .map_err(|_| io::Error::other("the display's thread panicked"))?;
         }
         self.shared.area.clear()
     }
@@ -88,7 +100,11 @@ impl Shared {
     }
 
     fn strip(&self, text: &str) -> String {
-        if self.color { text.to_string() } else { anstream::adapter::strip_str(text).to_string() }
+        if self.color {
+            text.to_string()
+        } else {
+            anstream::adapter::strip_str(text).to_string()
+        }
     }
 
     fn draw(&self) {
@@ -104,7 +120,8 @@ impl Shared {
             match state.bars.get(i) {
                 Some(bar) => bar.set_message(line),
                 None => {
-                    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+                    let style = ProgressStyle::with_template("{wide_msg}")
+                        .unwrap_or_else(|_| ProgressStyle::default_spinner());
                     let bar = self.area.add(ProgressBar::new_spinner().with_style(style));
                     bar.set_message(line);
                     state.bars.push(bar);

@@ -90,11 +90,14 @@ pub struct Options {
 /// replay wants none.
 pub fn reporter(options: &Options, live: bool) -> Box<dyn Reporter> {
     // A dumb terminal cannot move its cursor.
-    let terminal = io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let terminal =
+        io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     match options.output {
         Output::Json => Box::new(Json::new(Box::new(io::stdout()))),
         Output::Plain => Box::new(Plain::new(options.color.stdout(), options.clone())),
-        Output::Auto if live && !terminal => Box::new(Plain::new(options.color.stdout(), options.clone())),
+        Output::Auto if live && !terminal => {
+            Box::new(Plain::new(options.color.stdout(), options.clone()))
+        }
         Output::Auto | Output::Pretty => {
             let surface = if live && terminal && options.verbosity >= 0 {
                 Surface::Live(Live::new(options.color.on_stdout()))

@@ -22,7 +22,11 @@ pub struct Plain {
 impl Plain {
     /// Returns a reporter that writes to `out`.
     pub fn new(out: Box<dyn Write + Send>, options: Options) -> Self {
-        Self { out, options, recap: Recap::default() }
+        Self {
+            out,
+            options,
+            recap: Recap::default(),
+        }
     }
 }
 
@@ -34,10 +38,15 @@ impl Reporter for Plain {
         if self.recap.finished && recap::wanted(&self.recap, self.options.verbosity) {
             text.push('\n');
             let journal = self.options.journal.as_ref().map(|path| path.as_str());
-            text.push_str(&recap::render(&self.recap, journal, self.options.verbosity > 0));
+            text.push_str(&recap::render(
+                &self.recap,
+                journal,
+                self.options.verbosity > 0,
+            ));
         }
         // The lines are for programs and have no colour, whatever the stream would take.
-        self.out.write_all(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
+        self.out
+            .write_all(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
         self.out.flush()
     }
 }
@@ -45,14 +54,20 @@ impl Reporter for Plain {
 /// How much must be asked for before an event is shown: -1 is shown even with `-q`, 1 only with `-v`.
 fn level(event: &Event) -> i8 {
     match event {
-        Event::StepFinished { status: Status::Failed, .. }
+        Event::StepFinished {
+            status: Status::Failed,
+            ..
+        }
         | Event::HostTrouble { .. }
         | Event::Warning { .. }
         | Event::Refused { .. }
         | Event::ClusterFailed { .. }
         | Event::Interrupted { .. }
         | Event::Output { .. } => -1,
-        Event::StepFinished { status: Status::Changed, .. }
+        Event::StepFinished {
+            status: Status::Changed,
+            ..
+        }
         | Event::RunStarted { .. }
         | Event::ActStarted { .. }
         | Event::Unchanged { .. }
@@ -70,14 +85,21 @@ fn level(event: &Event) -> i8 {
 fn lines(record: &Record, command: &str, options: &Options) -> String {
     let needed = level(&record.event);
     // The output of a user's own command stands alone.
-    let needed = if command == "exec" && needed == 0 { 1 } else { needed };
+    let needed = if command == "exec" && needed == 0 {
+        1
+    } else {
+        needed
+    };
     if needed > options.verbosity {
         return String::new();
     }
     if let Event::Output { host, line, .. } = &record.event {
         return format!("{host} | {line}\n");
     }
-    let mut out = Lines { out: String::new(), head: head(record) };
+    let mut out = Lines {
+        out: String::new(),
+        head: head(record),
+    };
     out.event(&record.event, options);
     out.out
 }
@@ -97,7 +119,11 @@ impl Lines {
     fn line(&mut self, word: &str, text: impl AsRef<str>) {
         let mut lines = text.as_ref().lines();
         let first = lines.next().unwrap_or_default();
-        let _ = writeln!(self.out, "{}", format!("{} {word} {first}", self.head).trim_end());
+        let _ = writeln!(
+            self.out,
+            "{}",
+            format!("{} {word} {first}", self.head).trim_end()
+        );
         for line in lines {
             let _ = writeln!(self.out, "{} | {line}", self.head);
         }
@@ -117,25 +143,58 @@ impl Lines {
 
     fn event(&mut self, event: &Event, options: &Options) {
         match event {
-            Event::RunStarted { run, command, cluster, user, version, hosts } => {
+            Event::RunStarted {
+                run,
+                command,
+                cluster,
+                user,
+                version,
+                hosts,
+            } => {
                 let n = hosts.len();
                 self.line("run", format!("{command} cluster={cluster} hosts={n} user={user} version={version} run={run}"));
             }
-            Event::ActStarted { act, hosts } => self.line("act", format!("{act} on {}", names(hosts, 20))),
+            Event::ActStarted { act, hosts } => {
+                self.line("act", format!("{act} on {}", names(hosts, 20)))
+            }
             Event::Connected { seconds: s, .. } => self.line("connected", seconds(*s)),
-            Event::ExecStarted { kind, bytes, .. } => self.line("exec", format!("{kind:?} {bytes} bytes").to_lowercase()),
+            Event::ExecStarted { kind, bytes, .. } => {
+                self.line("exec", format!("{kind:?} {bytes} bytes").to_lowercase())
+            }
             Event::Probed { seconds: s, .. } => self.line("probed", seconds(*s)),
-            Event::Unchanged { ok, skipped, .. } => self.line("unchanged", format!("ok={ok} skipped={skipped}")),
-            Event::Planned { title, changes, disturbs, .. } => {
-                let disturbs = if *disturbs { " (disturbs the path to the API)" } else { "" };
+            Event::Unchanged { ok, skipped, .. } => {
+                self.line("unchanged", format!("ok={ok} skipped={skipped}"))
+            }
+            Event::Planned {
+                title,
+                changes,
+                disturbs,
+                ..
+            } => {
+                let disturbs = if *disturbs {
+                    " (disturbs the path to the API)"
+                } else {
+                    ""
+                };
                 self.line("planned", format!("{title}{disturbs}"));
                 for change in changes {
                     self.line("change", change_line(change));
-                    change.diff.iter().filter(|_| options.diff).for_each(|diff| self.more(diff));
+                    change
+                        .diff
+                        .iter()
+                        .filter(|_| options.diff)
+                        .for_each(|diff| self.more(diff));
                 }
             }
             Event::StepStarted { title, .. } => self.line("started", title),
-            Event::StepFinished { title, status: s, seconds: t, detail, help, .. } => {
+            Event::StepFinished {
+                title,
+                status: s,
+                seconds: t,
+                detail,
+                help,
+                ..
+            } => {
                 self.line(status(*s).0, format!("{title} ({})", seconds(*t)));
                 if *s == Status::Failed || options.verbosity > 0 {
                     detail.iter().for_each(|text| self.more(text));
@@ -146,13 +205,26 @@ impl Lines {
                 Some((done, total)) => self.line("progress", format!("{text} {done}/{total}")),
                 None => self.line("progress", text),
             },
-            Event::HostTrouble { trouble, message, help, .. } => {
+            Event::HostTrouble {
+                trouble,
+                message,
+                help,
+                ..
+            } => {
                 self.line("trouble", format!("{}: {message}", trouble.as_str()));
                 self.help(help.as_ref());
             }
             Event::Warning { message, .. } => self.line("warning", message),
-            Event::Refused { hosts, message, help } => {
-                let on = if hosts.is_empty() { String::new() } else { format!("{}: ", names(hosts, 20)) };
+            Event::Refused {
+                hosts,
+                message,
+                help,
+            } => {
+                let on = if hosts.is_empty() {
+                    String::new()
+                } else {
+                    format!("{}: ", names(hosts, 20))
+                };
                 self.line("refused", format!("{on}{message}"));
                 self.help(help.as_ref());
             }
@@ -163,10 +235,15 @@ impl Lines {
             Event::Cluster { summary, healthy } => {
                 self.line(if *healthy { "cluster" } else { "degraded" }, summary);
             }
-            Event::Interrupted { hosts } => self.line("interrupted", count(hosts.len() as u64, "host") + " in a step"),
+            Event::Interrupted { hosts } => self.line(
+                "interrupted",
+                count(hosts.len() as u64, "host") + " in a step",
+            ),
             Event::Output { line, .. } => self.more(line),
             Event::HostFinished { seconds: s, .. } => self.line("finished", seconds(*s)),
-            Event::RunFinished { exit, seconds: s } => self.line("end", format!("exit={exit} {}", seconds(*s))),
+            Event::RunFinished { exit, seconds: s } => {
+                self.line("end", format!("exit={exit} {}", seconds(*s)))
+            }
         }
     }
 }

@@ -36,9 +36,21 @@ impl PlanView {
                     self.hosts.entry(host.clone()).or_default();
                 }
             }
-            Event::Planned { host, title, changes, disturbs } => {
-                let changes = changes.iter().map(|c| (c.what.clone(), c.why.clone(), c.diff.clone())).collect();
-                let step = Step { title: title.clone(), changes, disturbs: *disturbs };
+            Event::Planned {
+                host,
+                title,
+                changes,
+                disturbs,
+            } => {
+                let changes = changes
+                    .iter()
+                    .map(|c| (c.what.clone(), c.why.clone(), c.diff.clone()))
+                    .collect();
+                let step = Step {
+                    title: title.clone(),
+                    changes,
+                    disturbs: *disturbs,
+                };
                 self.hosts.entry(host.clone()).or_default().push(step);
             }
             _ => {}
@@ -63,20 +75,31 @@ impl PlanView {
     fn groups(&self) -> Vec<(Vec<HostName>, &[Step])> {
         let changing = self.hosts.iter().filter(|(_, steps)| !steps.is_empty());
         if self.hosts.len() <= GROUP_ABOVE {
-            return changing.map(|(host, steps)| (vec![host.clone()], steps.as_slice())).collect();
+            return changing
+                .map(|(host, steps)| (vec![host.clone()], steps.as_slice()))
+                .collect();
         }
         let mut groups: IndexMap<&[Step], Vec<HostName>> = IndexMap::new();
         for (host, steps) in changing {
-            groups.entry(steps.as_slice()).or_default().push(host.clone());
+            groups
+                .entry(steps.as_slice())
+                .or_default()
+                .push(host.clone());
         }
-        groups.into_iter().map(|(steps, hosts)| (hosts, steps)).collect()
+        groups
+            .into_iter()
+            .map(|(steps, hosts)| (hosts, steps))
+            .collect()
     }
 
     /// Returns `plan: 3 hosts would change, 1 unchanged`.
     fn summary(&self, recap: &Recap) -> String {
         let (mut changing, mut unchanged, mut unread) = (0u64, 0u64, 0u64);
         for (host, steps) in &self.hosts {
-            let good = recap.hosts.get(host).is_none_or(|host| host.health == Health::Good);
+            let good = recap
+                .hosts
+                .get(host)
+                .is_none_or(|host| host.health == Health::Good);
             match (steps.is_empty(), good) {
                 (false, _) => changing += 1,
                 (true, true) => unchanged += 1,
@@ -84,7 +107,10 @@ impl PlanView {
             }
         }
         let style = if changing > 0 { YELLOW } else { GREEN };
-        let mut text = format!("plan: {} would change, {unchanged} unchanged", count(changing, "host"));
+        let mut text = format!(
+            "plan: {} would change, {unchanged} unchanged",
+            count(changing, "host")
+        );
         if unread > 0 {
             let _ = write!(text, ", {unread} could not be read");
         }
@@ -109,7 +135,11 @@ fn render_step(out: &mut String, step: &Step, diff: bool) {
 }
 
 fn reason(why: &str) -> String {
-    if why.is_empty() { String::new() } else { paint(DIM, format_args!(" ({why})")) }
+    if why.is_empty() {
+        String::new()
+    } else {
+        paint(DIM, format_args!(" ({why})"))
+    }
 }
 
 /// Returns a line of a unified diff in its colour.
@@ -130,5 +160,9 @@ pub(super) fn diff_line(line: &str) -> String {
 
 /// Returns a change as one line: `write /etc/x (content differs)`.
 pub(super) fn change_line(change: &PlannedChange) -> String {
-    if change.why.is_empty() { change.what.clone() } else { format!("{} ({})", change.what, change.why) }
+    if change.why.is_empty() {
+        change.what.clone()
+    } else {
+        format!("{} ({})", change.what, change.why)
+    }
 }

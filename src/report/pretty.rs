@@ -5,11 +5,11 @@ use std::io::{self, Write};
 
 use crate::event::{Event, Recap, Record, Reporter, Status};
 
+use super::Options;
 use super::live::Live;
 use super::plan::{PlanView, change_line, diff_line};
 use super::recap::{self, render_failure};
 use super::text::{BOLD, CYAN, DIM, RED, YELLOW, names, paint, seconds, status};
-use super::Options;
 
 /// What is drawn on.
 pub enum Surface {
@@ -34,7 +34,14 @@ pub struct Pretty {
 impl Pretty {
     /// Returns a reporter; without `scroll` it shows the plan and the recap alone.
     pub fn new(surface: Surface, options: Options, scroll: bool) -> Self {
-        Self { surface, options, scroll, recap: Recap::default(), plan: PlanView::default(), width: 0 }
+        Self {
+            surface,
+            options,
+            scroll,
+            recap: Recap::default(),
+            plan: PlanView::default(),
+            width: 0,
+        }
     }
 
     /// Returns the lines that scroll by for an event.
@@ -46,16 +53,39 @@ impl Pretty {
             Event::ActStarted { act, hosts } if verbosity > 0 => {
                 let _ = writeln!(out, "{} {}", paint(BOLD, act), paint(DIM, names(hosts, 8)));
             }
-            Event::Planned { host: name, title, changes, .. } if self.options.diff && !self.recap.is_read_only() => {
+            Event::Planned {
+                host: name,
+                title,
+                changes,
+                ..
+            } if self.options.diff && !self.recap.is_read_only() => {
                 for change in changes {
-                    let _ = writeln!(out, "{}  {}  {title}: {}", host(name), paint(CYAN, "diff   "), change_line(change));
+                    let _ = writeln!(
+                        out,
+                        "{}  {}  {title}: {}",
+                        host(name),
+                        paint(CYAN, "diff   "),
+                        change_line(change)
+                    );
                     for line in change.diff.iter().flat_map(|diff| diff.lines()) {
                         let _ = writeln!(out, "    {}", diff_line(line));
                     }
                 }
             }
-            Event::StepFinished { status: Status::Failed, .. } | Event::HostTrouble { .. } | Event::Refused { .. } => {}
-            Event::StepFinished { host: name, title, status: s, seconds: t, detail, .. } => {
+            Event::StepFinished {
+                status: Status::Failed,
+                ..
+            }
+            | Event::HostTrouble { .. }
+            | Event::Refused { .. } => {}
+            Event::StepFinished {
+                host: name,
+                title,
+                status: s,
+                seconds: t,
+                detail,
+                ..
+            } => {
                 let needed = if *s == Status::Changed { 0 } else { 1 };
                 if verbosity >= needed {
                     let (word, style) = status(*s);
@@ -64,21 +94,38 @@ impl Pretty {
                     let _ = writeln!(out, "{}  {word}  {title} {time}", host(name));
                 }
                 if verbosity > 0 {
-                    detail.iter().flat_map(|text| text.lines()).for_each(|line| {
-                        let _ = writeln!(out, "    {line}");
-                    });
+                    detail
+                        .iter()
+                        .flat_map(|text| text.lines())
+                        .for_each(|line| {
+                            let _ = writeln!(out, "    {line}");
+                        });
                 }
             }
-            Event::Warning { host: name, message } => {
-                let on = name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+            Event::Warning {
+                host: name,
+                message,
+            } => {
+                let on = name
+                    .as_ref()
+                    .map(|name| format!("{name}: "))
+                    .unwrap_or_default();
                 let _ = writeln!(out, "{} {on}{message}", paint(YELLOW, "warning:"));
             }
             Event::Interrupted { .. } => {
                 let text = "stopping at the end of the steps under way; once more leaves at once";
                 let _ = writeln!(out, "{} {text}", paint(RED, "interrupted:"));
             }
-            Event::Output { host: name, line, stderr } => {
-                let bar = if *stderr { paint(YELLOW, "|") } else { "|".to_string() };
+            Event::Output {
+                host: name,
+                line,
+                stderr,
+            } => {
+                let bar = if *stderr {
+                    paint(YELLOW, "|")
+                } else {
+                    "|".to_string()
+                };
                 let _ = writeln!(out, "{} {bar} {line}", host(name));
             }
             _ => {}
@@ -109,7 +156,11 @@ impl Pretty {
         }
         if recap::wanted(&self.recap, self.options.verbosity) {
             let journal = self.options.journal.as_ref().map(|path| path.as_str());
-            text.push_str(&recap::render(&self.recap, journal, self.options.verbosity > 0));
+            text.push_str(&recap::render(
+                &self.recap,
+                journal,
+                self.options.verbosity > 0,
+            ));
         }
         text
     }
@@ -131,7 +182,11 @@ impl Reporter for Pretty {
         self.recap.add(&record);
         self.plan.add(&record);
         if let Event::RunStarted { hosts, .. } = &record.event {
-            self.width = hosts.iter().map(|host| host.as_str().len()).max().unwrap_or(0);
+            self.width = hosts
+                .iter()
+                .map(|host| host.as_str().len())
+                .max()
+                .unwrap_or(0);
         }
         if let Surface::Live(live) = &mut self.surface {
             live.record(&record);
@@ -142,11 +197,19 @@ impl Reporter for Pretty {
             text.extend(Recap::of([&record]).failures.iter().map(render_failure));
             self.print(&text)?;
         }
-        if self.recap.finished { self.end() } else { Ok(()) }
+        if self.recap.finished {
+            self.end()
+        } else {
+            Ok(())
+        }
     }
 
     fn finish(&mut self) -> io::Result<()> {
         // Without its last event a run was killed; what is known is shown all the same.
-        if self.recap.finished { Ok(()) } else { self.end() }
+        if self.recap.finished {
+            Ok(())
+        } else {
+            self.end()
+        }
     }
 }

@@ -19,7 +19,11 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
     if recap.interrupted {
         let _ = writeln!(out, "{}", paint(RED, "interrupted"));
         if !recap.under_way.is_empty() {
-            let _ = writeln!(out, "  a step was under way on {}", names(&recap.under_way, NAMED));
+            let _ = writeln!(
+                out,
+                "  a step was under way on {}",
+                names(&recap.under_way, NAMED)
+            );
         }
         out.push_str("  help: run the same command again; it goes on from where the hosts are\n\n");
     }
@@ -67,12 +71,27 @@ pub(super) fn help_lines(out: &mut String, help: &str) {
 }
 
 fn host_lines(out: &mut String, recap: &Recap, verbose: bool) {
-    let rows: Vec<[String; 8]> = recap.hosts.iter().map(|(name, host)| cells(name.as_str(), host)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let rows: Vec<[String; 8]> = recap
+        .hosts
+        .iter()
+        .map(|(name, host)| cells(name.as_str(), host))
+        .collect();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: [usize; 8] = std::array::from_fn(width);
     for (row, host) in rows.iter().zip(recap.hosts.values()) {
         let cell = |column: usize| format!("{:<width$}", row[column], width = widths[column]);
-        let colored = |column: usize, style, on: bool| if on { paint(style, cell(column)) } else { cell(column) };
+        let colored = |column: usize, style, on: bool| {
+            if on {
+                paint(style, cell(column))
+            } else {
+                cell(column)
+            }
+        };
         let name_style = match (host.health, host.changed) {
             (Health::Good, 0) => GREEN,
             (Health::Good, _) => YELLOW,
@@ -130,7 +149,10 @@ fn time_line(total: f64, split: &TimeSplit) -> String {
     }
     // Tenths below ten seconds, whole seconds from there on.
     let unit = if total < 9.95 { 10.0 } else { 1.0 };
-    let figures = round_to_sum(&parts.map(|(_, seconds)| seconds * unit), (total * unit).round());
+    let figures = round_to_sum(
+        &parts.map(|(_, seconds)| seconds * unit),
+        (total * unit).round(),
+    );
     let terms: Vec<String> = parts
         .iter()
         .zip(figures)

@@ -50,18 +50,34 @@ impl Screen {
             Event::ActStarted { act, hosts } => {
                 self.act = Some(act.clone());
                 if act == "probe" {
-                    hosts.iter().for_each(|host| self.set(host, busy("connecting", at)));
+                    hosts
+                        .iter()
+                        .for_each(|host| self.set(host, busy("connecting", at)));
                 }
             }
             Event::Connected { host, .. } => self.set(host, busy("reading", at)),
             Event::Probed { host, .. } => self.set(host, State::Waiting),
             Event::StepStarted { host, title } => self.set(host, busy(title, at)),
             Event::Progress { host, text, of } => self.progress(host, text, *of, at),
-            Event::StepFinished { host, title, status, .. } => {
+            Event::StepFinished {
+                host,
+                title,
+                status,
+                ..
+            } => {
                 let failed = *status == crate::event::Status::Failed;
-                self.set(host, if failed { State::Failed(title.clone()) } else { State::Waiting });
+                self.set(
+                    host,
+                    if failed {
+                        State::Failed(title.clone())
+                    } else {
+                        State::Waiting
+                    },
+                );
             }
-            Event::HostTrouble { host, trouble, .. } => self.set(host, State::Failed(trouble.as_str().to_string())),
+            Event::HostTrouble { host, trouble, .. } => {
+                self.set(host, State::Failed(trouble.as_str().to_string()))
+            }
             Event::HostFinished { host, .. } => self.set(host, State::Done),
             _ => {}
         }
@@ -78,7 +94,9 @@ impl Screen {
     fn progress(&mut self, host: &HostName, text: &str, of: Option<(u64, u64)>, at: Timestamp) {
         let text = match of {
             // Large totals are bytes; small ones count things.
-            Some((done, total)) if total >= 100_000 => format!("{text} {} of {}", bytes(done), bytes(total)),
+            Some((done, total)) if total >= 100_000 => {
+                format!("{text} {} of {}", bytes(done), bytes(total))
+            }
             Some((done, total)) => format!("{text} {done}/{total}"),
             None => text.to_string(),
         };
@@ -96,7 +114,12 @@ impl Screen {
         if self.hosts.len() > FOLD_ABOVE {
             self.fold(now, &mut lines);
         } else {
-            let width = self.hosts.keys().map(|host| host.as_str().len()).max().unwrap_or(0);
+            let width = self
+                .hosts
+                .keys()
+                .map(|host| host.as_str().len())
+                .max()
+                .unwrap_or(0);
             for (host, state) in &self.hosts {
                 lines.push(format!("  {host:<width$}  {}", row(state, now)));
             }
@@ -115,9 +138,18 @@ impl Screen {
                 Some(at) if i == at => paint(BOLD, format_args!("[{act}]")),
                 _ => paint(DIM, act),
             };
-            let acts = ACTS.iter().enumerate().map(paint_act).collect::<Vec<_>>().join(" · ");
+            let acts = ACTS
+                .iter()
+                .enumerate()
+                .map(paint_act)
+                .collect::<Vec<_>>()
+                .join(" · ");
             // An act outside the list, such as the first look at the hosts, stands before it.
-            if at.is_none() && !current.is_empty() { format!("{} · {acts}", paint(BOLD, format_args!("[{current}]"))) } else { acts }
+            if at.is_none() && !current.is_empty() {
+                format!("{} · {acts}", paint(BOLD, format_args!("[{current}]")))
+            } else {
+                acts
+            }
         } else {
             paint(BOLD, [self.command.as_str(), current].join(" ").trim())
         };
@@ -146,8 +178,14 @@ impl Screen {
         }
         let total = self.hosts.len();
         let failures = format!("{} failed", failed.len());
-        let failures = if failed.is_empty() { failures } else { paint(RED, failures) };
-        lines.push(format!("  {total} hosts: {busy} busy · {waiting} waiting · {done} done · {failures}"));
+        let failures = if failed.is_empty() {
+            failures
+        } else {
+            paint(RED, failures)
+        };
+        lines.push(format!(
+            "  {total} hosts: {busy} busy · {waiting} waiting · {done} done · {failures}"
+        ));
         kinds.sort_by(|_, a, _, b| b.cmp(a));
         for (what, n) in kinds.iter().take(KINDS) {
             lines.push(format!("  {n:>5}  {what}"));
@@ -178,7 +216,11 @@ fn row(state: &State, now: Timestamp) -> String {
         State::Busy(what, at, progress) => {
             let elapsed = format!("{:>4} s", since(*at, now));
             match progress {
-                Some(progress) => format!("{}  {what} {}", paint(YELLOW, elapsed), paint(DIM, format_args!("· {progress}"))),
+                Some(progress) => format!(
+                    "{}  {what} {}",
+                    paint(YELLOW, elapsed),
+                    paint(DIM, format_args!("· {progress}"))
+                ),
                 None => format!("{}  {what}", paint(YELLOW, elapsed)),
             }
         }

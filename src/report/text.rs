@@ -22,14 +22,22 @@ pub(super) fn paint(style: Style, text: impl Display) -> String {
 /// Returns a duration as `1.9 s` or, from ten seconds on, `78 s`.
 pub(super) fn seconds(seconds: f64) -> String {
     // 9.95 would be rounded to "10.0".
-    if seconds < 9.95 { format!("{:.1} s", seconds.max(0.0)) } else { format!("{seconds:.0} s") }
+    if seconds < 9.95 {
+        format!("{:.1} s", seconds.max(0.0))
+    } else {
+        format!("{seconds:.0} s")
+    }
 }
 
 /// Returns a duration as `1:18` or `1:02:03`, for a clock that runs.
 pub(super) fn clock(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if h > 0 { format!("{h}:{m:02}:{s:02}") } else { format!("{m}:{s:02}") }
+    if h > 0 {
+        format!("{h}:{m:02}:{s:02}")
+    } else {
+        format!("{m}:{s:02}")
+    }
 }
 
 /// Returns `1 session`, `2 sessions`.
@@ -58,8 +66,16 @@ pub(super) fn bytes(n: u64) -> String {
 
 /// Returns up to `most` names, and how many more there are: `cp1, cp2 and 3 more`.
 pub(super) fn names(hosts: &[HostName], most: usize) -> String {
-    let shown = if hosts.len() <= most { hosts.len() } else { most.saturating_sub(1).max(1) };
-    let mut text = hosts[..shown].iter().map(HostName::as_str).collect::<Vec<_>>().join(", ");
+    let shown = if hosts.len() <= most {
+        hosts.len()
+    } else {
+        most.saturating_sub(1).max(1)
+    };
+    let mut text = hosts[..shown]
+        .iter()
+        .map(HostName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     if shown < hosts.len() {
         text.push_str(&format!(" and {} more", hosts.len() - shown));
     }
