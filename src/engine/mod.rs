@@ -1,1 +1,3 @@
-//! engine
+//! Floor 4: runs a plan on many hosts at once.
+
+pub mod journal;
