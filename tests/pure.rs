@@ -1,0 +1,5 @@
+//! Tests of the floors without IO: tables of text and what comes of it.
+
+mod pure {
+    mod yaml;
+}
