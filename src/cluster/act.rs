@@ -148,7 +148,8 @@ pub fn mint(config: &Secret<String>, token_id: &str, certificates: bool) -> Host
         )],
     );
     written.secret = true;
-    let run = Run::new(["/bin/sh", "-c", &script, "sh", argument]);
+    let mut run = Run::new(["/bin/sh", "-c", &script, "sh", argument]);
+    run.label = Some("kubeadm token create and upload-certs".into());
     let steps = vec![
         written,
         Step::new(
@@ -312,6 +313,7 @@ fn kubeadm(verb: &str, resume: bool, flags: &str, beside: &str) -> Step {
         "{beside}kubeadm {verb} --config {CONFIG} {flags} {skip}\nstatus=$?\nrm -f {CONFIG}\nexit $status"
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);
+    run.label = Some(format!("kubeadm {verb}"));
     run.unit = Some((UNIT.into(), KUBEADM_SECONDS));
     let why = if resume {
         "begun before, not done"

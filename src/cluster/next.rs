@@ -545,3 +545,78 @@ fn names(hosts: &[impl std::fmt::Display]) -> String {
         .collect::<Vec<_>>()
         .join(", ")
 }
+
+/// What the workflow would do, as far as it can be told beforehand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// Host, what, why.
+    pub acts: Vec<(HostName, String, String)>,
+    /// What it would refuse.
+    pub refusal: Option<Refusal>,
+}
+
+/// Returns what `apply` would do to the cluster if every preparation went well.
+pub fn forecast(shape: &Shape, view: &View) -> Forecast {
+    let mut view = view.clone();
+    view.vip_checked = true;
+    view.token = true;
+    for host in view.hosts.values_mut() {
+        if matches!(host.standing, Standing::Preparing) {
+            host.standing = Standing::Prepared;
+        }
+    }
+    let mut forecast = Forecast::default();
+    let begins = view.api.is_none();
+    let decision = next(shape, &view);
+    let mut first = None;
+    if let Decision::Refuse(refusal) = decision {
+        forecast.refusal = Some(refusal);
+        return forecast;
+    }
+    if let Decision::Do(acts) = &decision {
+        for act in acts {
+            let (what, why) = match act {
+                Act::Init { resume: false, .. } => ("kubeadm init", "no host shows a cluster"),
+                Act::Init { resume: true, .. } => ("kubeadm init", "begun before, not done"),
+                Act::Finish { .. } => (
+                    "mark kubeadm as done",
+                    "a full member whose marker says otherwise",
+                ),
+                _ => continue,
+            };
+            if let Some(host) = act.host() {
+                first = Some(host.clone());
+                forecast.acts.push((host.clone(), what.into(), why.into()));
+            }
+        }
+    }
+    if begins && first.is_none() {
+        return forecast;
+    }
+    let may = |name: &HostName| {
+        Some(name) != first.as_ref() && host(&view, name, |h| h.ours && h.is_known() && !h.joined)
+    };
+    for name in shape
+        .control_planes
+        .iter()
+        .filter(|n| may(n) && !view.is_control_plane(n))
+    {
+        forecast.acts.push((
+            name.clone(),
+            "kubeadm join --control-plane".into(),
+            "not a member yet".into(),
+        ));
+    }
+    for name in shape
+        .workers
+        .iter()
+        .filter(|n| may(n) && view.node(n).is_none())
+    {
+        forecast.acts.push((
+            name.clone(),
+            "kubeadm join".into(),
+            "not a member yet".into(),
+        ));
+    }
+    forecast
+}

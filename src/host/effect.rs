@@ -139,6 +139,8 @@ impl UnitAct {
 pub struct Run {
     /// The words, without a shell in between. They hold no secret: any user of the host can read them.
     pub argv: Vec<String>,
+    /// What it is called in plans and reports; `None` shows its words.
+    pub label: Option<String>,
     /// Where to run it.
     pub chdir: Option<String>,
     /// Nothing is done where this path is there.
@@ -161,6 +163,7 @@ impl Run {
     {
         Self {
             argv: argv.into_iter().map(Into::into).collect(),
+            label: None,
             chdir: None,
             creates: None,
             removes: None,
@@ -311,7 +314,10 @@ impl Effect {
             Self::Hostname(name) => format!("set hostname {name}"),
             Self::ImportImage { names, .. } => format!("import {}", names.join(", ")),
             Self::Unpack { into, .. } => format!("unpack into {into}"),
-            Self::Run(run) => format!("run {}", sh::words(&run.argv)),
+            Self::Run(run) => match &run.label {
+                Some(label) => format!("run {label}"),
+                None => format!("run {}", sh::words(&run.argv)),
+            },
             Self::Wait { what, .. } => format!("wait: {what}"),
         }
     }

@@ -108,7 +108,7 @@ pub fn parse(facts: &Facts, nonce: &str, output: &[u8]) -> Result<Observed, Prob
 }
 
 /// Takes the lines of an answer one by one.
-pub(super) struct Parser<'a> {
+pub struct Parser<'a> {
     facts: &'a Facts,
     observed: Observed,
     units: Vec<UnitState>,
@@ -122,7 +122,8 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(facts: &'a Facts) -> Self {
+    /// Returns a parser of the answer to `facts`.
+    pub fn new(facts: &'a Facts) -> Self {
         Self {
             facts,
             observed: Observed::default(),
@@ -137,7 +138,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn line(&mut self, line: &str) -> Result<(), ProbeError> {
+    /// Takes one line, without its nonce.
+    pub fn line(&mut self, line: &str) -> Result<(), ProbeError> {
         let bad = || {
             ProbeError(format!(
                 "cannot read `{}`",
@@ -330,7 +332,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Returns all that was seen; what was asked and did not answer is absent, not unknown.
-    pub(super) fn finish(mut self) -> Observed {
+    pub fn finish(mut self) -> Observed {
         let mut unit = 0;
         for fact in self.facts {
             match fact {

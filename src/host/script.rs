@@ -56,6 +56,8 @@ pub struct Wave {
     pub steps: Vec<Step>,
     /// In order of their definition.
     pub handlers: Vec<Handler>,
+    /// Behind the handlers.
+    pub gates: Vec<Step>,
     /// What is asked at the end, so that no further trip is needed.
     pub facts: Facts,
 }
@@ -107,6 +109,11 @@ pub fn request(wave: &Wave, nonce: &str) -> Request {
         body.push_str(&format!(
             "rm -f {mark}\nelse\nreceive {bytes} >/dev/null\nfi\n"
         ));
+    }
+    for gate in &wave.gates {
+        functions.push_str(&function(gate));
+        body.push_str(&call(gate));
+        payload.extend(gate.effects.iter().filter_map(Effect::payload));
     }
     if !wave.facts.is_empty() {
         body.push_str(&calls);

@@ -75,6 +75,8 @@ pub struct HostPlan {
     pub steps: Vec<Step>,
     /// Handlers that one of the steps notifies, or that are pending, in the order of their definition.
     pub handlers: Vec<HandlerPlan>,
+    /// What is waited for behind the handlers: the health gate of a change that disturbs a live cluster.
+    pub gates: Vec<Step>,
     /// Whether tasks are left that depend on a result of this wave: after it, plan again.
     pub more: bool,
     /// Titles of the tasks that are left, for a plan that cannot go further.
