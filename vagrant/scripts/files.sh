@@ -64,7 +64,8 @@ if [ ! -d "$files" ]; then
         image "$name" "$short" "$entrypoint"
     done < <("$kubernetes/kubeadm" config images list --kubernetes-version "v$KUBERNETES_VERSION")
 
-    # A pod with a shell, wget, nslookup and httpd, for tests and for the lab's CNI.
+    # A pod with a shell, wget, nslookup and httpd, for tests and for the lab's CNI. Limit wget by `timeout`: its own -T crashes
+    # (not compiled in; Debian has it from 1.36.1-5 on).
     mkdir -p "$parts/lab-tools/bin"
     cp "$parts"/busybox/bin/busybox "$parts/lab-tools/bin/"
     for applet in $("$parts/lab-tools/bin/busybox" --list); do

@@ -7,7 +7,8 @@ set -euo pipefail
 key="$CACHE_DIR/key/id_ed25519.pub"
 [ -s "$key" ] || die "no key yet: scripts/key.sh"
 mapfile -t sources < <(find "$VAGRANT_DIR/node" -type f | LC_ALL=C sort)
-tag=$(key_of "$key" "${sources[@]}")
+# The week is part of the name: package lists older than that name packages that are gone from their source.
+tag=$(key_of "$key" "${sources[@]}")-$(date -u +%G%V)
 image="$NODE_IMAGE:$tag"
 base="quorate-lab/base:$SUITE"
 
@@ -33,8 +34,9 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
     cp -r "$VAGRANT_DIR/node/." "$context"
     cp "$key" "$context/id_ed25519.pub"
     # The classic builder: the other one is not part of every engine.
-    DOCKER_BUILDKIT=0 docker build -q --build-arg "BASE=$base" -t "$image" "$context" >&2
+    DOCKER_BUILDKIT=0 docker build -q --build-arg "BASE=$base" --build-arg "WEEK=${tag##*-}" -t "$image" "$context" >&2
     rm -rf "$context"
+    docker image ls --format '{{.Repository}}:{{.Tag}}' "$NODE_IMAGE" | { grep -v -e "^$image$" -e ':current$' || true; } | xargs -r docker rmi >/dev/null 2>&1 || true
 fi
 docker tag "$image" "$NODE_IMAGE:current"
 echo "$image"
