@@ -1,24 +1,26 @@
-//! The moving display on a terminal. The one file that touches indicatif.
+//! The moving display on a terminal: a thread draws it, so that its clocks run while nothing happens.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::event::Record;
 
+use super::painter::{Painter, Size};
 use super::screen::Screen;
 
-/// How often the display is drawn anew: its clocks count seconds.
-const TICK: Duration = Duration::from_millis(200);
-/// At most so many times a second, however fast events come.
-const DRAWS_PER_SECOND: u8 = 10;
+/// How often the display is drawn: often enough to look alive, seldom enough to cost nothing over a slow line.
+const TICK: Duration = Duration::from_millis(120);
 
-/// The display and the thread that keeps its clocks going.
+/// The display and the thread that draws it.
 pub struct Live {
     shared: Arc<Shared>,
     stop: Sender<()>,
@@ -26,33 +28,37 @@ pub struct Live {
 }
 
 struct Shared {
-    area: MultiProgress,
     color: bool,
+    resized: AtomicBool,
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     screen: Screen,
-    /// One a line: indicatif cuts each to the width of the terminal.
-    bars: Vec<ProgressBar>,
+    painter: Painter,
+    size: Size,
+    /// What is to scroll by with the next draw.
+    above: String,
+    /// Why the last draw failed.
+    error: Option<io::Error>,
 }
 
 impl Live {
-    /// Returns a display on standard output.
+    /// Returns a display on standard output, drawn from the first record on.
     pub fn new(color: bool) -> Self {
-        let area =
-            MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(DRAWS_PER_SECOND));
-        let state = Mutex::new(State {
-            screen: Screen::default(),
-            bars: Vec::new(),
+        let shared = Arc::new(Shared {
+            color,
+            resized: AtomicBool::new(true),
+            state: Mutex::default(),
         });
-        let shared = Arc::new(Shared { area, color, state });
+        watch_size(&shared);
         let (stop, stopped) = channel();
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
-                    shared.draw();
+                    shared.draw(true);
                 }
             }
         });
@@ -63,32 +69,36 @@ impl Live {
         }
     }
 
-    /// Takes one record; the next tick shows it.
+    /// Takes one record; the next draw shows it.
     pub(super) fn record(&mut self, record: &Record) {
         self.shared.lock().screen.add(record);
     }
 
-    /// Prints lines above the display.
+    /// Has lines scroll by above the display with the next draw.
     pub(super) fn print(&mut self, text: &str) -> io::Result<()> {
-        self.shared
-            .area
-            .println(self.shared.strip(text.trim_end_matches('\n')))
+        let mut state = self.shared.lock();
+        state.above.push_str(text);
+        state.error.take().map_or(Ok(()), Err)
     }
 
     /// Takes the display away.
     pub(super) fn end(&mut self) -> io::Result<()> {
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        // If the thread is gone already, so is its end of the channel.
         let _ = self.stop.send(());
-        if let Some(thread) = self.thread.take() {
-            thread
-                .join()
-                .map_err(|_| io::Error::other("the display's thread panicked"))?;
-        }
-        self.shared.area.clear()
+        thread
+            .join()
+            .map_err(|_| io::Error::other("the display's thread panicked"))?;
+        self.shared.draw(false);
+        self.shared.lock().error.take().map_or(Ok(()), Err)
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
+        // Nobody is left to hear of it.
         let _ = self.end();
     }
 }
@@ -99,34 +109,92 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn strip(&self, text: &str) -> String {
-        if self.color {
-            text.to_string()
-        } else {
-            anstream::adapter::strip_str(text).to_string()
-        }
-    }
-
-    fn draw(&self) {
+    /// Draws the display, or without `shown` what stands above it alone.
+    fn draw(&self, shown: bool) {
+        let size = self
+            .resized
+            .swap(false, Ordering::Relaxed)
+            .then(terminal_size);
         let mut state = self.lock();
-        let lines = state.screen.lines(Timestamp::now());
-        while state.bars.len() > lines.len() {
-            if let Some(bar) = state.bars.pop() {
-                self.area.remove(&bar);
-            }
+        if let Some(size) = size {
+            state.size = size;
         }
-        for (i, line) in lines.iter().enumerate() {
-            let line = self.strip(line);
-            match state.bars.get(i) {
-                Some(bar) => bar.set_message(line),
-                None => {
-                    let style = ProgressStyle::with_template("{wide_msg}")
-                        .unwrap_or_else(|_| ProgressStyle::default_spinner());
-                    let bar = self.area.add(ProgressBar::new_spinner().with_style(style));
-                    bar.set_message(line);
-                    state.bars.push(bar);
-                }
-            }
+        let size = state.size;
+        let lines = if shown {
+            state.screen.lines(Timestamp::now(), size)
+        } else {
+            Vec::new()
+        };
+        let above = std::mem::take(&mut state.above);
+        let mut text = state.painter.paint(&above, &lines, size);
+        if !self.color {
+            text = without_color(&text);
+        }
+        let mut stdout = io::stdout().lock();
+        let written = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+        if let Err(error) = written {
+            state.error.get_or_insert(error);
         }
     }
+}
+
+/// Returns the text without its colours, but with the cursor's moves.
+fn without_color(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("\x1b[") {
+        out.push_str(&rest[..at]);
+        let sequence = &rest[at..];
+        let end = sequence
+            .char_indices()
+            .skip(2)
+            .find(|(_, c)| c.is_ascii_alphabetic());
+        let end = end.map_or(sequence.len(), |(i, _)| i + 1);
+        if !sequence[..end].ends_with('m') {
+            out.push_str(&sequence[..end]);
+        }
+        rest = &sequence[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Has the size read anew whenever the terminal says that it changed.
+fn watch_size(shared: &Arc<Shared>) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let shared = Arc::downgrade(shared);
+    runtime.spawn(async move {
+        let Ok(mut changes) = signal(SignalKind::window_change()) else {
+            return;
+        };
+        while changes.recv().await.is_some() {
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            shared.resized.store(true, Ordering::Relaxed);
+        }
+    });
+}
+
+/// Returns the terminal's size, as stty(1) tells it: the system call for it would need unsafe code. It is asked once
+/// and after each resize.
+fn terminal_size() -> Size {
+    let ask = || {
+        let terminal = File::open("/dev/tty").ok()?;
+        let output = Command::new("stty")
+            .arg("size")
+            .stdin(terminal)
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let (rows, columns) = text.trim().split_once(' ')?;
+        let (rows, columns) = (rows.parse().ok()?, columns.parse().ok()?);
+        (rows > 0 && columns > 0).then_some(Size { columns, rows })
+    };
+    ask().unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use crate::event::{Event, Recap, Record, Reporter, Status};
 
 use super::Options;
-use super::plan::change_line;
+use super::plan::{PlanView, change_line};
 use super::recap;
 use super::text::{count, names, seconds, status};
 
@@ -17,6 +17,7 @@ pub struct Plain {
     out: Box<dyn Write + Send>,
     options: Options,
     recap: Recap,
+    plan: PlanView,
 }
 
 impl Plain {
@@ -26,6 +27,7 @@ impl Plain {
             out,
             options,
             recap: Recap::default(),
+            plan: PlanView::default(),
         }
     }
 }
@@ -34,9 +36,14 @@ impl Reporter for Plain {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let record = record.to_printable();
         self.recap.add(&record);
+        self.plan.add(&record);
         let mut text = lines(&record, &self.recap.command, &self.options);
         if self.recap.finished && recap::wanted(&self.recap, self.options.verbosity) {
             text.push('\n');
+            if self.recap.is_read_only() {
+                text.push_str(&self.plan.summary(&self.recap));
+                text.push_str("\n\n");
+            }
             let journal = self.options.journal.as_ref().map(|path| path.as_str());
             text.push_str(&recap::render(
                 &self.recap,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use indexmap::IndexMap;
 
-use crate::event::{Event, Health, PlannedChange, Recap, Record};
+use crate::event::{Event, Health, PlannedChange, Recap, Record, printable};
 use crate::model::HostName;
 
 use super::text::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, count, names, paint};
@@ -42,13 +42,17 @@ impl PlanView {
                 changes,
                 disturbs,
             } => {
-                let changes = changes
-                    .iter()
-                    .map(|c| (c.what.clone(), c.why.clone(), c.diff.clone()))
-                    .collect();
+                let changes = changes.iter().map(|change| {
+                    let diff = change.diff.as_ref().map(|diff| printable(diff, true));
+                    (
+                        printable(&change.what, false),
+                        printable(&change.why, false),
+                        diff,
+                    )
+                });
                 let step = Step {
-                    title: title.clone(),
-                    changes,
+                    title: printable(title, false),
+                    changes: changes.collect(),
                     disturbs: *disturbs,
                 };
                 self.hosts.entry(host.clone()).or_default().push(step);
@@ -93,7 +97,7 @@ impl PlanView {
     }
 
     /// Returns `plan: 3 hosts would change, 1 unchanged`.
-    fn summary(&self, recap: &Recap) -> String {
+    pub(super) fn summary(&self, recap: &Recap) -> String {
         let (mut changing, mut unchanged, mut unread) = (0u64, 0u64, 0u64);
         for (host, steps) in &self.hosts {
             let good = recap

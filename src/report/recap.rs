@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{Failure, Health, HostRecap, Recap, TimeSplit};
+use crate::event::{Failure, Health, HostRecap, Recap, TimeSplit, printable};
 
 use super::text::{BOLD, DIM, GREEN, RED, YELLOW, bytes, count, indent, names, paint, seconds};
 
@@ -38,7 +38,7 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
             Some(false) => YELLOW,
             None => BOLD,
         };
-        let _ = writeln!(out, "{}", paint(style, cluster));
+        let _ = writeln!(out, "{}", paint(style, printable(cluster, true)));
     }
     if let Some(journal) = journal {
         let _ = writeln!(out, "{}", paint(DIM, format_args!("journal: {journal}")));
@@ -52,12 +52,12 @@ pub(super) fn render_failure(failure: &Failure) -> String {
     if !failure.hosts.is_empty() {
         let _ = write!(out, ": {}", paint(BOLD, names(&failure.hosts, NAMED)));
     }
-    let _ = writeln!(out, ": {}", failure.title);
+    let _ = writeln!(out, ": {}", printable(&failure.title, false));
     for text in &failure.detail {
-        indent(&mut out, "    ", text);
+        indent(&mut out, "    ", &printable(text, true));
     }
     if let Some(help) = &failure.help {
-        help_lines(&mut out, help);
+        help_lines(&mut out, &printable(help, true));
     }
     out
 }
@@ -145,20 +145,21 @@ fn time_line(total: f64, split: &TimeSplit) -> String {
         ("own", split.own),
     ];
     if parts[..4].iter().all(|(_, seconds)| *seconds < 0.05) {
-        return seconds(total);
+        return format!("{} in all", seconds(total));
     }
     // Tenths below ten seconds, whole seconds from there on.
     let unit = if total < 9.95 { 10.0 } else { 1.0 };
-    let figures = round_to_sum(
-        &parts.map(|(_, seconds)| seconds * unit),
-        (total * unit).round(),
-    );
+    let digits = usize::from(unit > 1.0);
+    let total = (total * unit).round();
     let terms: Vec<String> = parts
         .iter()
-        .zip(figures)
-        .map(|((name, _), figure)| format!("{name} {:.*}", usize::from(unit > 1.0), figure / unit))
+        .zip(round_to_sum(
+            &parts.map(|(_, seconds)| seconds * unit),
+            total,
+        ))
+        .map(|((name, _), figure)| format!("{name} {:.digits$}", figure / unit))
         .collect();
-    format!("{} = {}", seconds(total), terms.join(" + "))
+    format!("{:.digits$} s = {}", total / unit, terms.join(" + "))
 }
 
 /// Returns the values rounded so that they add up to `total`: the largest remainders are rounded up.

@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use crate::event::{Event, Record};
 use crate::model::HostName;
 
+use super::painter::{Size, cut, width};
 use super::text::{BOLD, DIM, GREEN, RED, YELLOW, bytes, clock, names, paint};
 
 /// Above how many hosts the lines fold into counts.
 pub(super) const FOLD_ABOVE: usize = 20;
 /// How many kinds of step the folded display names.
 const KINDS: usize = 5;
+/// So many columns of a title stay, however long its progress is.
+const LEAST_TITLE: usize = 24;
 /// The acts of an apply, in order.
 const ACTS: [&str; 5] = ["prepare", "load balancer", "init", "join", "verify"];
 
@@ -108,10 +111,13 @@ impl Screen {
         }
     }
 
-    /// Returns the lines at the moment `now`, styled.
-    pub(super) fn lines(&self, now: Timestamp) -> Vec<String> {
+    /// Returns the lines at the moment `now`, styled; they fold where a terminal of that size has no room.
+    pub(super) fn lines(&self, now: Timestamp, size: Size) -> Vec<String> {
+        if self.started.is_none() {
+            return Vec::new();
+        }
         let mut lines = vec![self.header(now)];
-        if self.hosts.len() > FOLD_ABOVE {
+        if self.hosts.len() > FOLD_ABOVE.min(size.rows.saturating_sub(2)) {
             self.fold(now, &mut lines);
         } else {
             let width = self
@@ -121,7 +127,8 @@ impl Screen {
                 .max()
                 .unwrap_or(0);
             for (host, state) in &self.hosts {
-                lines.push(format!("  {host:<width$}  {}", row(state, now)));
+                let row = row(state, now, size.columns.saturating_sub(width + 5));
+                lines.push(format!("  {host:<width$}  {row}"));
             }
         }
         lines
@@ -191,7 +198,7 @@ impl Screen {
             lines.push(format!("  {n:>5}  {what}"));
         }
         if let Some((host, state, _)) = slowest {
-            lines.push(format!("  longest: {host}  {}", row(state, now)));
+            lines.push(format!("  longest: {host}  {}", row(state, now, 60)));
         }
         if !failed.is_empty() {
             lines.push(format!("  {} {}", paint(RED, "failed:"), names(&failed, 5)));
@@ -208,21 +215,21 @@ fn since(start: Timestamp, now: Timestamp) -> i64 {
     now.duration_since(start).as_secs().max(0)
 }
 
-fn row(state: &State, now: Timestamp) -> String {
+/// Returns what a host is doing, in `room` columns: a long title gives way to how far it is.
+fn row(state: &State, now: Timestamp, room: usize) -> String {
     match state {
         State::Waiting => paint(DIM, "     ·  waiting"),
         State::Done => paint(GREEN, "        done"),
         State::Failed(what) => paint(RED, format_args!("        failed: {what}")),
         State::Busy(what, at, progress) => {
             let elapsed = format!("{:>4} s", since(*at, now));
-            match progress {
-                Some(progress) => format!(
-                    "{}  {what} {}",
-                    paint(YELLOW, elapsed),
-                    paint(DIM, format_args!("· {progress}"))
-                ),
-                None => format!("{}  {what}", paint(YELLOW, elapsed)),
-            }
+            let Some(progress) = progress else {
+                return format!("{}  {what}", paint(YELLOW, elapsed));
+            };
+            let room = room.saturating_sub(width(&elapsed) + 5);
+            let (what, _) = cut(what, room.saturating_sub(width(progress)).max(LEAST_TITLE));
+            let progress = paint(DIM, format_args!("· {progress}"));
+            format!("{}  {what} {progress}", paint(YELLOW, elapsed))
         }
     }
 }
