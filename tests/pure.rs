@@ -1,6 +1,5 @@
 //! Tests of the floors without IO: tables of text and what comes of it.
 
 mod pure {
-    mod template;
-    mod yaml;
+    mod seed;
 }
