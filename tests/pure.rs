@@ -2,4 +2,6 @@
 
 mod pure {
     mod seed;
+    mod template;
+    mod yaml;
 }
