@@ -34,7 +34,9 @@ impl CaCertHash {
             .and_then(|(_, rest)| rest.split_once("-----END CERTIFICATE-----"))
             .map(|(block, _)| block.split_ascii_whitespace().collect::<String>())
             .ok_or(CertificateError::Pem)?;
-        let der = base64::engine::general_purpose::STANDARD.decode(block).map_err(|_| CertificateError::Pem)?;
+        let der = base64::engine::general_purpose::STANDARD
+            .decode(block)
+            .map_err(|_| CertificateError::Pem)?;
         let key = public_key(&der).ok_or(CertificateError::Der)?;
         Ok(Self(Sha256::of(key)))
     }
@@ -87,7 +89,10 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
         if count == 0 || count > 4 {
             return None;
         }
-        let length = der.get(2..2 + count)?.iter().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
+        let length = der
+            .get(2..2 + count)?
+            .iter()
+            .fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
         (2 + count, length)
     };
     let end = header.checked_add(length)?;

@@ -50,7 +50,10 @@ pub struct Credentials {
 impl Credentials {
     /// Returns new ones.
     pub fn generate() -> Result<Self, CredentialError> {
-        Ok(Self { token: Token::generate()?, certificate_key: CertificateKey::generate()? })
+        Ok(Self {
+            token: Token::generate()?,
+            certificate_key: CertificateKey::generate()?,
+        })
     }
 }
 
@@ -85,9 +88,13 @@ impl Token {
 impl FromStr for Token {
     type Err = CredentialError;
     fn from_str(text: &str) -> Result<Self, CredentialError> {
-        let good = |part: &str, length| part.len() == length && part.bytes().all(|b| ALPHABET.contains(&b));
+        let good = |part: &str, length| {
+            part.len() == length && part.bytes().all(|b| ALPHABET.contains(&b))
+        };
         match text.split_once('.') {
-            Some((id, secret)) if good(id, TOKEN_ID) && good(secret, TOKEN_SECRET) => Ok(Self(Secret::new(text.into()))),
+            Some((id, secret)) if good(id, TOKEN_ID) && good(secret, TOKEN_SECRET) => {
+                Ok(Self(Secret::new(text.into())))
+            }
             _ => Err(CredentialError::Token),
         }
     }
@@ -97,7 +104,9 @@ impl CertificateKey {
     /// Returns a new key.
     pub fn generate() -> Result<Self, CredentialError> {
         let bytes = random::<KEY_BYTES>()?;
-        Ok(Self(Secret::new(bytes.iter().map(|b| format!("{b:02x}")).collect())))
+        Ok(Self(Secret::new(
+            bytes.iter().map(|b| format!("{b:02x}")).collect(),
+        )))
     }
 
     /// Returns the key in hex.
@@ -109,13 +118,20 @@ impl CertificateKey {
 impl FromStr for CertificateKey {
     type Err = CredentialError;
     fn from_str(text: &str) -> Result<Self, CredentialError> {
-        let good = text.len() == 2 * KEY_BYTES && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if good { Ok(Self(Secret::new(text.into()))) } else { Err(CredentialError::CertificateKey) }
+        let good = text.len() == 2 * KEY_BYTES
+            && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if good {
+            Ok(Self(Secret::new(text.into())))
+        } else {
+            Err(CredentialError::CertificateKey)
+        }
     }
 }
 
 fn random<const N: usize>() -> Result<[u8; N], CredentialError> {
     let mut bytes = [0; N];
-    OsRng.try_fill_bytes(&mut bytes).map_err(|e| CredentialError::Random(e.to_string()))?;
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|e| CredentialError::Random(e.to_string()))?;
     Ok(bytes)
 }

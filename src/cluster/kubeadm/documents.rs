@@ -22,13 +22,28 @@ struct Hidden {
 
 impl Documents {
     pub(super) fn new(documents: Vec<Value>) -> Self {
-        Self { documents, secrets: Vec::new() }
+        Self {
+            documents,
+            secrets: Vec::new(),
+        }
     }
 
     /// Puts a secret where the document holds a mask already.
-    pub(super) fn hide(mut self, document: usize, pointer: &'static str, secret: &Secret<String>) -> Self {
-        debug_assert_eq!(self.documents[document].pointer(pointer), Some(&Value::String(MASK.into())));
-        self.secrets.push(Hidden { document, pointer, secret: secret.clone() });
+    pub(super) fn hide(
+        mut self,
+        document: usize,
+        pointer: &'static str,
+        secret: &Secret<String>,
+    ) -> Self {
+        debug_assert_eq!(
+            self.documents[document].pointer(pointer),
+            Some(&Value::String(MASK.into()))
+        );
+        self.secrets.push(Hidden {
+            document,
+            pointer,
+            secret: secret.clone(),
+        });
         self
     }
 
@@ -46,7 +61,10 @@ impl Documents {
     pub fn yaml(&self) -> Result<Secret<String>, serde_saphyr::ser::Error> {
         let mut documents = self.documents.clone();
         for hidden in &self.secrets {
-            if let Some(place) = documents.get_mut(hidden.document).and_then(|d| d.pointer_mut(hidden.pointer)) {
+            if let Some(place) = documents
+                .get_mut(hidden.document)
+                .and_then(|d| d.pointer_mut(hidden.pointer))
+            {
                 *place = Value::String(hidden.secret.expose().clone());
             }
         }
@@ -76,7 +94,11 @@ fn sorted(value: &Value) -> Value {
         Value::Object(map) => {
             let mut keys: Vec<&String> = map.keys().collect();
             keys.sort();
-            Value::Object(keys.into_iter().map(|k| (k.clone(), sorted(&map[k]))).collect::<Map>())
+            Value::Object(
+                keys.into_iter()
+                    .map(|k| (k.clone(), sorted(&map[k])))
+                    .collect::<Map>(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         other => other.clone(),

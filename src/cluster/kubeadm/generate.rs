@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{CertificateKey, Credentials, Documents, Join, KUBE_PROXY_API, KUBEADM_API, KUBELET_API, KubeadmInput, Token};
+use super::{
+    CertificateKey, Credentials, Documents, Join, KUBE_PROXY_API, KUBEADM_API, KUBELET_API,
+    KubeadmInput, Token,
+};
 use crate::model::{Diagnostic, Diagnostics, Map, Value};
 
 /// How long a token lives: a run mints its own, so a day is only for a person who joins a node by hand.
@@ -16,7 +19,10 @@ const TOKEN_TTL: &str = "24h0m0s";
 pub fn init(input: &KubeadmInput, credentials: &Credentials) -> Result<Documents, Diagnostics> {
     let mut found = input.complaints();
     if !input.node.is_control_plane {
-        found.push(Diagnostic::error(format!("{} is no control plane: nothing is initialised there", input.node.name)));
+        found.push(Diagnostic::error(format!(
+            "{} is no control plane: nothing is initialised there",
+            input.node.name
+        )));
     }
     let documents = Documents::new(vec![
         input.user.over("InitConfiguration", init_configuration(input), &mut found),
@@ -46,19 +52,34 @@ pub fn init(input: &KubeadmInput, credentials: &Credentials) -> Result<Documents
 ///
 /// # Errors
 /// All that is wrong with the input and the user's documents.
-pub fn join(input: &KubeadmInput, join: &Join, token: &Token, key: Option<&CertificateKey>) -> Result<Documents, Diagnostics> {
+pub fn join(
+    input: &KubeadmInput,
+    join: &Join,
+    token: &Token,
+    key: Option<&CertificateKey>,
+) -> Result<Documents, Diagnostics> {
     let mut found = input.complaints();
     if join.ca_cert_hashes.is_empty() {
-        found.push(Diagnostic::error("no pin of the cluster's CA is known: a join without one would trust anybody"));
+        found.push(Diagnostic::error(
+            "no pin of the cluster's CA is known: a join without one would trust anybody",
+        ));
     }
     if input.node.is_control_plane && key.is_none() {
-        found.push(Diagnostic::error(format!("{} is a control plane, and there is no certificate key to join it with", input.node.name)));
+        found.push(Diagnostic::error(format!(
+            "{} is a control plane, and there is no certificate key to join it with",
+            input.node.name
+        )));
     }
-    let document = input.user.over("JoinConfiguration", join_configuration(input, join), &mut found);
+    let document = input.user.over(
+        "JoinConfiguration",
+        join_configuration(input, join),
+        &mut found,
+    );
     if found.has_errors() {
         return Err(found);
     }
-    let documents = Documents::new(vec![document]).hide(0, "/discovery/bootstrapToken/token", token.secret());
+    let documents =
+        Documents::new(vec![document]).hide(0, "/discovery/bootstrapToken/token", token.secret());
     Ok(match key.filter(|_| input.node.is_control_plane) {
         Some(key) => documents.hide(0, "/controlPlane/certificateKey", key.secret()),
         None => documents,
@@ -99,7 +120,11 @@ fn cluster_configuration(input: &KubeadmInput) -> Value {
 }
 
 fn join_configuration(input: &KubeadmInput, join: &Join) -> Value {
-    let hashes: Vec<String> = join.ca_cert_hashes.iter().map(ToString::to_string).collect();
+    let hashes: Vec<String> = join
+        .ca_cert_hashes
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let mut document = json!({
         "apiVersion": KUBEADM_API,
         "kind": "JoinConfiguration",
@@ -128,7 +153,12 @@ fn local_api_endpoint(input: &KubeadmInput) -> Value {
 fn node_registration(input: &KubeadmInput) -> Value {
     let mut arguments = vec![json!({"name": "node-ip", "value": input.node.address.to_string()})];
     if !input.node.labels.is_empty() {
-        let labels: Vec<String> = input.node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let labels: Vec<String> = input
+            .node
+            .labels
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
         arguments.push(json!({"name": "node-labels", "value": labels.join(",")}));
     }
     let taints: Vec<Value> = input

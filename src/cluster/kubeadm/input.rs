@@ -53,7 +53,11 @@ impl std::str::FromStr for Taint {
         if key.is_empty() || !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
             return Err(error());
         }
-        Ok(Self { key: key.into(), value: value.into(), effect: effect.into() })
+        Ok(Self {
+            key: key.into(),
+            value: value.into(),
+            effect: effect.into(),
+        })
     }
 }
 
@@ -148,7 +152,9 @@ impl KubeadmInput {
         self.check_subnet("pod_subnet", &self.pod_subnet, &mut found);
         self.check_subnet("service_subnet", &self.service_subnet, &mut found);
         for name in &self.ignore_preflight_errors {
-            found.0.extend(refused_preflight_error("ignore_preflight_errors", name));
+            found
+                .0
+                .extend(refused_preflight_error("ignore_preflight_errors", name));
         }
         for (label, _) in &self.node.labels {
             found.0.extend(refused_label(&self.node.name, label));
@@ -162,8 +168,12 @@ impl KubeadmInput {
         match parts[..] {
             [Some(1), Some(minor), Some(_)] if minor >= FIRST_MINOR => {}
             [Some(1), Some(_), Some(_)] => found.push(
-                Diagnostic::error(format!("kubernetes_version {version} is older than 1.{FIRST_MINOR}"))
-                    .help(format!("kubeadm reads configuration v1beta4 from 1.{FIRST_MINOR} on")),
+                Diagnostic::error(format!(
+                    "kubernetes_version {version} is older than 1.{FIRST_MINOR}"
+                ))
+                .help(format!(
+                    "kubeadm reads configuration v1beta4 from 1.{FIRST_MINOR} on"
+                )),
             ),
             _ => found.push(
                 Diagnostic::error(format!("kubernetes_version `{version}` is not a version"))
@@ -174,17 +184,25 @@ impl KubeadmInput {
 
     fn check_subnet(&self, name: &str, text: &str, found: &mut Diagnostics) {
         if text.contains(',') {
-            let message = format!("{name} `{text}` names two networks: dual stack is not built yet");
-            found.push(Diagnostic::error(message).help("give one network, of the family of the hosts' addresses"));
+            let message =
+                format!("{name} `{text}` names two networks: dual stack is not built yet");
+            found.push(
+                Diagnostic::error(message)
+                    .help("give one network, of the family of the hosts' addresses"),
+            );
             return;
         }
         match text.parse::<IpNet>() {
             Err(_) => found.push(
-                Diagnostic::error(format!("{name} `{text}` is not a network")).help("write it as 10.244.0.0/16 or fd00:10:244::/56"),
+                Diagnostic::error(format!("{name} `{text}` is not a network"))
+                    .help("write it as 10.244.0.0/16 or fd00:10:244::/56"),
             ),
             Ok(net) if net.addr().is_ipv4() != self.node.address.is_ipv4() => found.push(
-                Diagnostic::error(format!("{name} {net} and the address {} of {} are not of one family", self.node.address, self.node.name))
-                    .help("a cluster is IPv4 or IPv6 throughout; dual stack is not built yet"),
+                Diagnostic::error(format!(
+                    "{name} {net} and the address {} of {} are not of one family",
+                    self.node.address, self.node.name
+                ))
+                .help("a cluster is IPv4 or IPv6 throughout; dual stack is not built yet"),
             ),
             Ok(_) => {}
         }
@@ -194,7 +212,10 @@ impl KubeadmInput {
     /// every control plane, so that the endpoint can move to any of them later.
     pub fn cert_sans(&self) -> Vec<String> {
         let mut sans = vec![self.endpoint.host().to_string()];
-        let addresses = self.vip.iter().chain(self.control_planes.iter().map(|c| &c.address));
+        let addresses = self
+            .vip
+            .iter()
+            .chain(self.control_planes.iter().map(|c| &c.address));
         for address in addresses.map(ToString::to_string) {
             if !sans.contains(&address) {
                 sans.push(address);
@@ -210,7 +231,9 @@ impl KubeadmInput {
             value: String::new(),
             effect: "NoSchedule".into(),
         });
-        own.into_iter().chain(self.node.taints.iter().cloned()).collect()
+        own.into_iter()
+            .chain(self.node.taints.iter().cloned())
+            .collect()
     }
 }
 
@@ -226,7 +249,12 @@ pub(super) fn refused_preflight_error(place: &str, name: &str) -> Option<Diagnos
 
 fn refused_label(node: &HostName, label: &str) -> Option<Diagnostic> {
     let prefix = label.split_once('/').map_or("", |(prefix, _)| prefix);
-    let below = |domain: &str| prefix == domain || prefix.strip_suffix(domain).is_some_and(|p| p.ends_with('.'));
+    let below = |domain: &str| {
+        prefix == domain
+            || prefix
+                .strip_suffix(domain)
+                .is_some_and(|p| p.ends_with('.'))
+    };
     if !below("kubernetes.io") && !below("k8s.io") || KUBELET_LABELS.contains(&label) {
         return None;
     }
@@ -234,7 +262,9 @@ fn refused_label(node: &HostName, label: &str) -> Option<Diagnostic> {
         return None;
     }
     Some(
-        Diagnostic::error(format!("node_labels of {node}: a kubelet may not give its node the label `{label}`"))
-            .help("take a prefix of your own, or label the node with kubectl after it has joined"),
+        Diagnostic::error(format!(
+            "node_labels of {node}: a kubelet may not give its node the label `{label}`"
+        ))
+        .help("take a prefix of your own, or label the node with kubectl after it has joined"),
     )
 }

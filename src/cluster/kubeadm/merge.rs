@@ -6,17 +6,61 @@ use crate::model::{Diagnostic, Diagnostics, Map, Span, Value, nearest};
 
 /// Fields that are quorate's own: kind, path, and what to set instead.
 const OWNED: [(&str, &str, &str); 11] = [
-    ("ClusterConfiguration", "controlPlaneEndpoint", "set the variable control_plane_endpoint"),
-    ("ClusterConfiguration", "kubernetesVersion", "set the variable kubernetes_version"),
-    ("ClusterConfiguration", "etcd.external", "external etcd is not built yet"),
-    ("InitConfiguration", "bootstrapTokens", "quorate makes a token of its own for each run"),
-    ("InitConfiguration", "certificateKey", "quorate makes a key of its own for each run"),
-    ("InitConfiguration", "localAPIEndpoint", "set the variables ip and apiserver_src_port"),
-    ("InitConfiguration", "nodeRegistration.name", "a node has its host's name in the inventory"),
-    ("JoinConfiguration", "discovery", "quorate makes a token of its own for each run and pins the cluster's CA"),
-    ("JoinConfiguration", "controlPlane.certificateKey", "quorate makes a key of its own for each run"),
-    ("JoinConfiguration", "controlPlane.localAPIEndpoint", "set the variables ip and apiserver_src_port"),
-    ("JoinConfiguration", "nodeRegistration.name", "a node has its host's name in the inventory"),
+    (
+        "ClusterConfiguration",
+        "controlPlaneEndpoint",
+        "set the variable control_plane_endpoint",
+    ),
+    (
+        "ClusterConfiguration",
+        "kubernetesVersion",
+        "set the variable kubernetes_version",
+    ),
+    (
+        "ClusterConfiguration",
+        "etcd.external",
+        "external etcd is not built yet",
+    ),
+    (
+        "InitConfiguration",
+        "bootstrapTokens",
+        "quorate makes a token of its own for each run",
+    ),
+    (
+        "InitConfiguration",
+        "certificateKey",
+        "quorate makes a key of its own for each run",
+    ),
+    (
+        "InitConfiguration",
+        "localAPIEndpoint",
+        "set the variables ip and apiserver_src_port",
+    ),
+    (
+        "InitConfiguration",
+        "nodeRegistration.name",
+        "a node has its host's name in the inventory",
+    ),
+    (
+        "JoinConfiguration",
+        "discovery",
+        "quorate makes a token of its own for each run and pins the cluster's CA",
+    ),
+    (
+        "JoinConfiguration",
+        "controlPlane.certificateKey",
+        "quorate makes a key of its own for each run",
+    ),
+    (
+        "JoinConfiguration",
+        "controlPlane.localAPIEndpoint",
+        "set the variables ip and apiserver_src_port",
+    ),
+    (
+        "JoinConfiguration",
+        "nodeRegistration.name",
+        "a node has its host's name in the inventory",
+    ),
 ];
 
 /// Lists whose entries are told apart by `name`, so that one entry can be changed or added.
@@ -49,7 +93,10 @@ impl UserDocuments {
             Value::Null => Map::new(),
             Value::Object(documents) => documents.clone(),
             other => {
-                found.push(Diagnostic::error(format!("`kubeadm` is {}; a map from kind to document is expected", kind_of(other))));
+                found.push(Diagnostic::error(format!(
+                    "`kubeadm` is {}; a map from kind to document is expected",
+                    kind_of(other)
+                )));
                 Map::new()
             }
         };
@@ -59,19 +106,30 @@ impl UserDocuments {
         for diagnostic in &mut found.0 {
             diagnostic.span = span.cloned();
         }
-        if found.has_errors() { Err(found) } else { Ok(Self(documents)) }
+        if found.has_errors() {
+            Err(found)
+        } else {
+            Ok(Self(documents))
+        }
     }
 
     /// Returns the generated document with the user's of that kind over it.
     pub(super) fn over(&self, kind: &str, generated: Value, found: &mut Diagnostics) -> Value {
         let mut result = generated;
-        let Some(Value::Object(user)) = self.0.get(kind) else { return result };
+        let Some(Value::Object(user)) = self.0.get(kind) else {
+            return result;
+        };
         let mut user = user.clone();
         // A worker's JoinConfiguration with `controlPlane` would make it a control plane.
         if result.get("controlPlane").is_none() {
             user.shift_remove("controlPlane");
         }
-        merge(&mut result, &Value::Object(user), &format!("kubeadm.{kind}"), found);
+        merge(
+            &mut result,
+            &Value::Object(user),
+            &format!("kubeadm.{kind}"),
+            found,
+        );
         result
     }
 }
@@ -82,13 +140,18 @@ fn check_document(kind: &str, document: &Value, found: &mut Diagnostics) {
             Some(near) => format!("did you mean {near}?"),
             None => format!("the kinds are {}", KINDS.map(|(k, _)| k).join(", ")),
         };
-        found.push(Diagnostic::error(format!("kubeadm.{kind}: kubeadm has no such document")).help(help));
+        found.push(
+            Diagnostic::error(format!("kubeadm.{kind}: kubeadm has no such document")).help(help),
+        );
         return;
     };
     let place = format!("kubeadm.{kind}");
     let Value::Object(map) = document else {
         if !document.is_null() {
-            found.push(Diagnostic::error(format!("{place} is {}; a map is expected", kind_of(document))));
+            found.push(Diagnostic::error(format!(
+                "{place} is {}; a map is expected",
+                kind_of(document)
+            )));
         }
         return;
     };
@@ -99,21 +162,39 @@ fn check_document(kind: &str, document: &Value, found: &mut Diagnostics) {
             } else {
                 "leave the field out"
             };
-            found.push(Diagnostic::error(format!("{place}.{field} is {}, not {expected}", map[field])).help(help));
+            found.push(
+                Diagnostic::error(format!("{place}.{field} is {}, not {expected}", map[field]))
+                    .help(help),
+            );
         }
     }
     for (owner, path, help) in OWNED {
-        if owner == kind && path.split('.').try_fold(document, |value, key| value.get(key)).is_some() {
-            found.push(Diagnostic::error(format!("{place}.{path} is quorate's own to write")).help(help));
+        if owner == kind
+            && path
+                .split('.')
+                .try_fold(document, |value, key| value.get(key))
+                .is_some()
+        {
+            found.push(
+                Diagnostic::error(format!("{place}.{path} is quorate's own to write")).help(help),
+            );
         }
     }
     let ignored = format!("{place}.nodeRegistration.ignorePreflightErrors");
     match document.pointer("/nodeRegistration/ignorePreflightErrors") {
         None | Some(Value::Null) => {}
         Some(Value::Array(names)) => {
-            found.0.extend(names.iter().filter_map(Value::as_str).filter_map(|name| refused_preflight_error(&ignored, name)));
+            found.0.extend(
+                names
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .filter_map(|name| refused_preflight_error(&ignored, name)),
+            );
         }
-        Some(other) => found.push(Diagnostic::error(format!("{ignored} is {}; a list is expected", kind_of(other)))),
+        Some(other) => found.push(Diagnostic::error(format!(
+            "{ignored} is {}; a list is expected",
+            kind_of(other)
+        ))),
     }
     check_lists(document, &place, found);
 }
@@ -128,18 +209,24 @@ fn check_lists(value: &Value, place: &str, found: &mut Diagnostics) {
             continue;
         }
         let named = |entry: &Value| entry.get("name").is_some_and(Value::is_string);
-        let good = matches!(value, Value::Null) || value.as_array().is_some_and(|entries| entries.iter().all(named));
+        let good = matches!(value, Value::Null)
+            || value
+                .as_array()
+                .is_some_and(|entries| entries.iter().all(named));
         if !good {
             found.push(
-                Diagnostic::error(format!("{place} is not a list of entries with a name"))
-                    .help("v1beta4 writes `- {name: v, value: \"4\"}` where v1beta3 wrote `v: \"4\"`"),
+                Diagnostic::error(format!("{place} is not a list of entries with a name")).help(
+                    "v1beta4 writes `- {name: v, value: \"4\"}` where v1beta3 wrote `v: \"4\"`",
+                ),
             );
         }
     }
 }
 
 fn merge(base: &mut Value, user: &Value, place: &str, found: &mut Diagnostics) {
-    let (Value::Object(base), Value::Object(user)) = (base, user) else { return };
+    let (Value::Object(base), Value::Object(user)) = (base, user) else {
+        return;
+    };
     for (key, value) in user {
         let place = format!("{place}.{key}");
         let Some(ours) = base.get_mut(key) else {
@@ -166,10 +253,16 @@ fn merge(base: &mut Value, user: &Value, place: &str, found: &mut Diagnostics) {
                 }
             }
             (Value::Object(_), other) => {
-                found.push(Diagnostic::error(format!("{place} is {}; a map is expected", kind_of(other))));
+                found.push(Diagnostic::error(format!(
+                    "{place} is {}; a map is expected",
+                    kind_of(other)
+                )));
             }
             (Value::Array(_), other) if !other.is_array() => {
-                found.push(Diagnostic::error(format!("{place} is {}; a list is expected", kind_of(other))));
+                found.push(Diagnostic::error(format!(
+                    "{place} is {}; a list is expected",
+                    kind_of(other)
+                )));
             }
             (ours, theirs) => *ours = theirs.clone(),
         }
