@@ -1,1 +1,13 @@
-//! cli
+//! Floor 5: arguments in, exit code out. clap, color-eyre and exit codes live here alone.
+
+mod args;
+mod demo;
+mod exit;
+mod program;
+mod replay;
+mod request;
+mod run;
+
+pub use exit::WrongInput;
+pub use program::{command, main};
+pub use request::{Command, HostKey, InventoryView, Request};

@@ -2,14 +2,20 @@
 //!
 //! The journal is this stream as JSON lines; what a person sees, the recap and the exit code are folds over it.
 
+mod exit;
 mod recap;
+mod reporter;
+mod text;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::HostName;
 
-pub use recap::{Health, HostRecap, Recap, TimeSplit};
+pub use exit::ExitCode;
+pub use recap::{Failure, Health, HostRecap, Recap, TimeSplit};
+pub use reporter::Reporter;
+pub use text::{is_hostile, printable};
 
 /// The stream's version, first in each line. A change that an old reader would misread raises it.
 pub const VERSION: u32 = 1;
@@ -79,9 +85,25 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Returns it in words, to stand behind a host's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::HostKey => "host key",
+            Self::Authentication => "authentication",
+            Self::Elevation => "no root rights",
+            Self::Lost => "connection lost",
+            Self::Protocol => "protocol",
+            Self::Locked => "locked",
+        }
+    }
+
     /// Returns whether the exit code for it is 3 (unreachable) and not 1 (failed).
     pub fn is_unreachable(self) -> bool {
-        matches!(self, Self::Unreachable | Self::HostKey | Self::Authentication | Self::Lost)
+        matches!(
+            self,
+            Self::Unreachable | Self::HostKey | Self::Authentication | Self::Lost
+        )
     }
 }
 
@@ -122,7 +144,7 @@ pub enum Event {
     RunStarted {
         /// Random, 16 hex digits.
         run: String,
-        /// `plan`, `apply`, ...
+        /// `plan`, `apply`, `apply --check`, ...
         command: String,
         /// `cluster_name`.
         cluster: String,

@@ -1,9 +1,10 @@
 //! The recap and the exit code: a fold over events, so that a journal replayed offline gives the same.
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Category, Event, ExecKind, Status};
+use super::{Category, Event, ExecKind, ExitCode, Status};
 use crate::model::HostName;
 
 /// How a host stands at the end of a run.
@@ -59,6 +60,19 @@ pub struct HostRecap {
     pub health: Health,
 }
 
+/// One thing that went wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The hosts it is about; empty for the cluster as a whole.
+    pub hosts: Vec<HostName>,
+    /// The step's title, or the kind of trouble.
+    pub title: String,
+    /// What was expected and found, or the last lines of a command's output.
+    pub detail: Vec<String>,
+    /// What to do next.
+    pub help: Option<String>,
+}
+
 /// The run in figures.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Recap {
@@ -66,6 +80,10 @@ pub struct Recap {
     pub command: String,
     /// Each host, in inventory order.
     pub hosts: IndexMap<HostName, HostRecap>,
+    /// What went wrong, in order.
+    pub failures: Vec<Failure>,
+    /// How many warnings there were.
+    pub warnings: u32,
     /// The last sentence on the cluster.
     pub cluster: Option<String>,
     /// Whether that sentence was one of health.
@@ -76,6 +94,10 @@ pub struct Recap {
     pub failed: Option<String>,
     /// Whether the user stopped it.
     pub interrupted: bool,
+    /// Hosts that had a step under way when the user stopped it.
+    pub under_way: Vec<HostName>,
+    /// Whether the last event was seen; a journal without it is that of a killed run.
+    pub finished: bool,
     /// Wall time in seconds.
     pub seconds: f64,
     /// Wall time by what the slowest thing under way was: kubeadm over transfer over packages over waits over own.
@@ -84,13 +106,22 @@ pub struct Recap {
     clock: Clock,
 }
 
-/// Which steps are under way, to split wall time.
+/// Which steps were under way when, to split wall time.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Clock {
-    last: Option<jiff::Timestamp>,
-    spans: Vec<(Category, jiff::Timestamp, jiff::Timestamp)>,
-    first: Option<jiff::Timestamp>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    /// Start and end of each step that counts as one of [`ORDER`].
+    spans: Vec<(Category, Timestamp, Timestamp)>,
 }
+
+/// Which category an instant counts as where several are under way; what is left is own.
+const ORDER: [Category; 4] = [
+    Category::Kubeadm,
+    Category::Transfer,
+    Category::Packages,
+    Category::Wait,
+];
 
 impl Recap {
     /// Returns the fold over `records`.
@@ -99,6 +130,10 @@ impl Recap {
         for record in records {
             recap.add(record);
         }
+        if !recap.finished {
+            recap.seconds = recap.clock.length();
+            recap.wall = recap.clock.split();
+        }
         recap
     }
 
@@ -106,8 +141,13 @@ impl Recap {
     pub fn add(&mut self, record: &super::Record) {
         self.clock.first.get_or_insert(record.at);
         self.clock.last = Some(record.at);
-        if let Event::StepFinished { category, seconds, .. } = &record.event {
-            let length = jiff::SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
+        if let Event::StepFinished {
+            category, seconds, ..
+        } = &record.event
+            && *category != Category::Own
+        {
+            let length =
+                jiff::SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
             let start = record.at.checked_sub(length).unwrap_or(record.at);
             self.clock.spans.push((*category, start, record.at));
         }
@@ -133,8 +173,17 @@ impl Recap {
                 recap.ok += ok;
                 recap.skipped += skipped;
             }
-            Event::Planned { host, .. } => self.host(host).changed += 1,
-            Event::StepFinished { host, status, category, seconds, .. } => {
+            // In an apply the step itself counts, once it is done.
+            Event::Planned { host, .. } if self.is_read_only() => self.host(host).changed += 1,
+            Event::StepFinished {
+                host,
+                title,
+                status,
+                category,
+                seconds,
+                detail,
+                help,
+            } => {
                 let recap = self.host(host);
                 match status {
                     Status::Ok => recap.ok += 1,
@@ -146,28 +195,94 @@ impl Recap {
                     }
                 }
                 *recap.time.of_mut(*category) += seconds;
+                if *status == Status::Failed {
+                    self.fail(std::slice::from_ref(host), title, detail.clone(), help);
+                }
             }
-            Event::HostTrouble { host, trouble, .. } => {
+            Event::HostTrouble {
+                host,
+                trouble,
+                message,
+                help,
+            } => {
                 let recap = self.host(host);
-                let health = if trouble.is_unreachable() { Health::Unreachable } else { Health::Failed };
+                let health = if trouble.is_unreachable() {
+                    Health::Unreachable
+                } else {
+                    Health::Failed
+                };
                 recap.health = recap.health.max(health);
                 if *trouble == super::Trouble::Locked {
                     self.refused = Some(format!("{host} is locked"));
                 }
+                self.fail(
+                    std::slice::from_ref(host),
+                    trouble.as_str(),
+                    vec![message.clone()],
+                    help,
+                );
             }
-            Event::Refused { message, .. } => self.refused = Some(message.clone()),
-            Event::ClusterFailed { message, .. } => self.failed = Some(message.clone()),
+            Event::Warning { .. } => self.warnings += 1,
+            Event::Refused {
+                hosts,
+                message,
+                help,
+            } => {
+                self.refused = Some(message.clone());
+                self.fail(hosts, "refused", vec![message.clone()], help);
+            }
+            Event::ClusterFailed { message, help } => {
+                self.failed = Some(message.clone());
+                self.fail(&[], "cluster", vec![message.clone()], help);
+            }
             Event::Cluster { summary, healthy } => {
                 self.cluster = Some(summary.clone());
                 self.healthy = Some(*healthy);
             }
-            Event::Interrupted { .. } => self.interrupted = true,
+            Event::Interrupted { hosts } => {
+                self.interrupted = true;
+                self.under_way.clone_from(hosts);
+            }
             Event::HostFinished { host, seconds } => self.host(host).seconds = *seconds,
             Event::RunFinished { seconds, .. } => {
+                self.finished = true;
                 self.seconds = *seconds;
                 self.wall = self.clock.split();
+                // The journal's clock and the run's own may differ by a hair; the split adds up to the latter.
+                self.wall.own = (self.wall.own + seconds - self.wall.total()).max(0.0);
             }
             _ => {}
+        }
+    }
+
+    fn fail(
+        &mut self,
+        hosts: &[HostName],
+        title: &str,
+        detail: Vec<String>,
+        help: &Option<String>,
+    ) {
+        let failure = Failure {
+            hosts: hosts.to_vec(),
+            title: title.to_string(),
+            detail,
+            help: help.clone(),
+        };
+        // Many hosts often fail alike: one entry that names them all.
+        match self.failures.iter_mut().find(|seen| {
+            (&seen.title, &seen.detail, &seen.help)
+                == (&failure.title, &failure.detail, &failure.help)
+                && !seen.hosts.is_empty()
+        }) {
+            Some(seen) => {
+                let new: Vec<_> = failure
+                    .hosts
+                    .into_iter()
+                    .filter(|host| !seen.hosts.contains(host))
+                    .collect();
+                seen.hosts.extend(new);
+            }
+            None => self.failures.push(failure),
         }
     }
 
@@ -180,25 +295,33 @@ impl Recap {
         self.hosts.values().any(|host| host.changed > 0)
     }
 
-    /// Returns the exit code. Where several hold: 130 > 5 > 1 > 3 > 2 > 0; wrong input (4) never gets as far as a run.
-    pub fn exit_code(&self) -> u8 {
+    /// Returns whether the command shows what would be done and does nothing.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.command.as_str(), "plan" | "apply --check")
+    }
+
+    /// Returns how the run ended. Wrong input never gets as far as a run.
+    pub fn exit(&self) -> ExitCode {
         let any = |health| self.hosts.values().any(|host| host.health == health);
-        let read_only = matches!(self.command.as_str(), "plan" | "status");
-        if self.interrupted {
-            130
-        } else if self.refused.is_some() {
-            5
-        } else if self.failed.is_some() || any(Health::Failed) {
-            1
-        } else if self.command == "status" && self.healthy == Some(false) {
-            1
-        } else if any(Health::Unreachable) {
-            3
-        } else if read_only && self.has_changes() {
-            2
-        } else {
-            0
-        }
+        let degraded = self.command == "status" && self.healthy == Some(false);
+        [
+            (self.interrupted, ExitCode::Interrupted),
+            (self.refused.is_some(), ExitCode::Refused),
+            (
+                self.failed.is_some() || any(Health::Failed) || degraded,
+                ExitCode::Failed,
+            ),
+            (any(Health::Unreachable), ExitCode::Unreachable),
+            (self.is_read_only() && self.has_changes(), ExitCode::Changes),
+        ]
+        .into_iter()
+        .filter_map(|(holds, exit)| holds.then_some(exit))
+        .fold(ExitCode::Done, ExitCode::and)
+    }
+
+    /// Returns [`Recap::exit`] as a number.
+    pub fn exit_code(&self) -> u8 {
+        self.exit().code()
     }
 }
 
@@ -220,24 +343,38 @@ impl TimeSplit {
 }
 
 impl Clock {
-    /// Returns wall time by category: each instant counts once, for the first of kubeadm, transfer, packages, wait
-    /// that some host was in, else as own.
+    fn length(&self) -> f64 {
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return 0.0;
+        };
+        last.duration_since(first).as_secs_f64()
+    }
+
+    /// Returns wall time by category: each instant counts once, for the first of [`ORDER`] that some host was in.
     fn split(&self) -> TimeSplit {
-        let (Some(first), Some(last)) = (self.first, self.last) else { return TimeSplit::default() };
-        const ORDER: [Category; 4] = [Category::Kubeadm, Category::Transfer, Category::Packages, Category::Wait];
-        let mut edges: Vec<_> = self.spans.iter().flat_map(|(_, start, end)| [*start, *end]).collect();
-        edges.extend([first, last]);
-        edges.sort_unstable();
-        edges.dedup();
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return TimeSplit::default();
+        };
+        let mut edges: Vec<(Timestamp, Option<usize>, i32)> = vec![(last, None, 0)];
+        for (category, start, end) in &self.spans {
+            let index = ORDER.iter().position(|c| c == category);
+            edges.push(((*start).max(first), index, 1));
+            edges.push(((*end).max(first), index, -1));
+        }
+        edges.sort_unstable_by_key(|(at, ..)| *at);
         let mut split = TimeSplit::default();
-        for pair in edges.windows(2) {
-            let (start, end) = (pair[0], pair[1]);
-            if start < first {
-                continue;
+        let mut under_way = [0; ORDER.len()];
+        let mut before = first;
+        for (at, index, step) in edges {
+            let category = under_way
+                .iter()
+                .position(|n| *n > 0)
+                .map_or(Category::Own, |i| ORDER[i]);
+            *split.of_mut(category) += at.duration_since(before).as_secs_f64();
+            if let Some(index) = index {
+                under_way[index] += step;
             }
-            let under_way = |category| self.spans.iter().any(|(c, s, e)| *c == category && *s <= start && *e >= end);
-            let category = ORDER.into_iter().find(|c| under_way(*c)).unwrap_or(Category::Own);
-            *split.of_mut(category) += end.duration_since(start).as_secs_f64();
+            before = at;
         }
         split
     }

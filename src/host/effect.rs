@@ -52,7 +52,10 @@ impl Content {
     fn segment(&self) -> Segment {
         match self {
             Self::Inline(bytes) => Segment::Bytes(bytes.clone()),
-            Self::File { path, length, .. } => Segment::File { path: path.clone(), length: *length },
+            Self::File { path, length, .. } => Segment::File {
+                path: path.clone(),
+                length: *length,
+            },
         }
     }
 }
@@ -60,7 +63,12 @@ impl Content {
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inline(bytes) => write!(f, "Inline({} bytes, {})", bytes.len(), self.sha256().short()),
+            Self::Inline(bytes) => write!(
+                f,
+                "Inline({} bytes, {})",
+                bytes.len(),
+                self.sha256().short()
+            ),
             Self::File { path, .. } => write!(f, "File({path})"),
         }
     }
@@ -131,6 +139,8 @@ impl UnitAct {
 pub struct Run {
     /// The words, without a shell in between. They hold no secret: any user of the host can read them.
     pub argv: Vec<String>,
+    /// What it is called in plans and reports; `None` shows its words.
+    pub label: Option<String>,
     /// Where to run it.
     pub chdir: Option<String>,
     /// Nothing is done where this path is there.
@@ -153,6 +163,7 @@ impl Run {
     {
         Self {
             argv: argv.into_iter().map(Into::into).collect(),
+            label: None,
             chdir: None,
             creates: None,
             removes: None,
@@ -279,7 +290,12 @@ impl Effect {
         match self {
             Self::WriteFile(file) => format!("write {}", file.path),
             Self::Directory { path, .. } => format!("make directory {path}"),
-            Self::Attributes { path, mode, owner, group } => {
+            Self::Attributes {
+                path,
+                mode,
+                owner,
+                group,
+            } => {
                 let mut what = Vec::new();
                 what.extend(mode.map(|m| format!("mode {m}")));
                 what.extend(owner.as_ref().map(|o| format!("owner {o}")));
@@ -298,7 +314,10 @@ impl Effect {
             Self::Hostname(name) => format!("set hostname {name}"),
             Self::ImportImage { names, .. } => format!("import {}", names.join(", ")),
             Self::Unpack { into, .. } => format!("unpack into {into}"),
-            Self::Run(run) => format!("run {}", sh::words(&run.argv)),
+            Self::Run(run) => match &run.label {
+                Some(label) => format!("run {label}"),
+                None => format!("run {}", sh::words(&run.argv)),
+            },
             Self::Wait { what, .. } => format!("wait: {what}"),
         }
     }
@@ -307,7 +326,9 @@ impl Effect {
     pub(super) fn payload(&self) -> Option<Segment> {
         match self {
             Self::WriteFile(file) => Some(file.content.segment()),
-            Self::ImportImage { archive, .. } | Self::Unpack { archive, .. } => Some(archive.segment()),
+            Self::ImportImage { archive, .. } | Self::Unpack { archive, .. } => {
+                Some(archive.segment())
+            }
             Self::Run(run) => run.stdin.as_ref().map(Content::segment),
             _ => None,
         }
@@ -317,8 +338,18 @@ impl Effect {
     pub(super) fn render(&self) -> String {
         match self {
             Self::WriteFile(file) => render_write(file),
-            Self::Directory { path, mode, owner, group } => format!("directory {}", attributes(path, mode, owner, group)),
-            Self::Attributes { path, mode, owner, group } => format!("attributes {}", attributes(path, mode, owner, group)),
+            Self::Directory {
+                path,
+                mode,
+                owner,
+                group,
+            } => format!("directory {}", attributes(path, mode, owner, group)),
+            Self::Attributes {
+                path,
+                mode,
+                owner,
+                group,
+            } => format!("attributes {}", attributes(path, mode, owner, group)),
             Self::Link { path, target } => format!("link {}", sh::words([path, target])),
             Self::Remove { path } => format!("absent {}", sh::quote(path)),
             Self::InstallPackages(names) => format!("packages {}", sh::words(names)),
@@ -326,19 +357,38 @@ impl Effect {
             Self::Unit(act, name) => format!("unit {} {}", act.word(), sh::quote(name)),
             Self::DaemonReload => "unit daemon-reloaded -".into(),
             Self::Sysctl { key, value } => {
-                let path = if key.contains('/') { key.clone() } else { key.replace('.', "/") };
+                let path = if key.contains('/') {
+                    key.clone()
+                } else {
+                    key.replace('.', "/")
+                };
                 format!("sysctl_set {}", sh::words([path.as_str(), value]))
             }
             Self::LoadModule(name) => format!("module_load {}", sh::quote(name)),
             Self::SwapOff => "swap_off".into(),
             Self::Hostname(name) => format!("set_hostname {}", sh::quote(name)),
-            Self::ImportImage { archive, names } => format!("image {} {}", archive.length(), sh::words(names)),
+            Self::ImportImage { archive, names } => {
+                format!("image {} {}", archive.length(), sh::words(names))
+            }
             Self::Unpack { archive, into } => {
-                format!("unpack {} {} {}", archive.length(), sh::quote(into), archive.sha256())
+                format!(
+                    "unpack {} {} {}",
+                    archive.length(),
+                    sh::quote(into),
+                    archive.sha256()
+                )
             }
             Self::Run(run) => render_run(run),
-            Self::Wait { what, condition, seconds } => {
-                format!("{{ condition={}; wait_for {seconds} {}; }}", sh::quote(condition), sh::quote(what))
+            Self::Wait {
+                what,
+                condition,
+                seconds,
+            } => {
+                format!(
+                    "{{ condition={}; wait_for {seconds} {}; }}",
+                    sh::quote(condition),
+                    sh::quote(what)
+                )
             }
         }
     }
@@ -358,11 +408,24 @@ impl Effect {
                 };
                 observed.files.insert(file.path.clone(), Some(state));
                 match &file.content {
-                    Content::Inline(bytes) => observed.contents.insert(file.path.clone(), bytes.to_vec()),
+                    Content::Inline(bytes) => {
+                        observed.contents.insert(file.path.clone(), bytes.to_vec())
+                    }
                     Content::File { .. } => observed.contents.remove(&file.path),
                 };
             }
-            Self::Directory { path, mode, owner, group } | Self::Attributes { path, mode, owner, group } => {
+            Self::Directory {
+                path,
+                mode,
+                owner,
+                group,
+            }
+            | Self::Attributes {
+                path,
+                mode,
+                owner,
+                group,
+            } => {
                 let directory = matches!(self, Self::Directory { .. });
                 let state = observed.files.get(path).cloned().flatten();
                 if state.is_none() && !directory {
@@ -410,8 +473,13 @@ impl Effect {
                     observed.packages.insert(name.clone(), None);
                 }
             }
-            Self::Unit(act, name) => apply_unit(*act, observed.units.entry(name.clone()).or_default()),
-            Self::DaemonReload => observed.units.values_mut().for_each(|unit| unit.needs_reload = false),
+            Self::Unit(act, name) => {
+                apply_unit(*act, observed.units.entry(name.clone()).or_default())
+            }
+            Self::DaemonReload => observed
+                .units
+                .values_mut()
+                .for_each(|unit| unit.needs_reload = false),
             Self::Sysctl { key, value } => {
                 observed.sysctls.insert(key.clone(), Some(value.clone()));
             }
@@ -444,9 +512,19 @@ fn apply_unit(act: UnitAct, unit: &mut UnitState) {
     }
 }
 
-fn attributes(path: &str, mode: &Option<Mode>, owner: &Option<String>, group: &Option<String>) -> String {
+fn attributes(
+    path: &str,
+    mode: &Option<Mode>,
+    owner: &Option<String>,
+    group: &Option<String>,
+) -> String {
     let mode = mode.map_or_else(|| "-".to_string(), |m| m.to_string());
-    sh::words([path, &mode, owner.as_deref().unwrap_or("-"), group.as_deref().unwrap_or("-")])
+    sh::words([
+        path,
+        &mode,
+        owner.as_deref().unwrap_or("-"),
+        group.as_deref().unwrap_or("-"),
+    ])
 }
 
 /// Where the temporary file of `path` lies: beside it, so that the rename is atomic, but never inside the kubelet's
@@ -466,7 +544,11 @@ fn render_write(file: &WriteFile) -> String {
         Expect::Absent => "absent".to_string(),
         Expect::Content(digest) => digest.to_string(),
     };
-    let validate = file.validate.as_deref().map(|v| v.replace("%s", &sh::quote(&temporary))).unwrap_or_default();
+    let validate = file
+        .validate
+        .as_deref()
+        .map(|v| v.replace("%s", &sh::quote(&temporary)))
+        .unwrap_or_default();
     let words = sh::words([
         file.path.as_str(),
         &file.content.length().to_string(),
@@ -485,25 +567,55 @@ fn render_write(file: &WriteFile) -> String {
 fn render_run(run: &Run) -> String {
     let mut text = String::from("{\n");
     if let Some(stdin) = &run.stdin {
-        text.push_str(&format!("receive {} >\"$work/stdin\" || return 1\n", stdin.length()));
+        text.push_str(&format!(
+            "receive {} >\"$work/stdin\" || return 1\n",
+            stdin.length()
+        ));
     }
     let mut conditions = Vec::new();
-    conditions.extend(run.creates.as_ref().map(|p| format!("[ ! -e {} ]", sh::quote(p))));
-    conditions.extend(run.removes.as_ref().map(|p| format!("[ -e {} ]", sh::quote(p))));
-    let condition = if conditions.is_empty() { "true".to_string() } else { conditions.join(" && ") };
+    conditions.extend(
+        run.creates
+            .as_ref()
+            .map(|p| format!("[ ! -e {} ]", sh::quote(p))),
+    );
+    conditions.extend(
+        run.removes
+            .as_ref()
+            .map(|p| format!("[ -e {} ]", sh::quote(p))),
+    );
+    let condition = if conditions.is_empty() {
+        "true".to_string()
+    } else {
+        conditions.join(" && ")
+    };
     text.push_str(&format!("if {condition}; then\nchanging || return 1\n"));
     let mut words: Vec<&str> = run.argv.iter().map(String::as_str).collect();
     if let Some(user) = &run.user {
         words.splice(0..0, ["runuser", "-u", user, "--"]);
     }
     if let Some(directory) = &run.chdir {
-        words.splice(0..0, ["/bin/sh", "-c", "cd -- \"$1\" && shift && exec \"$@\"", "sh", directory]);
+        words.splice(
+            0..0,
+            [
+                "/bin/sh",
+                "-c",
+                "cd -- \"$1\" && shift && exec \"$@\"",
+                "sh",
+                directory,
+            ],
+        );
     }
     let words = sh::words(words);
     match &run.unit {
-        Some((name, seconds)) => text.push_str(&format!("long {} {seconds} {words}\n", sh::quote(name))),
+        Some((name, seconds)) => {
+            text.push_str(&format!("long {} {seconds} {words}\n", sh::quote(name)))
+        }
         None => {
-            let stdin = if run.stdin.is_some() { "\"$work/stdin\"" } else { "/dev/null" };
+            let stdin = if run.stdin.is_some() {
+                "\"$work/stdin\""
+            } else {
+                "/dev/null"
+            };
             text.push_str(&format!("{words} <{stdin} 3<&- 4>&-\n"));
         }
     }

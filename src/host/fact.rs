@@ -135,7 +135,10 @@ impl UnitState {
 
     /// Returns whether it starts at boot; a unit that cannot be enabled counts as enabled.
     pub fn is_enabled(&self) -> bool {
-        matches!(self.file.as_str(), "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated")
+        matches!(
+            self.file.as_str(),
+            "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated"
+        )
     }
 }
 
@@ -311,7 +314,11 @@ impl Observed {
 
     /// Returns the interface that carries `address`, with the prefix length.
     pub fn interface_of(&self, address: IpAddr) -> Option<(&str, u8)> {
-        self.system.addresses.iter().find(|(_, a, _)| *a == address).map(|(i, _, p)| (i.as_str(), *p))
+        self.system
+            .addresses
+            .iter()
+            .find(|(_, a, _)| *a == address)
+            .map(|(i, _, p)| (i.as_str(), *p))
     }
 
     /// Forgets what a command that may write anywhere could have changed: files and units.

@@ -15,8 +15,15 @@ const PROBE: &str = include_str!("probe.sh");
 /// Returns the request that asks all of `facts`. `nonce` marks the answer's lines: whatever else the host's shell prints
 /// is passed over.
 pub fn request(facts: &Facts, nonce: &str) -> Request {
-    let text = format!("{}\n{PROBE}\n{}", script::header(nonce), script::main(&format!("{}say end\n", calls(facts))));
-    Request::probe(script::bootstrap(text.len()), vec![Segment::Bytes(text.into_bytes().into())])
+    let text = format!(
+        "{}\n{PROBE}\n{}",
+        script::header(nonce),
+        script::main(&format!("{}say end\n", calls(facts)))
+    );
+    Request::probe(
+        script::bootstrap(text.len()),
+        vec![Segment::Bytes(text.into_bytes().into())],
+    )
 }
 
 /// Returns the shell lines that ask `facts`, for the end of a wave.
@@ -27,7 +34,10 @@ pub(super) fn section(facts: &Facts) -> (&'static str, String) {
 /// Returns one call for each kind of question, with all its arguments.
 fn calls(facts: &Facts) -> String {
     let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
-    let mut add = |call: &'static str, words: Vec<String>| match groups.iter_mut().find(|(name, _)| *name == call) {
+    let mut add = |call: &'static str, words: Vec<String>| match groups
+        .iter_mut()
+        .find(|(name, _)| *name == call)
+    {
         Some((_, all)) => all.extend(words),
         None => groups.push((call, words)),
     };
@@ -51,7 +61,9 @@ fn calls(facts: &Facts) -> String {
             Fact::Swap => add("probe_swap", Vec::new()),
             Fact::Images => add("probe_images", Vec::new()),
             Fact::Listening(port) => add("probe_ports", vec![port.to_string()]),
-            Fact::Kubernetes { address, port } => add("probe_kubernetes", vec![address.clone(), port.to_string()]),
+            Fact::Kubernetes { address, port } => {
+                add("probe_kubernetes", vec![address.clone(), port.to_string()])
+            }
         }
     }
     let mut text = String::from("probe_system\n");
@@ -63,7 +75,11 @@ fn calls(facts: &Facts) -> String {
 
 /// Returns a sysctl's path under /proc/sys (sysctl(8): `.` separates, unless `/` does).
 fn sysctl_path(key: &str) -> String {
-    if key.contains('/') { key.to_string() } else { key.replace('.', "/") }
+    if key.contains('/') {
+        key.to_string()
+    } else {
+        key.replace('.', "/")
+    }
 }
 
 /// What a host answered is no answer to the questions.
@@ -84,13 +100,16 @@ pub fn parse(facts: &Facts, nonce: &str, output: &[u8]) -> Result<Observed, Prob
     if !ended {
         let last = String::from_utf8_lossy(output);
         let last = last.lines().rev().take(3).collect::<Vec<_>>();
-        return Err(ProbeError(format!("its end is missing; last lines: {}", last.into_iter().rev().collect::<Vec<_>>().join(" / "))));
+        return Err(ProbeError(format!(
+            "its end is missing; last lines: {}",
+            last.into_iter().rev().collect::<Vec<_>>().join(" / ")
+        )));
     }
     Ok(parser.finish())
 }
 
 /// Takes the lines of an answer one by one.
-pub(super) struct Parser<'a> {
+pub struct Parser<'a> {
     facts: &'a Facts,
     observed: Observed,
     units: Vec<UnitState>,
@@ -104,7 +123,8 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(facts: &'a Facts) -> Self {
+    /// Returns a parser of the answer to `facts`.
+    pub fn new(facts: &'a Facts) -> Self {
         Self {
             facts,
             observed: Observed::default(),
@@ -119,8 +139,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn line(&mut self, line: &str) -> Result<(), ProbeError> {
-        let bad = || ProbeError(format!("cannot read `{}`", line.chars().take(200).collect::<String>()));
+    /// Takes one line, without its nonce.
+    pub fn line(&mut self, line: &str) -> Result<(), ProbeError> {
+        let bad = || {
+            ProbeError(format!(
+                "cannot read `{}`",
+                line.chars().take(200).collect::<String>()
+            ))
+        };
         let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
         match kind {
             "system" => self.system(rest),
@@ -129,7 +155,10 @@ impl<'a> Parser<'a> {
                 let (address, prefix) = address.split_once('/').unwrap_or((address, "32"));
                 let interface = interface.split('@').next().unwrap_or(interface);
                 if let (Ok(address), Ok(prefix)) = (address.parse(), prefix.parse()) {
-                    self.observed.system.addresses.push((interface.to_string(), address, prefix));
+                    self.observed
+                        .system
+                        .addresses
+                        .push((interface.to_string(), address, prefix));
                 }
             }
             "pending" => {
@@ -143,7 +172,11 @@ impl<'a> Parser<'a> {
                 let (path, target) = rest.rsplit_once(' ').ok_or_else(bad)?;
                 let target = decode(target).ok_or_else(bad)?;
                 if let Some(Some(state)) = self.observed.files.get_mut(path) {
-                    state.target = Some(String::from_utf8_lossy(&target).trim_end_matches('\n').to_string());
+                    state.target = Some(
+                        String::from_utf8_lossy(&target)
+                            .trim_end_matches('\n')
+                            .to_string(),
+                    );
                 }
             }
             "sum" => {
@@ -156,20 +189,26 @@ impl<'a> Parser<'a> {
             "content" => {
                 let (path, text) = rest.rsplit_once(' ').ok_or_else(bad)?;
                 let text = decode(text).ok_or_else(bad)?;
-                self.observed.contents.insert(path.trim_end().to_string(), text);
+                self.observed
+                    .contents
+                    .insert(path.trim_end().to_string(), text);
             }
             "package" => {
                 let (name, rest) = rest.split_once(' ').ok_or_else(bad)?;
                 let (status, version) = rest.split_once('|').ok_or_else(bad)?;
                 // dpkg-query(1) db:Status-Abbrev: desired action, then state; `i` is installed.
                 if status.as_bytes().get(1) == Some(&b'i') {
-                    self.observed.packages.insert(name.to_string(), Some(version.to_string()));
+                    self.observed
+                        .packages
+                        .insert(name.to_string(), Some(version.to_string()));
                 }
             }
             "unit" => self.unit(rest),
             "sysctl" => {
                 let (key, value) = rest.split_once(' ').ok_or_else(bad)?;
-                self.observed.sysctls.insert(key.to_string(), Some(value.trim().to_string()));
+                self.observed
+                    .sysctls
+                    .insert(key.to_string(), Some(value.trim().to_string()));
             }
             "module" => {
                 self.observed.modules.insert(rest.to_string(), true);
@@ -181,7 +220,9 @@ impl<'a> Parser<'a> {
             }
             "images-listed" => self.images_listed = true,
             "port" => {
-                self.observed.ports.insert(rest.parse().map_err(|_| bad())?, true);
+                self.observed
+                    .ports
+                    .insert(rest.parse().map_err(|_| bad())?, true);
             }
             "kubernetes" => self.kubernetes(rest).ok_or_else(bad)?,
             "body" => self.body.extend(decode(rest).ok_or_else(bad)?),
@@ -232,7 +273,10 @@ impl<'a> Parser<'a> {
         if self.units.is_empty() {
             self.units.push(UnitState::default());
         }
-        let (Some((property, value)), Some(unit)) = (rest.split_once('='), self.units.last_mut()) else { return };
+        let (Some((property, value)), Some(unit)) = (rest.split_once('='), self.units.last_mut())
+        else {
+            return;
+        };
         match property {
             "LoadState" => unit.load = value.to_string(),
             "ActiveState" => unit.active = value.to_string(),
@@ -275,7 +319,9 @@ impl<'a> Parser<'a> {
                 api.configured = true;
                 let text = cluster_configuration(body).unwrap_or_default();
                 let field = |name: &str| {
-                    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+                    let line = text
+                        .lines()
+                        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
                     Some(line.trim().trim_matches('"').to_string()).filter(|v| !v.is_empty())
                 };
                 api.endpoint = field("controlPlaneEndpoint");
@@ -287,7 +333,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Returns all that was seen; what was asked and did not answer is absent, not unknown.
-    pub(super) fn finish(mut self) -> Observed {
+    pub fn finish(mut self) -> Observed {
         let mut unit = 0;
         for fact in self.facts {
             match fact {
@@ -317,8 +363,12 @@ impl<'a> Parser<'a> {
                     self.kubernetes.api = self.api.take();
                     self.observed.kubernetes = Some(std::mem::take(&mut self.kubernetes));
                 }
-                Fact::Images if self.images_listed => self.observed.images = Some(std::mem::take(&mut self.images)),
-                Fact::Swap if self.swaps_listed => self.observed.swaps = Some(std::mem::take(&mut self.swaps)),
+                Fact::Images if self.images_listed => {
+                    self.observed.images = Some(std::mem::take(&mut self.images))
+                }
+                Fact::Swap if self.swaps_listed => {
+                    self.observed.swaps = Some(std::mem::take(&mut self.swaps))
+                }
                 Fact::System | Fact::Content(_) | Fact::Images | Fact::Swap => {}
             }
         }
@@ -337,7 +387,13 @@ fn stat(text: &str) -> Option<(String, FileState)> {
     let size = parts.next()?.parse().ok()?;
     let (owner, group, uid, gid) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let path = parts.next()?.to_string();
-    let named = |name: &str, id: &str| if name == "UNKNOWN" { id.to_string() } else { name.to_string() };
+    let named = |name: &str, id: &str| {
+        if name == "UNKNOWN" {
+            id.to_string()
+        } else {
+            name.to_string()
+        }
+    };
     // inode(7): the file type's bits.
     let kind = match raw & 0o170_000 {
         0o100_000 => FileKind::File,
@@ -346,7 +402,15 @@ fn stat(text: &str) -> Option<(String, FileState)> {
         _ => FileKind::Other,
     };
     let mode = Mode::new(raw & 0o7777).ok()?;
-    let state = FileState { kind, mode, owner: named(owner, uid), group: named(group, gid), size, sha256: None, target: None };
+    let state = FileState {
+        kind,
+        mode,
+        owner: named(owner, uid),
+        group: named(group, gid),
+        size,
+        sha256: None,
+        target: None,
+    };
     Some((path, state))
 }
 
@@ -368,8 +432,19 @@ fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
     }
     let table: Table = serde_json::from_slice(body).ok()?;
     let column = |name: &str| table.columns.iter().position(|c| c.name == name);
-    let (name, status, roles, version) = (column("Name")?, column("Status")?, column("Roles")?, column("Version")?);
-    let cell = |row: &Row, index: usize| row.cells.get(index).and_then(|c| c.as_str()).unwrap_or_default().to_string();
+    let (name, status, roles, version) = (
+        column("Name")?,
+        column("Status")?,
+        column("Roles")?,
+        column("Version")?,
+    );
+    let cell = |row: &Row, index: usize| {
+        row.cells
+            .get(index)
+            .and_then(|c| c.as_str())
+            .unwrap_or_default()
+            .to_string()
+    };
     let node = |row: &Row| NodeState {
         name: cell(row, name),
         status: cell(row, status),
@@ -382,7 +457,12 @@ fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
 /// Returns `data.ClusterConfiguration` of the ConfigMap.
 fn cluster_configuration(body: &[u8]) -> Option<String> {
     let map: serde_json::Value = serde_json::from_slice(body).ok()?;
-    Some(map.get("data")?.get("ClusterConfiguration")?.as_str()?.to_string())
+    Some(
+        map.get("data")?
+            .get("ClusterConfiguration")?
+            .as_str()?
+            .to_string(),
+    )
 }
 
 /// Reads etcd's `MemberListResponse` as its gRPC gateway gives it.
@@ -402,5 +482,14 @@ fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
         peers: Vec<String>,
     }
     let list: List = serde_json::from_slice(body).ok()?;
-    Some(list.members.into_iter().map(|m| EtcdMember { name: m.name, learner: m.learner, peers: m.peers }).collect())
+    Some(
+        list.members
+            .into_iter()
+            .map(|m| EtcdMember {
+                name: m.name,
+                learner: m.learner,
+                peers: m.peers,
+            })
+            .collect(),
+    )
 }

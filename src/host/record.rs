@@ -15,7 +15,10 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// Returns the lines of `output` that carry `nonce`.
     pub fn new(nonce: &'a str, output: &'a [u8]) -> Self {
-        Self { nonce, rest: output }
+        Self {
+            nonce,
+            rest: output,
+        }
     }
 }
 
@@ -40,7 +43,9 @@ impl Iterator for Lines<'_> {
 pub fn framed(nonce: &str, line: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(line);
     let at = text.find(nonce)?;
-    text[at + nonce.len()..].strip_prefix(' ').map(|rest| rest.trim_end_matches('\r').to_string())
+    text[at + nonce.len()..]
+        .strip_prefix(' ')
+        .map(|rest| rest.trim_end_matches('\r').to_string())
 }
 
 /// How a step ended on the host.
@@ -95,10 +100,15 @@ pub enum WaveRecord {
 pub fn wave_record(line: &str) -> Option<WaveRecord> {
     let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
     Some(match kind {
-        "start" => WaveRecord::Start { id: rest.parse().ok()? },
+        "start" => WaveRecord::Start {
+            id: rest.parse().ok()?,
+        },
         "progress" => {
             let (id, text) = rest.split_once(' ')?;
-            WaveRecord::Progress { id: id.parse().ok()?, text: text.to_string() }
+            WaveRecord::Progress {
+                id: id.parse().ok()?,
+                text: text.to_string(),
+            }
         }
         "done" => {
             let mut parts = rest.split(' ');
@@ -111,9 +121,16 @@ pub fn wave_record(line: &str) -> Option<WaveRecord> {
             };
             let status = parts.next()?.parse().ok()?;
             let output = BASE64.decode(parts.next().unwrap_or("")).ok()?;
-            WaveRecord::End { id, end, status, output: String::from_utf8_lossy(&output).into_owned() }
+            WaveRecord::End {
+                id,
+                end,
+                status,
+                output: String::from_utf8_lossy(&output).into_owned(),
+            }
         }
-        "stopped" => WaveRecord::Stopped { id: rest.parse().ok()? },
+        "stopped" => WaveRecord::Stopped {
+            id: rest.parse().ok()?,
+        },
         "finished" => WaveRecord::Finished,
         _ => WaveRecord::Fact(line.to_string()),
     })

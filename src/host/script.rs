@@ -56,6 +56,8 @@ pub struct Wave {
     pub steps: Vec<Step>,
     /// In order of their definition.
     pub handlers: Vec<Handler>,
+    /// Behind the handlers.
+    pub gates: Vec<Step>,
     /// What is asked at the end, so that no further trip is needed.
     pub facts: Facts,
 }
@@ -73,7 +75,9 @@ pub(super) fn main(body: &str) -> String {
 /// Returns the remote command that reads a script of `length` bytes from standard input and runs it; the rest of
 /// standard input is the script's own.
 pub(super) fn bootstrap(length: usize) -> String {
-    format!("exec /bin/sh -c 's=$(dd bs={length} count=1 iflag=fullblock status=none) && eval \"$s\"'")
+    format!(
+        "exec /bin/sh -c 's=$(dd bs={length} count=1 iflag=fullblock status=none) && eval \"$s\"'"
+    )
 }
 
 /// Returns the request that runs a wave. `nonce` marks the records of its output.
@@ -89,14 +93,27 @@ pub fn request(wave: &Wave, nonce: &str) -> Request {
     }
     for handler in &wave.handlers {
         let mark = format!("\"$state/handlers/\"{}", sh::quote(&handler.name));
-        let bytes: u64 = handler.steps.iter().flat_map(|s| &s.effects).filter_map(Effect::payload).map(|p| p.length()).sum();
+        let bytes: u64 = handler
+            .steps
+            .iter()
+            .flat_map(|s| &s.effects)
+            .filter_map(Effect::payload)
+            .map(|p| p.length())
+            .sum();
         body.push_str(&format!("if [ -e {mark} ]; then\n"));
         for step in &handler.steps {
             functions.push_str(&function(step));
             body.push_str(&call(step));
             payload.extend(step.effects.iter().filter_map(Effect::payload));
         }
-        body.push_str(&format!("rm -f {mark}\nelse\nreceive {bytes} >/dev/null\nfi\n"));
+        body.push_str(&format!(
+            "rm -f {mark}\nelse\nreceive {bytes} >/dev/null\nfi\n"
+        ));
+    }
+    for gate in &wave.gates {
+        functions.push_str(&function(gate));
+        body.push_str(&call(gate));
+        payload.extend(gate.effects.iter().filter_map(Effect::payload));
     }
     if !wave.facts.is_empty() {
         body.push_str(&calls);
@@ -116,7 +133,11 @@ pub fn request(wave: &Wave, nonce: &str) -> Request {
 
 fn function(step: &Step) -> String {
     let effects: Vec<String> = step.effects.iter().map(Effect::render).collect();
-    let body = if effects.is_empty() { ":".to_string() } else { effects.join(" &&\n") };
+    let body = if effects.is_empty() {
+        ":".to_string()
+    } else {
+        effects.join(" &&\n")
+    };
     format!("step_{}() {{\n{body}\n}}\n", step.id)
 }
 
@@ -128,12 +149,20 @@ fn call(step: &Step) -> String {
         Report::Changed => "changed",
         Report::Ok => "ok",
     };
-    format!("run_step {} {capture} {mood} {report} {}\n", step.id, sh::words(&step.notify))
+    format!(
+        "run_step {} {capture} {mood} {report} {}\n",
+        step.id,
+        sh::words(&step.notify)
+    )
 }
 
 /// Returns the request that asks a running wave to stop before its next step.
 pub fn stop_request(run: &str) -> Request {
-    Request::new(Kind::Stop, format!("exec /bin/sh -c ': >/run/quorate-stop.{}'", sh::quote(run)), Vec::new())
+    Request::new(
+        Kind::Stop,
+        format!("exec /bin/sh -c ': >/run/quorate-stop.{}'", sh::quote(run)),
+        Vec::new(),
+    )
 }
 
 /// How long a lock outlives its holder's last sign of life, in seconds.
@@ -142,7 +171,11 @@ pub const LOCK_SECONDS: u64 = 60;
 /// Returns the request that takes the host's lock and holds it while its standard input beats: one byte at least every
 /// [`LOCK_SECONDS`]. Its first line is `NONCE locked`, or `NONCE held WHO`. `owner` tells others who holds it.
 pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
-    let owner: String = owner.chars().filter(|c| !c.is_control()).take(200).collect();
+    let owner: String = owner
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
     let take = if break_lock { "true" } else { "false" };
     // The holder's process group ends with its own flock: breaking means ending the process that holds it.
     let body = format!(
@@ -165,5 +198,9 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
         sh::quote(&owner)
     );
     let text = format!("{}\n{}", header(nonce), main(&body));
-    Request::new(Kind::Lock, bootstrap(text.len()), vec![Segment::Bytes(text.into_bytes().into())])
+    Request::new(
+        Kind::Lock,
+        bootstrap(text.len()),
+        vec![Segment::Bytes(text.into_bytes().into())],
+    )
 }

@@ -16,7 +16,11 @@ pub fn words<I: IntoIterator>(words: I) -> String
 where
     I::Item: AsRef<str>,
 {
-    words.into_iter().map(|w| quote(w.as_ref()).into_owned()).collect::<Vec<_>>().join(" ")
+    words
+        .into_iter()
+        .map(|w| quote(w.as_ref()).into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Returns whether a path can stand in a line of our records: absolute, without control characters or backslashes,
@@ -34,7 +38,9 @@ mod tests {
 
     #[test]
     fn words_survive_the_shell() {
-        for text in ["", "a", "it's", "$(x)", "a b", "-n", "`x`", "a\nb", "\"", "!", "*", "~", "a;b", "ü"] {
+        for text in [
+            "", "a", "it's", "$(x)", "a b", "-n", "`x`", "a\nb", "\"", "!", "*", "~", "a;b", "ü",
+        ] {
             let output = std::process::Command::new("sh")
                 .args(["-c", &format!("printf '%s' {}", quote(text))])
                 .output()

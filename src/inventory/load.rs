@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
 use super::Inventory;
+use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
 use crate::model::{Diagnostic, Diagnostics, Source, Span};
 
 /// Returns the inventory that the values of `-i` and `-e` describe, and everything that is wrong with it.
@@ -24,8 +24,9 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
             folder(path, &mut input);
             if input.inventories.len() == before && !input.diagnostics.has_errors() {
                 input.diagnostics.push(
-                    Diagnostic::error(format!("the folder {path} holds no inventory file"))
-                        .help("an inventory is a .yml, .yaml or .json file, or one without an extension"),
+                    Diagnostic::error(format!("the folder {path} holds no inventory file")).help(
+                        "an inventory is a .yml, .yaml or .json file, or one without an extension",
+                    ),
                 );
             }
             path.clone()
@@ -35,20 +36,34 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
             }
             path.parent().map_or_else(|| ".".into(), Utf8Path::to_owned)
         };
-        let base = if base.as_str().is_empty() { ".".into() } else { base };
+        let base = if base.as_str().is_empty() {
+            ".".into()
+        } else {
+            base
+        };
         // Named twice, the later place counts.
         bases.retain(|b| *b != base);
         bases.push(base);
     }
     for (place, base) in bases.iter().enumerate() {
-        for (name, owner) in [("group_vars", Owner::Group as fn(String) -> Owner), ("host_vars", Owner::Host)] {
+        for (name, owner) in [
+            ("group_vars", Owner::Group as fn(String) -> Owner),
+            ("host_vars", Owner::Host),
+        ] {
             vars(&base.join(name), place, owner, &mut input);
         }
     }
     for value in extra {
         let source = match value.strip_prefix('@') {
-            Some(path) => text(Utf8Path::new(path), "file of variables", &mut input.diagnostics),
-            None => Some(Arc::new(Source { path: COMMAND_LINE.into(), text: value.clone() })),
+            Some(path) => text(
+                Utf8Path::new(path),
+                "file of variables",
+                &mut input.diagnostics,
+            ),
+            None => Some(Arc::new(Source {
+                path: COMMAND_LINE.into(),
+                text: value.clone(),
+            })),
         };
         input.extra.extend(source);
     }
@@ -58,14 +73,23 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
 fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Arc<Source>> {
     let error = match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => return Some(Arc::new(Source { path: path.to_owned(), text })),
+            Ok(text) => {
+                return Some(Arc::new(Source {
+                    path: path.to_owned(),
+                    text,
+                }));
+            }
             Err(error) => {
                 let upto = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let source = Arc::new(Source { path: path.to_owned(), text });
-                diagnostics.push(
-                    Diagnostic::error("the file is not UTF-8 text").at(Span { source, range: upto..upto }),
-                );
+                let source = Arc::new(Source {
+                    path: path.to_owned(),
+                    text,
+                });
+                diagnostics.push(Diagnostic::error("the file is not UTF-8 text").at(Span {
+                    source,
+                    range: upto..upto,
+                }));
                 return None;
             }
         },
@@ -76,29 +100,46 @@ fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Ar
     } else {
         "look at the file's permissions"
     };
-    diagnostics.push(Diagnostic::error(format!("failed to read the {what} {path}: {error}")).help(help));
+    diagnostics
+        .push(Diagnostic::error(format!("failed to read the {what} {path}: {error}")).help(help));
     None
 }
 
 /// Endings that Ansible skips in a folder of inventories (INVENTORY_IGNORE_EXTS and REJECT_EXTS).
-const SKIPPED: &[&str] = &[".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry"];
+const SKIPPED: &[&str] = &[
+    ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
+];
 
 /// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml and roles/.
-const NOT_INVENTORIES: &[&str] = &["group_vars", "host_vars", "vars_plugins", "roles", "site.yml", "site.yaml"];
+const NOT_INVENTORIES: &[&str] = &[
+    "group_vars",
+    "host_vars",
+    "vars_plugins",
+    "roles",
+    "site.yml",
+    "site.yaml",
+];
 
 fn folder(path: &Utf8Path, input: &mut Input) {
     for (name, path) in entries(path, &mut input.diagnostics) {
-        if name.starts_with('.') || NOT_INVENTORIES.contains(&name.as_str()) || SKIPPED.iter().any(|s| name.ends_with(s)) {
+        if name.starts_with('.')
+            || NOT_INVENTORIES.contains(&name.as_str())
+            || SKIPPED.iter().any(|s| name.ends_with(s))
+        {
             continue;
         }
         if path.is_dir() {
             folder(&path, input);
         } else if is_vars_file(&path) {
-            input.inventories.extend(text(&path, "inventory", &mut input.diagnostics));
+            input
+                .inventories
+                .extend(text(&path, "inventory", &mut input.diagnostics));
         } else if path.extension() == Some("ini") {
             input.diagnostics.push(
-                Diagnostic::warning(format!("{path} is not read: INI inventories are not read yet"))
-                    .help("`ansible-inventory -i FILE --list --yaml --export` turns one into YAML"),
+                Diagnostic::warning(format!(
+                    "{path} is not read: INI inventories are not read yet"
+                ))
+                .help("`ansible-inventory -i FILE --list --yaml --export` turns one into YAML"),
             );
         }
     }
@@ -152,7 +193,11 @@ fn vars(path: &Utf8Path, place: usize, owner: fn(String) -> Owner, input: &mut I
         }
         for file in files {
             if let Some(source) = text(&file, "file of variables", &mut input.diagnostics) {
-                input.vars.push(VarsFile { owner: owner(name.clone()), place, source });
+                input.vars.push(VarsFile {
+                    owner: owner(name.clone()),
+                    place,
+                    source,
+                });
             }
         }
     }
@@ -179,7 +224,9 @@ fn entries(path: &Utf8Path, diagnostics: &mut Diagnostics) -> Vec<(String, Utf8P
     let listing = match path.read_dir_utf8() {
         Ok(listing) => listing,
         Err(error) => {
-            diagnostics.push(Diagnostic::error(format!("failed to read the folder {path}: {error}")));
+            diagnostics.push(Diagnostic::error(format!(
+                "failed to read the folder {path}: {error}"
+            )));
             return Vec::new();
         }
     };
@@ -187,7 +234,9 @@ fn entries(path: &Utf8Path, diagnostics: &mut Diagnostics) -> Vec<(String, Utf8P
     for entry in listing {
         match entry {
             Ok(entry) => found.push((entry.file_name().to_owned(), entry.path().to_owned())),
-            Err(error) => diagnostics.push(Diagnostic::error(format!("failed to read the folder {path}: {error}"))),
+            Err(error) => diagnostics.push(Diagnostic::error(format!(
+                "failed to read the folder {path}: {error}"
+            ))),
         }
     }
     found.sort();

@@ -75,6 +75,8 @@ pub struct HostPlan {
     pub steps: Vec<Step>,
     /// Handlers that one of the steps notifies, or that are pending, in the order of their definition.
     pub handlers: Vec<HandlerPlan>,
+    /// What is waited for behind the handlers: the health gate of a change that disturbs a live cluster.
+    pub gates: Vec<Step>,
     /// Whether tasks are left that depend on a result of this wave: after it, plan again.
     pub more: bool,
     /// Titles of the tasks that are left, for a plan that cannot go further.
@@ -89,7 +91,10 @@ impl HostPlan {
 
     /// Returns whether a step or handler disturbs the path to the API.
     pub fn disturbs(&self) -> bool {
-        self.steps.iter().chain(self.handlers.iter().flat_map(|h| &h.steps)).any(|s| s.disturbs)
+        self.steps
+            .iter()
+            .chain(self.handlers.iter().flat_map(|h| &h.steps))
+            .any(|s| s.disturbs)
     }
 }
 
@@ -127,7 +132,11 @@ impl Step {
 impl Change {
     /// Returns a change without a text to compare.
     pub fn new(effect: Effect, why: impl Into<String>) -> Self {
-        Self { effect, why: why.into(), diff: None }
+        Self {
+            effect,
+            why: why.into(),
+            diff: None,
+        }
     }
 }
 

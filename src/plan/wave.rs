@@ -17,7 +17,7 @@ pub fn wave(plan: &HostPlan, run: &str, facts: Facts) -> (script::Wave, Titles) 
             id,
             effects: step.changes.iter().map(|c| c.effect.clone()).collect(),
             notify: step.notify.clone(),
-            capture: step.register.is_some(),
+            capture: step.register.is_some() || step.tolerant,
             tolerant: step.tolerant,
             report: step.report,
         }
@@ -31,5 +31,15 @@ pub fn wave(plan: &HostPlan, run: &str, facts: Facts) -> (script::Wave, Titles) 
             steps: handler.steps.iter().map(&mut number).collect(),
         })
         .collect();
-    (script::Wave { run: run.to_string(), steps, handlers, facts }, titles)
+    let gates = plan.gates.iter().map(&mut number).collect();
+    (
+        script::Wave {
+            run: run.to_string(),
+            steps,
+            handlers,
+            gates,
+            facts,
+        },
+        titles,
+    )
 }

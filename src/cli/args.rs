@@ -1,0 +1,303 @@
+//! The command line as clap reads it.
+
+use camino::Utf8PathBuf;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::request::{self, InventoryView, Request};
+use crate::report::{Color, Options, Output};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, or nothing to change
+  1    a host or the cluster failed
+  2    plan found changes
+  3    a host could not be reached, nothing else failed
+  4    the input is wrong: nobody was contacted
+  5    refused: unsafe, or someone else holds the lock
+  130  interrupted";
+
+const CHOICE: &str = "Which hosts, which variables";
+const ACCESS: &str = "How to get in";
+const SHOWN: &str = "What is shown";
+
+/// Brings Linux hosts to a highly available kubeadm cluster over SSH
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, styles = STYLES, after_help = EXIT_CODES, subcommand_required = true,
+    arg_required_else_help = true, max_term_width = 110)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Read everything, contact nobody, print every mistake
+    Validate,
+    /// Show the merged inventory
+    #[command(subcommand)]
+    Inventory(Inventory),
+    /// Show what apply would do; changes nothing
+    Plan,
+    /// Converge hosts and cluster
+    Apply,
+    /// Show the cluster's health on one screen
+    Status,
+    /// Run one command on the chosen hosts
+    Exec {
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "CMD")]
+        words: Vec<String>,
+    },
+    /// Print the recap of a journal again; contacts nobody
+    Replay {
+        /// A file in .quorate/journal/
+        journal: Utf8PathBuf,
+    },
+    /// Show the built-in roles
+    #[command(subcommand)]
+    Roles(Roles),
+    /// Tell where a variable comes from
+    #[command(subcommand)]
+    Vars(Vars),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Show the progress display without hosts
+    #[command(hide = true)]
+    DemoProgress(Demo),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Inventory {
+    /// Everything; with --output json in the shape of ansible-inventory --list
+    List,
+    /// The groups as a tree
+    Graph,
+    /// One host's merged variables
+    Host {
+        /// The host
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Roles {
+    /// Their names and what they do
+    List,
+    /// One role's files
+    Show {
+        /// The role
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Vars {
+    /// A value, where it was set, and what it overrode
+    Explain {
+        /// The host
+        host: String,
+        /// The variable; all without it
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// How many hosts
+    #[arg(long, default_value_t = 5)]
+    pub(super) hosts: u32,
+    /// How many times faster than a real run
+    #[arg(long, default_value_t = 1.0)]
+    pub(super) speed: f64,
+    /// Let one host fail and one be unreachable
+    #[arg(long)]
+    pub(super) fail: bool,
+    /// Show a plan instead of an apply
+    #[arg(long)]
+    pub(super) plan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Inventory file or folder; may be given more than once
+    #[arg(short, long, global = true, value_name = "PATH", env = "QUORATE_INVENTORY", default_value = "inventory",
+        help_heading = CHOICE)]
+    inventory: Vec<Utf8PathBuf>,
+    /// Hosts to work on: a:b, a:&b, a:!b, globs, @file
+    #[arg(short, long, global = true, value_name = "PATTERN", help_heading = CHOICE)]
+    limit: Option<String>,
+    /// Only tasks with one of these tags
+    #[arg(short, long, global = true, value_delimiter = ',', help_heading = CHOICE)]
+    tags: Vec<String>,
+    /// No task with one of these tags
+    #[arg(long, global = true, value_name = "TAGS", value_delimiter = ',', help_heading = CHOICE)]
+    skip_tags: Vec<String>,
+    /// Variables that win over all others; may be given more than once
+    #[arg(short, long, global = true, value_name = "K=V|@FILE", help_heading = CHOICE)]
+    extra_vars: Vec<String>,
+    /// How many hosts at once
+    #[arg(short, long, global = true, value_name = "N", default_value_t = 50,
+        value_parser = clap::value_parser!(u16).range(1..), help_heading = CHOICE)]
+    forks: u16,
+    /// Make apply a plan: show what would be done, do nothing
+    #[arg(short = 'C', long, global = true)]
+    check: bool,
+    /// Show the content of each change
+    #[arg(short = 'D', long, global = true, help_heading = SHOWN)]
+    diff: bool,
+    /// Become root with sudo
+    #[arg(short, long, global = true, help_heading = ACCESS)]
+    r#become: bool,
+    /// Log in as this user
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = ACCESS)]
+    user: Option<String>,
+    /// Ask for the sudo password
+    #[arg(short = 'K', long, global = true, help_heading = ACCESS)]
+    ask_become_pass: bool,
+    /// Say more; twice for every exec
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = SHOWN)]
+    verbose: u8,
+    /// Show failures and the recap alone
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = SHOWN)]
+    quiet: bool,
+    /// auto is pretty on a terminal and plain elsewhere
+    #[arg(long, global = true, value_name = "HOW", value_enum, default_value_t, help_heading = SHOWN)]
+    output: OutputArg,
+    /// auto is colours on a terminal unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, help_heading = SHOWN)]
+    color: ColorArg,
+    /// Do what destroys without asking
+    #[arg(long, global = true)]
+    yes: bool,
+    /// What to do about a host key that is not known
+    #[arg(long, global = true, value_name = "POLICY", value_enum, default_value_t, help_heading = ACCESS)]
+    host_key: HostKeyArg,
+    /// Known hosts are read from here instead of ~/.ssh/known_hosts
+    #[arg(long, global = true, value_name = "FILE", help_heading = ACCESS)]
+    known_hosts: Option<Utf8PathBuf>,
+    /// Take over a lock that another controller holds
+    #[arg(long, global = true)]
+    break_lock: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum OutputArg {
+    #[default]
+    Auto,
+    Pretty,
+    Plain,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ColorArg {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum HostKeyArg {
+    #[default]
+    Strict,
+    AcceptNew,
+}
+
+/// What is to be done: by the seam to the engine, or here at once.
+pub(super) enum Task {
+    Run(Box<Request>),
+    Replay(Utf8PathBuf),
+    Completions(Shell),
+    Demo(Demo),
+}
+
+impl Command {
+    /// Returns the task.
+    pub(super) fn into_task(self, common: &Common) -> Task {
+        let command = match self {
+            Self::Replay { journal } => return Task::Replay(journal),
+            Self::Completions { shell } => return Task::Completions(shell),
+            Self::DemoProgress(demo) => return Task::Demo(demo),
+            Self::Validate => request::Command::Validate,
+            Self::Inventory(Inventory::List) => request::Command::Inventory(InventoryView::List),
+            Self::Inventory(Inventory::Graph) => request::Command::Inventory(InventoryView::Graph),
+            Self::Inventory(Inventory::Host { name }) => {
+                request::Command::Inventory(InventoryView::Host(name))
+            }
+            Self::Plan => request::Command::Plan,
+            Self::Apply => request::Command::Apply,
+            Self::Status => request::Command::Status,
+            Self::Exec { words } => request::Command::Exec(words),
+            Self::Roles(Roles::List) => request::Command::RolesList,
+            Self::Roles(Roles::Show { name }) => request::Command::RolesShow(name),
+            Self::Vars(Vars::Explain { host, name }) => {
+                request::Command::VarsExplain { host, name }
+            }
+        };
+        Task::Run(Box::new(common.request(command)))
+    }
+}
+
+impl Common {
+    fn request(&self, command: request::Command) -> Request {
+        Request {
+            command,
+            inventory: self.inventory.clone(),
+            limit: self.limit.clone(),
+            tags: self.tags.clone(),
+            skip_tags: self.skip_tags.clone(),
+            extra_vars: self.extra_vars.clone(),
+            forks: usize::from(self.forks),
+            check: self.check,
+            report: self.options(),
+            r#become: self.r#become,
+            user: self.user.clone(),
+            ask_become_password: self.ask_become_pass,
+            yes: self.yes,
+            host_key: match self.host_key {
+                HostKeyArg::Strict => request::HostKey::Strict,
+                HostKeyArg::AcceptNew => request::HostKey::AcceptNew,
+            },
+            known_hosts: self.known_hosts.clone(),
+            break_lock: self.break_lock,
+        }
+    }
+
+    /// Returns how a run is to be shown.
+    pub(super) fn options(&self) -> Options {
+        Options {
+            output: match self.output {
+                OutputArg::Auto => Output::Auto,
+                OutputArg::Pretty => Output::Pretty,
+                OutputArg::Plain => Output::Plain,
+                OutputArg::Json => Output::Json,
+            },
+            color: match self.color {
+                ColorArg::Auto => Color::Auto,
+                ColorArg::Always => Color::Always,
+                ColorArg::Never => Color::Never,
+            },
+            verbosity: if self.quiet {
+                -1
+            } else {
+                i8::try_from(self.verbose).unwrap_or(i8::MAX)
+            },
+            diff: self.diff,
+            journal: None,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! From `main` to the exit code.
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use clap::{CommandFactory as _, Parser as _};
+use color_eyre::config::{HookBuilder, Theme};
+use color_eyre::eyre::{Report, Result};
+
+use super::args::{Cli, Task};
+use super::exit::{self, WrongInput};
+use super::{demo, replay, run};
+use crate::event::ExitCode;
+use crate::report::{Color, Options, Output, diagnostics};
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+
+/// Runs the program and returns its exit code.
+pub fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help into a closed pipe is no failure.
+            let _ = error.print();
+            return exit::of_usage(&error).into();
+        }
+    };
+    let options = cli.common.options();
+    install_hooks(options.color);
+    // The hook has printed the panic; what is left is the exit code, which would be 101 otherwise.
+    let result = catch_unwind(AssertUnwindSafe(|| start(cli, options.clone())));
+    let exit = match result {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => fail(&error, &options),
+        Err(_) => ExitCode::Failed,
+    };
+    exit.into()
+}
+
+/// Returns the command line's definition, for completions and documentation.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn start(cli: Cli, options: Options) -> Result<ExitCode> {
+    match cli.command.into_task(&cli.common) {
+        Task::Run(request) => runtime()?.block_on(run::run(*request)),
+        Task::Replay(journal) => replay::replay(&journal, options),
+        Task::Completions(shell) => completions(shell),
+        Task::Demo(demo) => runtime()?.block_on(demo::demo(demo, options)),
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "quorate", &mut script);
+    match io::stdout().write_all(&script) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::Done),
+    }
+}
+
+/// Prints an error and returns its exit code.
+fn fail(error: &Report, options: &Options) -> ExitCode {
+    let text = match error.downcast_ref::<WrongInput>() {
+        Some(WrongInput(findings)) if options.output == Output::Json => diagnostics::json(findings),
+        Some(WrongInput(findings)) => diagnostics::render(findings, options.color.on_stderr()),
+        None if options.verbosity > 0 => format!("error: {error:?}\n"),
+        // The chain of causes on one line; where in the code it came from is for -v.
+        None => format!("{ERROR}error:{ERROR:#} {error:#}\n"),
+    };
+    // There is nobody left to tell if standard error is closed.
+    let _ = options.color.stderr().write_all(text.as_bytes());
+    exit::of_error(error)
+}
+
+fn install_hooks(color: Color) {
+    let theme = if color.on_stderr() {
+        Theme::dark()
+    } else {
+        Theme::new()
+    };
+    let installed = HookBuilder::default()
+        .theme(theme)
+        .display_env_section(false)
+        .panic_section(concat!(
+            "This is a bug in quorate ",
+            env!("CARGO_PKG_VERSION"),
+            ". Please report it with the text above, the command, and the journal in .quorate/journal/:\n",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/issues\nThe hosts are in a known state: run the same command again to go on.",
+        ))
+        .install();
+    // Without the hooks errors are merely less pretty.
+    drop(installed);
+}

@@ -1,0 +1,201 @@
+//! The journal: a run's events as JSON lines in `.quorate/journal/`, for the recap offline and for who did what when.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::event::{Record, Reporter, VERSION};
+
+/// How many journals may begin in one second with the same command.
+const MOST_PER_SECOND: u32 = 1000;
+/// A longer line is no record: a step's detail is cut far below this.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// A journal being written.
+pub struct Journal {
+    path: Utf8PathBuf,
+    file: File,
+}
+
+/// Returns the `.quorate` folder that belongs to an inventory: beside the file or folder that `-i` names.
+pub fn home(inventory: &Utf8Path) -> Utf8PathBuf {
+    inventory
+        .parent()
+        .unwrap_or(Utf8Path::new(""))
+        .join(".quorate")
+}
+
+impl Journal {
+    /// Creates `<home>/journal/<UTC time>-<command>.jsonl`, with the folders it needs, readable by nobody else.
+    /// `.quorate/` is kept out of version control.
+    pub fn create(home: &Utf8Path, command: &str, at: Timestamp) -> io::Result<Self> {
+        let folder = home.join("journal");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
+        ignore(home)?;
+        let command: String = command
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        let stem = format!("{}-{command}", at.strftime("%Y%m%dT%H%M%SZ"));
+        for n in 1..=MOST_PER_SECOND {
+            let name = if n == 1 {
+                format!("{stem}.jsonl")
+            } else {
+                format!("{stem}-{n}.jsonl")
+            };
+            let path = folder.join(name);
+            match OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+            {
+                Ok(file) => return Ok(Self { path, file }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Returns where it lies.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+}
+
+fn ignore(home: &Utf8Path) -> io::Result<()> {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(home.join(".gitignore"))
+    {
+        Ok(mut file) => file.write_all(b"*\n"),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+impl Reporter for Journal {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        // One write a line, unbuffered: what is journalled survives the program.
+        self.file.write_all(record.to_line()?.as_bytes())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// Why a journal cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be read.
+    #[error("cannot read the journal {path}: {source}")]
+    Read {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It was written by a newer quorate whose events this one would misread.
+    #[error(
+        "the journal {path} has version {version}; this quorate reads up to {VERSION}: use the quorate that wrote it, or a newer one"
+    )]
+    Newer {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Its version.
+        version: u64,
+    },
+    /// No line of it is a record.
+    #[error("{path} is no journal: none of its lines is an event")]
+    NotAJournal {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+}
+
+/// Returns a journal's records, and a warning for each thing in it that could not be read: a last line cut off by a
+/// crash, events that only a newer quorate knows.
+pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError> {
+    let failed = |source| JournalError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+    let (mut records, mut warnings) = (Vec::new(), Vec::new());
+    let mut number = 0usize;
+    loop {
+        let mut line = Vec::new();
+        let n = io::Read::take(&mut reader, LONGEST_LINE)
+            .read_until(b'\n', &mut line)
+            .map_err(failed)?;
+        if n == 0 {
+            break;
+        }
+        number += 1;
+        match parse(&line) {
+            Ok(record) => records.push(record),
+            Err(Problem::Newer(version)) => {
+                return Err(JournalError::Newer {
+                    path: path.to_owned(),
+                    version,
+                });
+            }
+            Err(Problem::Blank) => {}
+            Err(Problem::Unreadable) if !line.ends_with(b"\n") => {
+                warnings.push(format!(
+                    "{path}:{number}: the last line is cut off: the run was killed while writing it"
+                ));
+            }
+            Err(Problem::Unreadable) => {
+                warnings.push(format!("{path}:{number}: no event; passed over"))
+            }
+            Err(Problem::Unknown(event)) => {
+                warnings.push(format!(
+                    "{path}:{number}: this quorate does not know the event `{event}`; passed over"
+                ));
+            }
+        }
+    }
+    if records.is_empty() {
+        return Err(JournalError::NotAJournal {
+            path: path.to_owned(),
+        });
+    }
+    Ok((records, warnings))
+}
+
+enum Problem {
+    Blank,
+    Unreadable,
+    Newer(u64),
+    Unknown(String),
+}
+
+fn parse(line: &[u8]) -> Result<Record, Problem> {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Err(Problem::Blank);
+    }
+    let value: Value = serde_json::from_slice(line).map_err(|_| Problem::Unreadable)?;
+    let version = value
+        .get("v")
+        .and_then(Value::as_u64)
+        .ok_or(Problem::Unreadable)?;
+    if version > u64::from(VERSION) {
+        return Err(Problem::Newer(version));
+    }
+    let event = value
+        .get("event")
+        .and_then(Value::as_str)
+        .map(|event| event.escape_debug().to_string());
+    serde_json::from_value(value).map_err(|_| event.map_or(Problem::Unreadable, Problem::Unknown))
+}

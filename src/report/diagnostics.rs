@@ -1,0 +1,111 @@
+//! All mistakes of the user's input at once, each with its place, its line and its cure.
+
+use std::fmt::Write as _;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::event::printable;
+use crate::model::{Diagnostic, Diagnostics, Severity};
+
+use super::text::{RED, YELLOW, count, paint};
+
+/// Returns the findings as a person reads them, errors last (nearest to the prompt), with their number at the end.
+/// Empty where there is none.
+pub fn render(diagnostics: &Diagnostics, color: bool) -> String {
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    let mut out = String::new();
+    let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
+    sorted.sort_by_key(|diagnostic| diagnostic.severity);
+    for diagnostic in sorted {
+        out.push_str(&one(diagnostic, &renderer));
+        out.push_str("\n\n");
+    }
+    let number = |severity| {
+        diagnostics
+            .iter()
+            .filter(|d| d.severity == severity)
+            .count() as u64
+    };
+    let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
+    let mut parts = Vec::new();
+    if errors > 0 {
+        parts.push((RED, count(errors, "error")));
+    }
+    if warnings > 0 {
+        parts.push((YELLOW, count(warnings, "warning")));
+    }
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|(style, text)| if color { paint(style, text) } else { text })
+        .collect();
+    if !parts.is_empty() {
+        let _ = writeln!(out, "{}", parts.join(", "));
+    }
+    out
+}
+
+fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let message = printable(&diagnostic.message, true);
+    let title = level.primary_title(message);
+    let mut group = match &diagnostic.span {
+        Some(span) => {
+            let text = &span.source.text;
+            let (start, end) = inside(text, span.range.start, span.range.end);
+            let snippet = Snippet::source(text.as_str())
+                .path(span.source.path.as_str())
+                .annotation(AnnotationKind::Primary.span(start..end));
+            title.element(snippet)
+        }
+        None => Group::with_title(title),
+    };
+    if let Some(help) = &diagnostic.help {
+        group = group.element(Level::HELP.message(printable(help, true)));
+    }
+    renderer.render(&[group])
+}
+
+/// Returns the range cut to the text, its character boundaries and its first line: a span over a whole block would
+/// print the block.
+fn inside(text: &str, start: usize, end: usize) -> (usize, usize) {
+    let floor = |mut at: usize| {
+        at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let start = floor(start);
+    let end = floor(end).max(start);
+    let line = text[start..].find('\n').map_or(text.len(), |n| start + n);
+    (start, end.min(line))
+}
+
+/// Returns the findings as JSON lines: `severity`, `message`, and where known `file`, `line`, `column`, `help`.
+pub fn json(diagnostics: &Diagnostics) -> String {
+    let mut out = String::new();
+    for diagnostic in diagnostics.iter() {
+        let place = diagnostic
+            .span
+            .as_ref()
+            .map(|span| (span.source.path.as_str(), span.line_column()));
+        let value = serde_json::json!({
+            "v": crate::event::VERSION,
+            "severity": match diagnostic.severity { Severity::Error => "error", Severity::Warning => "warning" },
+            "message": diagnostic.message,
+            "file": place.map(|(file, _)| file),
+            "line": place.map(|(_, (line, _))| line),
+            "column": place.map(|(_, (_, column))| column),
+            "help": diagnostic.help,
+        });
+        let _ = writeln!(out, "{value}");
+    }
+    out
+}

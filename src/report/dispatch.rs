@@ -1,0 +1,116 @@
+//! One place owns the order: it numbers events, tells the journal first and then the reporters, and folds the recap.
+
+use std::io;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::event::{Event, Recap, Record, Reporter, VERSION};
+
+/// Everything that is told of a run, in the order in which it is told.
+pub struct Reporters {
+    list: Vec<(&'static str, Box<dyn Reporter>)>,
+    seq: u64,
+    started: Instant,
+    recap: Recap,
+}
+
+impl Default for Reporters {
+    fn default() -> Self {
+        Self {
+            list: Vec::new(),
+            seq: 0,
+            started: Instant::now(),
+            recap: Recap::default(),
+        }
+    }
+}
+
+impl Reporters {
+    /// Returns a dispatcher that tells nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a reporter behind those added before, so the journal comes first. `name` is what a warning calls it.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, reporter: Box<dyn Reporter>) -> Self {
+        self.list.push((name, reporter));
+        self
+    }
+
+    /// Numbers and dates an event and tells everybody. One that fails is dropped with a warning to the others; a
+    /// closed pipe is dropped quietly. Neither stops the run.
+    pub fn emit(&mut self, event: Event) {
+        let record = Record {
+            v: VERSION,
+            seq: self.seq,
+            at: Timestamp::now(),
+            event,
+        };
+        self.seq += 1;
+        self.recap.add(&record);
+        let failed = self.tell(|reporter| reporter.record(&record));
+        self.warn(failed);
+    }
+
+    /// Returns the fold over all events so far.
+    pub fn recap(&self) -> &Recap {
+        &self.recap
+    }
+
+    /// Emits the last event, with the exit code of the fold, ends all reports and returns the fold.
+    pub fn finish(mut self) -> Recap {
+        let exit = self.recap.exit_code();
+        self.emit(Event::RunFinished {
+            exit,
+            seconds: self.started.elapsed().as_secs_f64(),
+        });
+        let failed = self.tell(|reporter| reporter.finish());
+        self.warn(failed);
+        self.recap
+    }
+
+    /// Emits what comes out of `events` until all senders are gone, then finishes. It runs on a thread of its own,
+    /// because a terminal may block (Ctrl-S), and nothing else on the runtime should wait for that.
+    pub async fn follow(mut self, mut events: mpsc::Receiver<Event>) -> io::Result<Recap> {
+        tokio::task::spawn_blocking(move || {
+            while let Some(event) = events.blocking_recv() {
+                self.emit(event);
+            }
+            self.finish()
+        })
+        .await
+        .map_err(io::Error::other)
+    }
+
+    /// Calls `f` with each reporter, and drops and returns those that fail for another reason than a closed pipe.
+    fn tell(
+        &mut self,
+        mut f: impl FnMut(&mut dyn Reporter) -> io::Result<()>,
+    ) -> Vec<(&'static str, io::Error)> {
+        let mut failed = Vec::new();
+        self.list
+            .retain_mut(|(name, reporter)| match f(reporter.as_mut()) {
+                Ok(()) => true,
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::BrokenPipe {
+                        failed.push((*name, error));
+                    }
+                    false
+                }
+            });
+        failed
+    }
+
+    fn warn(&mut self, failed: Vec<(&'static str, io::Error)>) {
+        for (name, error) in failed {
+            let message = format!("the {name} cannot be written any more and ends here: {error}");
+            self.emit(Event::Warning {
+                host: None,
+                message,
+            });
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! One line an event, off a terminal: `TIME HOST WORD TEXT`, with `-` where no host is meant.
+//!
+//! The first three fields hold no blanks and the words are fixed, so that grep and awk can rely on them.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use crate::event::{Event, Recap, Record, Reporter, Status};
+
+use super::Options;
+use super::plan::{PlanView, change_line};
+use super::recap;
+use super::text::{count, names, seconds, status};
+
+/// Writes one line an event, then the recap.
+pub struct Plain {
+    out: Box<dyn Write + Send>,
+    options: Options,
+    recap: Recap,
+    plan: PlanView,
+}
+
+impl Plain {
+    /// Returns a reporter that writes to `out`.
+    pub fn new(out: Box<dyn Write + Send>, options: Options) -> Self {
+        Self {
+            out,
+            options,
+            recap: Recap::default(),
+            plan: PlanView::default(),
+        }
+    }
+}
+
+impl Reporter for Plain {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        let record = record.to_printable();
+        self.recap.add(&record);
+        self.plan.add(&record);
+        let mut text = lines(&record, &self.recap.command, &self.options);
+        if self.recap.finished && recap::wanted(&self.recap, self.options.verbosity) {
+            text.push('\n');
+            if self.recap.is_read_only() {
+                text.push_str(&self.plan.summary(&self.recap));
+                text.push_str("\n\n");
+            }
+            let journal = self.options.journal.as_ref().map(|path| path.as_str());
+            text.push_str(&recap::render(
+                &self.recap,
+                journal,
+                self.options.verbosity > 0,
+            ));
+        }
+        // The lines are for programs and have no colour, whatever the stream would take.
+        self.out
+            .write_all(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// How much must be asked for before an event is shown: -1 is shown even with `-q`, 1 only with `-v`.
+fn level(event: &Event) -> i8 {
+    match event {
+        Event::StepFinished {
+            status: Status::Failed,
+            ..
+        }
+        | Event::HostTrouble { .. }
+        | Event::Warning { .. }
+        | Event::Refused { .. }
+        | Event::ClusterFailed { .. }
+        | Event::Interrupted { .. }
+        | Event::Output { .. } => -1,
+        Event::StepFinished {
+            status: Status::Changed,
+            ..
+        }
+        | Event::RunStarted { .. }
+        | Event::ActStarted { .. }
+        | Event::Unchanged { .. }
+        | Event::Planned { .. }
+        | Event::StepStarted { .. }
+        | Event::Cluster { .. }
+        | Event::HostFinished { .. }
+        | Event::RunFinished { .. } => 0,
+        Event::StepFinished { .. } | Event::Connected { .. } | Event::Probed { .. } => 1,
+        Event::Progress { .. } | Event::ExecStarted { .. } => 2,
+    }
+}
+
+/// Returns the event's line, and a line for each further line of text it has.
+fn lines(record: &Record, command: &str, options: &Options) -> String {
+    let needed = level(&record.event);
+    // The output of a user's own command stands alone.
+    let needed = if command == "exec" && needed == 0 {
+        1
+    } else {
+        needed
+    };
+    if needed > options.verbosity {
+        return String::new();
+    }
+    if let Event::Output { host, line, .. } = &record.event {
+        return format!("{host} | {line}\n");
+    }
+    let mut out = Lines {
+        out: String::new(),
+        head: head(record),
+    };
+    out.event(&record.event, options);
+    out.out
+}
+
+fn head(record: &Record) -> String {
+    let host = record.event.host().map_or("-", |host| host.as_str());
+    format!("{} {host}", record.at.strftime("%H:%M:%SZ"))
+}
+
+struct Lines {
+    out: String,
+    head: String,
+}
+
+impl Lines {
+    /// Adds a line; what stands behind a line end in `text` becomes a line `|` of its own.
+    fn line(&mut self, word: &str, text: impl AsRef<str>) {
+        let mut lines = text.as_ref().lines();
+        let first = lines.next().unwrap_or_default();
+        let _ = writeln!(
+            self.out,
+            "{}",
+            format!("{} {word} {first}", self.head).trim_end()
+        );
+        for line in lines {
+            let _ = writeln!(self.out, "{} | {line}", self.head);
+        }
+    }
+
+    fn more(&mut self, text: &str) {
+        for line in text.lines() {
+            let _ = writeln!(self.out, "{} | {line}", self.head);
+        }
+    }
+
+    fn help(&mut self, help: Option<&String>) {
+        if let Some(help) = help {
+            self.line("help", help);
+        }
+    }
+
+    fn event(&mut self, event: &Event, options: &Options) {
+        match event {
+            Event::RunStarted {
+                run,
+                command,
+                cluster,
+                user,
+                version,
+                hosts,
+            } => {
+                let n = hosts.len();
+                self.line("run", format!("{command} cluster={cluster} hosts={n} user={user} version={version} run={run}"));
+            }
+            Event::ActStarted { act, hosts } => {
+                self.line("act", format!("{act} on {}", names(hosts, 20)))
+            }
+            Event::Connected { seconds: s, .. } => self.line("connected", seconds(*s)),
+            Event::ExecStarted { kind, bytes, .. } => {
+                self.line("exec", format!("{kind:?} {bytes} bytes").to_lowercase())
+            }
+            Event::Probed { seconds: s, .. } => self.line("probed", seconds(*s)),
+            Event::Unchanged { ok, skipped, .. } => {
+                self.line("unchanged", format!("ok={ok} skipped={skipped}"))
+            }
+            Event::Planned {
+                title,
+                changes,
+                disturbs,
+                ..
+            } => {
+                let disturbs = if *disturbs {
+                    " (disturbs the path to the API)"
+                } else {
+                    ""
+                };
+                self.line("planned", format!("{title}{disturbs}"));
+                for change in changes {
+                    self.line("change", change_line(change));
+                    change
+                        .diff
+                        .iter()
+                        .filter(|_| options.diff)
+                        .for_each(|diff| self.more(diff));
+                }
+            }
+            Event::StepStarted { title, .. } => self.line("started", title),
+            Event::StepFinished {
+                title,
+                status: s,
+                seconds: t,
+                detail,
+                help,
+                ..
+            } => {
+                self.line(status(*s).0, format!("{title} ({})", seconds(*t)));
+                if *s == Status::Failed || options.verbosity > 0 {
+                    detail.iter().for_each(|text| self.more(text));
+                }
+                self.help(help.as_ref());
+            }
+            Event::Progress { text, of, .. } => match of {
+                Some((done, total)) => self.line("progress", format!("{text} {done}/{total}")),
+                None => self.line("progress", text),
+            },
+            Event::HostTrouble {
+                trouble,
+                message,
+                help,
+                ..
+            } => {
+                self.line("trouble", format!("{}: {message}", trouble.as_str()));
+                self.help(help.as_ref());
+            }
+            Event::Warning { message, .. } => self.line("warning", message),
+            Event::Refused {
+                hosts,
+                message,
+                help,
+            } => {
+                let on = if hosts.is_empty() {
+                    String::new()
+                } else {
+                    format!("{}: ", names(hosts, 20))
+                };
+                self.line("refused", format!("{on}{message}"));
+                self.help(help.as_ref());
+            }
+            Event::ClusterFailed { message, help } => {
+                self.line("failed", message);
+                self.help(help.as_ref());
+            }
+            Event::Cluster { summary, healthy } => {
+                self.line(if *healthy { "cluster" } else { "degraded" }, summary);
+            }
+            Event::Interrupted { hosts } => self.line(
+                "interrupted",
+                count(hosts.len() as u64, "host") + " in a step",
+            ),
+            Event::Output { line, .. } => self.more(line),
+            Event::HostFinished { seconds: s, .. } => self.line("finished", seconds(*s)),
+            Event::RunFinished { exit, seconds: s } => {
+                self.line("end", format!("exit={exit} {}", seconds(*s)))
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The program as it is called: exit codes, help, completions, replay.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use assert_cmd::Command;
+
+fn quorate(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("quorate").unwrap();
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(arguments);
+    for variable in [
+        "QUORATE_INVENTORY",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+        "RUST_BACKTRACE",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Returns exit code, standard output and standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = quorate(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn wrong_arguments_are_exit_code_4() {
+    for arguments in [
+        &[][..],
+        &["bogus"],
+        &["plan", "--bogus"],
+        &["plan", "--forks", "0"],
+        &["plan", "-q", "-v"],
+        &["plan", "--output", "xml"],
+        &["exec"],
+        &["inventory", "host"],
+        &["replay", "/nonexistent.jsonl"],
+        &["replay", "Cargo.toml"],
+    ] {
+        let (exit, out, err) = run(arguments);
+        assert_eq!((exit, out.as_str()), (4, ""), "{arguments:?}: {err}");
+        assert!(
+            !err.is_empty() && !err.contains('\x1b') && !err.contains("BACKTRACE"),
+            "{arguments:?}: {err}"
+        );
+    }
+}
+
+#[test]
+fn help_and_version() {
+    let (exit, help, _) = run(&["--help"]);
+    assert_eq!(exit, 0);
+    for word in [
+        "validate",
+        "inventory",
+        "plan",
+        "apply",
+        "status",
+        "exec",
+        "replay",
+        "roles",
+        "vars",
+        "completions",
+        "--limit",
+        "--tags",
+        "--skip-tags",
+        "--extra-vars",
+        "--forks",
+        "--check",
+        "--diff",
+        "--become",
+        "--user",
+        "--ask-become-pass",
+        "--verbose",
+        "--quiet",
+        "--output",
+        "--color",
+        "--yes",
+        "--host-key",
+        "--known-hosts",
+        "--break-lock",
+        "QUORATE_INVENTORY",
+        "130  interrupted",
+    ] {
+        assert!(help.contains(word), "no {word} in\n{help}");
+    }
+    assert!(!help.contains("demo-progress"));
+    let (exit, version, _) = run(&["--version"]);
+    assert_eq!(
+        (exit, version),
+        (0, format!("quorate {}\n", env!("CARGO_PKG_VERSION")))
+    );
+    for command in [
+        "validate",
+        "plan",
+        "apply",
+        "status",
+        "exec",
+        "replay",
+        "inventory",
+        "roles",
+    ] {
+        assert_eq!(run(&[command, "--help"]).0, 0, "{command}");
+    }
+}
+
+#[test]
+fn completions_for_the_usual_shells() {
+    for (shell, word) in [
+        ("bash", "complete -F _quorate"),
+        ("zsh", "#compdef quorate"),
+        ("fish", "complete -c quorate"),
+    ] {
+        let (exit, script, _) = run(&["completions", shell]);
+        assert_eq!(exit, 0);
+        assert!(
+            script.contains(word) && script.contains("known-hosts"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn replay_gives_the_recap_and_the_exit_code_of_the_run() {
+    let (exit, out, err) = run(&["replay", "tests/data/apply.jsonl"]);
+    assert_eq!((exit, err.as_str()), (1, ""));
+    insta::assert_snapshot!("replay_apply", out);
+    let (exit, out, _) = run(&["replay", "tests/data/plan.jsonl"]);
+    assert_eq!(exit, 2);
+    insta::assert_snapshot!("replay_plan", out);
+}
+
+#[test]
+fn replay_in_every_form() {
+    let (exit, out, _) = run(&["replay", "tests/data/apply.jsonl", "--output", "json"]);
+    assert_eq!(exit, 1);
+    assert!(out.lines().all(|line| line.starts_with("{\"v\":1,")));
+    let (_, out, _) = run(&["replay", "tests/data/apply.jsonl", "--output", "plain"]);
+    assert!(out.contains("10:12:21Z cp3 failed kubeadm join (18 s)\n") && !out.contains('\x1b'));
+    let (_, out, _) = run(&["replay", "tests/data/apply.jsonl", "--color", "always"]);
+    assert!(out.contains("\x1b[31mfailed"), "{out:?}");
+}
+
+#[test]
+fn replay_of_a_killed_run_is_no_success() {
+    let text = std::fs::read_to_string("tests/data/plan.jsonl").unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &text[..text.len() - 40]).unwrap();
+    let (exit, out, err) = run(&["replay", file.path().to_str().unwrap()]);
+    assert_eq!(exit, 1);
+    assert!(out.contains("the run did not end"), "{out}");
+    assert!(err.contains("the last line is cut off"), "{err}");
+}
+
+#[test]
+fn a_closed_pipe_is_quiet() {
+    use std::process::{Command, Stdio};
+    for arguments in [
+        &["replay", "tests/data/apply.jsonl"][..],
+        &["completions", "bash"],
+        &["demo-progress", "--speed", "100"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_quorate"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            "",
+            "{arguments:?}"
+        );
+        assert!(
+            output.status.code().is_some_and(|code| code < 2),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_made_up_run_through_the_real_reporters() {
+    let (exit, out, err) = run(&["demo-progress", "--speed", "100", "--fail", "--hosts", "30"]);
+    assert_eq!((exit, err.as_str()), (1, ""));
+    assert!(out.contains("failed: w27: unreachable"), "{out}");
+    assert_eq!(run(&["demo-progress", "--speed", "100", "--plan"]).0, 2);
+}
