@@ -48,7 +48,7 @@ fn pairs(source: &Arc<Source>, what: &str, variables: &mut Variables, diagnostic
         let at = span(start + name.len() + 1, start + word.len());
         let text = unquote(raw);
         let kind = Kind::Scalar(Scalar { value: Value::String(text.clone()), text, plain: true });
-        let variable = Variable::new(Node { kind, span: at }, Level::Extra, what);
+        let variable = Variable::new(Node { kind, span: at }, Level::Extra, what).named_at(span(start, start + name.len()));
         layer(variables, [(name.to_owned(), variable)]);
     }
 }

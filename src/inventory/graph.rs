@@ -362,11 +362,11 @@ pub(super) fn set(entry: Entry, level: Level, what: &str, diagnostics: &mut Diag
     if !fits {
         diagnostics.push(
             Diagnostic::warning(format!("`{}` is no name that an expression can use", entry.key))
-                .at(entry.key_span)
+                .at(entry.key_span.clone())
                 .help("a variable's name has letters, digits and `_`, and begins with no digit"),
         );
     }
-    (entry.key, Variable::new(entry.value, level, what))
+    (entry.key, Variable::new(entry.value, level, what).named_at(entry.key_span))
 }
 
 /// Returns the name and the port of `name:2222`.
