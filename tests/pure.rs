@@ -2,6 +2,7 @@
 
 mod pure {
     mod seed;
+    mod spec;
     mod template;
     mod yaml;
 }
