@@ -29,11 +29,11 @@ impl Drop for Sshd {
 
 impl Sshd {
     pub(crate) fn start() -> Self {
-        Self::with("")
+        Self::with_path("/usr/local/bin:/usr/bin:/bin")
     }
 
-    /// Starts it with further lines of configuration.
-    pub(crate) fn with(further: &str) -> Self {
+    /// Starts it with this PATH for its commands.
+    pub(crate) fn with_path(search: &str) -> Self {
         assert!(
             fs::metadata(SSHD).is_ok(),
             "{SSHD} is missing: install openssh-server (`make test` does)"
@@ -63,7 +63,7 @@ impl Sshd {
                  HostKey {root}/host_ed25519\nHostKey {root}/host_ecdsa\nHostKey {root}/host_rsa\n\
                  AuthorizedKeysFile {root}/authorized_keys\nPidFile {root}/pid\nStrictModes no\n\
                  UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-                 MaxStartups 100:30:200\nSetEnv HOME={root}\n{further}\n"
+                 MaxStartups 100:30:200\nSetEnv HOME={root} PATH={search}\n"
             );
             fs::write(path("sshd_config"), configuration).unwrap();
             let log = fs::File::create(path("log")).unwrap();
