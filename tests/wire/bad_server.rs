@@ -79,7 +79,11 @@ impl BadServer {
             keys: vec![key.clone()],
             auth_rejection_time: Duration::ZERO,
             nodelay: true,
-            window_size: if vice == Vice::Stuck { 64 << 10 } else { 2 << 20 },
+            window_size: if vice == Vice::Stuck {
+                64 << 10
+            } else {
+                2 << 20
+            },
             ..Config::default()
         };
         change(&mut config);
@@ -99,7 +103,13 @@ impl BadServer {
                 });
             }
         });
-        Self { task, directory: TempDir::new().unwrap(), port, key, open }
+        Self {
+            task,
+            directory: TempDir::new().unwrap(),
+            port,
+            key,
+            open,
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
@@ -110,7 +120,8 @@ impl BadServer {
     pub(crate) fn user_key(&self) -> Utf8PathBuf {
         let path = self.path("user");
         let key = PrivateKey::random(&mut rand10(), Algorithm::Ed25519).unwrap();
-        key.write_openssh_file(path.as_std_path(), Default::default()).unwrap();
+        key.write_openssh_file(path.as_std_path(), Default::default())
+            .unwrap();
         path
     }
 
@@ -135,7 +146,9 @@ impl BadServer {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), closed).await.expect("a connection was left open");
+        tokio::time::timeout(Duration::from_secs(10), closed)
+            .await
+            .expect("a connection was left open");
     }
 }
 
@@ -160,7 +173,16 @@ async fn serve(vice: Vice, config: Arc<Config>, mut stream: TcpStream) {
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
         return;
     }
-    if let Ok(session) = russh::server::run_stream(config, stream, Bad { vice, kept: Vec::new() }).await {
+    if let Ok(session) = russh::server::run_stream(
+        config,
+        stream,
+        Bad {
+            vice,
+            kept: Vec::new(),
+        },
+    )
+    .await
+    {
         let _ = session.await;
     }
 }
@@ -173,7 +195,11 @@ struct Bad {
 impl Handler for Bad {
     type Error = russh::Error;
 
-    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey(
+        &mut self,
+        _: &str,
+        _: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
         match self.vice {
             Vice::AuthSilence => std::future::pending().await,
             Vice::PasswordOnly => Ok(Auth::Reject {
@@ -188,7 +214,11 @@ impl Handler for Bad {
         }
     }
 
-    async fn auth_openssh_certificate(&mut self, _: &str, _: &Certificate) -> Result<Auth, Self::Error> {
+    async fn auth_openssh_certificate(
+        &mut self,
+        _: &str,
+        _: &Certificate,
+    ) -> Result<Auth, Self::Error> {
         Ok(Auth::Accept)
     }
 
@@ -235,25 +265,38 @@ impl Handler for Bad {
             Vice::Disconnects => {
                 session.data(channel, b"half a reco".to_vec())?;
                 tokio::spawn(async move {
-                    let _ = handle.disconnect(Disconnect::ByApplication, "going down".into(), "".into()).await;
+                    let _ = handle
+                        .disconnect(Disconnect::ByApplication, "going down".into(), "".into())
+                        .await;
                 });
             }
             Vice::Endless => {
-                tokio::spawn(async move { while handle.data(channel, vec![b'y'; 30_000]).await.is_ok() {} });
+                tokio::spawn(async move {
+                    while handle.data(channel, vec![b'y'; 30_000]).await.is_ok() {}
+                });
             }
             _ => {}
         }
         Ok(())
     }
 
-    async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+    async fn data(
+        &mut self,
+        channel: ChannelId,
+        data: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
         if self.vice == Vice::None {
             session.data(channel, data.to_vec())?;
         }
         Ok(())
     }
 
-    async fn channel_eof(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+    async fn channel_eof(
+        &mut self,
+        channel: ChannelId,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
         if self.vice == Vice::None {
             session.exit_status_request(channel, 0)?;
             session.eof(channel)?;

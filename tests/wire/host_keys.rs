@@ -30,13 +30,29 @@ async fn an_unknown_host_shows_its_fingerprint() {
     let options = sshd.options();
     let known = sshd.known_hosts("# nothing\n");
     let (reason, help) = refusal(&sshd, &options).await;
-    let output = Command::new("ssh-keygen").args(["-lf", sshd.path("host_ed25519.pub").as_str()]).output().unwrap();
-    let fingerprint = String::from_utf8_lossy(&output.stdout).split(' ').nth(1).unwrap().to_owned();
+    let output = Command::new("ssh-keygen")
+        .args(["-lf", sshd.path("host_ed25519.pub").as_str()])
+        .output()
+        .unwrap();
+    let fingerprint = String::from_utf8_lossy(&output.stdout)
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .to_owned();
     assert_eq!(
         reason,
-        format!("its ssh-ed25519 key {fingerprint} is not known: `[127.0.0.1]:{}` is not in {known}", sshd.port)
+        format!(
+            "its ssh-ed25519 key {fingerprint} is not known: `[127.0.0.1]:{}` is not in {known}",
+            sshd.port
+        )
     );
-    assert!(help.ends_with(&format!("then: ssh-keyscan -p {} 127.0.0.1 >> {known}", sshd.port)), "{help}");
+    assert!(
+        help.ends_with(&format!(
+            "then: ssh-keyscan -p {} 127.0.0.1 >> {known}",
+            sshd.port
+        )),
+        "{help}"
+    );
 }
 
 #[tokio::test]
@@ -55,7 +71,9 @@ async fn every_way_to_write_a_host_down_is_understood() {
         format!("127.0.0.1 {ed25519}"),
         // The right key is the second of two.
         format!("{{host}} {}\n{{host}} {ed25519}", sshd.host_key("rsa")),
-        format!("{{host}} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ\n{{host}} {ed25519}"),
+        format!(
+            "{{host}} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ\n{{host}} {ed25519}"
+        ),
         // Known by another key than the one it would show first.
         format!("{{host}} {}", sshd.host_key("rsa")),
         format!("{{host}} {}", sshd.host_key("ecdsa")),
@@ -81,7 +99,10 @@ async fn hashed_names_are_found() {
     let sshd = Sshd::start();
     let options = sshd.options();
     let known = sshd.path("known_hosts");
-    let status = Command::new("ssh-keygen").args(["-q", "-H", "-f", known.as_str()]).status().unwrap();
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-H", "-f", known.as_str()])
+        .status()
+        .unwrap();
     assert!(status.success());
     assert!(fs::read_to_string(&known).unwrap().starts_with("|1|"));
     accepted(&sshd, &options).await;
@@ -98,11 +119,25 @@ async fn a_changed_key_is_never_accepted() {
     let sshd = Sshd::start();
     let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     for policy in [HostKeyPolicy::Strict, HostKeyPolicy::AcceptNew] {
-        let options = SshOptions { host_key_policy: policy, ..sshd.options() };
+        let options = SshOptions {
+            host_key_policy: policy,
+            ..sshd.options()
+        };
         let known = sshd.known_hosts(&format!("# first\n{{host}} {other}\n"));
         let (reason, help) = refusal(&sshd, &options).await;
-        assert!(reason.contains(&format!("is not the ssh-ed25519 key on record in {known}:2")), "{reason}");
-        assert!(help.contains(&format!("ssh-keygen -R '[127.0.0.1]:{}' -f {known}", sshd.port)), "{help}");
+        assert!(
+            reason.contains(&format!(
+                "is not the ssh-ed25519 key on record in {known}:2"
+            )),
+            "{reason}"
+        );
+        assert!(
+            help.contains(&format!(
+                "ssh-keygen -R '[127.0.0.1]:{}' -f {known}",
+                sshd.port
+            )),
+            "{help}"
+        );
         assert_eq!(fs::read_to_string(&known).unwrap().lines().count(), 2);
     }
 }
@@ -112,10 +147,16 @@ async fn a_revoked_key_is_never_accepted() {
     let sshd = Sshd::start();
     let key = sshd.host_key("ed25519");
     for policy in [HostKeyPolicy::Strict, HostKeyPolicy::AcceptNew] {
-        let options = SshOptions { host_key_policy: policy, ..sshd.options() };
+        let options = SshOptions {
+            host_key_policy: policy,
+            ..sshd.options()
+        };
         let known = sshd.known_hosts(&format!("{{host}} {key}\n@revoked * {key}\n"));
         let (reason, _) = refusal(&sshd, &options).await;
-        assert!(reason.contains(&format!("is revoked by {known}:2")), "{reason}");
+        assert!(
+            reason.contains(&format!("is revoked by {known}:2")),
+            "{reason}"
+        );
     }
 }
 
@@ -132,12 +173,21 @@ async fn new_keys_are_written_once() {
     within(futures::future::join_all(connections)).await;
     let line = format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key("ed25519"));
     assert_eq!(fs::read_to_string(&known).unwrap(), line);
-    assert_eq!(fs::metadata(&known).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&known).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     // A file without a newline at its end keeps its last line.
     fs::write(&known, "other ssh-ed25519 AAAA").unwrap();
     accepted(&sshd, &options).await;
-    assert_eq!(fs::read_to_string(&known).unwrap(), format!("other ssh-ed25519 AAAA\n{line}"));
-    let strict = SshOptions { host_key_policy: HostKeyPolicy::Strict, ..options };
+    assert_eq!(
+        fs::read_to_string(&known).unwrap(),
+        format!("other ssh-ed25519 AAAA\n{line}")
+    );
+    let strict = SshOptions {
+        host_key_policy: HostKeyPolicy::Strict,
+        ..options
+    };
     accepted(&sshd, &strict).await;
 }
 
@@ -146,9 +196,15 @@ async fn files_that_cannot_be_used_are_named() {
     let sshd = Sshd::start();
     let directory = sshd.path("directory");
     fs::create_dir(&directory).unwrap();
-    let options = SshOptions { known_hosts: vec![directory.clone()], ..sshd.options() };
+    let options = SshOptions {
+        known_hosts: vec![directory.clone()],
+        ..sshd.options()
+    };
     let (reason, _) = refusal(&sshd, &options).await;
-    assert!(reason.starts_with(&format!("{directory} cannot be read")), "{reason}");
+    assert!(
+        reason.starts_with(&format!("{directory} cannot be read")),
+        "{reason}"
+    );
     let under_file = sshd.path("sshd_config/known_hosts");
     let options = SshOptions {
         known_hosts: vec![under_file.clone()],
@@ -156,7 +212,10 @@ async fn files_that_cannot_be_used_are_named() {
         ..options
     };
     let (reason, _) = refusal(&sshd, &options).await;
-    assert!(reason.contains(&format!("cannot be written to {under_file}")), "{reason}");
+    assert!(
+        reason.contains(&format!("cannot be written to {under_file}")),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
@@ -173,7 +232,13 @@ async fn host_certificates_are_checked_to_the_end() {
         arguments.push(ca.as_str());
         arguments.extend(kind);
         arguments.extend(["-I", "node", host.as_str()]);
-        assert!(Command::new("ssh-keygen").args(arguments).status().unwrap().success());
+        assert!(
+            Command::new("ssh-keygen")
+                .args(arguments)
+                .status()
+                .unwrap()
+                .success()
+        );
         let certificate = russh::keys::load_openssh_certificate(path("host-cert.pub")).unwrap();
         let key = russh::keys::load_secret_key(path("host"), None).unwrap();
         for name in ["host", "host.pub", "host-cert.pub"] {
@@ -187,7 +252,10 @@ async fn host_certificates_are_checked_to_the_end() {
         (&["-h", "-n", "other"], Some("not for `127.0.0.1`")),
         (&["-h"], Some("not for `127.0.0.1`")),
         (&["-n", "127.0.0.1"], Some("not made out for hosts")),
-        (&["-h", "-n", "127.0.0.1", "-V", "20200101:20200102"], Some("not valid now")),
+        (
+            &["-h", "-n", "127.0.0.1", "-V", "20200101:20200102"],
+            Some("not valid now"),
+        ),
     ];
     for (arguments, refusal) in cases {
         let (key, certificate) = sign(arguments);
@@ -202,17 +270,29 @@ async fn host_certificates_are_checked_to_the_end() {
         let target = target(server.port, &[&server.user_key()]);
         match (connect(&options, &target).await, refusal) {
             (Ok(_), None) => {}
-            (Err(TransportError::HostKey { reason, .. }), Some(words)) if reason.contains(words) => {}
+            (Err(TransportError::HostKey { reason, .. }), Some(words))
+                if reason.contains(words) => {}
             (Ok(_), Some(words)) => panic!("{arguments:?} should be refused: {words}"),
             (Err(error), _) => panic!("{arguments:?}: {error}"),
         }
         // Another authority is none, and a revoked one neither.
-        let stranger = russh::keys::PrivateKey::random(&mut rand10(), russh::keys::Algorithm::Ed25519).unwrap();
+        let stranger =
+            russh::keys::PrivateKey::random(&mut rand10(), russh::keys::Algorithm::Ed25519)
+                .unwrap();
         let stranger = stranger.public_key().to_openssh().unwrap();
         fs::write(known, format!("@cert-authority * {stranger}\n")).unwrap();
         let error = refused(&options, &target).await;
-        assert!(error.to_string().contains("no @cert-authority for this host"), "{error}");
-        fs::write(known, format!("@cert-authority * {authority}@revoked * {authority}")).unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains("no @cert-authority for this host"),
+            "{error}"
+        );
+        fs::write(
+            known,
+            format!("@cert-authority * {authority}@revoked * {authority}"),
+        )
+        .unwrap();
         let error = refused(&options, &target).await;
         assert!(error.to_string().contains("is revoked by"), "{error}");
     }

@@ -2,17 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use quorate::transport::ssh::{SshConnector, SshOptions};
 use quorate::transport::{Chunk, Connect, Transport, TransportError};
-use quorate::transport::ssh::SshConnector;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::bad_server::{BadServer, Vice, hasty};
-use crate::help::{connect, exec, refused, request, target, with_stdin, within};
+use crate::help::{LIMIT, connect, exec, exec_live, refused, request, target, with_stdin, within};
 
 async fn refusal(vice: Vice) -> TransportError {
     let server = BadServer::start(vice).await;
-    let error = refused(&server.options(), &target(server.port, &[&server.user_key()])).await;
+    let error = refused(
+        &server.options(),
+        &target(server.port, &[&server.user_key()]),
+    )
+    .await;
     // A server that hangs in authentication never looks whether the client is still there.
     if vice != Vice::AuthSilence {
         server.is_left_alone().await;
@@ -21,7 +25,12 @@ async fn refusal(vice: Vice) -> TransportError {
 }
 
 async fn open(server: &BadServer) -> Arc<dyn Transport> {
-    connect(&server.options(), &target(server.port, &[&server.user_key()])).await.unwrap()
+    connect(
+        &server.options(),
+        &target(server.port, &[&server.user_key()]),
+    )
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -29,13 +38,29 @@ async fn connections_end_in_time_and_leave_nothing() {
     let start = Instant::now();
     for vice in [Vice::Silence, Vice::BannerOnly] {
         let error = refusal(vice).await;
-        assert!(matches!(error, TransportError::Unreachable { .. }), "{error:?}");
-        assert!(error.to_string().ends_with("it took the connection, but no SSH handshake within 1 s"), "{error}");
+        assert!(
+            matches!(error, TransportError::Unreachable { .. }),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .to_string()
+                .ends_with("it took the connection, but no SSH handshake within 1 s"),
+            "{error}"
+        );
     }
     let error = refusal(Vice::AuthSilence).await;
-    assert!(error.to_string().ends_with("no answer to authentication within 1 s"), "{error}");
+    assert!(
+        error.to_string().ends_with(
+            "authentication was not over within 1 s: the host or the agent does not answer"
+        ),
+        "{error}"
+    );
     let error = refusal(Vice::Http).await;
-    assert!(matches!(error, TransportError::Unreachable { .. }), "{error:?}");
+    assert!(
+        matches!(error, TransportError::Unreachable { .. }),
+        "{error:?}"
+    );
     assert!(start.elapsed() < Duration::from_secs(15));
 }
 
@@ -44,7 +69,10 @@ async fn nobody_listens() {
     let port = crate::sshd::free_port();
     let server = BadServer::start(Vice::None).await;
     let error = refused(&server.options(), &target(port, &[])).await;
-    assert_eq!(error.to_string(), format!("cannot reach 127.0.0.1:{port}: Connection refused (os error 111)"));
+    assert_eq!(
+        error.to_string(),
+        format!("cannot reach 127.0.0.1:{port}: Connection refused (os error 111)")
+    );
 }
 
 #[tokio::test]
@@ -52,7 +80,12 @@ async fn keys_are_not_enough() {
     let error = refusal(Vice::PasswordOnly).await;
     assert!(error.to_string().contains("takes no keys, only"), "{error}");
     let error = refusal(Vice::MoreAuth).await;
-    assert!(error.to_string().contains("was accepted, but the host also wants"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("was accepted, but the host also wants"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -92,17 +125,34 @@ async fn a_dropped_transport_closes_its_connection() {
 async fn sessions_are_refused_or_never_answered() {
     for (vice, words) in [
         (Vice::NoChannel, "refuses a further session"),
-        (Vice::ChannelSilence, "did not answer within 1 s (opening a session)"),
-        (Vice::ExecSilence, "did not answer within 1 s (the answer to exec)"),
+        (
+            Vice::ChannelSilence,
+            "did not answer within 1 s (opening a session)",
+        ),
+        (
+            Vice::ExecSilence,
+            "did not answer within 1 s (the answer to exec)",
+        ),
         (Vice::ExecRefused, "refuses to run commands"),
-        (Vice::Idle, "did not answer within 2 s (any sign of the command)"),
-        (Vice::Stuck, "did not answer within 2 s (any sign of the command)"),
-        (Vice::ClosesChannel, "closed the session without an exit status"),
+        (
+            Vice::Idle,
+            "did not answer within 2 s (any sign of the command)",
+        ),
+        (
+            Vice::Stuck,
+            "did not answer within 2 s (any sign of the command)",
+        ),
+        (
+            Vice::ClosesChannel,
+            "closed the session without an exit status",
+        ),
         (Vice::Disconnects, "the host said: going down"),
     ] {
         let server = BadServer::start(vice).await;
         let transport = open(&server).await;
-        let error = exec(&*transport, with_stdin("cat", vec![0; 1 << 20])).await.unwrap_err();
+        let error = exec(&*transport, with_stdin("cat", vec![0; 1 << 20]))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(words), "{vice:?}: {error}");
         drop(transport);
         server.is_left_alone().await;
@@ -171,7 +221,9 @@ async fn new_keys_in_mid_stream_harm_nothing() {
     let server = BadServer::with(Vice::None, |config| config.limits = hasty()).await;
     let transport = open(&server).await;
     let payload: Vec<u8> = (0..10 << 20).map(|n: u32| n.to_le_bytes()[1]).collect();
-    let output = exec(&*transport, with_stdin("cat", payload.clone())).await.unwrap();
+    let output = exec(&*transport, with_stdin("cat", payload.clone()))
+        .await
+        .unwrap();
     assert!(output.stdout == payload);
 }
 
@@ -183,10 +235,75 @@ async fn a_thousand_execs_share_a_connection() {
     let running = (0..1000).map(|n| {
         let transport = transport.clone();
         async move {
-            let output = exec(&*transport, with_stdin("cat", format!("{n}"))).await.unwrap();
+            let output = exec(&*transport, with_stdin("cat", format!("{n}")))
+                .await
+                .unwrap();
             assert_eq!(output.stdout(), format!("{n}"));
         }
     });
     within(futures::future::join_all(running)).await;
     eprintln!("1000 execs: {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_hundred_hosts_at_once() {
+    let server = BadServer::start(Vice::None).await;
+    let key = server.user_key();
+    let options = server.options();
+    let start = Instant::now();
+    let running = (0..100).map(|_| async {
+        // A hundred handshakes on one core: each may take as long as all.
+        let options = SshOptions {
+            connect_timeout: LIMIT,
+            reply_timeout: LIMIT,
+            ..options.clone()
+        };
+        let transport = connect(&options, &target(server.port, &[&key]))
+            .await
+            .unwrap();
+        assert_eq!(
+            exec(&*transport, with_stdin("cat", "x"))
+                .await
+                .unwrap()
+                .stdout(),
+            "x"
+        );
+        within(transport.close()).await;
+    });
+    within(futures::future::join_all(running)).await;
+    eprintln!("100 hosts: {:?}", start.elapsed());
+    server.is_left_alone().await;
+}
+
+#[tokio::test]
+async fn heartbeats_are_signs_of_life() {
+    let server = BadServer::start(Vice::Idle).await;
+    let options = SshOptions {
+        idle_timeout: Some(Duration::from_millis(300)),
+        ..server.options()
+    };
+    let transport = connect(&options, &target(server.port, &[&server.user_key()]))
+        .await
+        .unwrap();
+    let (live, receiver) = mpsc::channel(1);
+    let start = Instant::now();
+    let beating = async {
+        let mut beats = tokio::time::interval(Duration::from_millis(50));
+        for _ in 0..20 {
+            beats.tick().await;
+            live.send(b"beat".to_vec()).await.unwrap();
+        }
+    };
+    let running = exec_live(&*transport, request("hold"), Some(receiver));
+    let (result, ()) = within(async { tokio::join!(running, beating) }).await;
+    // The beats end after a second, and only then does silence begin.
+    assert!(
+        matches!(result, Err(TransportError::Deadline { .. })),
+        "{result:?}"
+    );
+    assert!(
+        start.elapsed() > Duration::from_millis(1150),
+        "{:?}",
+        start.elapsed()
+    );
 }

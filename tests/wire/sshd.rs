@@ -74,12 +74,19 @@ impl Sshd {
                 .spawn()
                 .unwrap();
             if answers(port, &mut child) {
-                return Self { child, directory, port };
+                return Self {
+                    child,
+                    directory,
+                    port,
+                };
             }
             let _ = child.kill();
             let _ = child.wait();
         }
-        panic!("sshd does not start: {}", fs::read_to_string(path("log")).unwrap_or_default());
+        panic!(
+            "sshd does not start: {}",
+            fs::read_to_string(path("log")).unwrap_or_default()
+        );
     }
 
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
@@ -99,13 +106,20 @@ impl Sshd {
     /// Returns the public half of a host key, as type and base64.
     pub(crate) fn host_key(&self, kind: &str) -> String {
         let text = fs::read_to_string(self.path(&format!("host_{kind}.pub"))).unwrap();
-        text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+        text.split_whitespace()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Writes a known_hosts file; `{host}` stands for this server's name in it.
     pub(crate) fn known_hosts(&self, lines: &str) -> Utf8PathBuf {
         let path = self.path("known_hosts");
-        fs::write(&path, lines.replace("{host}", &format!("[127.0.0.1]:{}", self.port))).unwrap();
+        fs::write(
+            &path,
+            lines.replace("{host}", &format!("[127.0.0.1]:{}", self.port)),
+        )
+        .unwrap();
         path
     }
 
@@ -142,15 +156,32 @@ fn keys() -> Utf8PathBuf {
 
 pub(crate) fn keygen(path: &Utf8PathBuf, kind: &str, passphrase: &str) {
     let status = Command::new("ssh-keygen")
-        .args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", path.as_str()])
+        .args([
+            "-q",
+            "-t",
+            kind,
+            "-N",
+            passphrase,
+            "-C",
+            "test",
+            "-f",
+            path.as_str(),
+        ])
         .status()
         .unwrap();
     assert!(status.success());
-    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn answers(port: u16, child: &mut Child) -> bool {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use quorate::host::{Kind, Request, Segment};
 use quorate::model::Secret;
 use quorate::transport::ssh::SshConnector;
-use quorate::transport::{Connect, Counters, Elevation, SudoConnector, Target, Transport, TransportError, stack};
+use quorate::transport::{
+    Connect, Counters, Elevation, SudoConnector, Target, Transport, TransportError, stack,
+};
 use tokio::sync::mpsc;
 
 use crate::help::{Output, exec, exec_live, request, target, user, with_stdin, within};
@@ -71,7 +73,10 @@ impl Host {
         fs::write(bin.join("sudo"), SUDO).unwrap();
         fs::set_permissions(bin.join("sudo"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(bin.join("sudo.mode"), mode).unwrap();
-        Self { sshd: Sshd::with_path(&format!("{bin}:/usr/bin:/bin")), bin }
+        Self {
+            sshd: Sshd::with_path(&format!("{bin}:/usr/bin:/bin")),
+            bin,
+        }
     }
 
     fn target(&self, become_user: &str, password: Option<&str>) -> Target {
@@ -86,10 +91,16 @@ impl Host {
 
     async fn connect(&self, become_user: &str, password: Option<&str>) -> Arc<dyn Transport> {
         let connector = SudoConnector::new(Arc::new(SshConnector::new(self.sshd.options())));
-        within(connector.connect(&self.target(become_user, password))).await.unwrap()
+        within(connector.connect(&self.target(become_user, password)))
+            .await
+            .unwrap()
     }
 
-    async fn run(&self, password: Option<&str>, request: Request) -> Result<Output, TransportError> {
+    async fn run(
+        &self,
+        password: Option<&str>,
+        request: Request,
+    ) -> Result<Output, TransportError> {
         exec(&*self.connect("operator", password).await, request).await
     }
 
@@ -118,9 +129,17 @@ impl Drop for Host {
 async fn comes_through(host: &Host, password: Option<&str>) {
     let command = "echo \"it's\" out; echo err >&2; exit 9";
     let output = host.run(password, request(command)).await.unwrap();
-    assert_eq!((output.status, output.stdout(), output.stderr()), (9, "it's out\n".into(), "err\n".into()));
-    let payload: Vec<u8> = (0..3 << 20).map(|n: u32| n.to_le_bytes()[1] ^ n.to_le_bytes()[0]).collect();
-    let output = host.run(password, with_stdin("cat", payload.clone())).await.unwrap();
+    assert_eq!(
+        (output.status, output.stdout(), output.stderr()),
+        (9, "it's out\n".into(), "err\n".into())
+    );
+    let payload: Vec<u8> = (0..3 << 20)
+        .map(|n: u32| n.to_le_bytes()[1] ^ n.to_le_bytes()[0])
+        .collect();
+    let output = host
+        .run(password, with_stdin("cat", payload.clone()))
+        .await
+        .unwrap();
     assert!(output.stdout == payload);
     assert_eq!(output.sent.last(), Some(&(3 << 20)));
     let output = host.run(password, request("exit 1")).await.unwrap();
@@ -131,7 +150,10 @@ async fn comes_through(host: &Host, password: Option<&str>) {
 async fn without_a_password() {
     let host = Host::start("nopasswd");
     comes_through(&host, None).await;
-    assert!(host.note("sudo.argv").starts_with("-n -H -u operator -- /bin/sh -c "));
+    assert!(
+        host.note("sudo.argv")
+            .starts_with("-n -H -u operator -- /bin/sh -c ")
+    );
 }
 
 #[tokio::test]
@@ -139,7 +161,10 @@ async fn with_a_password() {
     let host = Host::start("password");
     comes_through(&host, Some(PASSWORD)).await;
     assert_eq!(host.note("sudo.given"), format!("{PASSWORD}\n").repeat(3));
-    assert!(!host.note("sudo.argv").contains("ecret"), "the password is in argv");
+    assert!(
+        !host.note("sudo.argv").contains("ecret"),
+        "the password is in argv"
+    );
 }
 
 #[tokio::test]
@@ -147,7 +172,10 @@ async fn with_a_password_that_nobody_asks_for() {
     let host = Host::start("nopasswd");
     comes_through(&host, Some(PASSWORD)).await;
     // It must not end up in what the command reads either.
-    let output = host.run(Some(PASSWORD), with_stdin("cat", "payload\n")).await.unwrap();
+    let output = host
+        .run(Some(PASSWORD), with_stdin("cat", "payload\n"))
+        .await
+        .unwrap();
     assert_eq!(output.stdout(), "payload\n");
 }
 
@@ -164,7 +192,10 @@ async fn a_wrong_password_is_tried_once_and_costs_no_payload() {
 async fn refusals_have_reason_and_help() {
     let host = Host::start("password");
     let (reason, help) = host.refused(None).await;
-    assert_eq!(reason, "sudo wants a password (or has no rule for this user)");
+    assert_eq!(
+        reason,
+        "sudo wants a password (or has no rule for this user)"
+    );
     assert!(help.starts_with("set ansible_become_password"), "{help}");
     for (mode, password, words) in [
         ("denied", Some(PASSWORD), "sudoers does not let"),
@@ -184,7 +215,9 @@ async fn the_login_user_needs_no_sudo() {
     let host = Host::start("dead");
     for password in [None, Some(PASSWORD)] {
         let transport = host.connect(&user(), password).await;
-        let output = exec(&*transport, with_stdin("cat; exit 5", "as myself")).await.unwrap();
+        let output = exec(&*transport, with_stdin("cat; exit 5", "as myself"))
+            .await
+            .unwrap();
         assert_eq!((output.status, output.stdout()), (5, "as myself".into()));
         // And what asks not to be elevated is not.
         let plain = Request::new(Kind::Command, "echo plain".into(), Vec::new()).as_login_user();
@@ -216,7 +249,11 @@ async fn live_input_passes_through_sudo() {
 async fn a_missing_file_costs_no_password() {
     let host = Host::start("password");
     let path = host.sshd.path("missing");
-    let request = Request::new(Kind::Wave, "cat".into(), vec![Segment::File { path, length: 1 }]);
+    let request = Request::new(
+        Kind::Wave,
+        "cat".into(),
+        vec![Segment::File { path, length: 1 }],
+    );
     let error = host.run(Some(PASSWORD), request).await.unwrap_err();
     assert!(matches!(error, TransportError::Payload { .. }), "{error}");
     assert_eq!(host.note("sudo.argv"), "");
@@ -229,14 +266,22 @@ async fn the_whole_stack_counts_and_guards() {
     let target = host.target("operator", None);
     let open = stack(host.sshd.options(), false, counters.clone());
     let transport = within(open.connect(&target)).await.unwrap();
-    exec(&*transport, with_stdin("cat; echo x >&2", "12345")).await.unwrap();
+    exec(&*transport, with_stdin("cat; echo x >&2", "12345"))
+        .await
+        .unwrap();
     let tally = counters.tally();
     assert_eq!((tally.connections, tally.waves, tally.execs()), (1, 1, 1));
     assert_eq!((tally.bytes_out, tally.bytes_in), (5, 7));
 
     let guarded = stack(host.sshd.options(), true, counters.clone());
     let transport = within(guarded.connect(&target)).await.unwrap();
-    for kind in [Kind::Wave, Kind::Lock, Kind::Stop, Kind::Command, Kind::Probe] {
+    for kind in [
+        Kind::Wave,
+        Kind::Lock,
+        Kind::Stop,
+        Kind::Command,
+        Kind::Probe,
+    ] {
         // Request::new makes no probe of Kind::Probe either.
         let request = Request::new(kind, format!("touch {}/touched", host.bin), Vec::new());
         let error = exec(&*transport, request).await.unwrap_err();

@@ -33,7 +33,10 @@ impl Default for LocalConnector {
 impl LocalConnector {
     /// Returns a connector whose commands run in this shell, such as `["/bin/sh"]` or `["busybox", "sh"]`.
     pub fn new(shell: &[&str]) -> Self {
-        Self { shell: shell.iter().map(|&word| word.to_owned()).collect(), variables: Vec::new() }
+        Self {
+            shell: shell.iter().map(|&word| word.to_owned()).collect(),
+            variables: Vec::new(),
+        }
     }
 
     /// Returns the connector with an environment variable for its commands.
@@ -45,12 +48,17 @@ impl LocalConnector {
 
     /// Returns a connection.
     pub fn transport(&self) -> LocalTransport {
-        LocalTransport { connector: self.clone() }
+        LocalTransport {
+            connector: self.clone(),
+        }
     }
 }
 
 impl Connect for LocalConnector {
-    fn connect<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>> {
+    fn connect<'a>(
+        &'a self,
+        _: &'a Target,
+    ) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>> {
         async { Ok(Arc::new(self.transport()) as Arc<dyn Transport>) }.boxed()
     }
 }
@@ -68,7 +76,10 @@ impl LocalTransport {
         live: Option<mpsc::Receiver<Vec<u8>>>,
         output: mpsc::Sender<Chunk>,
     ) -> Result<Exit, TransportError> {
-        let failed = |reason: String| TransportError::Unreachable { address: "this machine".to_owned(), reason };
+        let failed = |reason: String| TransportError::Unreachable {
+            address: "this machine".to_owned(),
+            reason,
+        };
         let feed = Feed::open(&request).await?;
         let Some((program, arguments)) = self.connector.shell.split_first() else {
             return Err(failed("no shell is set".to_owned()));
@@ -77,14 +88,20 @@ impl LocalTransport {
             .args(arguments)
             .arg("-c")
             .arg(request.command())
-            .envs(self.connector.variables.iter().map(|(name, value)| (name, value)))
+            .envs(
+                self.connector
+                    .variables
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| failed(error.to_string()))?;
-        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(failed("the command has no pipes".to_owned()));
         };
@@ -95,7 +112,10 @@ impl LocalTransport {
             // The pipe closes here: end of file.
         };
         let reading = async {
-            tokio::join!(drain(stdout, &output, Chunk::Stdout), drain(stderr, &output, Chunk::Stderr));
+            tokio::join!(
+                drain(stdout, &output, Chunk::Stdout),
+                drain(stderr, &output, Chunk::Stderr)
+            );
             child.wait().await
         };
         tokio::pin!(feeding, reading);
@@ -114,8 +134,12 @@ impl LocalTransport {
         if all > 0 {
             let _ = output.send(Chunk::Sent(all)).await;
         }
-        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        Ok(Exit { status: u32::try_from(code).unwrap_or(u32::MAX) })
+        let code = status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Ok(Exit {
+            status: u32::try_from(code).unwrap_or(u32::MAX),
+        })
     }
 }
 
@@ -127,7 +151,11 @@ impl Sink for Pipe {
     }
 }
 
-async fn drain(mut from: impl AsyncRead + Unpin, to: &mpsc::Sender<Chunk>, wrap: fn(Vec<u8>) -> Chunk) {
+async fn drain(
+    mut from: impl AsyncRead + Unpin,
+    to: &mpsc::Sender<Chunk>,
+    wrap: fn(Vec<u8>) -> Chunk,
+) {
     let mut buffer = vec![0; PIECE];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         if let Some(bytes) = buffer.get(..read) {

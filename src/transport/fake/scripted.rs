@@ -38,17 +38,28 @@ impl Reply {
 
     /// Returns the answer of a command that ends with this status.
     pub fn status(status: u32) -> Self {
-        Self { output: Vec::new(), result: Ok(Exit { status }), until_eof: false, for_ever: false }
+        Self {
+            output: Vec::new(),
+            result: Ok(Exit { status }),
+            until_eof: false,
+            for_ever: false,
+        }
     }
 
     /// Returns the answer of an exec that gets no exit status.
     pub fn error(error: TransportError) -> Self {
-        Self { result: Err(error), ..Self::status(0) }
+        Self {
+            result: Err(error),
+            ..Self::status(0)
+        }
     }
 
     /// Returns the answer of an exec that ends only when it is dropped.
     pub fn never() -> Self {
-        Self { for_ever: true, ..Self::status(0) }
+        Self {
+            for_ever: true,
+            ..Self::status(0)
+        }
     }
 
     /// Returns the answer with more standard output.
@@ -87,24 +98,37 @@ pub struct FakeConnector {
 impl FakeConnector {
     /// Returns a connector whose hosts all answer by `answer`.
     pub fn new(answer: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
-        Self { dial: Arc::new(|_| Ok(())), answer: Arc::new(answer), calls: Arc::default() }
+        Self {
+            dial: Arc::new(|_| Ok(())),
+            answer: Arc::new(answer),
+            calls: Arc::default(),
+        }
     }
 
     /// Returns the connector, which asks `dial` first whether a host can be reached.
     #[must_use]
-    pub fn with_dial(mut self, dial: impl Fn(&Target) -> Result<(), TransportError> + Send + Sync + 'static) -> Self {
+    pub fn with_dial(
+        mut self,
+        dial: impl Fn(&Target) -> Result<(), TransportError> + Send + Sync + 'static,
+    ) -> Self {
         self.dial = Arc::new(dial);
         self
     }
 
     /// Returns all calls so far, of all hosts, in the order in which they came.
     pub fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 impl Connect for FakeConnector {
-    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>> {
+    fn connect<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>> {
         async move {
             (self.dial)(target)?;
             Ok(Arc::new(FakeTransport {
@@ -134,23 +158,36 @@ impl FakeTransport {
         output: mpsc::Sender<Chunk>,
     ) -> Result<Exit, TransportError> {
         if self.closed.load(Ordering::Relaxed) {
-            return Err(TransportError::Lost { address: self.host.clone(), reason: "the connection is closed".into() });
+            return Err(TransportError::Lost {
+                address: self.host.clone(),
+                reason: "the connection is closed".into(),
+            });
         }
         let mut stdin = Vec::new();
         for segment in request.stdin() {
             match segment {
                 Segment::Bytes(bytes) => stdin.extend_from_slice(bytes),
                 Segment::File { path, .. } => {
-                    let bytes = tokio::fs::read(path).await.map_err(|error| TransportError::Payload {
-                        path: path.clone(),
-                        reason: error.to_string(),
-                    })?;
+                    let bytes =
+                        tokio::fs::read(path)
+                            .await
+                            .map_err(|error| TransportError::Payload {
+                                path: path.clone(),
+                                reason: error.to_string(),
+                            })?;
                     stdin.extend(bytes);
                 }
             }
         }
-        let call = Call { host: self.host.clone(), request, stdin };
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
+        let call = Call {
+            host: self.host.clone(),
+            request,
+            stdin,
+        };
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(call.clone());
         let reply = (self.answer)(&call);
         if !call.stdin.is_empty() {
             let _ = output.send(Chunk::Sent(call.stdin.len() as u64)).await;
