@@ -525,3 +525,22 @@ async fn long_commands_arrive_or_are_refused() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn new_keys_under_four_busy_channels() {
+    let sshd = Sshd::with("RekeyLimit 1M\n");
+    let transport = open(&sshd).await;
+    for command in ["sha256sum", "cat"] {
+        let payload = noise(8 << 20);
+        let running = (0..4).map(|_| exec(&*transport, with_stdin(command, payload.clone())));
+        for output in within(futures::future::join_all(running)).await {
+            let output =
+                output.unwrap_or_else(|error| panic!("{command}: {error}\n{}", sshd.log()));
+            if command == "cat" {
+                assert!(output.stdout == payload);
+            } else {
+                assert!(output.stdout().starts_with(&hex(&payload)));
+            }
+        }
+    }
+}

@@ -29,11 +29,20 @@ impl Drop for Sshd {
 
 impl Sshd {
     pub(crate) fn start() -> Self {
-        Self::with_path("/usr/local/bin:/usr/bin:/bin")
+        Self::with("")
+    }
+
+    /// Starts it with a further line of configuration.
+    pub(crate) fn with(further: &str) -> Self {
+        Self::launch("/usr/local/bin:/usr/bin:/bin", further)
     }
 
     /// Starts it with this PATH for its commands.
     pub(crate) fn with_path(search: &str) -> Self {
+        Self::launch(search, "")
+    }
+
+    fn launch(search: &str, further: &str) -> Self {
         assert!(
             fs::metadata(SSHD).is_ok(),
             "{SSHD} is missing: install openssh-server (`make test` does)"
@@ -63,7 +72,7 @@ impl Sshd {
                  HostKey {root}/host_ed25519\nHostKey {root}/host_ecdsa\nHostKey {root}/host_rsa\n\
                  AuthorizedKeysFile {root}/authorized_keys\nPidFile {root}/pid\nStrictModes no\n\
                  UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-                 MaxStartups 100:30:200\nSetEnv HOME={root} PATH={search}\n"
+                 MaxStartups 100:30:200\nSetEnv HOME={root} PATH={search}\n{further}"
             );
             fs::write(path("sshd_config"), configuration).unwrap();
             let log = fs::File::create(path("log")).unwrap();
