@@ -170,8 +170,10 @@ impl Pretty {
             live.end()?;
             self.surface = Surface::Stream(self.options.color.stdout());
         }
-        let gap = if self.scroll { "\n" } else { "" };
-        let text = format!("{gap}{}", self.closing());
+        let mut text = self.closing();
+        if self.scroll && !text.is_empty() {
+            text.insert(0, '\n');
+        }
         self.print(&text)
     }
 }
