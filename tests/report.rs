@@ -611,3 +611,28 @@ fn the_output_of_exec_stands_alone() {
     );
     assert_eq!(buffer.text(), "cp1 | up 3 days\nw1 | nope\n");
 }
+
+#[test]
+fn progress_that_says_nothing_new_is_left_out() {
+    let buffer = Buffer::default();
+    let mut reporters =
+        Reporters::new().with("output", Box::new(Json::new(Box::new(buffer.clone()))));
+    let progress = |name: &str, text: &str, of| Event::Progress {
+        host: host(name),
+        text: text.into(),
+        of,
+    };
+    for n in 0..=1000 {
+        reporters.emit(progress("cp1", "sent", Some((n, 1000))));
+    }
+    for text in ["a", "a", "b", "a"] {
+        reporters.emit(progress("cp2", text, None));
+    }
+    let text = buffer.text();
+    assert!(
+        text.contains("[0,1000]") && text.contains("[1000,1000]"),
+        "the first and the last are there"
+    );
+    assert!(text.matches("cp1").count() < 20, "{text}");
+    assert_eq!(text.matches("cp2").count(), 3);
+}

@@ -112,10 +112,6 @@ impl Pretty {
                     .unwrap_or_default();
                 let _ = writeln!(out, "{} {on}{message}", paint(YELLOW, "warning:"));
             }
-            Event::Interrupted { .. } => {
-                let text = "stopping at the end of the steps under way; once more leaves at once";
-                let _ = writeln!(out, "{} {text}", paint(RED, "interrupted:"));
-            }
             Event::Output {
                 host: name,
                 line,
