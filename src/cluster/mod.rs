@@ -1,1 +1,10 @@
-//! cluster
+//! Floor 3: what needs order across hosts. Pure: (shape, view) -> the next safe acts, done, or a refusal.
+//!
+//! [`next`] decides, [`act`] turns a decision into the steps of one host's wave, [`view`] is what it decides on.
+
+pub mod act;
+pub mod next;
+pub mod view;
+
+pub use next::{Act, Decision, next};
+pub use view::{HostView, Shape, Standing, View};

@@ -1,3 +1,19 @@
-//! Floor 4: runs a plan on many hosts at once.
+//! Floor 4: runs plans on hosts. One session per host, one coordinator that decides, a stream of events.
 
 pub mod journal;
+
+mod apply;
+mod command;
+mod desired;
+mod facts;
+mod lock;
+mod look;
+mod session;
+mod settings;
+mod state;
+
+pub use apply::apply;
+pub use command::command;
+pub use desired::{Config, Desired, JoinSecrets, Registered};
+pub use look::{plan, status};
+pub use settings::{Cancel, Settings};

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 
 /// What an exec is for. Only [`Kind::Probe`] passes the read-only gate of the transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Asks facts; changes nothing. Only the fact vocabulary can make one.
@@ -66,13 +68,27 @@ pub struct Request {
 impl Request {
     /// Returns a request that changes nothing. Private to the vocabulary: what it renders is read-only by its tests.
     pub(in crate::host) fn probe(command: String, stdin: Vec<Segment>) -> Self {
-        Self { kind: Kind::Probe, command, stdin, elevate: true }
+        Self {
+            kind: Kind::Probe,
+            command,
+            stdin,
+            elevate: true,
+        }
     }
 
     /// Returns a request that may change the host.
     pub fn new(kind: Kind, command: String, stdin: Vec<Segment>) -> Self {
-        let kind = if kind == Kind::Probe { Kind::Command } else { kind };
-        Self { kind, command, stdin, elevate: true }
+        let kind = if kind == Kind::Probe {
+            Kind::Command
+        } else {
+            kind
+        };
+        Self {
+            kind,
+            command,
+            stdin,
+            elevate: true,
+        }
     }
 
     /// Returns the request, run as the login user even where the host's variables ask for sudo.

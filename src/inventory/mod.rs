@@ -1,1 +1,116 @@
-//! inventory
+//! Floor 1: text to hosts, groups and merged variables, as Ansible reads it. Pure, but for `load`.
+//!
+//! `load` reads files into an [`Input`]; [`Inventory::build`] understands them. Both collect every mistake.
+
+mod extra;
+mod graph;
+mod input;
+mod load;
+mod merge;
+mod pattern;
+mod range;
+mod render;
+mod variable;
+pub mod yaml;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use indexmap::IndexMap;
+
+pub use input::{COMMAND_LINE, Input, Owner, VarsFile};
+pub use load::{load, read};
+pub use variable::{Level, Origin, Variable, Variables, layer, merge};
+
+use crate::model::{GroupName, HostName, Span};
+
+/// Hosts and groups with their variables merged.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    /// The hosts, in the order in which inventories name them first.
+    pub hosts: IndexMap<HostName, Host>,
+    /// The groups, `all` and `ungrouped` first, then in the order in which inventories name them first.
+    pub groups: IndexMap<GroupName, Group>,
+    /// What `-e` sets, for every host.
+    pub extra: Variables,
+}
+
+/// A host.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Its name.
+    pub name: HostName,
+    /// Where an inventory names it first.
+    pub span: Span,
+    /// The file that names it first.
+    pub file: Utf8PathBuf,
+    /// The groups it is in, directly or not, without `all`: from the top down, then by priority and name.
+    pub groups: Vec<GroupName>,
+    /// All its variables, merged, templates unrendered.
+    pub vars: Variables,
+}
+
+/// A group.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its name.
+    pub name: GroupName,
+    /// Where an inventory names it first; `None` for groups that are implied.
+    pub span: Option<Span>,
+    /// The hosts directly in it.
+    pub hosts: Vec<HostName>,
+    /// The groups directly below it.
+    pub children: Vec<GroupName>,
+    /// The groups directly above it.
+    pub parents: Vec<GroupName>,
+    /// How far below `all` it is, by the longest way.
+    pub depth: usize,
+    /// `ansible_group_priority`, which orders groups of one depth; 1 unless set.
+    pub priority: i64,
+    /// Its own variables, from inventories and group_vars/.
+    pub vars: Variables,
+}
+
+impl Inventory {
+    /// Returns the hosts of a group and of all groups below it, nearest groups first; empty if there is no such group.
+    pub fn hosts_of(&self, group: &str) -> Vec<&HostName> {
+        let mut hosts: IndexMap<&HostName, ()> = IndexMap::new();
+        for group in self.descendants(group) {
+            hosts.extend(group.hosts.iter().map(|h| (h, ())));
+        }
+        hosts.into_keys().collect()
+    }
+
+    /// Returns a group and all groups below it, level by level; empty if there is no such group.
+    pub fn descendants(&self, group: &str) -> Vec<&Group> {
+        let mut found: IndexMap<&str, &Group> = IndexMap::new();
+        let mut level: Vec<&Group> = self.groups.get(group).into_iter().collect();
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for group in level {
+                if found.insert(group.name.as_str(), group).is_none() {
+                    next.extend(group.children.iter().filter_map(|c| self.groups.get(c)));
+                }
+            }
+            level = next;
+        }
+        found.into_values().collect()
+    }
+
+    /// Returns whether a host is in a group, directly or not.
+    pub fn is_in(&self, host: &str, group: &str) -> bool {
+        group == graph::ALL && self.hosts.contains_key(host)
+            || self
+                .hosts
+                .get(host)
+                .is_some_and(|h| h.groups.iter().any(|g| g.as_str() == group))
+    }
+}
+
+impl Host {
+    /// Returns the folder of the file that names the host first.
+    pub fn dir(&self) -> &Utf8Path {
+        self.file
+            .parent()
+            .filter(|p| !p.as_str().is_empty())
+            .unwrap_or(Utf8Path::new("."))
+    }
+}

@@ -34,11 +34,17 @@ impl Endpoint {
         if port == 0 {
             return Err(EndpointError::Port("0".into()));
         }
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
         if bare.parse::<IpAddr>().is_err() && !is_dns_name(bare) {
             return Err(EndpointError::Host(host.into()));
         }
-        Ok(Self { host: bare.into(), port })
+        Ok(Self {
+            host: bare.into(),
+            port,
+        })
     }
 
     /// Returns the name or address, an IPv6 address without its brackets.
@@ -62,17 +68,24 @@ fn is_dns_name(text: &str) -> bool {
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
-            && l.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && l.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
             && !l.starts_with('-')
             && !l.ends_with('-')
     };
-    text.len() <= 253 && text.split('.').all(label) && !text.split('.').all(|l| l.chars().all(|c| c.is_ascii_digit()))
+    text.len() <= 253
+        && text.split('.').all(label)
+        && !text
+            .split('.')
+            .all(|l| l.chars().all(|c| c.is_ascii_digit()))
 }
 
 impl FromStr for Endpoint {
     type Err = EndpointError;
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| EndpointError::NoPort(text.into()))?;
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| EndpointError::NoPort(text.into()))?;
         if host.contains(':') && !host.starts_with('[') {
             return Err(EndpointError::NoPort(text.into()));
         }

@@ -28,7 +28,9 @@ impl Mode {
     /// Returns the mode with these permission bits; bits above 0o7777 are an error.
     pub fn new(bits: u32) -> Result<Self, ModeError> {
         if bits > 0o7777 {
-            return Err(ModeError { text: format!("{bits:o}") });
+            return Err(ModeError {
+                text: format!("{bits:o}"),
+            });
         }
         Ok(Self(bits))
     }
@@ -42,7 +44,9 @@ impl Mode {
 impl FromStr for Mode {
     type Err = ModeError;
     fn from_str(text: &str) -> Result<Self, ModeError> {
-        let error = || ModeError { text: text.to_string() };
+        let error = || ModeError {
+            text: text.to_string(),
+        };
         let digits = text.strip_prefix("0o").unwrap_or(text);
         if digits.is_empty() || digits.len() > 5 {
             return Err(error());

@@ -1,1 +1,155 @@
-//! plan
+//! Floor 2: what would have to be done on one host, and why. Pure: (desired, observed) -> plan.
+
+mod wave;
+
+use crate::event::{Category, PlannedChange};
+use crate::host::Effect;
+use crate::host::script::Report;
+
+pub use wave::{Titles, wave};
+
+/// Two texts to compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diff {
+    /// What it is the content of, such as a path.
+    pub name: String,
+    /// As it was seen; `None` where it was not looked at or is not text.
+    pub before: Option<String>,
+    /// As it will be.
+    pub after: String,
+}
+
+/// An effect with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What is done.
+    pub effect: Effect,
+    /// Why, such as `content differs`, or `(known after apply)`.
+    pub why: String,
+    /// The difference, where there is text to show.
+    pub diff: Option<Diff>,
+}
+
+/// A task, or one item of its loop, that has something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// `role : task`, with the item of a loop behind it.
+    pub title: String,
+    /// What its time counts as.
+    pub category: Category,
+    /// Its changes, in order.
+    pub changes: Vec<Change>,
+    /// Identifiers of the handlers that it notifies.
+    pub notify: Vec<String>,
+    /// Whether nothing of its content or output may be shown (`no_log`).
+    pub secret: bool,
+    /// The variable that takes its result (`register`).
+    pub register: Option<String>,
+    /// Whether the wave goes on when it fails, because the controller judges its result.
+    pub tolerant: bool,
+    /// How its success is reported.
+    pub report: Report,
+    /// Whether it disturbs the path to the API.
+    pub disturbs: bool,
+}
+
+/// A handler that may run at the end of the wave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerPlan {
+    /// Its identifier: `role.name` with every other character as `-`; names its mark on the host.
+    pub id: String,
+    /// Whether an earlier run left it pending: then it is a change of its own.
+    pub pending: bool,
+    /// What it does.
+    pub steps: Vec<Step>,
+}
+
+/// One wave of one host, and what is as written already.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostPlan {
+    /// Tasks that need nothing.
+    pub ok: u32,
+    /// Tasks that `when` left out.
+    pub skipped: u32,
+    /// What is to be done, in order.
+    pub steps: Vec<Step>,
+    /// Handlers that one of the steps notifies, or that are pending, in the order of their definition.
+    pub handlers: Vec<HandlerPlan>,
+    /// What is waited for behind the handlers: the health gate of a change that disturbs a live cluster.
+    pub gates: Vec<Step>,
+    /// Whether tasks are left that depend on a result of this wave: after it, plan again.
+    pub more: bool,
+    /// Titles of the tasks that are left, for a plan that cannot go further.
+    pub known_after_apply: Vec<String>,
+}
+
+impl HostPlan {
+    /// Returns whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && !self.handlers.iter().any(|h| h.pending)
+    }
+
+    /// Returns whether a step or handler disturbs the path to the API.
+    pub fn disturbs(&self) -> bool {
+        self.steps
+            .iter()
+            .chain(self.handlers.iter().flat_map(|h| &h.steps))
+            .any(|s| s.disturbs)
+    }
+}
+
+impl Step {
+    /// Returns a step with these changes and nothing special about it.
+    pub fn new(title: impl Into<String>, category: Category, changes: Vec<Change>) -> Self {
+        Self {
+            title: title.into(),
+            category,
+            changes,
+            notify: Vec::new(),
+            secret: false,
+            register: None,
+            tolerant: false,
+            report: Report::Auto,
+            disturbs: false,
+        }
+    }
+
+    /// Returns its changes as a reader sees them; nothing of a secret step's content.
+    pub fn planned(&self) -> Vec<PlannedChange> {
+        let planned = |change: &Change| PlannedChange {
+            what: change.effect.describe(),
+            why: change.why.clone(),
+            diff: match &change.diff {
+                Some(_) if self.secret => Some("(content is not shown)".into()),
+                Some(diff) => Some(diff.unified()),
+                None => None,
+            },
+        };
+        self.changes.iter().map(planned).collect()
+    }
+}
+
+impl Change {
+    /// Returns a change without a text to compare.
+    pub fn new(effect: Effect, why: impl Into<String>) -> Self {
+        Self {
+            effect,
+            why: why.into(),
+            diff: None,
+        }
+    }
+}
+
+impl Diff {
+    /// Returns the unified diff with three lines of context.
+    pub fn unified(&self) -> String {
+        let Some(before) = &self.before else {
+            return format!("(what is there now was not read)\n+++ {}\n", self.name);
+        };
+        similar::TextDiff::from_lines(before.as_str(), self.after.as_str())
+            .unified_diff()
+            .context_radius(3)
+            .header(&self.name, &self.name)
+            .to_string()
+    }
+}

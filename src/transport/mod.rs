@@ -1,5 +1,13 @@
 //! Floor 3: one exec on one host, over SSH. Decorators add sudo, the read-only gate and counting.
 
+mod count;
+mod feed;
+mod gate;
+pub mod ssh;
+mod stack;
+mod sudo;
+mod tap;
+
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
@@ -8,6 +16,11 @@ use tokio::sync::mpsc;
 
 use crate::host::Request;
 use crate::model::{HostName, Secret};
+
+pub use count::{Counters, CountingConnector, Tally};
+pub use gate::ReadOnlyConnector;
+pub use stack::stack;
+pub use sudo::SudoConnector;
 
 /// Where a host is and how to get in.
 #[derive(Debug, Clone)]
@@ -152,5 +165,8 @@ pub trait Transport: Send + Sync {
 /// Makes connections.
 pub trait Connect: Send + Sync {
     /// Returns a connection, authenticated and with the host's key checked.
-    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>>;
+    fn connect<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>>;
 }

@@ -1,0 +1,399 @@
+//! An act of the workflow as the steps of one host's wave.
+//!
+//! kubeadm runs as the transient unit `quorate-kubeadm.service`: it outlives the connection, and a later run attaches to it.
+//! Before it starts, a marker says what was begun, by which run, with which configuration; after it, that it is done.
+
+use crate::event::Category;
+use crate::host::{Content, Effect, Expect, Run, WriteFile};
+use crate::model::{Mode, Secret};
+use crate::plan::{Change, HostPlan, Step};
+
+/// Where kubeadm's configuration lies while it runs. /run is memory: its secrets never reach a disk.
+pub const CONFIG: &str = "/run/quorate/kubeadm.yaml";
+/// Where a joining host finds the cluster's CA before kubeadm has brought it.
+const CA: &str = "/run/quorate/ca.crt";
+/// The marker of what was begun.
+pub const MARKER: &str = "/var/lib/quorate/kubeadm";
+/// The unit that kubeadm runs as, without prefix and suffix.
+const UNIT: &str = "kubeadm";
+/// kubeadm's own deadlines add up to less: 4 min for the control plane, 5 for TLS bootstrap, 2 for etcd
+/// (v1beta4 `timeouts`).
+const KUBEADM_SECONDS: u64 = 1200;
+/// How long the endpoint may take to answer; the load balancer marks a new backend up within a second.
+const ENDPOINT_SECONDS: u64 = 120;
+/// How long nodes and system pods may take to be ready once all have joined.
+const READY_SECONDS: u64 = 300;
+
+/// The step that brings admin.conf back.
+pub const ADMIN_CONF: &str = "admin_conf";
+/// The step that brings the cluster's CA back.
+pub const CA_CERTIFICATE: &str = "ca_certificate";
+
+/// A manifest that is applied once, after init.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The file or URL, as the inventory names it.
+    pub name: String,
+    /// Its text; `None` for a URL, which the host fetches.
+    pub text: Option<String>,
+}
+
+/// What `kubeadm init` needs.
+#[derive(Debug, Clone)]
+pub struct Init<'a> {
+    /// The documents.
+    pub config: &'a Secret<String>,
+    /// Their digest without secrets.
+    pub digest: &'a str,
+    /// This run.
+    pub run: &'a str,
+    /// `host:port` of the control-plane endpoint.
+    pub endpoint: &'a str,
+    /// Applied after init, in order.
+    pub manifests: &'a [Manifest],
+    /// Whether an init was begun before: kubeadm's preflight would refuse its own traces.
+    pub resume: bool,
+}
+
+/// What `kubeadm join` needs.
+#[derive(Debug, Clone)]
+pub struct Join<'a> {
+    /// The document.
+    pub config: &'a Secret<String>,
+    /// Its digest without secrets.
+    pub digest: &'a str,
+    /// This run.
+    pub run: &'a str,
+    /// `host:port` of the control-plane endpoint.
+    pub endpoint: &'a str,
+    /// The cluster's CA certificate in PEM.
+    pub ca: &'a str,
+    /// The node's address and the port of its own API server, for a control plane.
+    pub control_plane: Option<(&'a str, u16)>,
+    /// Whether a join was begun before.
+    pub resume: bool,
+}
+
+/// Returns the steps of init.
+pub fn init(input: &Init) -> HostPlan {
+    let mut steps = begin(input.config, input.digest, input.run, "init");
+    steps.push(kubeadm(
+        "init",
+        input.resume,
+        "--upload-certs --skip-token-print --skip-certificate-key-print",
+        "",
+    ));
+    steps.push(endpoint_answers(
+        input.endpoint,
+        "/etc/kubernetes/pki/ca.crt",
+    ));
+    steps.extend(input.manifests.iter().map(apply));
+    steps.push(read(
+        "cluster : kubeconfig",
+        "/etc/kubernetes/admin.conf",
+        ADMIN_CONF,
+    ));
+    steps.push(read(
+        "cluster : certificate authority",
+        "/etc/kubernetes/pki/ca.crt",
+        CA_CERTIFICATE,
+    ));
+    steps.push(done("init", input.run, input.digest));
+    HostPlan {
+        steps,
+        ..HostPlan::default()
+    }
+}
+
+/// Returns the steps of a join.
+pub fn join(input: &Join) -> HostPlan {
+    let (act, kick) = match input.control_plane {
+        Some((address, port)) => ("join", kubelet_kick(address, port)),
+        None => ("join-worker", String::new()),
+    };
+    let mut steps = vec![Step::new(
+        "cluster : endpoint",
+        Category::Own,
+        vec![Change::new(
+            file(CA, input.ca, Mode::PRIVATE, None),
+            "to verify the endpoint by",
+        )],
+    )];
+    steps.push(endpoint_answers(input.endpoint, CA));
+    steps.extend(begin(input.config, input.digest, input.run, act));
+    steps.push(kubeadm("join", input.resume, "", &kick));
+    steps.push(done(act, input.run, input.digest));
+    HostPlan {
+        steps,
+        ..HostPlan::default()
+    }
+}
+
+/// Returns the steps that bring a token, and with `certificates` an encrypted copy of the control plane's certificates,
+/// into a live cluster; `config` names both.
+pub fn mint(config: &Secret<String>, token_id: &str, certificates: bool) -> HostPlan {
+    const FILE: &str = "/run/quorate/mint.yaml";
+    let script = format!(
+        "kubeadm token create --config {FILE} >/dev/null &&\n\
+         {{ [ \"$1\" = no ] || kubeadm init phase upload-certs --upload-certs --skip-certificate-key-print --config {FILE}; }}\n\
+         status=$?\nrm -f {FILE}\nexit $status"
+    );
+    let argument = if certificates { "certificates" } else { "no" };
+    let mut written = Step::new(
+        "cluster : join configuration",
+        Category::Own,
+        vec![Change::new(
+            file(FILE, config.expose(), Mode::PRIVATE, None),
+            "a new token for this run",
+        )],
+    );
+    written.secret = true;
+    let mut run = Run::new(["/bin/sh", "-c", &script, "sh", argument]);
+    run.label = Some("kubeadm token create and upload-certs".into());
+    let steps = vec![
+        written,
+        Step::new(
+            "cluster : token and certificate key",
+            Category::Kubeadm,
+            vec![Change::new(Effect::Run(run), "hosts are to join")],
+        ),
+        // A join that comes before the controller manager has signed cluster-info waits 5 s at a time.
+        wait(
+            "cluster : token is signed",
+            "the controller manager signs cluster-info with the new token",
+            &format!(
+                "kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-public get configmap cluster-info -o yaml | grep -q jws-kubeconfig-{token_id}"
+            ),
+            60,
+        ),
+        read(
+            "cluster : certificate authority",
+            "/etc/kubernetes/pki/ca.crt",
+            CA_CERTIFICATE,
+        ),
+        read(
+            "cluster : kubeconfig",
+            "/etc/kubernetes/admin.conf",
+            ADMIN_CONF,
+        ),
+    ];
+    HostPlan {
+        steps,
+        ..HostPlan::default()
+    }
+}
+
+/// Returns the step that says of a full member that kubeadm came to its end.
+pub fn finish(act: &str, run: &str, digest: &str) -> HostPlan {
+    HostPlan {
+        steps: vec![done(act, run, digest)],
+        ..HostPlan::default()
+    }
+}
+
+/// Returns the step that reads admin.conf, for a user whose copy is not there.
+pub fn kubeconfig() -> HostPlan {
+    HostPlan {
+        steps: vec![read(
+            "cluster : kubeconfig",
+            "/etc/kubernetes/admin.conf",
+            ADMIN_CONF,
+        )],
+        ..HostPlan::default()
+    }
+}
+
+/// Returns the steps that wait on a control plane until the cluster is whole: the endpoint answers, `nodes` nodes are
+/// there and, where there is a network, Ready with kube-proxy and CoreDNS.
+pub fn verify(endpoint: &str, nodes: &[&str], network: bool) -> HostPlan {
+    let kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
+    let all = nodes.join(" ");
+    let status = if network { "Ready" } else { "(Not)?Ready" };
+    let listed = format!(
+        "seen=$({kubectl} get nodes --no-headers) || exit 1; for node in {all}; do printf '%s\\n' \"$seen\" | grep -qE \"^$node +{status}[ ,]\" || {{ echo \"$node is not Ready\"; exit 1; }}; done"
+    );
+    let what = if network {
+        "all nodes are Ready"
+    } else {
+        "all nodes are listed"
+    };
+    let mut steps = vec![
+        endpoint_answers(endpoint, "/etc/kubernetes/pki/ca.crt"),
+        wait("cluster : nodes", what, &listed, READY_SECONDS),
+    ];
+    if network {
+        let pods = format!(
+            "seen=$({kubectl} -n kube-system get pods -l 'k8s-app in (kube-dns,kube-proxy)' --no-headers) || exit 1; [ -n \"$seen\" ] || exit 1; ! printf '%s\\n' \"$seen\" | awk '{{ split($2, r, \"/\"); if (r[1] != r[2] || $3 != \"Running\") print $1, $3 }}' | grep ."
+        );
+        steps.push(wait(
+            "cluster : system pods",
+            "kube-proxy and CoreDNS are Running",
+            &pods,
+            READY_SECONDS,
+        ));
+    }
+    HostPlan {
+        steps,
+        ..HostPlan::default()
+    }
+}
+
+/// Returns the step that waits until the API answers at the endpoint, three times in a row, with its certificate verified.
+pub fn endpoint_answers(endpoint: &str, ca: &str) -> Step {
+    let condition = format!(
+        "for i in 1 2 3; do curl -sSf --noproxy '*' --max-time 3 --cacert {ca} -o /dev/null https://{endpoint}/healthz || exit 1; done"
+    );
+    wait(
+        "cluster : endpoint answers",
+        &format!("https://{endpoint}/healthz answers three times in a row"),
+        &condition,
+        ENDPOINT_SECONDS,
+    )
+}
+
+fn wait(title: &str, what: &str, condition: &str, seconds: u64) -> Step {
+    let effect = Effect::Wait {
+        what: what.into(),
+        condition: condition.into(),
+        seconds,
+    };
+    Step::new(
+        title,
+        Category::Wait,
+        vec![Change::new(effect, "a condition")],
+    )
+}
+
+fn begin(config: &Secret<String>, digest: &str, run: &str, act: &str) -> Vec<Step> {
+    let validate = "kubeadm config validate --config %s".to_string();
+    let mut written = Step::new(
+        "cluster : kubeadm configuration",
+        Category::Own,
+        vec![Change::new(
+            file(CONFIG, config.expose(), Mode::PRIVATE, Some(validate)),
+            "for kubeadm",
+        )],
+    );
+    written.secret = true;
+    let marker = marker(act, run, digest, false);
+    vec![
+        written,
+        Step::new(
+            "cluster : marker",
+            Category::Own,
+            vec![Change::new(marker, "kubeadm begins")],
+        ),
+    ]
+}
+
+fn done(act: &str, run: &str, digest: &str) -> Step {
+    Step::new(
+        "cluster : marker",
+        Category::Own,
+        vec![Change::new(
+            marker(act, run, digest, true),
+            "kubeadm is done",
+        )],
+    )
+}
+
+fn marker(act: &str, run: &str, digest: &str, done: bool) -> Effect {
+    let text = format!("{act} {run} {digest}{}\n", if done { " done" } else { "" });
+    file(MARKER, &text, Mode::PRIVATE, None)
+}
+
+/// kubeadm as a unit's script. Its configuration goes when it ends, not when the connection does.
+fn kubeadm(verb: &str, resume: bool, flags: &str, beside: &str) -> Step {
+    let skip = if resume {
+        "--skip-phases=preflight"
+    } else {
+        ""
+    };
+    let script = format!(
+        "{beside}kubeadm {verb} --config {CONFIG} {flags} {skip}\nstatus=$?\nrm -f {CONFIG}\nexit $status"
+    );
+    let mut run = Run::new(["/bin/sh", "-c", &script]);
+    run.label = Some(format!("kubeadm {verb}"));
+    run.unit = Some((UNIT.into(), KUBEADM_SECONDS));
+    let why = if resume {
+        "begun before, not done"
+    } else {
+        "not a member yet"
+    };
+    Step::new(
+        format!("cluster : kubeadm {verb}"),
+        Category::Kubeadm,
+        vec![Change::new(Effect::Run(run), why)],
+    )
+}
+
+/// A joining control plane's kubelet asks its own API server for a certificate. The first attempt comes before etcd has
+/// joined and fails; the kubelet's next comes only 10 s later. One restart at the first /livez asks at once.
+fn kubelet_kick(address: &str, port: u16) -> String {
+    format!(
+        "(\n\
+         tries=0\n\
+         until [ \"$(curl -sk --noproxy '*' --max-time 1 https://{address}:{port}/livez)\" = ok ]; do\n\
+         tries=$((tries + 1))\n\
+         [ $tries -lt 1500 ] || exit 0\n\
+         sleep 0.2\n\
+         done\n\
+         [ -e /var/lib/kubelet/pki/kubelet-client-current.pem ] || systemctl restart kubelet\n\
+         ) >/dev/null 2>&1 &\n"
+    )
+}
+
+/// Server-side apply (kubectl-apply(1)) by the field manager `quorate`: applying again changes nothing.
+fn apply(manifest: &Manifest) -> Step {
+    const APPLY: [&str; 7] = [
+        "kubectl",
+        "--kubeconfig=/etc/kubernetes/admin.conf",
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=quorate",
+        "-f",
+    ];
+    let mut run = Run::new(APPLY);
+    match &manifest.text {
+        Some(text) => {
+            run.argv.push("-".into());
+            run.stdin = Some(Content::inline(text.as_bytes()));
+        }
+        None => run.argv.push(manifest.name.clone()),
+    }
+    Step::new(
+        format!("cluster : apply {}", manifest.name),
+        Category::Own,
+        vec![Change::new(Effect::Run(run), "after init")],
+    )
+}
+
+fn read(title: &str, path: &str, register: &str) -> Step {
+    let mut step = Step::new(
+        title,
+        Category::Own,
+        vec![Change::new(
+            Effect::Run(Run::new(["cat", path])),
+            "for the controller",
+        )],
+    );
+    step.register = Some(register.into());
+    step.report = crate::host::script::Report::Ok;
+    step.secret = true;
+    step
+}
+
+fn file(path: &str, text: &str, mode: Mode, validate: Option<String>) -> Effect {
+    Effect::WriteFile(WriteFile {
+        path: path.into(),
+        content: Content::inline(text.as_bytes()),
+        mode,
+        owner: "root".into(),
+        group: "root".into(),
+        expect: Expect::Any,
+        validate,
+        backup: false,
+        large: false,
+    })
+}

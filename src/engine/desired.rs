@@ -1,0 +1,71 @@
+//! What the engine is told about what is wanted. It knows neither inventories nor roles.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::Shape;
+use crate::cluster::act::Manifest;
+use crate::event::Status;
+use crate::host::{Facts, Observed};
+use crate::model::{HostName, Secret, Value};
+use crate::plan::{HostPlan, Step};
+
+/// Results of a host's tasks by the variable that `register` names.
+pub type Registered = BTreeMap<String, Value>;
+
+/// What joining hosts show that they may join.
+#[derive(Debug, Clone)]
+pub struct JoinSecrets {
+    /// `[a-z0-9]{6}.[a-z0-9]{16}`: kubeadm's bootstrap token.
+    pub token: Secret<String>,
+    /// 32 bytes in hex: decrypts the control plane's certificates.
+    pub certificate_key: Secret<String>,
+}
+
+/// A kubeadm configuration: its documents, and their digest without secrets.
+pub type Config = (Secret<String>, String);
+
+/// What is wanted of hosts and cluster. Every answer is pure; an error is one sentence for the user.
+pub trait Desired: Send + Sync {
+    /// Returns the cluster as it is wanted.
+    fn shape(&self) -> &Shape;
+    /// Returns the virtual address, where quorate manages one.
+    fn vip(&self) -> Option<std::net::IpAddr>;
+    /// Returns whether something will give the nodes a network, so that they can be Ready.
+    fn has_network(&self) -> bool;
+    /// Returns the node's cluster address and the port of an API server on it.
+    fn node(&self, host: &HostName) -> Option<(String, u16)>;
+    /// Returns the questions that the host's roles need answered.
+    fn facts(&self, host: &HostName) -> Facts;
+    /// Returns the host's next wave by its roles.
+    fn plan(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String>;
+    /// Returns how a tolerant step ended, judged by its `failed_when` and `changed_when`.
+    fn judge(
+        &self,
+        host: &HostName,
+        step: &Step,
+        status: i32,
+        output: &str,
+        registered: &Registered,
+    ) -> Result<Status, String>;
+    /// Returns fresh secrets for joins.
+    fn secrets(&self) -> JoinSecrets;
+    /// Returns the configuration of `kubeadm init` on this host.
+    fn init(&self, host: &HostName, secrets: &JoinSecrets) -> Result<Config, String>;
+    /// Returns the configuration of `kubeadm join` on this host; `ca` is the cluster's CA certificate in PEM.
+    fn join(&self, host: &HostName, secrets: &JoinSecrets, ca: &str) -> Result<Config, String>;
+    /// Returns the configuration that brings the secrets into a live cluster.
+    fn mint(&self, host: &HostName, secrets: &JoinSecrets) -> Result<Secret<String>, String>;
+    /// Returns the digest of the configuration that init or join would use on this host.
+    fn digest(&self, host: &HostName) -> String;
+    /// Returns what is applied after init.
+    fn manifests(&self) -> &[Manifest];
+    /// Keeps the user's kubeconfig; returns where, or why not.
+    fn keep_kubeconfig(&self, admin_conf: &str) -> Result<String, String>;
+    /// Returns whether the user's kubeconfig is there already.
+    fn has_kubeconfig(&self) -> bool;
+}

@@ -1,0 +1,105 @@
+//! The hosts' locks: two controllers never change one host at once.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::Settings;
+use super::session::{Problem, Session, nonce};
+use crate::event::Trouble;
+use crate::host::{record, script};
+use crate::transport::Chunk;
+
+/// How long taking a lock may take.
+const TAKE_SECONDS: u64 = 30;
+
+/// A held lock. It goes when this is released, when the connection breaks, or when nothing beats for
+/// [`script::LOCK_SECONDS`].
+pub(super) struct Lock {
+    stop: mpsc::Sender<()>,
+    held: JoinHandle<()>,
+}
+
+impl Lock {
+    /// Takes the host's lock, or says who holds it.
+    pub(super) async fn take(session: &Session, settings: &Settings) -> Result<Self, Problem> {
+        let nonce = nonce();
+        let request = script::lock_request(&settings.owner, &nonce, settings.break_lock);
+        let (stop, mut stopped) = mpsc::channel::<()>(1);
+        let (beat, live) = mpsc::channel::<Vec<u8>>(1);
+        let (sender, mut chunks) = mpsc::channel(16);
+        let (told, answer) = oneshot::channel::<String>();
+        let owned = session.clone();
+        let held = tokio::spawn(async move {
+            let hold = owned.hold(request, live, sender);
+            tokio::pin!(hold);
+            let mut told = Some(told);
+            let mut text = Vec::new();
+            let mut beats = tokio::time::interval(Duration::from_secs(script::LOCK_SECONDS / 4));
+            let mut beat = Some(beat);
+            loop {
+                tokio::select! {
+                    chunk = chunks.recv() => match chunk {
+                        Some(Chunk::Stdout(bytes)) if text.len() < 4096 => {
+                            text.extend(bytes);
+                            let line = record::Lines::new(&nonce, &text).next();
+                            if let (Some(line), Some(told)) = (line, told.take_if(|_| text.ends_with(b"\n"))) {
+                                let _ = told.send(line);
+                            }
+                        }
+                        Some(_) => {}
+                        None => break,
+                    },
+                    _ = beats.tick() => if let Some(beat) = &beat {
+                        let _ = beat.try_send(b".".to_vec());
+                    },
+                    _ = stopped.recv(), if beat.is_some() => beat = None,
+                    result = &mut hold => {
+                        if let (Err(problem), Some(told)) = (result, told.take()) {
+                            let _ = told.send(format!("broken {}", problem.message));
+                        }
+                        break;
+                    }
+                }
+            }
+        });
+        let lock = Self { stop, held };
+        let answer = tokio::time::timeout(Duration::from_secs(TAKE_SECONDS), answer).await;
+        match answer {
+            Ok(Ok(line)) if line == "locked" => Ok(lock),
+            Ok(Ok(line)) => {
+                let problem = match line.split_once(' ') {
+                    Some(("broken", message)) => Problem::protocol(message),
+                    Some(("held", owner)) => Problem {
+                        trouble: Trouble::Locked,
+                        message: format!("another run is changing this host: {owner}"),
+                        help: Some("wait for it to end; if it is dead, its lock goes 60 s after its last sign of life, or use --break-lock".into()),
+                    },
+                    _ => Problem {
+                        trouble: Trouble::Locked,
+                        message: "another run is changing this host".into(),
+                        help: Some("wait for it to end, or use --break-lock".into()),
+                    },
+                };
+                lock.release().await;
+                Err(problem)
+            }
+            Ok(Err(_)) => Err(Problem::protocol(
+                "the host's lock could not be taken: the exec ended without a word",
+            )),
+            Err(_) => {
+                lock.held.abort();
+                Err(Problem::protocol(&format!(
+                    "the host's lock could not be taken within {TAKE_SECONDS} s"
+                )))
+            }
+        }
+    }
+
+    /// Gives the lock back.
+    pub(super) async fn release(self) {
+        let _ = self.stop.send(()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.held).await;
+    }
+}

@@ -1,0 +1,315 @@
+//! Runs that change nothing: `plan` and `status`.
+
+use super::Settings;
+use super::state::State;
+use crate::cluster::{self, Standing};
+use crate::event::{Event, PlannedChange};
+use crate::host::Known;
+use crate::model::HostName;
+
+/// Says what `apply` would do.
+pub async fn plan(settings: &Settings) {
+    start(settings).await;
+    let mut state = State::look(settings).await;
+    report_plan(&state).await;
+    if settings.cancel.is_asked() {
+        settings
+            .emit(Event::Interrupted { hosts: Vec::new() })
+            .await;
+    }
+    state.close().await;
+}
+
+/// Emits the first events of a run.
+pub(super) async fn start(settings: &Settings) {
+    let hosts: Vec<HostName> = settings.targets.keys().cloned().collect();
+    let event = Event::RunStarted {
+        run: settings.run.clone(),
+        command: settings.command.clone(),
+        cluster: settings.cluster.clone(),
+        user: settings.owner.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        hosts: hosts.clone(),
+    };
+    settings.emit(event).await;
+    settings
+        .emit(Event::ActStarted {
+            act: "probe".into(),
+            hosts,
+        })
+        .await;
+}
+
+async fn report_plan(state: &State) {
+    let settings = &state.settings;
+    let ours: Vec<HostName> = state
+        .hosts
+        .keys()
+        .filter(|h| settings.is_ours(h))
+        .cloned()
+        .collect();
+    state.report_unchanged(ours.iter().cloned()).await;
+    for (name, host) in state
+        .hosts
+        .iter()
+        .filter(|(name, _)| settings.is_ours(name))
+    {
+        for step in &host.plan.steps {
+            let event = Event::Planned {
+                host: name.clone(),
+                title: step.title.clone(),
+                changes: step.planned(),
+                disturbs: step.disturbs,
+            };
+            settings.emit(event).await;
+        }
+        for handler in &host.plan.handlers {
+            for step in &handler.steps {
+                let why = if handler.pending {
+                    "left pending by an earlier run"
+                } else {
+                    "notified by a change above"
+                };
+                let changes = step
+                    .planned()
+                    .into_iter()
+                    .map(|c| PlannedChange {
+                        why: why.into(),
+                        ..c
+                    })
+                    .collect();
+                let event = Event::Planned {
+                    host: name.clone(),
+                    title: step.title.clone(),
+                    changes,
+                    disturbs: step.disturbs,
+                };
+                settings.emit(event).await;
+            }
+        }
+        for title in &host.plan.known_after_apply {
+            let changes = vec![PlannedChange {
+                what: "not decided yet".into(),
+                why: "known after apply".into(),
+                diff: None,
+            }];
+            settings
+                .emit(Event::Planned {
+                    host: name.clone(),
+                    title: title.clone(),
+                    changes,
+                    disturbs: false,
+                })
+                .await;
+        }
+    }
+    let shape = settings.desired.shape();
+    if let Some(refusal) = cluster::next::forbidden(shape, &state.view) {
+        settings
+            .emit(Event::Refused {
+                hosts: refusal.hosts,
+                message: refusal.message,
+                help: Some(refusal.help),
+            })
+            .await;
+        return;
+    }
+    let forecast = cluster::next::forecast(shape, &state.view);
+    for (host, what, why) in forecast
+        .acts
+        .into_iter()
+        .filter(|(host, ..)| settings.is_ours(host))
+    {
+        let changes = vec![PlannedChange {
+            what,
+            why,
+            diff: None,
+        }];
+        settings
+            .emit(Event::Planned {
+                host,
+                title: "cluster".into(),
+                changes,
+                disturbs: false,
+            })
+            .await;
+    }
+    if let Some(refusal) = forecast.refusal {
+        settings
+            .emit(Event::Refused {
+                hosts: refusal.hosts,
+                message: refusal.message,
+                help: Some(refusal.help),
+            })
+            .await;
+    }
+    if let Some((summary, healthy)) = summary(state) {
+        settings.emit(Event::Cluster { summary, healthy }).await;
+    }
+}
+
+/// Returns one sentence on the cluster and whether it is as it should be; `None` where there is none yet.
+pub(super) fn summary(state: &State) -> Option<(String, bool)> {
+    let (_, api) = state.view.api()?;
+    let shape = state.settings.desired.shape();
+    let nodes = api.nodes.as_deref().unwrap_or_default();
+    let wanted = shape.control_planes.len() + shape.workers.len();
+    let ready = nodes.iter().filter(|n| n.is_ready()).count();
+    let voters = api
+        .members
+        .as_ref()
+        .map(|m| m.iter().filter(|m| !m.learner).count());
+    let holders = state.view.vip_holders(&shape.load_balancers);
+    let mut parts = vec![format!("{ready} of {wanted} nodes Ready")];
+    parts.extend(api.version.iter().cloned());
+    parts.extend(voters.map(|v| format!("{v} etcd members")));
+    let mut healthy =
+        ready >= wanted || (!state.settings.desired.has_network() && nodes.len() >= wanted);
+    if let Some(vip) = state
+        .settings
+        .desired
+        .vip()
+        .filter(|_| !shape.load_balancers.is_empty())
+    {
+        match holders.as_slice() {
+            [holder] => parts.push(format!("{vip} on {holder}")),
+            [] => parts.push(format!("{vip} on no host")),
+            many => parts.push(format!("{vip} on {} hosts: {}", many.len(), join(many))),
+        }
+        healthy &= holders.len() == 1;
+    }
+    if !state.settings.desired.has_network() && ready < wanted {
+        parts.push("nodes are not Ready until a network (CNI) is installed".into());
+    }
+    let unlisted: Vec<&HostName> = shape
+        .control_planes
+        .iter()
+        .chain(&shape.workers)
+        .filter(|name| !nodes.iter().any(|n| n.name == name.as_str()))
+        .collect();
+    if !unlisted.is_empty() {
+        parts.push(format!("not in it: {}", join(&unlisted)));
+        healthy = false;
+    }
+    let extra: Vec<&str> = nodes
+        .iter()
+        .map(|n| n.name.as_str())
+        .filter(|n| {
+            !shape
+                .control_planes
+                .iter()
+                .chain(&shape.workers)
+                .any(|h| h.as_str() == *n)
+        })
+        .collect();
+    if !extra.is_empty() {
+        parts.push(format!(
+            "not in the inventory any more: {} (to remove one: `kubectl drain NODE --ignore-daemonsets`, `kubectl delete node NODE`, `kubeadm reset` there)",
+            extra.join(", ")
+        ));
+    }
+    Some((parts.join(" · "), healthy))
+}
+
+fn join(names: &[&HostName]) -> String {
+    names
+        .iter()
+        .map(|n| n.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Shows the state of hosts and cluster, one line a host.
+pub async fn status(settings: &Settings) {
+    start(settings).await;
+    let mut state = State::look(settings).await;
+    let shape = settings.desired.shape();
+    for (name, host) in state.hosts.iter().filter(|(_, h)| h.session.is_some()) {
+        for line in host_status(&state, name, host) {
+            settings
+                .emit(Event::Output {
+                    host: name.clone(),
+                    stderr: false,
+                    line,
+                })
+                .await;
+        }
+    }
+    let event = match summary(&state) {
+        Some((summary, healthy)) => {
+            let reached = !state
+                .hosts
+                .values()
+                .any(|h| matches!(h.standing, Standing::Unknown(_)));
+            Event::Cluster {
+                summary,
+                healthy: healthy && reached,
+            }
+        }
+        None => Event::Cluster {
+            summary: format!("no API server answers for {}", shape.endpoint),
+            healthy: false,
+        },
+    };
+    settings.emit(event).await;
+    state.close().await;
+}
+
+/// Returns what is worth knowing of a host: address, load balancer, API server, etcd, node, certificate.
+fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -> Vec<String> {
+    let shape = state.settings.desired.shape();
+    let mut parts = Vec::new();
+    if shape.load_balancers.contains(name) {
+        let vip = state.view.hosts.get(name).is_some_and(|h| h.holds_vip);
+        let unit = |unit: &str| match host.observed.unit(unit) {
+            Known::Is(state) if state.is_active() => format!("{unit} active"),
+            Known::Is(state) => format!(
+                "{unit} {}",
+                if state.active.is_empty() {
+                    "unknown"
+                } else {
+                    &state.active
+                }
+            ),
+            Known::Unknown => format!("{unit} unknown"),
+        };
+        parts.push(format!(
+            "{}{} · {}",
+            if vip { "VIP · " } else { "" },
+            unit("keepalived"),
+            unit("haproxy")
+        ));
+    }
+    if let Some(kubernetes) = &host.observed.kubernetes {
+        if let Some(api) = &kubernetes.api {
+            let health = if api.ready {
+                "ready"
+            } else if api.live {
+                "live, not ready"
+            } else {
+                "down"
+            };
+            parts.push(format!("api {health}"));
+            let member = api
+                .members
+                .iter()
+                .flatten()
+                .find(|m| m.name == name.as_str());
+            parts.extend(
+                member.map(|m| format!("etcd {}", if m.learner { "learner" } else { "voting" })),
+            );
+        }
+        if let Some(expiry) = kubernetes.certificate_expiry {
+            let days = (expiry - host.observed.system.clock) / 86_400;
+            parts.push(format!("certificate {days} days"));
+        }
+    }
+    match state.view.node(name) {
+        Some(node) => parts.push(format!("node {} {}", node.status, node.version)),
+        None if shape.control_planes.contains(name) || shape.workers.contains(name) => {
+            parts.push("not in the cluster".into())
+        }
+        None => {}
+    }
+    vec![parts.join(" · ")]
+}

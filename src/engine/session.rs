@@ -1,0 +1,543 @@
+//! One host's connection: a probe, a wave, and what goes wrong with either.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use tokio::sync::mpsc;
+
+use super::Settings;
+use super::facts::FactReader;
+use crate::event::{Event, ExecKind, Status, Trouble};
+use crate::host::record::{self, End, WaveRecord};
+use crate::host::{Facts, Kind, Observed, Request, probe, script};
+use crate::model::HostName;
+use crate::plan::{self, HostPlan, Step};
+use crate::transport::{Chunk, Exit, Target, Transport, TransportError};
+
+/// How long a probe may take: it asks what is in memory, but a host may be busy or far.
+const PROBE_SECONDS: u64 = 120;
+/// How long a wave may take without a word: longer than any deadline inside it.
+const WAVE_SILENCE_SECONDS: u64 = 1900;
+/// The longest answer to a probe, in bytes.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// What went wrong with a host, for the user.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) trouble: Trouble,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+/// An authenticated connection to a host.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) host: HostName,
+    settings: Settings,
+    transport: Arc<dyn Transport>,
+}
+
+/// How a wave ended.
+#[derive(Debug, Default)]
+pub(super) struct WaveEnd {
+    /// Each finished step with its status, its command's exit status and its output.
+    pub(super) results: Vec<(Step, Status, i32, String)>,
+    /// The step that failed, with its last lines.
+    pub(super) failed: Option<(String, Vec<String>)>,
+    /// Whether it ended at a step boundary because it was asked to.
+    pub(super) stopped: bool,
+    /// The facts of its end.
+    pub(super) observed: Option<Observed>,
+    /// What broke the connection.
+    pub(super) problem: Option<Problem>,
+}
+
+impl WaveEnd {
+    /// Returns whether all steps were done.
+    pub(super) fn is_good(&self) -> bool {
+        self.failed.is_none() && !self.stopped && self.problem.is_none()
+    }
+
+    /// Returns the output of the step that registers `name`.
+    pub(super) fn output(&self, name: &str) -> Option<&str> {
+        let (.., output) = self
+            .results
+            .iter()
+            .find(|(step, ..)| step.register.as_deref() == Some(name))?;
+        Some(output)
+    }
+}
+
+/// Returns a random word for one exec's records.
+pub(super) fn nonce() -> String {
+    format!("q{:032x}", rand::rng().random::<u128>())
+}
+
+impl Session {
+    /// Connects to the host.
+    pub(super) async fn open(settings: &Settings, target: &Target) -> Result<Self, Problem> {
+        let started = Instant::now();
+        let transport = settings
+            .connect
+            .connect(target)
+            .await
+            .map_err(Problem::from)?;
+        let host = target.name.clone();
+        let seconds = started.elapsed().as_secs_f64();
+        settings
+            .emit(Event::Connected {
+                host: host.clone(),
+                seconds,
+            })
+            .await;
+        Ok(Self {
+            host,
+            settings: settings.clone(),
+            transport,
+        })
+    }
+
+    /// Asks the host `facts`.
+    pub(super) async fn probe(&self, facts: &Facts) -> Result<Observed, Problem> {
+        let started = Instant::now();
+        let nonce = nonce();
+        let request = probe::request(facts, &nonce);
+        let (mut stdout, mut stderr) = (Vec::new(), Tail::default());
+        let run = self.run(request, |chunk| match chunk {
+            Chunk::Stdout(bytes) => {
+                if stdout.len() + bytes.len() > ANSWER_LIMIT {
+                    return Err(Problem::protocol("its answer does not end"));
+                }
+                stdout.extend(bytes);
+                Ok(())
+            }
+            Chunk::Stderr(bytes) => {
+                stderr.add(&bytes);
+                Ok(())
+            }
+            Chunk::Sent(_) => Ok(()),
+        });
+        let deadline = Duration::from_secs(PROBE_SECONDS);
+        let exit = tokio::time::timeout(deadline, run).await.map_err(|_| {
+            Problem::protocol(&format!(
+                "it did not answer the probe within {PROBE_SECONDS} s"
+            ))
+        })??;
+        let observed = probe::parse(facts, &nonce, &stdout).map_err(|error| {
+            let said = stderr.lines().join(" / ");
+            let said = if said.is_empty() {
+                String::new()
+            } else {
+                format!("; it said: {said}")
+            };
+            Problem::protocol(&format!("{error} (exit status {}){said}", exit.status))
+        })?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.settings
+            .emit(Event::Probed {
+                host: self.host.clone(),
+                seconds,
+            })
+            .await;
+        Ok(observed)
+    }
+
+    /// Runs a wave and asks `facts` at its end.
+    pub(super) async fn wave(
+        &self,
+        plan: &HostPlan,
+        facts: &Facts,
+        judge: impl Fn(&Step, i32, &str) -> Result<Status, String>,
+    ) -> WaveEnd {
+        let (wave, titles) = plan::wave(plan, &self.settings.run, facts.clone());
+        let nonce = nonce();
+        let request = script::request(&wave, &nonce);
+        let mut reader = WaveReader::new(self, &titles, facts, &judge);
+        let mut lines = LineBuffer::default();
+        let mut stderr = Tail::default();
+        let (sender, mut chunks) = mpsc::channel(64);
+        self.started(&request).await;
+        let exec = self.transport.exec(request, None, sender);
+        tokio::pin!(exec);
+        let mut exit = None;
+        let mut cancel = self.settings.cancel.clone();
+        let mut asked = false;
+        let silence = Duration::from_secs(WAVE_SILENCE_SECONDS);
+        loop {
+            tokio::select! {
+                biased;
+                chunk = tokio::time::timeout(silence, chunks.recv()) => match chunk {
+                    Ok(Some(Chunk::Stdout(bytes))) => {
+                        for line in lines.add(&bytes) {
+                            if let Some(record) = record::framed(&nonce, &line).and_then(|l| record::wave_record(&l)) {
+                                reader.record(record).await;
+                            }
+                        }
+                    }
+                    Ok(Some(Chunk::Stderr(bytes))) => stderr.add(&bytes),
+                    Ok(Some(Chunk::Sent(bytes))) => reader.sent(bytes).await,
+                    Ok(None) => break,
+                    Err(_) => {
+                        reader.end.problem = Some(Problem::protocol(&format!("no word for {WAVE_SILENCE_SECONDS} s in the middle of a wave")));
+                        break;
+                    }
+                },
+                result = &mut exec, if exit.is_none() => exit = Some(result),
+                () = cancel.asked(), if !asked => {
+                    asked = true;
+                    self.ask_to_stop().await;
+                }
+            }
+        }
+        if exit.is_none() && reader.end.problem.is_none() {
+            exit = Some(exec.await);
+        }
+        let stderr = stderr.lines();
+        reader.finish(exit, &stderr).await
+    }
+
+    /// Runs a request and hands each piece of its output to `each`.
+    pub(super) async fn run(
+        &self,
+        request: Request,
+        mut each: impl FnMut(Chunk) -> Result<(), Problem>,
+    ) -> Result<Exit, Problem> {
+        let (sender, mut chunks) = mpsc::channel(64);
+        self.started(&request).await;
+        let exec = self.transport.exec(request, None, sender);
+        tokio::pin!(exec);
+        let mut exit = None;
+        loop {
+            tokio::select! {
+                biased;
+                chunk = chunks.recv() => match chunk {
+                    Some(chunk) => each(chunk)?,
+                    None => break,
+                },
+                result = &mut exec, if exit.is_none() => exit = Some(result),
+            }
+        }
+        match exit {
+            Some(exit) => exit.map_err(Problem::from),
+            None => exec.await.map_err(Problem::from),
+        }
+    }
+
+    /// Runs a request whose standard input stays open for `live`.
+    pub(super) async fn hold(
+        &self,
+        request: Request,
+        live: mpsc::Receiver<Vec<u8>>,
+        output: mpsc::Sender<Chunk>,
+    ) -> Result<Exit, Problem> {
+        self.started(&request).await;
+        self.transport
+            .exec(request, Some(live), output)
+            .await
+            .map_err(Problem::from)
+    }
+
+    async fn ask_to_stop(&self) {
+        let request = script::stop_request(&self.settings.run);
+        // Bounded: whoever waits for a stop must not wait for a host that is gone.
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.run(request, |_| Ok(()))).await;
+    }
+
+    /// Closes the connection.
+    pub(super) async fn close(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.transport.close()).await;
+    }
+
+    async fn started(&self, request: &Request) {
+        let kind = match request.kind() {
+            Kind::Probe => ExecKind::Probe,
+            Kind::Wave => ExecKind::Wave,
+            Kind::Lock => ExecKind::Lock,
+            Kind::Stop => ExecKind::Stop,
+            Kind::Command => ExecKind::Command,
+        };
+        self.settings
+            .emit(Event::ExecStarted {
+                host: self.host.clone(),
+                kind,
+                bytes: request.length(),
+            })
+            .await;
+    }
+}
+
+/// Turns a wave's records into events and its end.
+struct WaveReader<'a, J> {
+    session: &'a Session,
+    titles: &'a [Step],
+    facts: FactReader<'a>,
+    judge: &'a J,
+    end: WaveEnd,
+    under_way: Option<(u32, Instant)>,
+    finished: bool,
+    has_facts: bool,
+}
+
+impl<'a, J: Fn(&Step, i32, &str) -> Result<Status, String>> WaveReader<'a, J> {
+    fn new(session: &'a Session, titles: &'a [Step], facts: &'a Facts, judge: &'a J) -> Self {
+        Self {
+            session,
+            titles,
+            facts: FactReader::new(facts),
+            judge,
+            end: WaveEnd::default(),
+            under_way: None,
+            finished: false,
+            has_facts: !facts.is_empty(),
+        }
+    }
+
+    async fn record(&mut self, record: WaveRecord) {
+        let host = self.session.host.clone();
+        match record {
+            WaveRecord::Start { id } => {
+                self.under_way = Some((id, Instant::now()));
+                if let Some(step) = self.titles.get(id as usize) {
+                    self.session
+                        .settings
+                        .emit(Event::StepStarted {
+                            host,
+                            title: step.title.clone(),
+                        })
+                        .await;
+                }
+            }
+            WaveRecord::Progress { text, .. } => {
+                let text = text.chars().take(200).collect();
+                self.session
+                    .settings
+                    .emit(Event::Progress {
+                        host,
+                        text,
+                        of: None,
+                    })
+                    .await;
+            }
+            WaveRecord::End {
+                id,
+                end,
+                status,
+                output,
+            } => self.step_ended(id, end, status, output).await,
+            WaveRecord::Stopped { .. } => self.end.stopped = true,
+            WaveRecord::Fact(line) => self.facts.line(&line),
+            WaveRecord::Finished => self.finished = true,
+        }
+    }
+
+    async fn step_ended(&mut self, id: u32, end: End, status: i32, output: String) {
+        let Some(step) = self.titles.get(id as usize) else {
+            return;
+        };
+        let seconds = self
+            .under_way
+            .take()
+            .map_or(0.0, |(_, at)| at.elapsed().as_secs_f64());
+        let mut judged = match end {
+            End::Ok => Status::Ok,
+            End::Changed => Status::Changed,
+            End::Failed => Status::Failed,
+        };
+        let mut detail: Vec<String> = Vec::new();
+        if step.tolerant {
+            match (self.judge)(step, status, &output) {
+                Ok(status) => judged = status,
+                Err(message) => {
+                    judged = Status::Failed;
+                    detail.push(message);
+                }
+            }
+        }
+        match judged {
+            Status::Changed => detail.extend(step.changes.iter().map(|c| c.effect.describe())),
+            Status::Failed if step.secret => detail.push("(output is not shown: no_log)".into()),
+            Status::Failed => detail.extend(tail(&output)),
+            Status::Ok | Status::Skipped => {}
+        }
+        if judged == Status::Failed {
+            self.end.failed = Some((step.title.clone(), detail.clone()));
+        }
+        let event = Event::StepFinished {
+            host: self.session.host.clone(),
+            title: step.title.clone(),
+            status: judged,
+            category: step.category,
+            seconds,
+            help: (judged == Status::Failed).then(|| help_for(&detail, &self.session.host)),
+            detail,
+        };
+        self.session.settings.emit(event).await;
+        self.end
+            .results
+            .push((step.clone(), judged, status, output));
+    }
+
+    async fn sent(&mut self, bytes: u64) {
+        let text = format!("sent {} MiB", bytes >> 20);
+        self.session
+            .settings
+            .emit(Event::Progress {
+                host: self.session.host.clone(),
+                text,
+                of: None,
+            })
+            .await;
+    }
+
+    async fn finish(
+        mut self,
+        exit: Option<Result<Exit, TransportError>>,
+        stderr: &[String],
+    ) -> WaveEnd {
+        match exit {
+            Some(Err(error)) if self.end.problem.is_none() => {
+                let mut problem = Problem::from(error);
+                if let Some(step) = self
+                    .under_way
+                    .and_then(|(id, _)| self.titles.get(id as usize))
+                {
+                    problem.message =
+                        format!("{} (in the middle of `{}`)", problem.message, step.title);
+                }
+                self.end.problem = Some(problem);
+            }
+            Some(Ok(exit)) if !self.finished && !self.end.stopped && self.end.failed.is_none() => {
+                let said = if stderr.is_empty() {
+                    "nothing".to_string()
+                } else {
+                    stderr.join(" / ")
+                };
+                let message = format!(
+                    "the wave ended without its last record (exit status {}); it said: {said}",
+                    exit.status
+                );
+                self.end.problem = Some(Problem::protocol(&message));
+            }
+            _ => {}
+        }
+        if self.finished && self.has_facts {
+            self.end.observed = Some(self.facts.finish());
+        }
+        self.end
+    }
+}
+
+/// Returns what to do about a failed step.
+fn help_for(lines: &[String], host: &HostName) -> String {
+    let text = lines.join("\n");
+    let known = [
+        (
+            "No space left on device",
+            "free space on the host and run again; the old file is as it was",
+        ),
+        (
+            "Unable to locate package",
+            "check the package's name and the host's package sources, then run again",
+        ),
+        (
+            "Read-only file system",
+            "the file system is mounted read-only: look into `dmesg` on the host",
+        ),
+        ("still running on this host", "run again to wait for it"),
+        ("while this run was planned", "run again"),
+        (
+            "refused by its validator",
+            "mend the template or variable that the lines above name, then run again",
+        ),
+    ];
+    let found = known
+        .iter()
+        .find(|(sign, _)| text.contains(sign))
+        .map(|(_, help)| (*help).to_string());
+    found.unwrap_or_else(|| format!("look at the lines above, mend the cause on {host} and run again: what is done stays done"))
+}
+
+/// Returns the last lines of an output, for a person.
+fn tail(output: &str) -> Vec<String> {
+    let lines: Vec<&str> = output
+        .lines()
+        .map(str::trim_end)
+        .filter(|l| !l.is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(20)..]
+        .iter()
+        .map(|l| l.chars().take(500).collect())
+        .collect()
+}
+
+impl Problem {
+    pub(super) fn protocol(message: &str) -> Self {
+        Self {
+            trouble: Trouble::Protocol,
+            message: message.into(),
+            help: None,
+        }
+    }
+}
+
+impl From<TransportError> for Problem {
+    fn from(error: TransportError) -> Self {
+        let (trouble, help) = match &error {
+            TransportError::Unreachable { .. } | TransportError::Deadline { .. } => {
+                (Trouble::Unreachable, Some("check that the host is up and that ansible_host and ansible_port are right".into()))
+            }
+            TransportError::HostKey { help, .. } => (Trouble::HostKey, Some(help.clone())),
+            TransportError::Authentication { .. } => (
+                Trouble::Authentication,
+                Some("set ansible_ssh_private_key_file, or load the key into the agent with `ssh-add`".into()),
+            ),
+            TransportError::Elevation { help, .. } => (Trouble::Elevation, Some(help.clone())),
+            TransportError::Lost { .. } => (Trouble::Lost, Some("run again: quorate looks at the host anew and goes on".into())),
+            _ => (Trouble::Protocol, None),
+        };
+        Self {
+            trouble,
+            message: error.to_string(),
+            help,
+        }
+    }
+}
+
+/// The last lines of a stream, bounded.
+#[derive(Default)]
+struct Tail(VecDeque<u8>);
+
+impl Tail {
+    const LIMIT: usize = 4096;
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+        let excess = self.0.len().saturating_sub(Self::LIMIT);
+        self.0.drain(..excess);
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let bytes: Vec<u8> = self.0.iter().copied().collect();
+        tail(&String::from_utf8_lossy(&bytes))
+    }
+}
+
+/// Cuts a stream into lines; a line beyond the limit is cut.
+#[derive(Default)]
+struct LineBuffer(Vec<u8>);
+
+impl LineBuffer {
+    fn add(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            let room = record::LINE_LIMIT.saturating_sub(self.0.len());
+            self.0.extend(&piece[..piece.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                lines.push(std::mem::take(&mut self.0));
+            }
+        }
+        lines
+    }
+}

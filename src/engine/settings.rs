@@ -1,0 +1,76 @@
+//! How a run is made.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use tokio::sync::{mpsc, watch};
+
+use super::Desired;
+use crate::event::Event;
+use crate::model::HostName;
+use crate::transport::{Connect, Target};
+
+/// A run's means. Cheap to clone.
+#[derive(Clone)]
+pub struct Settings {
+    /// What is wanted.
+    pub desired: Arc<dyn Desired>,
+    /// How hosts are reached.
+    pub connect: Arc<dyn Connect>,
+    /// All hosts that are looked at, in inventory order.
+    pub targets: Arc<IndexMap<HostName, Target>>,
+    /// The hosts that may be changed: `--limit`.
+    pub ours: Arc<Vec<HostName>>,
+    /// How many hosts at once.
+    pub forks: usize,
+    /// 16 hex digits that name the run.
+    pub run: String,
+    /// The command: `plan`, `apply`, ...
+    pub command: String,
+    /// `cluster_name`.
+    pub cluster: String,
+    /// Who runs it and where, for those who find a host locked.
+    pub owner: String,
+    /// Whether a lock that somebody else holds is broken.
+    pub break_lock: bool,
+    /// Where events go. Bounded: whoever prints slowly slows the run, and loses nothing.
+    pub events: mpsc::Sender<Event>,
+    /// Asked to stop?
+    pub cancel: Cancel,
+}
+
+impl Settings {
+    /// Sends an event. A reporter that is gone does not stop the run.
+    pub async fn emit(&self, event: Event) {
+        let _ = self.events.send(event).await;
+    }
+
+    /// Returns whether the run may change the host.
+    pub fn is_ours(&self, host: &HostName) -> bool {
+        self.ours.contains(host)
+    }
+}
+
+/// Whether the user asked to stop.
+#[derive(Debug, Clone)]
+pub struct Cancel(watch::Receiver<bool>);
+
+impl Cancel {
+    /// Returns the question, and what answers it with yes.
+    pub fn new() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
+    /// Returns whether it was asked.
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when it is asked; never, where nobody can ask any more.
+    pub async fn asked(&mut self) {
+        if self.0.wait_for(|asked| *asked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! All hosts of a run as they were last seen.
+
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use indexmap::IndexMap;
+
+use super::desired::Registered;
+use super::session::{Problem, Session};
+use super::{Desired, Settings};
+use crate::cluster::{HostView, Standing, View};
+use crate::event::Event;
+use crate::host::{Fact, Facts, Observed};
+use crate::model::HostName;
+use crate::plan::HostPlan;
+
+/// One host of a run.
+pub(super) struct HostState {
+    pub(super) session: Option<Session>,
+    pub(super) observed: Observed,
+    pub(super) registered: Registered,
+    /// The next wave by the host's roles.
+    pub(super) plan: HostPlan,
+    pub(super) standing: Standing,
+    pub(super) busy: bool,
+    pub(super) joined: bool,
+    pub(super) started: Instant,
+}
+
+/// All hosts, and what the workflow decides on.
+pub(super) struct State {
+    pub(super) settings: Settings,
+    pub(super) hosts: IndexMap<HostName, HostState>,
+    pub(super) view: View,
+}
+
+/// Returns what is asked of a host: what its roles need, and what the workflow needs.
+pub(super) fn facts(desired: &dyn Desired, host: &HostName) -> Facts {
+    let mut facts = desired.facts(host);
+    facts.extend(cluster_facts(desired, host));
+    facts
+}
+
+/// Returns what the workflow needs to know of a host.
+pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
+    let mut facts = Facts::from([Fact::System]);
+    if let Some((address, port)) = desired.node(host) {
+        facts.insert(Fact::Kubernetes { address, port });
+    }
+    facts
+}
+
+impl State {
+    /// Connects to all hosts, asks each once, and plans its wave.
+    pub(super) async fn look(settings: &Settings) -> Self {
+        let targets: Vec<_> = settings.targets.values().cloned().collect();
+        let looks = targets.into_iter().map(|target| {
+            let settings = settings.clone();
+            async move {
+                let started = Instant::now();
+                let looked = async {
+                    let session = Session::open(&settings, &target).await?;
+                    let facts = facts(settings.desired.as_ref(), &target.name);
+                    let observed = session.probe(&facts).await;
+                    Ok::<_, Problem>((session, observed?))
+                };
+                let mut cancel = settings.cancel.clone();
+                let result = tokio::select! {
+                    result = looked => Some(result),
+                    () = cancel.asked() => None,
+                };
+                (target.name, started, result)
+            }
+        });
+        let mut found: IndexMap<HostName, HostState> = IndexMap::new();
+        let mut stream = futures::stream::iter(looks).buffer_unordered(settings.forks.max(1));
+        while let Some((name, started, result)) = stream.next().await {
+            let mut state = HostState::new(started);
+            match result {
+                Some(Ok((session, observed))) => {
+                    state.session = Some(session);
+                    state.observed = observed;
+                    state.standing = Standing::Prepared;
+                }
+                Some(Err(problem)) => {
+                    state.standing = Standing::Unknown(problem.message.clone());
+                    trouble(settings, &name, problem).await;
+                }
+                None => state.standing = Standing::Unknown("the run was interrupted".into()),
+            }
+            found.insert(name, state);
+        }
+        drop(stream);
+        let mut hosts = IndexMap::new();
+        for name in settings.targets.keys() {
+            if let Some(state) = found.swap_remove(name) {
+                hosts.insert(name.clone(), state);
+            }
+        }
+        let mut state = Self {
+            settings: settings.clone(),
+            hosts,
+            view: View::default(),
+        };
+        let names: Vec<HostName> = state.hosts.keys().cloned().collect();
+        for name in &names {
+            if let Err(message) = state.plan(name) {
+                state.fail(name, &message).await;
+            }
+            state.refresh(name);
+        }
+        state.view.choose_api();
+        state
+    }
+
+    /// Plans the host's next wave from what is known of it.
+    pub(super) fn plan(&mut self, name: &HostName) -> Result<(), String> {
+        let desired = self.settings.desired.clone();
+        let Some(host) = self.hosts.get_mut(name).filter(|h| h.session.is_some()) else {
+            return Ok(());
+        };
+        host.plan = desired.plan(name, &host.observed, &host.registered)?;
+        Ok(())
+    }
+
+    /// Brings the workflow's view of a host up to date.
+    pub(super) fn refresh(&mut self, name: &HostName) {
+        let desired = &self.settings.desired;
+        let Some(host) = self.hosts.get(name) else {
+            return;
+        };
+        let holds_vip = desired
+            .vip()
+            .is_some_and(|vip| host.observed.interface_of(vip).is_some());
+        let view = HostView {
+            standing: host.standing.clone(),
+            kubernetes: host.observed.kubernetes.clone().unwrap_or_default(),
+            ours: self.settings.is_ours(name),
+            holds_vip,
+            config: desired.digest(name),
+            busy: host.busy,
+            joined: host.joined,
+        };
+        self.view.hosts.insert(name.clone(), view);
+    }
+
+    /// Reports that a host failed for a reason of its own.
+    pub(super) async fn fail(&mut self, name: &HostName, message: &str) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.standing = Standing::Failed(message.to_string());
+        }
+        self.refresh(name);
+        trouble(&self.settings, name, Problem::protocol(message)).await;
+    }
+
+    /// Says of each host that was looked at how many of its tasks need nothing.
+    pub(super) async fn report_unchanged(&self, names: impl Iterator<Item = HostName>) {
+        for name in names {
+            if let Some(host) = self.hosts.get(&name).filter(|h| h.session.is_some()) {
+                let event = Event::Unchanged {
+                    host: name,
+                    ok: host.plan.ok,
+                    skipped: host.plan.skipped,
+                };
+                self.settings.emit(event).await;
+            }
+        }
+    }
+
+    /// Closes all connections and says of each host that it is done.
+    pub(super) async fn close(&mut self) {
+        let sessions = self.hosts.values().filter_map(|h| h.session.clone());
+        futures::future::join_all(sessions.map(|s| async move { s.close().await })).await;
+        for (name, host) in &self.hosts {
+            let seconds = host.started.elapsed().as_secs_f64();
+            self.settings
+                .emit(Event::HostFinished {
+                    host: name.clone(),
+                    seconds,
+                })
+                .await;
+        }
+    }
+}
+
+impl HostState {
+    fn new(started: Instant) -> Self {
+        Self {
+            session: None,
+            observed: Observed::default(),
+            registered: Registered::new(),
+            plan: HostPlan::default(),
+            standing: Standing::Unknown("it was not looked at".into()),
+            busy: false,
+            joined: false,
+            started,
+        }
+    }
+}
+
+/// Reports what went wrong with a host.
+pub(super) async fn trouble(settings: &Settings, host: &HostName, problem: Problem) {
+    let event = Event::HostTrouble {
+        host: host.clone(),
+        trouble: problem.trouble,
+        message: problem.message,
+        help: problem.help,
+    };
+    settings.emit(event).await;
+}

@@ -1,0 +1,624 @@
+//! What can be done to a host: the closed list of effects, each with its guard, its idempotent rendering to sh and
+//! what is known after it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use camino::Utf8PathBuf;
+
+use super::fact::{FileKind, FileState, Observed, UnitState};
+use super::request::Segment;
+use super::sh;
+use crate::model::{Mode, Sha256};
+
+/// Bytes for a file on a host.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Held in memory.
+    Inline(Arc<Vec<u8>>),
+    /// A file on the controller.
+    File {
+        /// Where it lies.
+        path: Utf8PathBuf,
+        /// Its length in bytes.
+        length: u64,
+        /// Its digest.
+        sha256: Sha256,
+    },
+}
+
+impl Content {
+    /// Returns a content held in memory.
+    pub fn inline(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::Inline(Arc::new(bytes.into()))
+    }
+
+    /// Returns its length in bytes.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    /// Returns its digest.
+    pub fn sha256(&self) -> Sha256 {
+        match self {
+            Self::Inline(bytes) => Sha256::of(bytes.as_slice()),
+            Self::File { sha256, .. } => *sha256,
+        }
+    }
+
+    fn segment(&self) -> Segment {
+        match self {
+            Self::Inline(bytes) => Segment::Bytes(bytes.clone()),
+            Self::File { path, length, .. } => Segment::File {
+                path: path.clone(),
+                length: *length,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(bytes) => write!(
+                f,
+                "Inline({} bytes, {})",
+                bytes.len(),
+                self.sha256().short()
+            ),
+            Self::File { path, .. } => write!(f, "File({path})"),
+        }
+    }
+}
+
+/// What a file must still be when it is written: the guard against somebody else's change since the probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// An earlier effect may write it: anything.
+    Any,
+    /// Nothing lies there.
+    Absent,
+    /// This content.
+    Content(Sha256),
+}
+
+/// What is to be done with a systemd unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UnitAct {
+    /// Start it unless it runs.
+    Started,
+    /// Stop it if it runs.
+    Stopped,
+    /// Restart it, unless this wave has started it.
+    Restarted,
+    /// Reload it, or restart where it cannot, unless this wave has started it.
+    Reloaded,
+    /// Start it at boot.
+    Enabled,
+    /// Do not start it at boot.
+    Disabled,
+    /// Make starting it impossible.
+    Masked,
+    /// Take that back.
+    Unmasked,
+}
+
+impl UnitAct {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Stopped => "stopped",
+            Self::Restarted => "restarted",
+            Self::Reloaded => "reloaded",
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Masked => "masked",
+            Self::Unmasked => "unmasked",
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Started => "start",
+            Self::Stopped => "stop",
+            Self::Restarted => "restart",
+            Self::Reloaded => "reload",
+            Self::Enabled => "enable",
+            Self::Disabled => "disable",
+            Self::Masked => "mask",
+            Self::Unmasked => "unmask",
+        }
+    }
+}
+
+/// A command to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The words, without a shell in between. They hold no secret: any user of the host can read them.
+    pub argv: Vec<String>,
+    /// What it is called in plans and reports; `None` shows its words.
+    pub label: Option<String>,
+    /// Where to run it.
+    pub chdir: Option<String>,
+    /// Nothing is done where this path is there.
+    pub creates: Option<String>,
+    /// Nothing is done where this path is not there.
+    pub removes: Option<String>,
+    /// Standard input.
+    pub stdin: Option<Content>,
+    /// Run by this user instead of root.
+    pub user: Option<String>,
+    /// A name under which it runs as a transient unit that outlives the connection, and its deadline in seconds.
+    pub unit: Option<(String, u64)>,
+}
+
+impl Run {
+    /// Returns a command without conditions.
+    pub fn new<I: IntoIterator>(argv: I) -> Self
+    where
+        I::Item: Into<String>,
+    {
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            label: None,
+            chdir: None,
+            creates: None,
+            removes: None,
+            stdin: None,
+            user: None,
+            unit: None,
+        }
+    }
+}
+
+/// A file to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteFile {
+    /// Where.
+    pub path: String,
+    /// What.
+    pub content: Content,
+    /// Its permissions.
+    pub mode: Mode,
+    /// Its owner.
+    pub owner: String,
+    /// Its group.
+    pub group: String,
+    /// The guard.
+    pub expect: Expect,
+    /// A shell command that must succeed before the file is put in place; `%s` is the temporary file.
+    pub validate: Option<String>,
+    /// Whether the old content is kept beside it.
+    pub backup: bool,
+    /// Whether its digest is recorded on the host, so that later probes need not read it.
+    pub large: bool,
+}
+
+/// One thing to do. Each is idempotent and looks at the host again before it acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Writes a file atomically: temporary file beside it, owner, mode, validation, rename.
+    WriteFile(WriteFile),
+    /// Makes a directory with its parents.
+    Directory {
+        /// Where.
+        path: String,
+        /// Permissions; `None` leaves them.
+        mode: Option<Mode>,
+        /// Owner; `None` leaves it.
+        owner: Option<String>,
+        /// Group; `None` leaves it.
+        group: Option<String>,
+    },
+    /// Sets permissions and owners of what is there.
+    Attributes {
+        /// Where.
+        path: String,
+        /// Permissions; `None` leaves them.
+        mode: Option<Mode>,
+        /// Owner; `None` leaves it.
+        owner: Option<String>,
+        /// Group; `None` leaves it.
+        group: Option<String>,
+    },
+    /// Makes a symbolic link.
+    Link {
+        /// Where.
+        path: String,
+        /// Where it points to.
+        target: String,
+    },
+    /// Removes a path with all below it.
+    Remove {
+        /// Which.
+        path: String,
+    },
+    /// Installs packages; the package lists are fetched anew only where the first try fails.
+    InstallPackages(Vec<String>),
+    /// Removes packages; their configuration stays.
+    RemovePackages(Vec<String>),
+    /// Does something with a systemd unit.
+    Unit(UnitAct, String),
+    /// Lets systemd read its unit files again.
+    DaemonReload,
+    /// Sets a kernel parameter now.
+    Sysctl {
+        /// Its name, as sysctl(8) takes it.
+        key: String,
+        /// Its value, white space folded.
+        value: String,
+    },
+    /// Loads a kernel module now.
+    LoadModule(String),
+    /// Turns all swap off now.
+    SwapOff,
+    /// Sets the host's name.
+    Hostname(String),
+    /// Imports an image archive into containerd's `k8s.io` namespace.
+    ImportImage {
+        /// The archive.
+        archive: Content,
+        /// The image names that must be there afterwards.
+        names: Vec<String>,
+    },
+    /// Unpacks a tar archive, once.
+    Unpack {
+        /// The archive.
+        archive: Content,
+        /// The directory.
+        into: String,
+    },
+    /// Runs a command.
+    Run(Run),
+    /// Waits until a shell condition holds.
+    Wait {
+        /// What is waited for, as a person reads it.
+        what: String,
+        /// The condition: succeeds when it holds.
+        condition: String,
+        /// Deadline in seconds.
+        seconds: u64,
+    },
+}
+
+impl Effect {
+    /// Returns what it does in a few words, such as `write /etc/hosts`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::WriteFile(file) => format!("write {}", file.path),
+            Self::Directory { path, .. } => format!("make directory {path}"),
+            Self::Attributes {
+                path,
+                mode,
+                owner,
+                group,
+            } => {
+                let mut what = Vec::new();
+                what.extend(mode.map(|m| format!("mode {m}")));
+                what.extend(owner.as_ref().map(|o| format!("owner {o}")));
+                what.extend(group.as_ref().map(|g| format!("group {g}")));
+                format!("set {} of {path}", what.join(", "))
+            }
+            Self::Link { path, target } => format!("link {path} to {target}"),
+            Self::Remove { path } => format!("remove {path}"),
+            Self::InstallPackages(names) => format!("install {}", names.join(", ")),
+            Self::RemovePackages(names) => format!("remove packages {}", names.join(", ")),
+            Self::Unit(act, name) => format!("{} {name}", act.verb()),
+            Self::DaemonReload => "reload systemd's units".into(),
+            Self::Sysctl { key, value } => format!("set {key} = {value}"),
+            Self::LoadModule(name) => format!("load module {name}"),
+            Self::SwapOff => "turn swap off".into(),
+            Self::Hostname(name) => format!("set hostname {name}"),
+            Self::ImportImage { names, .. } => format!("import {}", names.join(", ")),
+            Self::Unpack { into, .. } => format!("unpack into {into}"),
+            Self::Run(run) => match &run.label {
+                Some(label) => format!("run {label}"),
+                None => format!("run {}", sh::words(&run.argv)),
+            },
+            Self::Wait { what, .. } => format!("wait: {what}"),
+        }
+    }
+
+    /// Returns the payload that it reads, in order.
+    pub(super) fn payload(&self) -> Option<Segment> {
+        match self {
+            Self::WriteFile(file) => Some(file.content.segment()),
+            Self::ImportImage { archive, .. } | Self::Unpack { archive, .. } => {
+                Some(archive.segment())
+            }
+            Self::Run(run) => run.stdin.as_ref().map(Content::segment),
+            _ => None,
+        }
+    }
+
+    /// Returns its shell command: one list that succeeds when the effect holds.
+    pub(super) fn render(&self) -> String {
+        match self {
+            Self::WriteFile(file) => render_write(file),
+            Self::Directory {
+                path,
+                mode,
+                owner,
+                group,
+            } => format!("directory {}", attributes(path, mode, owner, group)),
+            Self::Attributes {
+                path,
+                mode,
+                owner,
+                group,
+            } => format!("attributes {}", attributes(path, mode, owner, group)),
+            Self::Link { path, target } => format!("link {}", sh::words([path, target])),
+            Self::Remove { path } => format!("absent {}", sh::quote(path)),
+            Self::InstallPackages(names) => format!("packages {}", sh::words(names)),
+            Self::RemovePackages(names) => format!("packages_absent {}", sh::words(names)),
+            Self::Unit(act, name) => format!("unit {} {}", act.word(), sh::quote(name)),
+            Self::DaemonReload => "unit daemon-reloaded -".into(),
+            Self::Sysctl { key, value } => {
+                let path = if key.contains('/') {
+                    key.clone()
+                } else {
+                    key.replace('.', "/")
+                };
+                format!("sysctl_set {}", sh::words([path.as_str(), value]))
+            }
+            Self::LoadModule(name) => format!("module_load {}", sh::quote(name)),
+            Self::SwapOff => "swap_off".into(),
+            Self::Hostname(name) => format!("set_hostname {}", sh::quote(name)),
+            Self::ImportImage { archive, names } => {
+                format!("image {} {}", archive.length(), sh::words(names))
+            }
+            Self::Unpack { archive, into } => {
+                format!(
+                    "unpack {} {} {}",
+                    archive.length(),
+                    sh::quote(into),
+                    archive.sha256()
+                )
+            }
+            Self::Run(run) => render_run(run),
+            Self::Wait {
+                what,
+                condition,
+                seconds,
+            } => {
+                format!(
+                    "{{ condition={}; wait_for {seconds} {}; }}",
+                    sh::quote(condition),
+                    sh::quote(what)
+                )
+            }
+        }
+    }
+
+    /// Changes what is known to what will be after the effect.
+    pub fn apply(&self, observed: &mut Observed) {
+        match self {
+            Self::WriteFile(file) => {
+                let state = FileState {
+                    kind: FileKind::File,
+                    mode: file.mode,
+                    owner: file.owner.clone(),
+                    group: file.group.clone(),
+                    size: file.content.length(),
+                    sha256: Some(file.content.sha256()),
+                    target: None,
+                };
+                observed.files.insert(file.path.clone(), Some(state));
+                match &file.content {
+                    Content::Inline(bytes) => {
+                        observed.contents.insert(file.path.clone(), bytes.to_vec())
+                    }
+                    Content::File { .. } => observed.contents.remove(&file.path),
+                };
+            }
+            Self::Directory {
+                path,
+                mode,
+                owner,
+                group,
+            }
+            | Self::Attributes {
+                path,
+                mode,
+                owner,
+                group,
+            } => {
+                let directory = matches!(self, Self::Directory { .. });
+                let state = observed.files.get(path).cloned().flatten();
+                if state.is_none() && !directory {
+                    return;
+                }
+                let mut state = state.unwrap_or(FileState {
+                    kind: FileKind::Directory,
+                    mode: Mode::EXECUTABLE,
+                    owner: "root".into(),
+                    group: "root".into(),
+                    size: 0,
+                    sha256: None,
+                    target: None,
+                });
+                state.mode = mode.unwrap_or(state.mode);
+                state.owner = owner.clone().unwrap_or(state.owner);
+                state.group = group.clone().unwrap_or(state.group);
+                observed.files.insert(path.clone(), Some(state));
+            }
+            Self::Link { path, target } => {
+                let state = FileState {
+                    kind: FileKind::Link,
+                    mode: Mode::EXECUTABLE,
+                    owner: "root".into(),
+                    group: "root".into(),
+                    size: 0,
+                    sha256: None,
+                    target: Some(target.clone()),
+                };
+                observed.files.insert(path.clone(), Some(state));
+            }
+            Self::Remove { path } => {
+                observed.files.insert(path.clone(), None);
+                observed.contents.remove(path);
+            }
+            Self::InstallPackages(names) => {
+                observed.forget();
+                for name in names {
+                    observed.packages.remove(name);
+                }
+            }
+            Self::RemovePackages(names) => {
+                observed.forget();
+                for name in names {
+                    observed.packages.insert(name.clone(), None);
+                }
+            }
+            Self::Unit(act, name) => {
+                apply_unit(*act, observed.units.entry(name.clone()).or_default())
+            }
+            Self::DaemonReload => observed
+                .units
+                .values_mut()
+                .for_each(|unit| unit.needs_reload = false),
+            Self::Sysctl { key, value } => {
+                observed.sysctls.insert(key.clone(), Some(value.clone()));
+            }
+            Self::LoadModule(name) => {
+                observed.modules.insert(name.clone(), true);
+            }
+            Self::SwapOff => observed.swaps = Some(Vec::new()),
+            Self::Hostname(name) => observed.system.hostname.clone_from(name),
+            Self::ImportImage { names, .. } => {
+                if let Some(images) = &mut observed.images {
+                    images.extend(names.iter().cloned());
+                }
+            }
+            Self::Unpack { .. } | Self::Run(_) => observed.forget(),
+            Self::Wait { .. } => {}
+        }
+    }
+}
+
+fn apply_unit(act: UnitAct, unit: &mut UnitState) {
+    match act {
+        UnitAct::Started | UnitAct::Restarted | UnitAct::Reloaded => unit.active = "active".into(),
+        UnitAct::Stopped => unit.active = "inactive".into(),
+        UnitAct::Enabled => unit.file = "enabled".into(),
+        UnitAct::Disabled | UnitAct::Unmasked => unit.file = "disabled".into(),
+        UnitAct::Masked => unit.file = "masked".into(),
+    }
+    if matches!(act, UnitAct::Unmasked) {
+        unit.load = "loaded".into();
+    }
+}
+
+fn attributes(
+    path: &str,
+    mode: &Option<Mode>,
+    owner: &Option<String>,
+    group: &Option<String>,
+) -> String {
+    let mode = mode.map_or_else(|| "-".to_string(), |m| m.to_string());
+    sh::words([
+        path,
+        &mode,
+        owner.as_deref().unwrap_or("-"),
+        group.as_deref().unwrap_or("-"),
+    ])
+}
+
+/// Where the temporary file of `path` lies: beside it, so that the rename is atomic, but never inside the kubelet's
+/// manifests folder, which would start it (kubelet `staticPodPath`).
+fn temporary(path: &str) -> String {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    match directory.strip_suffix("/manifests") {
+        Some(parent) => format!("{parent}/.{name}.quorate-new"),
+        None => format!("{directory}/.{name}.quorate-new"),
+    }
+}
+
+fn render_write(file: &WriteFile) -> String {
+    let temporary = temporary(&file.path);
+    let expect = match file.expect {
+        Expect::Any => "any".to_string(),
+        Expect::Absent => "absent".to_string(),
+        Expect::Content(digest) => digest.to_string(),
+    };
+    let validate = file
+        .validate
+        .as_deref()
+        .map(|v| v.replace("%s", &sh::quote(&temporary)))
+        .unwrap_or_default();
+    let words = sh::words([
+        file.path.as_str(),
+        &file.content.length().to_string(),
+        &file.content.sha256().to_string(),
+        &file.mode.to_string(),
+        &file.owner,
+        &file.group,
+        &expect,
+        &temporary,
+        if file.backup { "backup" } else { "-" },
+        if file.large { "large" } else { "-" },
+    ]);
+    format!("{{ validate={}; put {words}; }}", sh::quote(&validate))
+}
+
+fn render_run(run: &Run) -> String {
+    let mut text = String::from("{\n");
+    if let Some(stdin) = &run.stdin {
+        text.push_str(&format!(
+            "receive {} >\"$work/stdin\" || return 1\n",
+            stdin.length()
+        ));
+    }
+    let mut conditions = Vec::new();
+    conditions.extend(
+        run.creates
+            .as_ref()
+            .map(|p| format!("[ ! -e {} ]", sh::quote(p))),
+    );
+    conditions.extend(
+        run.removes
+            .as_ref()
+            .map(|p| format!("[ -e {} ]", sh::quote(p))),
+    );
+    let condition = if conditions.is_empty() {
+        "true".to_string()
+    } else {
+        conditions.join(" && ")
+    };
+    text.push_str(&format!("if {condition}; then\nchanging || return 1\n"));
+    let mut words: Vec<&str> = run.argv.iter().map(String::as_str).collect();
+    if let Some(user) = &run.user {
+        words.splice(0..0, ["runuser", "-u", user, "--"]);
+    }
+    if let Some(directory) = &run.chdir {
+        words.splice(
+            0..0,
+            [
+                "/bin/sh",
+                "-c",
+                "cd -- \"$1\" && shift && exec \"$@\"",
+                "sh",
+                directory,
+            ],
+        );
+    }
+    let words = sh::words(words);
+    match &run.unit {
+        Some((name, seconds)) => {
+            text.push_str(&format!("long {} {seconds} {words}\n", sh::quote(name)))
+        }
+        None => {
+            let stdin = if run.stdin.is_some() {
+                "\"$work/stdin\""
+            } else {
+                "/dev/null"
+            };
+            text.push_str(&format!("{words} <{stdin} 3<&- 4>&-\n"));
+        }
+    }
+    text.push_str("fi\n}");
+    text
+}

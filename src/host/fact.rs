@@ -1,0 +1,347 @@
+//! What can be asked of a host: the closed list of questions, and what came back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Mode, Sha256};
+
+/// One question. [`Fact::System`] is always asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fact {
+    /// Operating system, kernel, name, addresses, memory, clock, pending handlers.
+    System,
+    /// Kind, mode, owner, size and digest of a path.
+    File(String),
+    /// As [`Fact::File`], for a file too large to hash each time: the digest comes from quorate's own record while inode,
+    /// size, mtime and ctime are those of the record.
+    LargeFile(String),
+    /// The bytes of a file, up to 256 KiB.
+    Content(String),
+    /// A package's version.
+    Package(String),
+    /// A systemd unit's state.
+    Unit(String),
+    /// A kernel parameter's live value.
+    Sysctl(String),
+    /// Whether a kernel module is loaded or built in.
+    Module(String),
+    /// Active swap devices.
+    Swap,
+    /// The names of all images in containerd's `k8s.io` namespace.
+    Images,
+    /// Whether something listens on this TCP port.
+    Listening(u16),
+    /// Membership in a Kubernetes cluster, the API server's word on nodes, etcd's on members. The address is the
+    /// node's own: its API server is asked there.
+    Kubernetes {
+        /// The node's cluster address.
+        address: String,
+        /// The API server's port.
+        port: u16,
+    },
+}
+
+/// A set of questions for one host.
+pub type Facts = BTreeSet<Fact>;
+
+/// What a host is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// os-release(5) `ID`, such as `debian`.
+    pub os: String,
+    /// os-release(5) `ID_LIKE`, space separated.
+    pub os_like: String,
+    /// os-release(5) `VERSION_ID`.
+    pub os_version: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `uname -n`.
+    pub hostname: String,
+    /// machine-id(5).
+    pub machine_id: String,
+    /// Interface and address with its prefix length, in the order of `ip -o address`.
+    pub addresses: Vec<(String, IpAddr, u8)>,
+    /// MiB of memory.
+    pub memory_mib: u64,
+    /// Processors online.
+    pub processors: u32,
+    /// MiB free under /var.
+    pub free_mib: u64,
+    /// Seconds since 1970 by the host's clock.
+    pub clock: i64,
+    /// `apt`, `dnf`, `yum` or nothing that is known.
+    pub package_manager: String,
+    /// Whether systemd is process 1.
+    pub systemd: bool,
+}
+
+/// What lies at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A socket, device or pipe.
+    Other,
+}
+
+/// A path's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileState {
+    /// What it is.
+    pub kind: FileKind,
+    /// Its permissions.
+    pub mode: Mode,
+    /// Owner's name, or number where it has none.
+    pub owner: String,
+    /// Group's name, or number where it has none.
+    pub group: String,
+    /// Bytes.
+    pub size: u64,
+    /// Digest of a regular file's content.
+    pub sha256: Option<Sha256>,
+    /// A link's target.
+    pub target: Option<String>,
+}
+
+/// A systemd unit's state (systemctl(1) `show`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitState {
+    /// `loaded`, `not-found`, `masked`, ...
+    pub load: String,
+    /// `active`, `inactive`, `failed`, `activating`, ...
+    pub active: String,
+    /// `enabled`, `disabled`, `static`, `masked`, or empty.
+    pub file: String,
+    /// Whether the unit's file changed since systemd read it.
+    pub needs_reload: bool,
+}
+
+impl UnitState {
+    /// Returns whether the unit runs.
+    pub fn is_active(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "reloading")
+    }
+
+    /// Returns whether it starts at boot; a unit that cannot be enabled counts as enabled.
+    pub fn is_enabled(&self) -> bool {
+        matches!(
+            self.file.as_str(),
+            "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated"
+        )
+    }
+}
+
+/// A mark that kubeadm was started here by quorate, written before it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// `init`, `join` (control plane) or `join-worker`.
+    pub act: String,
+    /// The run that started it.
+    pub run: String,
+    /// The digest of the configuration without its secrets.
+    pub config: String,
+    /// Whether kubeadm came to its end.
+    pub done: bool,
+}
+
+/// A node as the API server lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeState {
+    /// Its name.
+    pub name: String,
+    /// Its `STATUS` column, such as `Ready` or `NotReady,SchedulingDisabled`.
+    pub status: String,
+    /// Its `ROLES` column.
+    pub roles: String,
+    /// The kubelet's version, such as `v1.36.3`.
+    pub version: String,
+}
+
+impl NodeState {
+    /// Returns whether the node is Ready.
+    pub fn is_ready(&self) -> bool {
+        self.status.split(',').any(|s| s == "Ready")
+    }
+}
+
+/// A member of etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdMember {
+    /// Its name; empty until it has started.
+    pub name: String,
+    /// Whether it has no vote yet.
+    pub learner: bool,
+    /// Its peer URLs.
+    pub peers: Vec<String>,
+}
+
+/// What the API server of one control plane says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Api {
+    /// Whether `/livez` answered 200.
+    pub live: bool,
+    /// Whether `/readyz` answered 200.
+    pub ready: bool,
+    /// Whether the ConfigMap kube-system/kubeadm-config is there: kubeadm writes it late in init.
+    pub configured: bool,
+    /// `controlPlaneEndpoint` in it.
+    pub endpoint: Option<String>,
+    /// `kubernetesVersion` in it.
+    pub version: Option<String>,
+    /// All nodes; `None` where it would not say.
+    pub nodes: Option<Vec<NodeState>>,
+    /// etcd's members; `None` where it would not say.
+    pub members: Option<Vec<EtcdMember>>,
+}
+
+/// What a host shows of a Kubernetes cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kubernetes {
+    /// Digest of /etc/kubernetes/pki/ca.crt: the cluster's identity.
+    pub ca: Option<Sha256>,
+    /// Paths that only a member has, as found: kubelet.conf, admin.conf, manifests of the control plane, etcd's data.
+    pub traces: Vec<String>,
+    /// `server:` in /etc/kubernetes/kubelet.conf.
+    pub server: Option<String>,
+    /// quorate's own marker.
+    pub marker: Option<Marker>,
+    /// Whether quorate's kubeadm unit is running right now.
+    pub kubeadm_running: bool,
+    /// What the API server on this host says; `None` on a host without one.
+    pub api: Option<Api>,
+    /// `notAfter` of the API server's certificate, seconds since 1970.
+    pub certificate_expiry: Option<i64>,
+}
+
+/// What is known of one host. What was not asked, or may have changed since, is unknown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// What the host is.
+    pub system: System,
+    /// Handlers that were notified and have not run.
+    pub pending: BTreeSet<String>,
+    /// Names of all swap devices in use.
+    pub swaps: Option<Vec<String>>,
+    /// Membership.
+    pub kubernetes: Option<Kubernetes>,
+    pub(super) files: BTreeMap<String, Option<FileState>>,
+    pub(super) contents: BTreeMap<String, Vec<u8>>,
+    pub(super) packages: BTreeMap<String, Option<String>>,
+    pub(super) units: BTreeMap<String, UnitState>,
+    pub(super) sysctls: BTreeMap<String, Option<String>>,
+    pub(super) modules: BTreeMap<String, bool>,
+    pub(super) images: Option<BTreeSet<String>>,
+    pub(super) ports: BTreeMap<u16, bool>,
+}
+
+/// What is known of one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known<T> {
+    /// Not asked, or it may have changed since: known after apply.
+    Unknown,
+    /// This is how it was seen, or how it will be after the effects before.
+    Is(T),
+}
+
+impl<T> Known<T> {
+    fn of(value: Option<T>) -> Self {
+        value.map_or(Self::Unknown, Self::Is)
+    }
+
+    /// Returns whether it is known and `test` holds.
+    pub fn is(&self, test: impl FnOnce(&T) -> bool) -> bool {
+        match self {
+            Self::Is(value) => test(value),
+            Self::Unknown => false,
+        }
+    }
+}
+
+impl Observed {
+    /// Returns what lies at `path`; `Is(None)` where nothing does.
+    pub fn file(&self, path: &str) -> Known<Option<&FileState>> {
+        Known::of(self.files.get(path).map(Option::as_ref))
+    }
+
+    /// Returns a file's bytes, empty where there is no file.
+    pub fn content(&self, path: &str) -> Known<&[u8]> {
+        match self.files.get(path) {
+            Some(None) => Known::Is(&[]),
+            _ => Known::of(self.contents.get(path).map(Vec::as_slice)),
+        }
+    }
+
+    /// Returns a package's version; `Is(None)` where it is not installed.
+    pub fn package(&self, name: &str) -> Known<Option<&str>> {
+        Known::of(self.packages.get(name).map(Option::as_deref))
+    }
+
+    /// Returns a unit's state.
+    pub fn unit(&self, name: &str) -> Known<&UnitState> {
+        Known::of(self.units.get(name))
+    }
+
+    /// Returns a kernel parameter's value, white space folded; `Is(None)` where the kernel has none.
+    pub fn sysctl(&self, key: &str) -> Known<Option<&str>> {
+        Known::of(self.sysctls.get(key).map(Option::as_deref))
+    }
+
+    /// Returns whether a kernel module is loaded or built in.
+    pub fn module(&self, name: &str) -> Known<bool> {
+        Known::of(self.modules.get(name).copied())
+    }
+
+    /// Returns the names of all images.
+    pub fn images(&self) -> Known<&BTreeSet<String>> {
+        Known::of(self.images.as_ref())
+    }
+
+    /// Returns whether something listens on a TCP port.
+    pub fn listens(&self, port: u16) -> Known<bool> {
+        Known::of(self.ports.get(&port).copied())
+    }
+
+    /// Returns the interface that carries `address`, with the prefix length.
+    pub fn interface_of(&self, address: IpAddr) -> Option<(&str, u8)> {
+        self.system
+            .addresses
+            .iter()
+            .find(|(_, a, _)| *a == address)
+            .map(|(i, _, p)| (i.as_str(), *p))
+    }
+
+    /// Forgets what a command that may write anywhere could have changed: files and units.
+    pub(super) fn forget(&mut self) {
+        self.files.clear();
+        self.contents.clear();
+        self.units.clear();
+    }
+
+    /// Takes over all that a later look saw.
+    pub fn update(&mut self, newer: Observed) {
+        self.system = newer.system;
+        self.pending = newer.pending;
+        self.swaps = newer.swaps.or(self.swaps.take());
+        self.kubernetes = newer.kubernetes.or(self.kubernetes.take());
+        for path in newer.files.keys() {
+            self.contents.remove(path);
+        }
+        self.files.extend(newer.files);
+        self.contents.extend(newer.contents);
+        self.packages.extend(newer.packages);
+        self.units.extend(newer.units);
+        self.sysctls.extend(newer.sysctls);
+        self.modules.extend(newer.modules);
+        self.images = newer.images.or(self.images.take());
+        self.ports.extend(newer.ports);
+    }
+}

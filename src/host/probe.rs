@@ -1,0 +1,494 @@
+//! Facts as one read-only POSIX sh script, and its answer parsed back. The only place that knows either.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+
+use super::fact::*;
+use super::record::Lines;
+use super::request::{Request, Segment};
+use super::{script, sh};
+use crate::model::Mode;
+
+const PROBE: &str = include_str!("probe.sh");
+
+/// Returns the request that asks all of `facts`. `nonce` marks the answer's lines: whatever else the host's shell prints
+/// is passed over.
+pub fn request(facts: &Facts, nonce: &str) -> Request {
+    let text = format!(
+        "{}\n{PROBE}\n{}",
+        script::header(nonce),
+        script::main(&format!("{}say end\n", calls(facts)))
+    );
+    Request::probe(
+        script::bootstrap(text.len()),
+        vec![Segment::Bytes(text.into_bytes().into())],
+    )
+}
+
+/// Returns the shell lines that ask `facts`, for the end of a wave.
+pub(super) fn section(facts: &Facts) -> (&'static str, String) {
+    (PROBE, calls(facts))
+}
+
+/// Returns one call for each kind of question, with all its arguments.
+fn calls(facts: &Facts) -> String {
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut add = |call: &'static str, words: Vec<String>| match groups
+        .iter_mut()
+        .find(|(name, _)| *name == call)
+    {
+        Some((_, all)) => all.extend(words),
+        None => groups.push((call, words)),
+    };
+    for fact in facts {
+        match fact {
+            Fact::System => {}
+            Fact::File(path) => {
+                add("probe_files", vec![path.clone()]);
+                add("probe_sums", vec![path.clone()]);
+            }
+            Fact::LargeFile(path) => {
+                add("probe_files", vec![path.clone()]);
+                add("probe_large", vec![path.clone()]);
+            }
+            Fact::Content(path) => add("probe_content", vec![path.clone()]),
+            Fact::Package(name) => add("probe_packages", vec![name.clone()]),
+            Fact::Unit(name) => add("probe_units", vec![name.clone()]),
+            Fact::Sysctl(key) => add("probe_sysctls", vec![sysctl_path(key)]),
+            Fact::Module(name) => add("probe_modules", vec![name.clone()]),
+            Fact::Swap => add("probe_swap", Vec::new()),
+            Fact::Images => add("probe_images", Vec::new()),
+            Fact::Listening(port) => add("probe_ports", vec![port.to_string()]),
+            Fact::Kubernetes { address, port } => {
+                add("probe_kubernetes", vec![address.clone(), port.to_string()])
+            }
+        }
+    }
+    let mut text = String::from("probe_system\n");
+    for (call, words) in groups {
+        text.push_str(&format!("{call} {}\n", sh::words(words)));
+    }
+    text
+}
+
+/// Returns a sysctl's path under /proc/sys (sysctl(8): `.` separates, unless `/` does).
+fn sysctl_path(key: &str) -> String {
+    if key.contains('/') {
+        key.to_string()
+    } else {
+        key.replace('.', "/")
+    }
+}
+
+/// What a host answered is no answer to the questions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the host's answer is not complete: {0}")]
+pub struct ProbeError(pub String);
+
+/// Returns what `output` says of `facts`.
+///
+/// Lines without the nonce are passed over; a line with it that cannot be read, or an answer without its end, is an error.
+pub fn parse(facts: &Facts, nonce: &str, output: &[u8]) -> Result<Observed, ProbeError> {
+    let mut parser = Parser::new(facts);
+    let mut ended = false;
+    for line in Lines::new(nonce, output) {
+        ended |= line == "end";
+        parser.line(&line)?;
+    }
+    if !ended {
+        let last = String::from_utf8_lossy(output);
+        let last = last.lines().rev().take(3).collect::<Vec<_>>();
+        return Err(ProbeError(format!(
+            "its end is missing; last lines: {}",
+            last.into_iter().rev().collect::<Vec<_>>().join(" / ")
+        )));
+    }
+    Ok(parser.finish())
+}
+
+/// Takes the lines of an answer one by one.
+pub struct Parser<'a> {
+    facts: &'a Facts,
+    observed: Observed,
+    units: Vec<UnitState>,
+    body: Vec<u8>,
+    kubernetes: Kubernetes,
+    api: Option<Api>,
+    swaps: Vec<String>,
+    swaps_listed: bool,
+    images: std::collections::BTreeSet<String>,
+    images_listed: bool,
+}
+
+impl<'a> Parser<'a> {
+    /// Returns a parser of the answer to `facts`.
+    pub fn new(facts: &'a Facts) -> Self {
+        Self {
+            facts,
+            observed: Observed::default(),
+            units: Vec::new(),
+            body: Vec::new(),
+            kubernetes: Kubernetes::default(),
+            api: None,
+            swaps: Vec::new(),
+            swaps_listed: false,
+            images: Default::default(),
+            images_listed: false,
+        }
+    }
+
+    /// Takes one line, without its nonce.
+    pub fn line(&mut self, line: &str) -> Result<(), ProbeError> {
+        let bad = || {
+            ProbeError(format!(
+                "cannot read `{}`",
+                line.chars().take(200).collect::<String>()
+            ))
+        };
+        let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match kind {
+            "system" => self.system(rest),
+            "address" => {
+                let (interface, address) = rest.split_once(' ').ok_or_else(bad)?;
+                let (address, prefix) = address.split_once('/').unwrap_or((address, "32"));
+                let interface = interface.split('@').next().unwrap_or(interface);
+                if let (Ok(address), Ok(prefix)) = (address.parse(), prefix.parse()) {
+                    self.observed
+                        .system
+                        .addresses
+                        .push((interface.to_string(), address, prefix));
+                }
+            }
+            "pending" => {
+                self.observed.pending.insert(rest.to_string());
+            }
+            "stat" => {
+                let (path, state) = stat(rest).ok_or_else(bad)?;
+                self.observed.files.insert(path, Some(state));
+            }
+            "link" => {
+                let (path, target) = rest.rsplit_once(' ').ok_or_else(bad)?;
+                let target = decode(target).ok_or_else(bad)?;
+                if let Some(Some(state)) = self.observed.files.get_mut(path) {
+                    state.target = Some(
+                        String::from_utf8_lossy(&target)
+                            .trim_end_matches('\n')
+                            .to_string(),
+                    );
+                }
+            }
+            "sum" => {
+                let (digest, path) = rest.split_once("  ").ok_or_else(bad)?;
+                let digest = digest.parse().map_err(|_| bad())?;
+                if let Some(Some(state)) = self.observed.files.get_mut(path) {
+                    state.sha256 = Some(digest);
+                }
+            }
+            "content" => {
+                let (path, text) = rest.rsplit_once(' ').ok_or_else(bad)?;
+                let text = decode(text).ok_or_else(bad)?;
+                self.observed
+                    .contents
+                    .insert(path.trim_end().to_string(), text);
+            }
+            "package" => {
+                let (name, rest) = rest.split_once(' ').ok_or_else(bad)?;
+                let (status, version) = rest.split_once('|').ok_or_else(bad)?;
+                // dpkg-query(1) db:Status-Abbrev: desired action, then state; `i` is installed.
+                if status.as_bytes().get(1) == Some(&b'i') {
+                    self.observed
+                        .packages
+                        .insert(name.to_string(), Some(version.to_string()));
+                }
+            }
+            "unit" => self.unit(rest),
+            "sysctl" => {
+                let (key, value) = rest.split_once(' ').ok_or_else(bad)?;
+                self.observed
+                    .sysctls
+                    .insert(key.to_string(), Some(value.trim().to_string()));
+            }
+            "module" => {
+                self.observed.modules.insert(rest.to_string(), true);
+            }
+            "swap" => self.swaps.push(rest.to_string()),
+            "swaps-listed" => self.swaps_listed = true,
+            "image" => {
+                self.images.insert(rest.to_string());
+            }
+            "images-listed" => self.images_listed = true,
+            "port" => {
+                self.observed
+                    .ports
+                    .insert(rest.parse().map_err(|_| bad())?, true);
+            }
+            "kubernetes" => self.kubernetes(rest).ok_or_else(bad)?,
+            "body" => self.body.extend(decode(rest).ok_or_else(bad)?),
+            "http" => {
+                let (what, status) = rest.split_once(' ').ok_or_else(bad)?;
+                let body = std::mem::take(&mut self.body);
+                self.http(what, status == "200", &body);
+            }
+            "end" => {}
+            _ => return Err(bad()),
+        }
+        Ok(())
+    }
+
+    fn system(&mut self, rest: &str) {
+        let (what, value) = rest.split_once(' ').unwrap_or((rest, ""));
+        let system = &mut self.observed.system;
+        match what {
+            "os" => {
+                let mut parts = value.split('|').map(str::to_string);
+                system.os = parts.next().unwrap_or_default();
+                system.os_like = parts.next().unwrap_or_default();
+                system.os_version = parts.next().unwrap_or_default();
+            }
+            "uname" => {
+                let mut parts = value.split(' ').map(str::to_string);
+                system.machine = parts.next().unwrap_or_default();
+                system.kernel = parts.next().unwrap_or_default();
+                system.hostname = parts.next().unwrap_or_default();
+            }
+            "machine_id" => system.machine_id = value.to_string(),
+            "processors" => system.processors = value.parse().unwrap_or(0),
+            "memory" => system.memory_mib = value.parse().unwrap_or(0u64) / 1024,
+            "free" => system.free_mib = value.parse().unwrap_or(0u64) / 1024,
+            "clock" => system.clock = value.parse().unwrap_or(0),
+            "packages" => system.package_manager = value.trim_end_matches("-get").to_string(),
+            "systemd" => system.systemd = true,
+            _ => {}
+        }
+    }
+
+    /// systemctl(1) `show` separates units by an empty line and sorts no property.
+    fn unit(&mut self, rest: &str) {
+        if rest.is_empty() {
+            self.units.push(UnitState::default());
+            return;
+        }
+        if self.units.is_empty() {
+            self.units.push(UnitState::default());
+        }
+        let (Some((property, value)), Some(unit)) = (rest.split_once('='), self.units.last_mut())
+        else {
+            return;
+        };
+        match property {
+            "LoadState" => unit.load = value.to_string(),
+            "ActiveState" => unit.active = value.to_string(),
+            "UnitFileState" => unit.file = value.to_string(),
+            "NeedDaemonReload" => unit.needs_reload = value == "yes",
+            _ => {}
+        }
+    }
+
+    fn kubernetes(&mut self, rest: &str) -> Option<()> {
+        let (what, value) = rest.split_once(' ').unwrap_or((rest, ""));
+        let kubernetes = &mut self.kubernetes;
+        match what {
+            "ca" => kubernetes.ca = value.split(' ').next()?.parse().ok(),
+            "trace" => kubernetes.traces.push(value.to_string()),
+            "server" => kubernetes.server = Some(value.trim_matches('"').to_string()),
+            "marker" => {
+                let mut parts = value.split(' ').map(str::to_string);
+                kubernetes.marker = Some(Marker {
+                    act: parts.next()?,
+                    run: parts.next()?,
+                    config: parts.next()?,
+                    done: parts.next().as_deref() == Some("done"),
+                });
+            }
+            "running" => kubernetes.kubeadm_running = true,
+            "expiry" => kubernetes.certificate_expiry = value.parse().ok(),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn http(&mut self, what: &str, good: bool, body: &[u8]) {
+        let api = self.api.get_or_insert_default();
+        match what {
+            "livez" => api.live = good,
+            "readyz" => api.ready = good,
+            "nodes" if good => api.nodes = nodes(body),
+            "kubeadm-config" if good => {
+                api.configured = true;
+                let text = cluster_configuration(body).unwrap_or_default();
+                let field = |name: &str| {
+                    let line = text
+                        .lines()
+                        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+                    Some(line.trim().trim_matches('"').to_string()).filter(|v| !v.is_empty())
+                };
+                api.endpoint = field("controlPlaneEndpoint");
+                api.version = field("kubernetesVersion");
+            }
+            "members" if good => api.members = members(body),
+            _ => {}
+        }
+    }
+
+    /// Returns all that was seen; what was asked and did not answer is absent, not unknown.
+    pub fn finish(mut self) -> Observed {
+        let mut unit = 0;
+        for fact in self.facts {
+            match fact {
+                Fact::File(path) | Fact::LargeFile(path) => {
+                    self.observed.files.entry(path.clone()).or_insert(None);
+                }
+                Fact::Package(name) => {
+                    self.observed.packages.entry(name.clone()).or_insert(None);
+                }
+                Fact::Unit(name) => {
+                    if let Some(state) = self.units.get(unit) {
+                        self.observed.units.insert(name.clone(), state.clone());
+                    }
+                    unit += 1;
+                }
+                Fact::Sysctl(key) => {
+                    let value = self.observed.sysctls.remove(&sysctl_path(key)).flatten();
+                    self.observed.sysctls.insert(key.clone(), value);
+                }
+                Fact::Module(name) => {
+                    self.observed.modules.entry(name.clone()).or_insert(false);
+                }
+                Fact::Listening(port) => {
+                    self.observed.ports.entry(*port).or_insert(false);
+                }
+                Fact::Kubernetes { .. } => {
+                    self.kubernetes.api = self.api.take();
+                    self.observed.kubernetes = Some(std::mem::take(&mut self.kubernetes));
+                }
+                Fact::Images if self.images_listed => {
+                    self.observed.images = Some(std::mem::take(&mut self.images))
+                }
+                Fact::Swap if self.swaps_listed => {
+                    self.observed.swaps = Some(std::mem::take(&mut self.swaps))
+                }
+                Fact::System | Fact::Content(_) | Fact::Images | Fact::Swap => {}
+            }
+        }
+        self.observed
+    }
+}
+
+fn decode(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
+}
+
+/// Reads `%f %s %U %G %u %g %n` of stat(1): raw mode in hex, size, names, numbers, path.
+fn stat(text: &str) -> Option<(String, FileState)> {
+    let mut parts = text.splitn(7, ' ');
+    let raw = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let size = parts.next()?.parse().ok()?;
+    let (owner, group, uid, gid) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let path = parts.next()?.to_string();
+    let named = |name: &str, id: &str| {
+        if name == "UNKNOWN" {
+            id.to_string()
+        } else {
+            name.to_string()
+        }
+    };
+    // inode(7): the file type's bits.
+    let kind = match raw & 0o170_000 {
+        0o100_000 => FileKind::File,
+        0o040_000 => FileKind::Directory,
+        0o120_000 => FileKind::Link,
+        _ => FileKind::Other,
+    };
+    let mode = Mode::new(raw & 0o7777).ok()?;
+    let state = FileState {
+        kind,
+        mode,
+        owner: named(owner, uid),
+        group: named(group, gid),
+        size,
+        sha256: None,
+        target: None,
+    };
+    Some((path, state))
+}
+
+/// Reads a `meta.k8s.io/v1` Table of nodes: its first columns are name, status, roles, age and version.
+fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
+    #[derive(Deserialize)]
+    struct Table {
+        #[serde(rename = "columnDefinitions")]
+        columns: Vec<Column>,
+        rows: Option<Vec<Row>>,
+    }
+    #[derive(Deserialize)]
+    struct Column {
+        name: String,
+    }
+    #[derive(Deserialize)]
+    struct Row {
+        cells: Vec<serde_json::Value>,
+    }
+    let table: Table = serde_json::from_slice(body).ok()?;
+    let column = |name: &str| table.columns.iter().position(|c| c.name == name);
+    let (name, status, roles, version) = (
+        column("Name")?,
+        column("Status")?,
+        column("Roles")?,
+        column("Version")?,
+    );
+    let cell = |row: &Row, index: usize| {
+        row.cells
+            .get(index)
+            .and_then(|c| c.as_str())
+            .unwrap_or_default()
+            .to_string()
+    };
+    let node = |row: &Row| NodeState {
+        name: cell(row, name),
+        status: cell(row, status),
+        roles: cell(row, roles),
+        version: cell(row, version),
+    };
+    Some(table.rows.unwrap_or_default().iter().map(node).collect())
+}
+
+/// Returns `data.ClusterConfiguration` of the ConfigMap.
+fn cluster_configuration(body: &[u8]) -> Option<String> {
+    let map: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Some(
+        map.get("data")?
+            .get("ClusterConfiguration")?
+            .as_str()?
+            .to_string(),
+    )
+}
+
+/// Reads etcd's `MemberListResponse` as its gRPC gateway gives it.
+fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
+    #[derive(Deserialize)]
+    struct List {
+        #[serde(default)]
+        members: Vec<Member>,
+    }
+    #[derive(Deserialize)]
+    struct Member {
+        #[serde(default)]
+        name: String,
+        #[serde(default, rename = "isLearner")]
+        learner: bool,
+        #[serde(default, rename = "peerURLs")]
+        peers: Vec<String>,
+    }
+    let list: List = serde_json::from_slice(body).ok()?;
+    Some(
+        list.members
+            .into_iter()
+            .map(|m| EtcdMember {
+                name: m.name,
+                learner: m.learner,
+                peers: m.peers,
+            })
+            .collect(),
+    )
+}

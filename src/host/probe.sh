@@ -1,0 +1,145 @@
+# Every question is read-only: no redirection to a file, no command that writes. tests/pure/probe.rs holds it to that.
+probe_system() {
+  os= os_like= os_version=
+  if [ -r /etc/os-release ]; then
+    os=$(. /etc/os-release; printf '%s|%s|%s' "${ID-}" "${ID_LIKE-}" "${VERSION_ID-}")
+  fi
+  say system os "$os"
+  say system uname "$(uname -m)" "$(uname -r)" "$(uname -n)"
+  [ -r /etc/machine-id ] && say system machine_id "$(cat /etc/machine-id)"
+  say system processors "$(grep -c '^processor' /proc/cpuinfo)"
+  say system memory "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
+  say system free "$(df -Pk /var 2>/dev/null | awk 'NR == 2 { print $4 }')"
+  say system clock "$(date +%s)"
+  for manager in apt-get dnf yum; do
+    command -v "$manager" >/dev/null 2>&1 && { say system packages "$manager"; break; }
+  done
+  [ -d /run/systemd/system ] && say system systemd
+  ip -o address show 2>/dev/null | awk -v n="$nonce" '$3 == "inet" || $3 == "inet6" { print n, "address", $2, $4 }'
+  for marker in "$state"/handlers/*; do
+    [ -e "$marker" ] && say pending "${marker##*/}"
+  done
+}
+probe_files() {
+  stat -c "$nonce stat %f %s %U %G %u %g %n" -- "$@" 2>/dev/null
+  for path do
+    [ -L "$path" ] && say link "$path" "$(readlink -- "$path" | base64_line)"
+  done
+}
+probe_sums() {
+  count=$#
+  for path do
+    [ -f "$path" ] && set -- "$@" "$path"
+  done
+  shift "$count"
+  [ $# -gt 0 ] && sha256sum -- "$@" 2>/dev/null | sed "s/^/$nonce sum /"
+}
+# A large file's digest is taken from quorate's record while inode, size, mtime and ctime are those of the record.
+probe_large() {
+  record=$(cat "$state/sums" 2>/dev/null)
+  count=$#
+  for path do
+    [ -f "$path" ] || continue
+    key=$(stat -c '%i %s %Y %Z %n' -- "$path")
+    case "
+$record
+" in
+    *" $key
+"*) printf '%s\n' "$record" | grep -F -- " $key" | tail -n 1 | awk -v n="$nonce" -v p="$path" '{ print n, "sum", $1 "  " p }' ;;
+    *) set -- "$@" "$path" ;;
+    esac
+  done
+  shift "$count"
+  [ $# -gt 0 ] && probe_sums "$@"
+}
+probe_content() {
+  for path do
+    [ -f "$path" ] && [ "$(stat -c %s -- "$path")" -le 262144 ] && say content "$path" "$(base64_line <"$path")"
+  done
+}
+probe_packages() {
+  if command -v dpkg-query >/dev/null 2>&1; then
+    dpkg-query -W -f "$nonce"' package ${Package} ${db:Status-Abbrev}|${Version}\n' "$@" 2>/dev/null
+  elif command -v rpm >/dev/null 2>&1; then
+    rpm -q --qf "$nonce"' package %{NAME} ii |%{VERSION}-%{RELEASE}\n' "$@" 2>/dev/null | grep "^$nonce package "
+  fi
+}
+probe_units() {
+  systemctl show -p LoadState -p ActiveState -p UnitFileState -p NeedDaemonReload -- "$@" 2>/dev/null | sed "s/^/$nonce unit /"
+}
+probe_sysctls() {
+  for key do
+    [ -r "/proc/sys/$key" ] && say sysctl "$key" "$(tr -s '[:space:]' ' ' <"/proc/sys/$key")"
+  done
+}
+probe_modules() {
+  builtin=/lib/modules/$(uname -r)/modules.builtin
+  for name do
+    file=$(printf '%s' "$name" | tr - _)
+    if [ -d "/sys/module/$file" ] || { [ -r "$builtin" ] && tr - _ <"$builtin" | grep -q "/$file\.ko"; }; then
+      say module "$name"
+    fi
+  done
+}
+probe_swap() { tail -n +2 /proc/swaps 2>/dev/null | awk -v n="$nonce" '{ print n, "swap", $1 }'; say swaps-listed; }
+probe_images() {
+  command -v ctr >/dev/null 2>&1 || return 0
+  images=$(ctr --connect-timeout 2s --timeout 10s -n k8s.io images ls -q 2>/dev/null) || return 0
+  printf '%s\n' "$images" | sed "s/^/$nonce image /"
+  say images-listed
+}
+probe_ports() {
+  tables=
+  for table in /proc/net/tcp /proc/net/tcp6; do
+    [ -r "$table" ] && tables="$tables $table"
+  done
+  for port do
+    hex=$(printf '%04X' "$port")
+    grep -qE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A " $tables && say port "$port"
+  done
+}
+probe_kubernetes() {
+  own=$1
+  port=$2
+  pki=/etc/kubernetes/pki
+  [ -f "$pki/ca.crt" ] && say kubernetes ca "$(sha256sum <"$pki/ca.crt")"
+  for path in /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/admin.conf /etc/kubernetes/manifests/kube-apiserver.yaml \
+    /etc/kubernetes/manifests/etcd.yaml /var/lib/etcd/member /var/lib/kubelet/config.yaml; do
+    [ -e "$path" ] && say kubernetes trace "$path"
+  done
+  [ -f /etc/kubernetes/kubelet.conf ] && say kubernetes server "$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf | head -n 1)"
+  [ -f "$state/kubeadm" ] && say kubernetes marker "$(head -n 1 "$state/kubeadm")"
+  case $(systemctl is-active quorate-kubeadm.service 2>/dev/null) in
+  active | activating | reloading) say kubernetes running ;;
+  esac
+  [ -f /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ -f "$pki/apiserver-kubelet-client.key" ] || return 0
+  command -v curl >/dev/null 2>&1 || return 0
+  command -v openssl >/dev/null 2>&1 && [ -f "$pki/apiserver.crt" ] &&
+    say kubernetes expiry "$(date -d "$(openssl x509 -noout -enddate -in "$pki/apiserver.crt" | cut -d= -f2)" +%s 2>/dev/null)"
+  api="https://$own:$port"
+  set -- -s --connect-timeout 2 --max-time 5 --cacert "$pki/ca.crt" --cert "$pki/apiserver-kubelet-client.crt" --key "$pki/apiserver-kubelet-client.key"
+  # One process: the connection is made once.
+  curl "$@" -w "\n$nonce http livez %{http_code}\n" "$api/livez" --next \
+    "$@" -w "\n$nonce http readyz %{http_code}\n" "$api/readyz" --next \
+    "$@" -H 'Accept: application/json;as=Table;g=meta.k8s.io;v=v1' -w "\n$nonce http nodes %{http_code}\n" "$api/api/v1/nodes?includeObject=None" --next \
+    "$@" -w "\n$nonce http kubeadm-config %{http_code}\n" "$api/api/v1/namespaces/kube-system/configmaps/kubeadm-config" 2>/dev/null </dev/null |
+    while IFS= read -r line; do
+      case $line in
+      "$nonce http "*) printf '%s\n' "$line" ; body= ;;
+      '') ;;
+      *) say body "$(printf '%s' "$line" | base64_line)" ;;
+      esac
+    done
+  [ -f "$pki/etcd/healthcheck-client.key" ] && {
+    curl -s --connect-timeout 2 --max-time 5 --cacert "$pki/etcd/ca.crt" --cert "$pki/etcd/healthcheck-client.crt" --key "$pki/etcd/healthcheck-client.key" \
+      -d '{}' -w "\n$nonce http members %{http_code}\n" https://127.0.0.1:2379/v3/cluster/member/list 2>/dev/null </dev/null |
+      while IFS= read -r line; do
+        case $line in
+        "$nonce http "*) printf '%s\n' "$line" ;;
+        '') ;;
+        *) say body "$(printf '%s' "$line" | base64_line)" ;;
+        esac
+      done
+  }
+  return 0
+}

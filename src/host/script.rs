@@ -1,0 +1,206 @@
+//! A wave's steps as one POSIX sh script with its payload, and the frame that carries any script of ours.
+
+use super::effect::Effect;
+use super::fact::Facts;
+use super::probe;
+use super::request::{Kind, Request, Segment};
+use super::sh;
+
+const PRELUDE: &str = include_str!("prelude.sh");
+const WAVE: &str = include_str!("wave.sh");
+
+/// What a step's success is reported as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Report {
+    /// Changed, if one of its effects changed something.
+    #[default]
+    Auto,
+    /// Always changed.
+    Changed,
+    /// Never changed (`changed_when: false`).
+    Ok,
+}
+
+/// A step as the host runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Step {
+    /// Its number in the wave; records carry it.
+    pub id: u32,
+    /// What it does, in order; the first that fails ends it.
+    pub effects: Vec<Effect>,
+    /// Handlers that it notifies if it changes something: names that can stand in a path.
+    pub notify: Vec<String>,
+    /// Whether its standard output comes back.
+    pub capture: bool,
+    /// Whether the wave goes on when it fails.
+    pub tolerant: bool,
+    /// How its success is reported.
+    pub report: Report,
+}
+
+/// Steps that run at the end of the wave if one before has notified them, or if an earlier run left them pending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Handler {
+    /// Its name: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// All that one exec does on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wave {
+    /// The run: names the file that stops the wave at its next step.
+    pub run: String,
+    /// In order; the first that fails ends the wave.
+    pub steps: Vec<Step>,
+    /// In order of their definition.
+    pub handlers: Vec<Handler>,
+    /// Behind the handlers.
+    pub gates: Vec<Step>,
+    /// What is asked at the end, so that no further trip is needed.
+    pub facts: Facts,
+}
+
+/// Returns the lines that come before every script of ours.
+pub(super) fn header(nonce: &str) -> String {
+    format!("nonce={}\n{PRELUDE}", sh::quote(nonce))
+}
+
+/// Returns `body` as a function with its call in the last line: a script that was cut off does nothing.
+pub(super) fn main(body: &str) -> String {
+    format!("main() {{\n{body}}}\nmain\n")
+}
+
+/// Returns the remote command that reads a script of `length` bytes from standard input and runs it; the rest of
+/// standard input is the script's own.
+pub(super) fn bootstrap(length: usize) -> String {
+    format!(
+        "exec /bin/sh -c 's=$(dd bs={length} count=1 iflag=fullblock status=none) && eval \"$s\"'"
+    )
+}
+
+/// Returns the request that runs a wave. `nonce` marks the records of its output.
+pub fn request(wave: &Wave, nonce: &str) -> Request {
+    let (probe, calls) = probe::section(&wave.facts);
+    let mut functions = String::new();
+    let mut body = String::new();
+    let mut payload = Vec::new();
+    for step in &wave.steps {
+        functions.push_str(&function(step));
+        body.push_str(&call(step));
+        payload.extend(step.effects.iter().filter_map(Effect::payload));
+    }
+    for handler in &wave.handlers {
+        let mark = format!("\"$state/handlers/\"{}", sh::quote(&handler.name));
+        let bytes: u64 = handler
+            .steps
+            .iter()
+            .flat_map(|s| &s.effects)
+            .filter_map(Effect::payload)
+            .map(|p| p.length())
+            .sum();
+        body.push_str(&format!("if [ -e {mark} ]; then\n"));
+        for step in &handler.steps {
+            functions.push_str(&function(step));
+            body.push_str(&call(step));
+            payload.extend(step.effects.iter().filter_map(Effect::payload));
+        }
+        body.push_str(&format!(
+            "rm -f {mark}\nelse\nreceive {bytes} >/dev/null\nfi\n"
+        ));
+    }
+    for gate in &wave.gates {
+        functions.push_str(&function(gate));
+        body.push_str(&call(gate));
+        payload.extend(gate.effects.iter().filter_map(Effect::payload));
+    }
+    if !wave.facts.is_empty() {
+        body.push_str(&calls);
+    }
+    body.push_str("say finished\nfinish 0\n");
+    // Everything is inside main: a script that was cut off defines nothing but functions.
+    let text = format!(
+        "{}\nstop=/run/quorate-stop.{}\n{probe}\n{functions}\n{}",
+        header(nonce),
+        sh::quote(&wave.run),
+        main(&format!("{WAVE}\n{body}"))
+    );
+    let mut stdin = vec![Segment::Bytes(text.clone().into_bytes().into())];
+    stdin.extend(payload);
+    Request::new(Kind::Wave, bootstrap(text.len()), stdin)
+}
+
+fn function(step: &Step) -> String {
+    let effects: Vec<String> = step.effects.iter().map(Effect::render).collect();
+    let body = if effects.is_empty() {
+        ":".to_string()
+    } else {
+        effects.join(" &&\n")
+    };
+    format!("step_{}() {{\n{body}\n}}\n", step.id)
+}
+
+fn call(step: &Step) -> String {
+    let capture = if step.capture { "capture" } else { "plain" };
+    let mood = if step.tolerant { "tolerant" } else { "strict" };
+    let report = match step.report {
+        Report::Auto => "auto",
+        Report::Changed => "changed",
+        Report::Ok => "ok",
+    };
+    format!(
+        "run_step {} {capture} {mood} {report} {}\n",
+        step.id,
+        sh::words(&step.notify)
+    )
+}
+
+/// Returns the request that asks a running wave to stop before its next step.
+pub fn stop_request(run: &str) -> Request {
+    Request::new(
+        Kind::Stop,
+        format!("exec /bin/sh -c ': >/run/quorate-stop.{}'", sh::quote(run)),
+        Vec::new(),
+    )
+}
+
+/// How long a lock outlives its holder's last sign of life, in seconds.
+pub const LOCK_SECONDS: u64 = 60;
+
+/// Returns the request that takes the host's lock and holds it while its standard input beats: one byte at least every
+/// [`LOCK_SECONDS`]. Its first line is `NONCE locked`, or `NONCE held WHO`. `owner` tells others who holds it.
+pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
+    let owner: String = owner
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
+    let take = if break_lock { "true" } else { "false" };
+    // The holder's process group ends with its own flock: breaking means ending the process that holds it.
+    let body = format!(
+        "mkdir -p /run/quorate\n\
+         lock=/run/quorate/lock\n\
+         touch \"$lock\"\n\
+         exec 9<>\"$lock\"\n\
+         if ! flock -n 9; then\n\
+         if {take}; then\n\
+         kill \"$(sed -n 1p \"$lock.owner\" 2>/dev/null)\" 2>/dev/null\n\
+         flock -w 5 9 || {{ say held \"$(sed -n 2p \"$lock.owner\" 2>/dev/null)\"; return 0; }}\n\
+         else\n\
+         say held \"$(sed -n 2p \"$lock.owner\" 2>/dev/null)\"; return 0\n\
+         fi\n\
+         fi\n\
+         printf '%s\\n%s\\n' \"$$\" {} >\"$lock.owner\"\n\
+         say locked\n\
+         while [ \"$(timeout {LOCK_SECONDS} dd bs=1 count=1 status=none 9<&- | wc -c)\" -eq 1 ]; do :; done\n\
+         rm -f \"$lock.owner\"\n",
+        sh::quote(&owner)
+    );
+    let text = format!("{}\n{}", header(nonce), main(&body));
+    Request::new(
+        Kind::Lock,
+        bootstrap(text.len()),
+        vec![Segment::Bytes(text.into_bytes().into())],
+    )
+}

@@ -1,0 +1,348 @@
+# Standard output speaks to the controller alone: it is descriptor 4, and the payload is descriptor 3.
+exec 3<&0 4>&1 </dev/null
+say() { printf '%s %s\n' "$nonce" "$*" >&4; }
+digest() { sha256sum <"$1" | cut -d' ' -f1; }
+# Takes the next $1 bytes of the payload. dd, because busybox head reads past what it was asked for.
+receive() {
+  [ "$1" -eq 0 ] && return 0
+  if [ "$1" -ge 1048576 ]; then
+    dd bs=1048576 count=$(($1 / 1048576)) iflag=fullblock status=none <&3 || return 1
+  fi
+  if [ $(($1 % 1048576)) -ne 0 ]; then
+    dd bs=$(($1 % 1048576)) count=1 iflag=fullblock status=none <&3 || return 1
+  fi
+}
+# The mark of a notified handler is set before the change, so that no death in between can lose it.
+changing() {
+  changed=1
+  for handler in $notify; do
+    mkdir -p "$state/handlers" && : >"$state/handlers/$handler" || return 1
+  done
+}
+attributes() { # path mode owner group; - leaves one as it is
+  now=$(stat -c '%a %U %G %u %g' -- "$1") || return 1
+  set -- "$1" "$2" "$3" "$4" $now
+  if [ "$2" != - ] && [ "$((0$2))" -ne "$((0$5))" ]; then
+    changing && chmod -- "$2" "$1" || return 1
+  fi
+  if [ "$3" != - ] && [ "$3" != "$6" ] && [ "$3" != "$8" ]; then
+    changing && chown -h -- "$3" "$1" || return 1
+  fi
+  if [ "$4" != - ] && [ "$4" != "$7" ] && [ "$4" != "$9" ]; then
+    changing && chgrp -h -- "$4" "$1" || return 1
+  fi
+}
+directory() { # path mode owner group
+  if [ ! -d "$1" ]; then
+    changing && mkdir -p -- "$1" || return 1
+  fi
+  attributes "$@"
+}
+link() { # path target
+  [ -L "$1" ] && [ "$(readlink -- "$1")" = "$2" ] && return 0
+  changing && ln -sfn -- "$2" "$1"
+}
+absent() { # path
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  changing && rm -rf -- "$1"
+}
+remember() { # path digest: what lets a large file be recognised without reading it again
+  touch "$state/sums"
+  awk -v p=" $1" 'substr($0, length($0) - length(p) + 1) != p' "$state/sums" >"$state/sums.new"
+  printf '%s %s\n' "$2" "$(stat -c '%i %s %Y %Z %n' -- "$1")" >>"$state/sums.new"
+  mv -f "$state/sums.new" "$state/sums"
+}
+put() { # path bytes digest mode owner group expected temporary backup size-class; $validate checks the temporary file
+  old=absent
+  [ -f "$1" ] && old=$(digest "$1")
+  if [ "$old" = "$3" ]; then
+    receive "$2" >/dev/null
+    [ "${10}" = large ] && remember "$1" "$3"
+    attributes "$1" "$4" "$5" "$6"
+    return
+  fi
+  if [ "$7" != any ] && [ "$old" != "$7" ]; then
+    echo "$1 was changed by somebody else while this run was planned: expected $7, found $old. Run again to see the new difference."
+    return 1
+  fi
+  [ -d "${1%/*}/" ] || mkdir -p -m 0755 -- "${1%/*}" || return 1
+  rm -f -- "$8"
+  if ! receive "$2" >"$8"; then
+    rm -f -- "$8"
+    echo "$1 is unchanged: the new content could not be written beside it."
+    return 1
+  fi
+  if [ "$(digest "$8")" != "$3" ]; then
+    rm -f -- "$8"
+    echo "$1 is unchanged: the content did not arrive whole. Is the disk full, or was the connection cut?"
+    return 1
+  fi
+  chown -- "$5:$6" "$8" && chmod -- "$4" "$8" || { rm -f -- "$8"; return 1; }
+  if [ -n "$validate" ] && ! (eval "$validate") 3<&- 4>&-; then
+    rm -f -- "$8"
+    echo "$1 is unchanged: the new content was refused by its validator."
+    return 1
+  fi
+  changing || return 1
+  if [ "$9" = backup ] && [ "$old" != absent ]; then
+    cp -p -- "$1" "$1.$(date -u +%Y%m%dT%H%M%SZ).bak" || return 1
+  fi
+  # A mount point, such as /etc/hosts in a container, cannot be renamed over: it is written in place.
+  if ! mv -f -- "$8" "$1" 2>/dev/null; then
+    cp -p -- "$1" "$1.quorate-backup" && cat "$8" >"$1" && chmod -- "$4" "$1" || return 1
+    rm -f -- "$8" "$1.quorate-backup"
+  fi
+  if command -v restorecon >/dev/null 2>&1; then restorecon -- "$1" 2>/dev/null; fi
+  [ "${10}" = large ] && remember "$1" "$3"
+  return 0
+}
+running() {
+  case $(systemctl is-active "$1" 2>/dev/null) in
+  active | activating | reloading | deactivating) return 0 ;;
+  esac
+  return 1
+}
+# Runs a long command as a transient unit that outlives the connection, and waits for it; where the unit runs already, attaches to it.
+long() { # name seconds command...
+  long_name=$1
+  long_unit=quorate-$1.service
+  long_end=$(($(date +%s) + $2))
+  shift 2
+  log=$state/log/$long_name.log
+  result=$state/log/$long_name.status
+  mkdir -p "$state/log"
+  attached=
+  if running "$long_unit"; then
+    attached=1
+  else
+    rm -f "$result"
+    systemctl reset-failed "$long_unit" 2>/dev/null
+    systemd-run --quiet --collect --unit="$long_unit" --service-type=exec --property=KillMode=control-group \
+      --setenv=PATH="$PATH" --setenv=HOME=/root --setenv=LC_ALL=C --setenv=DEBIAN_FRONTEND=noninteractive \
+      /bin/sh -c 'umask 022; log=$1 result=$2; shift 2; exec >"$log" 2>&1 </dev/null; "$@"; echo $? >"$result.new"; mv -f "$result.new" "$result"' \
+      sh "$log" "$result" "$@" || return 1
+  fi
+  polls=0
+  seen=
+  until [ -e "$result" ]; do
+    polls=$((polls + 1))
+    if [ $((polls % 10)) -eq 0 ]; then
+      line=$(tail -n 1 "$log" 2>/dev/null | tr -cd '[:print:]' | cut -c1-200)
+      [ "$line" = "$seen" ] || say progress "$id" "$line"
+      seen=$line
+      if [ $((polls % 50)) -eq 0 ] && ! running "$long_unit" && [ ! -e "$result" ]; then
+        tail -n 40 "$log" 2>/dev/null
+        echo "$long_unit ended without a result: it was killed."
+        return 137
+      fi
+      if [ "$(date +%s)" -ge "$long_end" ]; then
+        tail -n 20 "$log" 2>/dev/null
+        echo "$long_unit is still running on this host. Run again to wait for it; 'systemctl stop $long_unit' ends it."
+        return 124
+      fi
+    fi
+    sleep 0.1
+  done
+  tail -n 60 "$log" 2>/dev/null
+  return "$(cat "$result")"
+}
+installed() {
+  if command -v dpkg-query >/dev/null 2>&1; then
+    case $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) in ?i*) return 0 ;; esac
+    return 1
+  fi
+  rpm -q "$1" >/dev/null 2>&1
+}
+missing() {
+  lacking=
+  for package do
+    installed "$package" || lacking="$lacking $package"
+  done
+  [ -n "$lacking" ]
+}
+packages() {
+  missing "$@" || return 0
+  if running quorate-packages.service; then
+    long packages 1800 true
+    missing "$@" || return 0
+  fi
+  changing || return 1
+  if command -v apt-get >/dev/null 2>&1; then
+    long packages 1800 /bin/sh -c 'install() { apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install --no-install-recommends -- "$@"; }
+      install "$@" || { apt-get -q update && install "$@"; }' sh $lacking
+  elif command -v dnf >/dev/null 2>&1; then
+    long packages 1800 dnf -q -y --setopt=install_weak_deps=False install $lacking
+  elif command -v yum >/dev/null 2>&1; then
+    long packages 1800 yum -q -y install $lacking
+  else
+    echo "No package manager that is known: apt-get, dnf or yum."
+    return 1
+  fi
+}
+packages_absent() {
+  present=
+  for package do
+    installed "$package" && present="$present $package"
+  done
+  [ -n "$present" ] || return 0
+  changing || return 1
+  if command -v apt-get >/dev/null 2>&1; then
+    long packages 1800 apt-get -q -y -o DPkg::Lock::Timeout=300 remove -- $present
+  elif command -v dnf >/dev/null 2>&1; then
+    long packages 1800 dnf -q -y remove $present
+  else
+    long packages 1800 yum -q -y remove $present
+  fi
+}
+started_here=
+unit_try() { # verb unit
+  systemctl "$1" "$2" 3<&- 4>&- && return 0
+  journalctl --no-pager -o cat -n 20 -u "$2" 2>/dev/null
+  return 1
+}
+unit() { # act unit
+  case $1 in
+  started)
+    systemctl is-active -q "$2" && return 0
+    changing && started_here="$started_here $2 " && unit_try start "$2"
+    ;;
+  stopped)
+    running "$2" || return 0
+    changing && unit_try stop "$2"
+    ;;
+  # A unit that this wave has started has read its files already.
+  restarted | reloaded)
+    case $started_here in *" $2 "*) return 0 ;; esac
+    changing || return 1
+    if [ "$1" = reloaded ] && systemctl is-active -q "$2"; then
+      unit_try reload-or-restart "$2"
+    else
+      started_here="$started_here $2 "
+      unit_try restart "$2"
+    fi
+    ;;
+  enabled)
+    systemctl is-enabled -q "$2" 2>/dev/null && return 0
+    changing && systemctl -q enable "$2"
+    ;;
+  disabled)
+    systemctl is-enabled -q "$2" 2>/dev/null || return 0
+    changing && systemctl -q disable "$2"
+    ;;
+  masked)
+    [ "$(systemctl is-enabled "$2" 2>/dev/null)" = masked ] && return 0
+    changing && systemctl -q mask "$2"
+    ;;
+  unmasked)
+    [ "$(systemctl is-enabled "$2" 2>/dev/null)" = masked ] || return 0
+    changing && systemctl -q unmask "$2"
+    ;;
+  daemon-reloaded) changing && systemctl daemon-reload ;;
+  esac
+}
+sysctl_set() { # path-under-proc-sys value
+  [ -e "/proc/sys/$1" ] || { echo "The kernel has no parameter $1."; return 1; }
+  [ "$(tr -s '[:space:]' ' ' <"/proc/sys/$1" | sed 's/ $//')" = "$2" ] && return 0
+  changing && printf '%s\n' "$2" >"/proc/sys/$1"
+}
+module_load() {
+  file=$(printf '%s' "$1" | tr - _)
+  [ -d "/sys/module/$file" ] && return 0
+  changing && modprobe -- "$1"
+}
+swap_off() {
+  [ "$(wc -l </proc/swaps)" -gt 1 ] || return 0
+  changing && swapoff -a
+}
+set_hostname() {
+  [ "$(uname -n)" = "$1" ] && return 0
+  changing && hostnamectl set-hostname "$1"
+}
+has_images() {
+  present=$(ctr --timeout 30s -n k8s.io images ls -q 2>/dev/null) || return 1
+  for name do
+    case "
+$present
+" in *"
+$name
+"*) ;; *) return 1 ;; esac
+  done
+}
+image() { # bytes name...
+  bytes=$1
+  shift
+  if has_images "$@"; then
+    receive "$bytes" >/dev/null
+    return
+  fi
+  changing || return 1
+  archive=$state/image-$id.tar
+  receive "$bytes" >"$archive" || { rm -f "$archive"; return 1; }
+  long "image-$id" 900 ctr -n k8s.io images import --all-platforms=false "$archive" || { status=$?; rm -f "$archive"; return $status; }
+  rm -f "$archive"
+  has_images "$@" || { echo "The archive was imported, but it did not hold $*."; return 1; }
+}
+unpack() { # bytes directory digest: an archive, once; the record of it lies beside the sums
+  mark=$state/unpacked/$3
+  if [ -e "$mark" ] && [ -d "$2" ]; then
+    receive "$1" >/dev/null
+    return
+  fi
+  changing && mkdir -p -- "$2" "$state/unpacked" || return 1
+  archive=$state/archive-$id
+  receive "$1" >"$archive" && tar -xf "$archive" -C "$2" 3<&- 4>&- || { rm -f "$archive"; return 1; }
+  rm -f "$archive"
+  printf '%s\n' "$2" >"$mark"
+}
+wait_for() { # seconds what; the condition is $condition
+  end=$(($(date +%s) + $1))
+  told=
+  until (eval "$condition") 3<&- 4>&- >/dev/null 2>&1; do
+    [ -n "$told" ] || say progress "$id" "waits: $2"
+    told=1
+    if [ "$(date +%s)" -ge "$end" ]; then
+      (eval "$condition") 3<&- 4>&-
+      echo "Waited $1 s for: $2."
+      return 1
+    fi
+    sleep 0.2
+  done
+}
+finish() {
+  rm -rf "$work"
+  exit "$1"
+}
+run_step() { # id plain|capture strict|tolerant auto|changed|ok handler...
+  id=$1
+  capture=$2
+  mood=$3
+  report=$4
+  shift 4
+  notify=$*
+  changed=0
+  [ -e "$stop" ] && { say stopped "$id"; rm -f "$stop"; finish 0; }
+  say start "$id"
+  if [ "$capture" = capture ]; then
+    "step_$id" >"$work/out" 2>"$work/err"
+  else
+    "step_$id" >"$work/out" 2>&1
+  fi
+  status=$?
+  case $report in changed) changed=1 ;; ok) changed=0 ;; esac
+  word=ok
+  [ "$changed" -eq 1 ] && word=changed
+  if [ "$status" -ne 0 ] && [ "$mood" = strict ]; then
+    say 'done' "$id" failed "$status" "$(cat "$work/out" "$work/err" 2>/dev/null | tail -n 40 | tail -c 16384 | base64_line)"
+    finish 1
+  elif [ "$capture" = capture ]; then
+    say 'done' "$id" "$word" "$status" "$(head -c 262144 "$work/out" | base64_line)"
+  else
+    say 'done' "$id" "$word" "$status"
+  fi
+}
+mkdir -p "$state"
+chmod 0700 "$state"
+work=$(mktemp -d /run/quorate.XXXXXX) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 129' HUP INT TERM
+: >"$work/err"

@@ -1,0 +1,119 @@
+//! Variables from the command line: `-e K=V`, `-e '{json}'`, and files given as `-e @FILE`.
+
+use std::sync::Arc;
+
+use super::input::COMMAND_LINE;
+use super::variable::{Level, Variable, Variables, layer};
+use super::yaml::{self, Kind, Node, Scalar, Schema};
+use crate::model::{Diagnostic, Diagnostics, Source, Span, Value};
+
+/// Returns what all values of `-e` set; the last one wins.
+pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Variables {
+    let mut variables = Variables::new();
+    for source in sources {
+        let from_file = source.path != COMMAND_LINE;
+        let what = if from_file {
+            format!("-e @{}", source.path)
+        } else {
+            "-e".to_owned()
+        };
+        if !from_file && !source.text.trim_start().starts_with(['{', '[']) {
+            pairs(source, &what, &mut variables, diagnostics);
+            continue;
+        }
+        let (node, found) = yaml::parse(source, Schema::Ansible);
+        diagnostics.extend(found);
+        let Some(node) = node else { continue };
+        let described = node.describe();
+        let span = node.span.clone();
+        let Kind::Map(entries) = node.kind else {
+            diagnostics.push(
+                Diagnostic::error(format!("`-e` takes a map of variables, not {described}"))
+                    .at(span),
+            );
+            continue;
+        };
+        for entry in entries {
+            layer(
+                &mut variables,
+                [super::graph::set(entry, Level::Extra, &what, diagnostics)],
+            );
+        }
+    }
+    variables
+}
+
+/// Reads `a=1 b="two words"`: values are text, whatever they look like, as in Ansible.
+fn pairs(
+    source: &Arc<Source>,
+    what: &str,
+    variables: &mut Variables,
+    diagnostics: &mut Diagnostics,
+) {
+    for (start, word) in words(&source.text) {
+        let span = |from: usize, to: usize| Span {
+            source: source.clone(),
+            range: from..to,
+        };
+        let Some((name, raw)) = word.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            diagnostics.push(
+                Diagnostic::error(format!("`{word}` sets no variable"))
+                    .at(span(start, start + word.len()))
+                    .help("`-e` takes NAME=VALUE, a map in JSON or YAML, or @FILE"),
+            );
+            continue;
+        };
+        let at = span(start + name.len() + 1, start + word.len());
+        let text = unquote(raw);
+        let kind = Kind::Scalar(Scalar {
+            value: Value::String(text.clone()),
+            text,
+            plain: true,
+        });
+        let variable = Variable::new(Node { kind, span: at }, Level::Extra, what);
+        layer(variables, [(name.to_owned(), variable)]);
+    }
+}
+
+/// Returns the words of a text with their byte offsets; quotes and `{{ }}` keep white space together.
+fn words(text: &str) -> Vec<(usize, &str)> {
+    let mut words = Vec::new();
+    let mut start = None;
+    let mut quote: Option<char> = None;
+    let mut braces = 0_usize;
+    let mut escaped = false;
+    for (i, c) in text.char_indices() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match (quote, c) {
+            (_, '\\') => escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '{') => braces += 1,
+            (None, '}') => braces = braces.saturating_sub(1),
+            (None, c) if c.is_whitespace() && braces == 0 => {
+                if let Some(begin) = start.take() {
+                    words.push((begin, &text[begin..i]));
+                }
+                continue;
+            }
+            _ => {}
+        }
+        start.get_or_insert(i);
+    }
+    if let Some(begin) = start {
+        words.push((begin, &text[begin..]));
+    }
+    words
+}
+
+fn unquote(raw: &str) -> String {
+    for quote in ['"', '\''] {
+        if raw.len() >= 2 && raw.starts_with(quote) && raw.ends_with(quote) {
+            return raw[1..raw.len() - 1].replace(&format!("\\{quote}"), &quote.to_string());
+        }
+    }
+    raw.to_owned()
+}

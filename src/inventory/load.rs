@@ -1,0 +1,244 @@
+//! The only IO of this floor: which files belong to an inventory, and their text.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::Inventory;
+use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
+use crate::model::{Diagnostic, Diagnostics, Source, Span};
+
+/// Returns the inventory that the values of `-i` and `-e` describe, and everything that is wrong with it.
+pub fn load(inventories: &[Utf8PathBuf], extra: &[String]) -> (Inventory, Diagnostics) {
+    Inventory::build(&read(inventories, extra))
+}
+
+/// Reads every file that the values of `-i` and `-e` mean: an inventory file or a folder of them, group_vars/ and
+/// host_vars/ beside each. What cannot be read is among the input's findings.
+pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
+    let mut input = Input::default();
+    let mut bases: Vec<Utf8PathBuf> = Vec::new();
+    for path in inventories {
+        let base = if path.is_dir() {
+            let before = input.inventories.len();
+            folder(path, &mut input);
+            if input.inventories.len() == before && !input.diagnostics.has_errors() {
+                input.diagnostics.push(
+                    Diagnostic::error(format!("the folder {path} holds no inventory file")).help(
+                        "an inventory is a .yml, .yaml or .json file, or one without an extension",
+                    ),
+                );
+            }
+            path.clone()
+        } else {
+            if let Some(source) = text(path, "inventory", &mut input.diagnostics) {
+                input.inventories.push(source);
+            }
+            path.parent().map_or_else(|| ".".into(), Utf8Path::to_owned)
+        };
+        let base = if base.as_str().is_empty() {
+            ".".into()
+        } else {
+            base
+        };
+        // Named twice, the later place counts.
+        bases.retain(|b| *b != base);
+        bases.push(base);
+    }
+    for (place, base) in bases.iter().enumerate() {
+        for (name, owner) in [
+            ("group_vars", Owner::Group as fn(String) -> Owner),
+            ("host_vars", Owner::Host),
+        ] {
+            vars(&base.join(name), place, owner, &mut input);
+        }
+    }
+    for value in extra {
+        let source = match value.strip_prefix('@') {
+            Some(path) => text(
+                Utf8Path::new(path),
+                "file of variables",
+                &mut input.diagnostics,
+            ),
+            None => Some(Arc::new(Source {
+                path: COMMAND_LINE.into(),
+                text: value.clone(),
+            })),
+        };
+        input.extra.extend(source);
+    }
+    input
+}
+
+fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Arc<Source>> {
+    let error = match std::fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => {
+                return Some(Arc::new(Source {
+                    path: path.to_owned(),
+                    text,
+                }));
+            }
+            Err(error) => {
+                let upto = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let source = Arc::new(Source {
+                    path: path.to_owned(),
+                    text,
+                });
+                diagnostics.push(Diagnostic::error("the file is not UTF-8 text").at(Span {
+                    source,
+                    range: upto..upto,
+                }));
+                return None;
+            }
+        },
+        Err(error) => error,
+    };
+    let help = if error.kind() == std::io::ErrorKind::NotFound {
+        "`-i` names another file or folder; without it `inventory` is read"
+    } else {
+        "look at the file's permissions"
+    };
+    diagnostics
+        .push(Diagnostic::error(format!("failed to read the {what} {path}: {error}")).help(help));
+    None
+}
+
+/// Endings that Ansible skips in a folder of inventories (INVENTORY_IGNORE_EXTS and REJECT_EXTS).
+const SKIPPED: &[&str] = &[
+    ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
+];
+
+/// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml and roles/.
+const NOT_INVENTORIES: &[&str] = &[
+    "group_vars",
+    "host_vars",
+    "vars_plugins",
+    "roles",
+    "site.yml",
+    "site.yaml",
+];
+
+fn folder(path: &Utf8Path, input: &mut Input) {
+    for (name, path) in entries(path, &mut input.diagnostics) {
+        if name.starts_with('.')
+            || NOT_INVENTORIES.contains(&name.as_str())
+            || SKIPPED.iter().any(|s| name.ends_with(s))
+        {
+            continue;
+        }
+        if path.is_dir() {
+            folder(&path, input);
+        } else if is_vars_file(&path) {
+            input
+                .inventories
+                .extend(text(&path, "inventory", &mut input.diagnostics));
+        } else if path.extension() == Some("ini") {
+            input.diagnostics.push(
+                Diagnostic::warning(format!(
+                    "{path} is not read: INI inventories are not read yet"
+                ))
+                .help("`ansible-inventory -i FILE --list --yaml --export` turns one into YAML"),
+            );
+        }
+    }
+}
+
+/// Returns whether the ending is one of YAML_FILENAME_EXTENSIONS, or there is none.
+fn is_vars_file(path: &Utf8Path) -> bool {
+    matches!(path.extension(), None | Some("yml" | "yaml" | "json"))
+}
+
+/// Reads NAME, NAME.yml, NAME.yaml or NAME.json, or all files of the folder NAME: the first that exists, as Ansible's
+/// `find_vars_files` does.
+fn vars(path: &Utf8Path, place: usize, owner: fn(String) -> Owner, input: &mut Input) {
+    if !path.is_dir() {
+        return;
+    }
+    let mut taken: Vec<(String, Utf8PathBuf)> = Vec::new();
+    let mut found: Vec<(usize, String, Utf8PathBuf)> = Vec::new();
+    for (name, path) in entries(path, &mut input.diagnostics) {
+        if name.starts_with('.') || name.ends_with('~') {
+            continue;
+        }
+        let (owner, rank) = if path.is_dir() {
+            (name.clone(), 0)
+        } else {
+            match name.rsplit_once('.') {
+                Some((stem, "yml")) => (stem.to_owned(), 1),
+                Some((stem, "yaml")) => (stem.to_owned(), 2),
+                Some((stem, "json")) => (stem.to_owned(), 3),
+                // A host's name may hold dots: host_vars/cp1.example.org is that host's file.
+                _ => (name.clone(), 0),
+            }
+        };
+        found.push((rank, owner, path));
+    }
+    found.sort();
+    for (_, name, path) in found {
+        if let Some((_, first)) = taken.iter().find(|(n, _)| *n == name) {
+            input.diagnostics.push(
+                Diagnostic::warning(format!("{path} is not read, because {first} is"))
+                    .help("as in Ansible, one of them counts: move the file into the folder, or remove it"),
+            );
+            continue;
+        }
+        taken.push((name.clone(), path.clone()));
+        let mut files = Vec::new();
+        if path.is_dir() {
+            nested(&path, &mut files, &mut input.diagnostics);
+        } else {
+            files.push(path);
+        }
+        for file in files {
+            if let Some(source) = text(&file, "file of variables", &mut input.diagnostics) {
+                input.vars.push(VarsFile {
+                    owner: owner(name.clone()),
+                    place,
+                    source,
+                });
+            }
+        }
+    }
+}
+
+fn nested(path: &Utf8Path, files: &mut Vec<Utf8PathBuf>, diagnostics: &mut Diagnostics) {
+    for (name, path) in entries(path, diagnostics) {
+        if name.starts_with('.') || name.ends_with('~') {
+            continue;
+        }
+        if path.is_dir() {
+            // As in Ansible: a folder with a dot in its name is none of variables.
+            if path.extension().is_none() {
+                nested(&path, files, diagnostics);
+            }
+        } else if is_vars_file(&path) {
+            files.push(path);
+        }
+    }
+}
+
+/// Returns the entries of a folder in ASCII order.
+fn entries(path: &Utf8Path, diagnostics: &mut Diagnostics) -> Vec<(String, Utf8PathBuf)> {
+    let listing = match path.read_dir_utf8() {
+        Ok(listing) => listing,
+        Err(error) => {
+            diagnostics.push(Diagnostic::error(format!(
+                "failed to read the folder {path}: {error}"
+            )));
+            return Vec::new();
+        }
+    };
+    let mut found = Vec::new();
+    for entry in listing {
+        match entry {
+            Ok(entry) => found.push((entry.file_name().to_owned(), entry.path().to_owned())),
+            Err(error) => diagnostics.push(Diagnostic::error(format!(
+                "failed to read the folder {path}: {error}"
+            ))),
+        }
+    }
+    found.sort();
+    found
+}

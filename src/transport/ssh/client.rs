@@ -1,0 +1,114 @@
+//! What russh asks of a client: whether the host's key is right, and to be told how the session ended.
+
+use std::sync::{Arc, OnceLock};
+
+use russh::client::{DisconnectReason, Handler};
+use russh::keys::PublicKeyOrCertificate;
+use tokio::sync::watch;
+
+use super::known_hosts::{Known, Refusal};
+
+/// Why a session ended, kept for whoever finds it dead.
+#[derive(Debug, Default)]
+pub(super) struct Fate(OnceLock<String>);
+
+impl Fate {
+    /// Returns the reason, as far as one was seen.
+    pub(super) fn reason(&self) -> String {
+        self.0
+            .get()
+            .cloned()
+            .unwrap_or_else(|| "the connection ended without a reason".to_owned())
+    }
+}
+
+/// Why a session could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    #[error("{0}")]
+    HostKey(Refusal),
+    #[error(transparent)]
+    Russh(#[from] russh::Error),
+}
+
+/// russh's side of one session.
+pub(super) struct Client {
+    known: Known,
+    accepted: Option<Vec<u8>>,
+    fate: Arc<Fate>,
+    /// Dropped with russh's task: whoever watches it sees the end of the session.
+    _alive: watch::Sender<()>,
+}
+
+impl Client {
+    /// Returns a client, and what closes when its session has ended.
+    pub(super) fn new(known: Known, fate: Arc<Fate>) -> (Self, watch::Receiver<()>) {
+        let (alive, ended) = watch::channel(());
+        (
+            Self {
+                known,
+                accepted: None,
+                fate,
+                _alive: alive,
+            },
+            ended,
+        )
+    }
+}
+
+impl Handler for Client {
+    type Error = ClientError;
+
+    async fn check_server_key(
+        &mut self,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<bool, ClientError> {
+        let blob = shown.public_key().to_bytes().map_err(russh::Error::from)?;
+        // Also called on every rekeying: a host does not change its key in mid-session.
+        if self.accepted.as_ref() != Some(&blob) {
+            self.known.check(shown).map_err(ClientError::HostKey)?;
+            self.accepted = Some(blob);
+        }
+        Ok(true)
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<ClientError>,
+    ) -> Result<(), ClientError> {
+        let text = match reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                format!("the host said: {}", info.message)
+            }
+            DisconnectReason::Error(ClientError::Russh(error)) => explain(&error),
+            DisconnectReason::Error(error) => error.to_string(),
+        };
+        let _ = self.fate.0.set(text);
+        Ok(())
+    }
+}
+
+/// Returns what happened, in words that need no knowledge of russh.
+pub(super) fn explain(error: &russh::Error) -> String {
+    match error {
+        russh::Error::Disconnect
+        | russh::Error::HUP
+        | russh::Error::RecvError
+        | russh::Error::SendError => "the host closed the connection".to_owned(),
+        russh::Error::KeepaliveTimeout => {
+            "the host gave no sign of life for about a minute".to_owned()
+        }
+        russh::Error::Version => "no SSH server answers there".to_owned(),
+        russh::Error::NoCommonAlgo { kind, ours, theirs } => {
+            format!(
+                "no common {kind:?} algorithm: the host offers {}, quorate {}",
+                theirs.join(","),
+                ours.join(",")
+            )
+        }
+        russh::Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the host closed the connection".to_owned()
+        }
+        other => other.to_string(),
+    }
+}

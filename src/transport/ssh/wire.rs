@@ -1,0 +1,112 @@
+//! The TCP stream below a session: it can be cut, it acknowledges at once, and a stuck write ends it.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+
+/// How long a write may stay unsent. russh's own keepalive is not looked at while it writes, and TCP gives up only after 15 minutes.
+const WRITE_STALL: Duration = Duration::from_secs(60);
+
+/// Cuts the wire when it is dropped, and with it russh's session task, whatever that waits for.
+#[derive(Debug)]
+pub(super) struct Cutter(
+    #[expect(dead_code, reason = "dropping it is its use")] oneshot::Sender<()>,
+);
+
+/// A TCP stream that ends when its [`Cutter`] does.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    cut: oneshot::Receiver<()>,
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Wire {
+    /// Returns the stream with its cutter.
+    pub(super) fn new(stream: TcpStream) -> (Self, Cutter) {
+        let (sender, cut) = oneshot::channel();
+        (
+            Self {
+                stream,
+                cut,
+                stall: None,
+            },
+            Cutter(sender),
+        )
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.cut.is_terminated() && Pin::new(&mut self.cut).poll(cx).is_pending() {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "the connection was given up",
+        ))
+    }
+
+    fn watch_stall<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stall = None;
+            return result;
+        }
+        let stall = self.stall.get_or_insert_with(|| {
+            Box::pin(tokio::time::sleep_until(Instant::now() + WRITE_STALL))
+        });
+        ready!(stall.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "nothing could be sent for 60 s",
+        )))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        // Linux falls back to delayed acknowledgements after a few packets; they cost 40 ms each on request and answer.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if result.is_ready() {
+            let _ = self.stream.set_quickack(true);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_cut(cx)?;
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch_stall(cx, result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch_stall(cx, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,191 @@
+//! Telling sudo's words from the command's, and what they mean.
+
+use crate::transport::Chunk;
+
+/// How much is kept of what comes before the marker: more than any lecture or login message.
+const KEPT: usize = 64 << 10;
+
+pub(super) const WRONG_PASSWORD: &str = "sudo does not accept the password";
+pub(super) const WRONG_PASSWORD_HELP: &str = "correct ansible_become_password";
+
+/// What sudo did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// It has asked for the password, so often in all.
+    Prompts(u32),
+    /// It has started the command.
+    Ready,
+}
+
+/// One stream, up to its marker.
+#[derive(Debug, Default)]
+struct Stream {
+    held: Vec<u8>,
+    open: bool,
+}
+
+impl Stream {
+    /// Returns what of the stream belongs to the command.
+    fn hear(&mut self, bytes: Vec<u8>, line: &[u8]) -> Vec<u8> {
+        if self.open {
+            return bytes;
+        }
+        self.held.extend_from_slice(&bytes);
+        if let Some(at) = find(&self.held, line) {
+            self.open = true;
+            let rest = self.held.split_off(at + line.len());
+            self.held.truncate(at);
+            return rest;
+        }
+        let excess = self.held.len().saturating_sub(KEPT);
+        self.held.drain(..excess);
+        Vec::new()
+    }
+}
+
+/// What has been said before the command began.
+#[derive(Debug)]
+pub(super) struct Talk {
+    line: Vec<u8>,
+    prompt: String,
+    missing: String,
+    out: Stream,
+    err: Stream,
+    prompts: u32,
+}
+
+impl Talk {
+    pub(super) fn new(marker: &str) -> Self {
+        Self {
+            line: format!("{marker}\n").into_bytes(),
+            prompt: format!("{marker}-password:"),
+            missing: format!("{marker}-missing"),
+            out: Stream::default(),
+            err: Stream::default(),
+            prompts: 0,
+        }
+    }
+
+    /// Returns whether the command has begun.
+    pub(super) fn is_ready(&self) -> bool {
+        self.out.open
+    }
+
+    /// Returns what of the chunk belongs to the command, and what it shows.
+    pub(super) fn hear(&mut self, chunk: Chunk) -> (Option<Chunk>, Option<Event>) {
+        match chunk {
+            Chunk::Stdout(bytes) => {
+                let before = self.out.open;
+                let own = self.out.hear(bytes, &self.line);
+                let event = (!before && self.out.open).then_some(Event::Ready);
+                (some(own).map(Chunk::Stdout), event)
+            }
+            Chunk::Stderr(bytes) => {
+                if self.err.open {
+                    return (Some(Chunk::Stderr(bytes)), None);
+                }
+                let own = self.err.hear(bytes, &self.line);
+                let text = String::from_utf8_lossy(&self.err.held);
+                let prompts = u32::try_from(text.matches(&self.prompt).count()).unwrap_or(u32::MAX);
+                let event = (prompts > self.prompts).then_some(Event::Prompts(prompts));
+                self.prompts = self.prompts.max(prompts);
+                (some(own).map(Chunk::Stderr), event)
+            }
+            sent @ Chunk::Sent(_) => (Some(sent), None),
+        }
+    }
+
+    /// Returns why the command did not begin, and what to do, from what sudo (or the login shell) said.
+    pub(super) fn verdict(&self, login: &str, user: &str, password: bool) -> (String, String) {
+        let text = String::from_utf8_lossy(&self.err.held).replace(&self.prompt, "");
+        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let (reason, help): (String, String) = if text.contains(&self.missing) {
+            (
+                format!("{login} is not {user}, and sudo is not installed"),
+                format!("install sudo on the host, or log in as {user}"),
+            )
+        } else if has(&["must have a tty", "no tty present"]) {
+            (
+                "sudo wants a terminal (requiretty), and a terminal would garble what is sent"
+                    .into(),
+                format!("add to sudoers: Defaults:{login} !requiretty"),
+            )
+        } else if has(&[
+            "incorrect password",
+            "Sorry, try again",
+            "Authentication failed",
+        ]) {
+            (WRONG_PASSWORD.into(), WRONG_PASSWORD_HELP.into())
+        } else if has(&[
+            "is not in the sudoers file",
+            "is not allowed to",
+            "may not run sudo",
+            "I'm sorry",
+            "not allowed to execute",
+        ]) {
+            (
+                format!("sudoers does not let {login} run commands as {user}"),
+                format!("add to sudoers: {login} ALL=(ALL:ALL) ALL"),
+            )
+        } else if has(&[
+            "a password is required",
+            "a terminal is required",
+            "interactive authentication is required",
+        ]) && !password
+        {
+            (
+                "sudo wants a password (or has no rule for this user)".into(),
+                format!(
+                    "set ansible_become_password, or add to sudoers: {login} ALL=(ALL:ALL) NOPASSWD: ALL"
+                ),
+            )
+        } else if has(&["unknown user"]) {
+            (
+                format!("the host has no user {user}"),
+                "correct ansible_become_user".into(),
+            )
+        } else if has(&["no new privileges", "setuid bit", "effective uid is not 0"]) {
+            (
+                last_line(&text),
+                "sudo cannot gain rights there: look at its file mode, nosuid mounts and NoNewPrivileges".into(),
+            )
+        } else {
+            let said = match last_line(&text) {
+                empty if empty.is_empty() => last_line(&String::from_utf8_lossy(&self.out.held)),
+                line => line,
+            };
+            let said = if said.is_empty() {
+                "it ended without a word".to_owned()
+            } else {
+                said
+            };
+            (
+                said,
+                format!("try on the host, as {login}: sudo -u {user} true"),
+            )
+        };
+        (reason, help)
+    }
+}
+
+fn some(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|window| window == word)
+}
+
+fn last_line(text: &str) -> String {
+    let line = text
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty());
+    // Somebody else's words: no control characters from them.
+    line.unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(300)
+        .collect()
+}

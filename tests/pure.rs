@@ -1,0 +1,7 @@
+//! Tests of the floors without IO: tables of text and what comes of it.
+
+mod pure {
+    mod seed;
+    mod template;
+    mod yaml;
+}

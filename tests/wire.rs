@@ -1,0 +1,16 @@
+//! The transport over real wires: OpenSSH's server, a server that misbehaves, and sudo. Only loopback.
+
+#[path = "wire/bad_server.rs"]
+mod bad_server;
+#[path = "wire/help.rs"]
+mod help;
+#[path = "wire/host_keys.rs"]
+mod host_keys;
+#[path = "wire/misbehaving.rs"]
+mod misbehaving;
+#[path = "wire/openssh.rs"]
+mod openssh;
+#[path = "wire/sshd.rs"]
+mod sshd;
+#[path = "wire/sudo.rs"]
+mod sudo;

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Makes the folder that quorate's `kubernetes_source: files` reads, and links it as vagrant/.lab/files. Prints its path.
+#   bin/     kubeadm kubelet kubectl containerd containerd-shim-runc-v2 ctr runc
+#   cni/     bridge host-local loopback portmap ptp
+#   images/  one image per archive, under the names that this kubeadm asks for
+# Kept in the cache under a key of all that goes into it: a second call takes no time.
+set -euo pipefail
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+scripts="$VAGRANT_DIR/scripts"
+
+mapfile -t inputs < <(find "$VAGRANT_DIR/kubernetes" "$scripts"/{files,go-build,oci-image,node-parts}.sh -type f | LC_ALL=C sort)
+key=$({ cat "${inputs[@]}" && echo "$SUITE" && { go env GOVERSION GOARCH 2>/dev/null || uname -m; }; } | sha256sum | cut -c1-12)
+files="$CACHE_DIR/files-$key"
+
+mkdir -p "$CACHE_DIR"
+exec 8>"$CACHE_DIR/files.lock"
+flock 8
+if [ ! -d "$files" ]; then
+    apt_packages zstd
+    partial="$files.partial"
+    rm -rf "$partial"
+    mkdir -p "$partial"/{bin,cni,images}
+
+    parts=$(mktemp -d /var/tmp/quorate-lab.XXXXXX)
+    trap 'rm -rf "$parts"' EXIT
+    docker run --rm -i --dns "$(awk '$1 == "nameserver" { print $2; exit }' /etc/resolv.conf)" \
+        "$NODE_IMAGE:current" bash -s <"$scripts/node-parts.sh" | tar -xf - -C "$parts"
+    install -m 755 "$parts"/runc/usr/sbin/runc "$partial/bin/"
+    for plugin in bridge host-local loopback portmap ptp; do
+        install -m 755 "$parts/cni/usr/lib/cni/$plugin" "$partial/cni/"
+    done
+
+    kubernetes=$("$scripts/go-build.sh" kubernetes)
+    containerd=$("$scripts/go-build.sh" containerd)
+    etcd=$("$scripts/go-build.sh" etcd)
+    cp "$kubernetes"/{kubeadm,kubelet,kubectl} "$containerd"/{containerd,containerd-shim-runc-v2,ctr} "$partial/bin/"
+
+    # image NAME SHORT ENTRYPOINT: packs $parts/SHORT
+    image() {
+        mkdir -p "$parts/$2/tmp"
+        chmod 1777 "$parts/$2/tmp"
+        "$scripts/oci-image.sh" "$1" "$parts/$2" "$partial/images/$2.tar.zst" "$3"
+    }
+    while read -r name; do
+        short=${name##*/}
+        short=${short%%:*}
+        mkdir -p "$parts/$short/usr/local/bin"
+        entrypoint="/usr/local/bin/$short"
+        case "$short" in
+        kube-proxy)
+            cp -a "$parts/proxy/." "$parts/$short/"
+            cp "$kubernetes/$short" "$parts/$short/usr/local/bin/"
+            ;;
+        kube-*) cp "$kubernetes/$short" "$parts/$short/usr/local/bin/" ;;
+        etcd) cp "$etcd"/{etcd,etcdctl} "$parts/$short/usr/local/bin/" ;;
+        coredns | pause)
+            rm -r "${parts:?}/$short/usr"
+            cp "$("$scripts/go-build.sh" "$short")/$short" "$parts/$short/"
+            entrypoint="/$short"
+            ;;
+        *) die "kubeadm asks for an image that nothing here makes: $name" ;;
+        esac
+        image "$name" "$short" "$entrypoint"
+    done < <("$kubernetes/kubeadm" config images list --kubernetes-version "v$KUBERNETES_VERSION")
+
+    # A pod with a shell, wget, nslookup and httpd, for tests and for the lab's CNI. Limit wget by `timeout`: its own -T crashes
+    # (not compiled in; Debian has it from 1.36.1-5 on).
+    mkdir -p "$parts/lab-tools/bin"
+    cp "$parts"/busybox/bin/busybox "$parts/lab-tools/bin/"
+    for applet in $("$parts/lab-tools/bin/busybox" --list); do
+        [ "$applet" = busybox ] || ln -s busybox "$parts/lab-tools/bin/$applet"
+    done
+    image lab.quorate/tools:1 lab-tools /bin/sh
+    mv -T "$partial" "$files"
+fi
+mkdir -p "$LAB_DIR"
+ln -sfn "$files" "$LAB_DIR/files"
+echo "$files"
