@@ -9,7 +9,7 @@ use super::Options;
 use super::live::Live;
 use super::plan::{PlanView, change_line, diff_line};
 use super::recap::{self, render_failure};
-use super::text::{BOLD, CYAN, DIM, RED, YELLOW, names, paint, seconds, status};
+use super::text::{BOLD, CYAN, DIM, YELLOW, names, paint, seconds, status};
 
 /// What is drawn on.
 pub enum Surface {
