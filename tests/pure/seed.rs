@@ -8,7 +8,13 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 use tera::{Context, Tera};
 
-const ROLES: [&str; 5] = ["hosts", "container_runtime", "kubernetes", "haproxy", "keepalived"];
+const ROLES: [&str; 5] = [
+    "hosts",
+    "container_runtime",
+    "kubernetes",
+    "haproxy",
+    "keepalived",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -24,14 +30,17 @@ fn read_absolute(path: &str) -> String {
 
 fn yaml(path: &str) -> Value {
     let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options(&read(path), options).unwrap_or_else(|e| panic!("{path}: {e}"))
+    serde_saphyr::from_str_with_options(&read(path), options)
+        .unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
 fn render(text: &str, variables: &Map<String, Value>) -> Result<String, String> {
     let mut tera = Tera::default();
     tera.autoescape_on(Vec::<String>::new());
-    tera.add_raw_template("t", text).map_err(|e| e.to_string())?;
-    tera.render("t", &Context::from_serialize(variables).unwrap()).map_err(|e| e.to_string())
+    tera.add_raw_template("t", text)
+        .map_err(|e| e.to_string())?;
+    tera.render("t", &Context::from_serialize(variables).unwrap())
+        .map_err(|e| e.to_string())
 }
 
 /// What the cluster specification gives every template.
@@ -54,7 +63,9 @@ fn variables(extra: Value) -> Map<String, Value> {
     }) else {
         unreachable!()
     };
-    let Value::Object(extra) = extra else { unreachable!() };
+    let Value::Object(extra) = extra else {
+        unreachable!()
+    };
     variables.extend(extra);
     variables
 }
@@ -63,16 +74,26 @@ fn variables(extra: Value) -> Map<String, Value> {
 fn resolve(value: &Value, variables: &Map<String, Value>) -> Result<Value, String> {
     Ok(match value {
         Value::String(text) => {
-            let inner = text.strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).map(str::trim);
+            let inner = text
+                .strip_prefix("{{")
+                .and_then(|t| t.strip_suffix("}}"))
+                .map(str::trim);
             match inner.and_then(|name| variables.get(name)) {
                 Some(whole) => whole.clone(),
                 None => Value::String(render(text, variables)?),
             }
         }
-        Value::Array(items) => Value::Array(items.iter().map(|i| resolve(i, variables)).collect::<Result<_, _>>()?),
-        Value::Object(map) => {
-            Value::Object(map.iter().map(|(k, v)| Ok((k.clone(), resolve(v, variables)?))).collect::<Result<_, String>>()?)
-        }
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|i| resolve(i, variables))
+                .collect::<Result<_, _>>()?,
+        ),
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(k, v)| Ok((k.clone(), resolve(v, variables)?)))
+                .collect::<Result<_, String>>()?,
+        ),
         other => other.clone(),
     })
 }
@@ -83,9 +104,12 @@ fn with_role(role: &str, mut variables: Map<String, Value>) -> Map<String, Value
         if !root().join(&path).exists() {
             continue;
         }
-        let Value::Object(defaults) = yaml(&path) else { panic!("{path} is no map") };
+        let Value::Object(defaults) = yaml(&path) else {
+            panic!("{path} is no map")
+        };
         for (name, value) in defaults {
-            let value = resolve(&value, &variables).unwrap_or_else(|e| panic!("{path}: {name}: {e}"));
+            let value =
+                resolve(&value, &variables).unwrap_or_else(|e| panic!("{path}: {name}: {e}"));
             variables.entry(name).or_insert(value);
         }
     }
@@ -94,7 +118,8 @@ fn with_role(role: &str, mut variables: Map<String, Value>) -> Map<String, Value
 
 fn template(role: &str, name: &str, variables: &Map<String, Value>) -> String {
     let path = format!("roles/{role}/templates/{name}.tera");
-    render(&read(&path), &with_role(role, variables.clone())).unwrap_or_else(|e| panic!("{path}: {e}"))
+    render(&read(&path), &with_role(role, variables.clone()))
+        .unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
 fn words(text: &str) -> String {
@@ -112,24 +137,50 @@ fn fixture(name: &str, variables: &Map<String, Value>) -> String {
     let line = "server ${HOST1_ID} ${HOST1_ADDRESS}:${APISERVER_SRC_PORT} check verify none";
     let servers: Vec<String> = backends
         .iter()
-        .map(|b| line.replace("${HOST1_ID}", b["name"].as_str().unwrap()).replace("${HOST1_ADDRESS}", b["address"].as_str().unwrap()))
+        .map(|b| {
+            line.replace("${HOST1_ID}", b["name"].as_str().unwrap())
+                .replace("${HOST1_ADDRESS}", b["address"].as_str().unwrap())
+        })
         .collect();
     // `# [...]` is the document's word for: and so on, one line per host.
-    block = block.replace("# [...]", &servers[1..].join("\n")).replace(line, &servers[0]);
+    block = block
+        .replace("# [...]", &servers[1..].join("\n"))
+        .replace(line, &servers[0]);
     for placeholder in [
-        "STATE", "INTERFACE", "ROUTER_ID", "PRIORITY", "AUTH_PASS", "APISERVER_VIP", "APISERVER_DEST_PORT", "APISERVER_SRC_PORT",
+        "STATE",
+        "INTERFACE",
+        "ROUTER_ID",
+        "PRIORITY",
+        "AUTH_PASS",
+        "APISERVER_VIP",
+        "APISERVER_DEST_PORT",
+        "APISERVER_SRC_PORT",
     ] {
-        block = block.replace(&format!("${{{placeholder}}}"), &text(&placeholder.to_lowercase()));
+        block = block.replace(
+            &format!("${{{placeholder}}}"),
+            &text(&placeholder.to_lowercase()),
+        );
     }
-    assert!(!block.contains("${"), "{name} has a placeholder that was not filled: {block}");
+    assert!(
+        !block.contains("${"),
+        "{name} has a placeholder that was not filled: {block}"
+    );
     block
 }
 
 #[test]
 fn the_seed_profile_is_the_document_word_for_word() {
     let variables = variables(json!({"load_balancer_profile": "seed"}));
-    for (role, name) in [("keepalived", "keepalived.conf"), ("keepalived", "check_apiserver.sh"), ("haproxy", "haproxy.cfg")] {
-        assert_eq!(words(&template(role, &format!("seed/{name}"), &variables)), words(&fixture(name, &variables)), "{name}");
+    for (role, name) in [
+        ("keepalived", "keepalived.conf"),
+        ("keepalived", "check_apiserver.sh"),
+        ("haproxy", "haproxy.cfg"),
+    ] {
+        assert_eq!(
+            words(&template(role, &format!("seed/{name}"), &variables)),
+            words(&fixture(name, &variables)),
+            "{name}"
+        );
     }
 }
 
@@ -137,10 +188,11 @@ fn the_seed_profile_is_the_document_word_for_word() {
 fn the_profiles_have_the_same_files() {
     for role in ["haproxy", "keepalived"] {
         let names = |profile: &str| {
-            let mut names: Vec<_> = std::fs::read_dir(root().join(format!("roles/{role}/templates/{profile}")))
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name())
-                .collect();
+            let mut names: Vec<_> =
+                std::fs::read_dir(root().join(format!("roles/{role}/templates/{profile}")))
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name())
+                    .collect();
             names.sort();
             names
         };
@@ -153,14 +205,46 @@ fn cases() -> BTreeMap<&'static str, Map<String, Value>> {
     BTreeMap::from([
         ("files", variables(json!({}))),
         ("seed", variables(json!({"load_balancer_profile": "seed"}))),
-        ("seed, unicast", variables(json!({"load_balancer_profile": "seed", "vrrp_unicast": true}))),
-        ("unicast", variables(json!({"vrrp_unicast": true, "state": "BACKUP", "priority": 150}))),
-        ("worker", variables(json!({"is_control_plane": false, "is_worker": true}))),
-        ("packages", variables(json!({"kubernetes_source": "packages", "container_runtime_source": "packages"}))),
-        ("present", variables(json!({"kubernetes_source": "present", "container_runtime_source": "present"}))),
-        ("proxy", variables(json!({"http_proxy": "http://u:p%40@proxy:3128", "https_proxy": "http://proxy:3128", "no_proxy": "10.0.0.0/8"}))),
-        ("mirror", variables(json!({"image_repository": "registry.example.org/k8s"}))),
-        ("one backend", variables(json!({"load_balancer_backends": [{"name": "cp1", "address": "10.77.0.11"}]}))),
+        (
+            "seed, unicast",
+            variables(json!({"load_balancer_profile": "seed", "vrrp_unicast": true})),
+        ),
+        (
+            "unicast",
+            variables(json!({"vrrp_unicast": true, "state": "BACKUP", "priority": 150})),
+        ),
+        (
+            "worker",
+            variables(json!({"is_control_plane": false, "is_worker": true})),
+        ),
+        (
+            "packages",
+            variables(
+                json!({"kubernetes_source": "packages", "container_runtime_source": "packages"}),
+            ),
+        ),
+        (
+            "present",
+            variables(
+                json!({"kubernetes_source": "present", "container_runtime_source": "present"}),
+            ),
+        ),
+        (
+            "proxy",
+            variables(
+                json!({"http_proxy": "http://u:p%40@proxy:3128", "https_proxy": "http://proxy:3128", "no_proxy": "10.0.0.0/8"}),
+            ),
+        ),
+        (
+            "mirror",
+            variables(json!({"image_repository": "registry.example.org/k8s"})),
+        ),
+        (
+            "one backend",
+            variables(
+                json!({"load_balancer_backends": [{"name": "cp1", "address": "10.77.0.11"}]}),
+            ),
+        ),
     ])
 }
 
@@ -180,7 +264,12 @@ fn every_task_of_every_role_renders() {
                 lists.push(("handlers", yaml(&handlers)));
             }
             let names: Vec<String> = match lists.get(1) {
-                Some((_, handlers)) => handlers.as_array().unwrap().iter().map(|h| h["name"].as_str().unwrap().to_string()).collect(),
+                Some((_, handlers)) => handlers
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|h| h["name"].as_str().unwrap().to_string())
+                    .collect(),
                 None => Vec::new(),
             };
             for (list, tasks) in &lists {
@@ -189,7 +278,10 @@ fn every_task_of_every_role_renders() {
                     let place = format!("{case}: {role}/{list}: {name}");
                     let mut variables = variables.clone();
                     if let Some(handler) = task.get("notify") {
-                        assert!(names.iter().any(|n| n == handler.as_str().unwrap()), "{place}: no such handler");
+                        assert!(
+                            names.iter().any(|n| n == handler.as_str().unwrap()),
+                            "{place}: no such handler"
+                        );
                     }
                     let done = met.entry(format!("{role}: {name}")).or_insert(false);
                     if let Some(when) = task.get("when") {
@@ -197,21 +289,32 @@ fn every_task_of_every_role_renders() {
                             Value::Bool(value) => value.to_string(),
                             other => other.as_str().unwrap().to_string(),
                         };
-                        if !is_true(&when, &variables).unwrap_or_else(|e| panic!("{place}: when: {e}")) {
+                        if !is_true(&when, &variables)
+                            .unwrap_or_else(|e| panic!("{place}: when: {e}"))
+                        {
                             continue;
                         }
                     }
                     *done = true;
                     let items = match task.get("loop") {
-                        Some(items) => resolve(items, &variables).unwrap().as_array().unwrap().clone(),
+                        Some(items) => resolve(items, &variables)
+                            .unwrap()
+                            .as_array()
+                            .unwrap()
+                            .clone(),
                         None => vec![Value::Null],
                     };
                     for item in items {
                         variables.insert("item".into(), item);
-                        let task = resolve(task, &variables).unwrap_or_else(|e| panic!("{place}: {e}"));
+                        let task =
+                            resolve(task, &variables).unwrap_or_else(|e| panic!("{place}: {e}"));
                         if let Some(src) = task.get("template").and_then(|t| t["src"].as_str()) {
-                            let text = template(role, src.strip_suffix(".tera").unwrap(), &variables);
-                            assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{place}: {text}");
+                            let text =
+                                template(role, src.strip_suffix(".tera").unwrap(), &variables);
+                            assert!(
+                                text.ends_with('\n') && !text.ends_with("\n\n"),
+                                "{place}: {text}"
+                            );
                         }
                     }
                 }
@@ -219,7 +322,10 @@ fn every_task_of_every_role_renders() {
         }
     }
     // CNI plugins are off by default: this case is the lab's.
-    let never: Vec<_> = met.iter().filter(|(name, met)| !**met && !name.ends_with("CNI plugins")).collect();
+    let never: Vec<_> = met
+        .iter()
+        .filter(|(name, met)| !**met && !name.ends_with("CNI plugins"))
+        .collect();
     assert!(never.is_empty(), "no case meets {never:?}");
 }
 
@@ -227,7 +333,10 @@ fn every_task_of_every_role_renders() {
 fn roles_say_what_they_are() {
     for role in ROLES {
         let meta = yaml(&format!("roles/{role}/meta/main.yml"));
-        assert!(meta["description"].is_string() && meta["disturbs_api"].is_boolean(), "{role}");
+        assert!(
+            meta["description"].is_string() && meta["disturbs_api"].is_boolean(),
+            "{role}"
+        );
     }
 }
 
@@ -239,7 +348,10 @@ fn the_tools_accept_what_is_rendered() {
     let interface = std::fs::read_dir("/sys/class/net")
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .find(|name| name != "lo" && read_absolute(&format!("/sys/class/net/{name}/operstate")).trim() == "up")
+        .find(|name| {
+            name != "lo"
+                && read_absolute(&format!("/sys/class/net/{name}/operstate")).trim() == "up"
+        })
         .expect("an interface that is up");
     for (case, mut variables) in cases() {
         variables.insert("interface".into(), json!(interface));
@@ -247,16 +359,31 @@ fn the_tools_accept_what_is_rendered() {
         let write = |role: &str, name: &str| {
             let profile = variables["load_balancer_profile"].as_str().unwrap();
             let path = folder.path().join(name);
-            std::fs::write(&path, template(role, &format!("{profile}/{name}"), &variables)).unwrap();
+            std::fs::write(
+                &path,
+                template(role, &format!("{profile}/{name}"), &variables),
+            )
+            .unwrap();
             path
         };
         let said = |command: &mut Command| {
             let output = command.output().unwrap();
-            (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+            (
+                output.status.code(),
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            )
         };
-        let haproxy = said(Command::new("haproxy").args(["-c", "-f"]).arg(write("haproxy", "haproxy.cfg")));
+        let haproxy = said(
+            Command::new("haproxy")
+                .args(["-c", "-f"])
+                .arg(write("haproxy", "haproxy.cfg")),
+        );
         assert_eq!(haproxy.0, Some(0), "{case}: {}", haproxy.1);
-        assert!(variables["load_balancer_profile"] == "seed" || !haproxy.1.contains("WARNING"), "{case}: {}", haproxy.1);
+        assert!(
+            variables["load_balancer_profile"] == "seed" || !haproxy.1.contains("WARNING"),
+            "{case}: {}",
+            haproxy.1
+        );
 
         // The script's path is the document's; here it lies beside the configuration, owned by root and executable.
         let script = write("keepalived", "check_apiserver.sh");
@@ -265,9 +392,24 @@ fn the_tools_accept_what_is_rendered() {
         assert_eq!(syntax.0, Some(0), "{case}: {}", syntax.1);
         let configuration = write("keepalived", "keepalived.conf");
         let text = std::fs::read_to_string(&configuration).unwrap();
-        std::fs::write(&configuration, text.replace("/etc/keepalived/check_apiserver.sh", script.to_str().unwrap())).unwrap();
-        let keepalived = said(Command::new("keepalived").args(["-t", "-f"]).arg(&configuration));
-        let expected = if variables["load_balancer_profile"] == "seed" { [Some(6), Some(0)] } else { [Some(0), Some(0)] };
+        std::fs::write(
+            &configuration,
+            text.replace(
+                "/etc/keepalived/check_apiserver.sh",
+                script.to_str().unwrap(),
+            ),
+        )
+        .unwrap();
+        let keepalived = said(
+            Command::new("keepalived")
+                .args(["-t", "-f"])
+                .arg(&configuration),
+        );
+        let expected = if variables["load_balancer_profile"] == "seed" {
+            [Some(6), Some(0)]
+        } else {
+            [Some(0), Some(0)]
+        };
         assert!(expected.contains(&keepalived.0), "{case}: {keepalived:?}");
         assert!(!keepalived.1.contains("kipping"), "{case}: {keepalived:?}");
         println!("{case}: haproxy {haproxy:?} keepalived {keepalived:?}");

@@ -1,0 +1,100 @@
+//! The pin of a cluster's CA.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+
+use crate::model::Sha256;
+
+/// Why there is no pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// No `BEGIN CERTIFICATE` block with base64 in it.
+    #[error("no PEM certificate in ca.crt")]
+    Pem,
+    /// The block does not hold an X.509 certificate.
+    #[error("the certificate in ca.crt is not X.509 in DER")]
+    Der,
+    /// The text is no pin.
+    #[error("not a pin of a CA: `sha256:` and 64 hex digits are expected")]
+    Hash,
+}
+
+/// The digest of a CA's public key, `sha256:<hex>`, as `discovery.bootstrapToken.caCertHashes` takes it: of the DER of
+/// its SubjectPublicKeyInfo (RFC 7469).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CaCertHash(Sha256);
+
+impl CaCertHash {
+    /// Returns the pin of the first certificate in a PEM file, such as /etc/kubernetes/pki/ca.crt.
+    pub fn of_pem(pem: &str) -> Result<Self, CertificateError> {
+        let block = pem
+            .split_once("-----BEGIN CERTIFICATE-----")
+            .and_then(|(_, rest)| rest.split_once("-----END CERTIFICATE-----"))
+            .map(|(block, _)| block.split_ascii_whitespace().collect::<String>())
+            .ok_or(CertificateError::Pem)?;
+        let der = base64::engine::general_purpose::STANDARD
+            .decode(block)
+            .map_err(|_| CertificateError::Pem)?;
+        let key = public_key(&der).ok_or(CertificateError::Der)?;
+        Ok(Self(Sha256::of(key)))
+    }
+}
+
+impl fmt::Display for CaCertHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.0)
+    }
+}
+
+impl FromStr for CaCertHash {
+    type Err = CertificateError;
+    fn from_str(text: &str) -> Result<Self, CertificateError> {
+        let hex = text.strip_prefix("sha256:").ok_or(CertificateError::Hash)?;
+        hex.parse().map(Self).map_err(|_| CertificateError::Hash)
+    }
+}
+
+/// Tag of an ASN.1 SEQUENCE (X.690).
+const SEQUENCE: u8 = 0x30;
+/// Tag of the explicit `[0]` before a TBSCertificate's version, which version 1 leaves out (RFC 5280, 4.1).
+const VERSION: u8 = 0xa0;
+
+/// Returns SubjectPublicKeyInfo, header and all. In a TBSCertificate (RFC 5280, 4.1) it stands after version, serial
+/// number, signature algorithm, issuer, validity and subject.
+fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let (tag, _, certificate, _) = element(certificate)?;
+    let (inner, _, mut rest, _) = element(certificate)?;
+    if tag != SEQUENCE || inner != SEQUENCE {
+        return None;
+    }
+    if rest.first() == Some(&VERSION) {
+        rest = element(rest)?.3;
+    }
+    for _ in 0..5 {
+        rest = element(rest)?.3;
+    }
+    let (tag, whole, _, _) = element(rest)?;
+    (tag == SEQUENCE).then_some(whole)
+}
+
+/// Splits the first DER element off: tag, the whole element, its content, and what follows it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+    let (&tag, &first) = (der.first()?, der.get(1)?);
+    let (header, length) = if first < 0x80 {
+        (2, usize::from(first))
+    } else {
+        let count = usize::from(first & 0x7f);
+        if count == 0 || count > 4 {
+            return None;
+        }
+        let length = der
+            .get(2..2 + count)?
+            .iter()
+            .fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
+        (2 + count, length)
+    };
+    let end = header.checked_add(length)?;
+    Some((tag, der.get(..end)?, der.get(header..end)?, der.get(end..)?))
+}
