@@ -44,6 +44,7 @@ fn calls(facts: &Facts) -> String {
     for fact in facts {
         match fact {
             Fact::System => {}
+            Fact::Path(path) => add("probe_files", vec![path.clone()]),
             Fact::File(path) => {
                 add("probe_files", vec![path.clone()]);
                 add("probe_sums", vec![path.clone()]);
@@ -336,7 +337,7 @@ impl<'a> Parser<'a> {
         let mut unit = 0;
         for fact in self.facts {
             match fact {
-                Fact::File(path) | Fact::LargeFile(path) => {
+                Fact::Path(path) | Fact::File(path) | Fact::LargeFile(path) => {
                     self.observed.files.entry(path.clone()).or_insert(None);
                 }
                 Fact::Package(name) => {
