@@ -2,12 +2,8 @@
 
 mod pure {
     mod kubeadm;
-    mod modules;
-    mod role;
-    mod sandbox;
     mod seed;
-    mod shell;
-    mod simulated;
+    mod spec;
     mod template;
     mod yaml;
 }

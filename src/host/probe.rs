@@ -303,7 +303,7 @@ impl<'a> Parser<'a> {
                 });
             }
             "running" => kubernetes.kubeadm_running = true,
-            "expiry" => kubernetes.certificate_expiry = value.parse().ok(),
+            "certificate" => kubernetes.certificate_expiry = not_after(&decode(value)?),
             _ => return None,
         }
         Some(())
@@ -452,6 +452,12 @@ fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
         version: cell(row, version),
     };
     Some(table.rows.unwrap_or_default().iter().map(node).collect())
+}
+
+/// Returns a PEM certificate's `notAfter` (RFC 5280, 4.1.2.5) in seconds since 1970.
+fn not_after(pem: &[u8]) -> Option<i64> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    Some(pem.parse_x509().ok()?.validity().not_after.timestamp())
 }
 
 /// Returns `data.ClusterConfiguration` of the ConfigMap.
