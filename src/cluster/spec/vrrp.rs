@@ -44,7 +44,11 @@ pub fn priority(profile: Profile, index: usize, count: usize) -> u8 {
 
 /// Returns the state of the host at `index`.
 pub fn state(index: usize) -> State {
-    if index == 0 { State::Master } else { State::Backup }
+    if index == 0 {
+        State::Master
+    } else {
+        State::Backup
+    }
 }
 
 /// Returns what a failed check takes off a priority. It has to be more than what lies between any two hosts, or the
@@ -75,7 +79,10 @@ pub fn router_id(vip: IpAddr) -> u8 {
 /// clusters that share a router id by mistake; it is no secret, since VRRP sends it in the clear.
 pub fn auth_pass(vip: IpAddr) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    digest_bytes("auth_pass", vip).take(8).map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
+    digest_bytes("auth_pass", vip)
+        .take(8)
+        .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
+        .collect()
 }
 
 fn digest_bytes(what: &str, vip: IpAddr) -> impl Iterator<Item = u8> {
