@@ -482,9 +482,10 @@ impl Effect {
                 observed.files.insert(path.clone(), None);
             }
             Self::InstallPackages(names) => {
-                observed.forget();
+                observed.forget_absent();
                 for name in names {
-                    observed.packages.remove(name);
+                    // Which version is known after apply.
+                    observed.packages.insert(name.clone(), Some(String::new()));
                 }
             }
             Self::RemovePackages(names) => {

@@ -167,6 +167,7 @@ impl HostRoles {
         questions.facts.insert(crate::host::Fact::System);
         let seen = scope::with_facts(scope, system);
         let mut values: BTreeMap<String, Value> = BTreeMap::new();
+        let mut open: BTreeSet<String> = BTreeSet::new();
         for role in &self.roles {
             let base = scope::with_role(&seen, role, &self.fixed);
             let bare = scope::with_role(scope, role, &self.fixed);
@@ -180,15 +181,21 @@ impl HostRoles {
                 if !handler && !self.selection.takes(&task.tags) {
                     continue;
                 }
-                let waits = values.keys().any(|name| task.used_names().contains(name));
+                let waits = !task.used_names().is_disjoint(&open);
                 let mut scope = self.scope(&base, task, &values);
                 if let Some(name) = &task.register {
-                    // A result that nobody has yet: whoever needs it is planned when it is there.
-                    values.insert(
-                        name.clone(),
-                        result::value(Status::Skipped, &StepResult::default()),
-                    );
+                    let result = registered.get(&format!("{} : {}", role.name, task.name));
+                    let value = match result {
+                        Some((status, result)) => result::value(*status, result),
+                        // Nobody has it yet: who needs it is planned when it is there.
+                        None => {
+                            open.insert(name.clone());
+                            result::value(Status::Skipped, &StepResult::default())
+                        }
+                    };
+                    values.insert(name.clone(), value);
                 }
+                questions.diffs = self.diffs && !task.no_log;
                 // What `when` says without the host is certain.
                 let certain = if system.is_some() {
                     scope.clone()
@@ -220,7 +227,6 @@ impl HostRoles {
                 }
             }
         }
-        let _ = registered;
         dedup(&mut errors);
         if errors.has_errors() {
             Err(errors)

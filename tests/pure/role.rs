@@ -49,7 +49,7 @@ pub(crate) fn scope(values: Value) -> Scope {
     scope
 }
 
-fn cluster() -> Scope {
+pub(crate) fn cluster() -> Scope {
     scope(json!({
         "inventory_hostname": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
         "ip": "10.77.0.11", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
@@ -102,4 +102,16 @@ fn builtin_roles_are_read_and_planned() {
         plan.known_after_apply
     );
     assert!(!plan.steps.is_empty());
+}
+
+/// A host with one role `r` of these tasks.
+pub(crate) fn only(tasks: &str) -> (HostRoles, Scope) {
+    with([("tasks/main.yml", tasks)])
+}
+
+pub(crate) fn with<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> (HostRoles, Scope) {
+    let (library, diagnostics) = Library::from_texts("r", texts);
+    assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
+    let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
+    (roles, scope(json!({ "ansible_user": "admin" })))
 }
