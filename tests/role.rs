@@ -1,5 +1,16 @@
 //! Tests of the role language, of plans, and of what hosts run for them.
 
+// Helpers of tests are tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+#[path = "pure/files.rs"]
+mod files;
 #[path = "pure/modules.rs"]
 mod modules;
 #[path = "pure/role.rs"]

@@ -133,9 +133,7 @@ impl Sandbox {
     pub(crate) fn tool(&self, name: &str, text: &str) {
         let path = self.root().join("bin").join(name);
         let _ = fs::remove_file(&path);
-        let text = text
-            .replace('@', &self.root().to_string_lossy())
-            .replace("\"$#", "\"$#");
+        let text = text.replace('@', &self.root().to_string_lossy());
         // `$@` of the shell was written as the sandbox by the line above.
         let text = text.replace(&format!("${}", self.root().to_string_lossy()), "$@");
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();

@@ -173,6 +173,30 @@ fn a_mount_point_is_written_in_place() {
 }
 
 #[test]
+fn a_full_disk_puts_back_what_was_written_in_place() {
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        sandbox.write("/etc/hosts", "old");
+        let prefix = real(kind);
+        sandbox.tool(
+            "mv",
+            &format!("case \"$*\" in *etc/hosts) exit 1 ;; esac\nexec {prefix} mv \"$@\""),
+        );
+        sandbox.tool(
+            "cat",
+            &format!("case \"$*\" in *-new) printf n; exit 1 ;; esac\nexec {prefix} cat \"$@\""),
+        );
+        let (end, _, output) = sandbox.one(write("/etc/hosts", "new", Expect::Any));
+        assert_eq!(
+            (end, sandbox.read("/etc/hosts").as_deref()),
+            (End::Failed, Some("old")),
+            "{kind:?} {output}"
+        );
+        assert_eq!(names(&sandbox, "/etc"), ["hosts"]);
+    }
+}
+
+#[test]
 fn files_links_and_directories_do_not_take_each_others_place_by_accident() {
     for kind in SHELLS {
         let sandbox = Sandbox::new(kind);
