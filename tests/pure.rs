@@ -1,16 +1,10 @@
 //! Tests of the floors without IO: tables of text and what comes of it.
 
 mod pure {
-<<<<<<< HEAD
     mod kubeadm;
+    mod role;
     mod seed;
     mod spec;
     mod template;
     mod yaml;
-=======
-    mod template;
-    mod yaml;
-    mod seed;
-    mod role;
->>>>>>> role
 }
