@@ -1,6 +1,7 @@
 //! Tests of the floors without IO: tables of text and what comes of it.
 
 mod pure {
+    mod ansible;
     mod spec;
     mod template;
     mod yaml;
