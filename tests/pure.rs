@@ -1,5 +1,6 @@
 //! Tests of the floors without IO: tables of text and what comes of it.
 
+#[cfg(test)]
 mod pure {
     mod ansible;
     mod spec;

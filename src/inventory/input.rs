@@ -45,30 +45,63 @@ pub const COMMAND_LINE: &str = "--extra-vars";
 impl Input {
     /// Returns an input of one inventory text, for tests and previews.
     pub fn from_text(path: impl Into<Utf8PathBuf>, text: impl Into<String>) -> Self {
-        let source = Arc::new(Source { path: path.into(), text: text.into() });
-        Self { inventories: vec![source], ..Self::default() }
+        let source = Arc::new(Source {
+            path: path.into(),
+            text: text.into(),
+        });
+        Self {
+            inventories: vec![source],
+            ..Self::default()
+        }
     }
 
     /// Returns the input with a file of group_vars/ added.
     #[must_use]
-    pub fn with_group_vars(mut self, group: &str, path: impl Into<Utf8PathBuf>, text: impl Into<String>) -> Self {
-        let source = Arc::new(Source { path: path.into(), text: text.into() });
-        self.vars.push(VarsFile { owner: Owner::Group(group.into()), place: 0, source });
+    pub fn with_group_vars(
+        mut self,
+        group: &str,
+        path: impl Into<Utf8PathBuf>,
+        text: impl Into<String>,
+    ) -> Self {
+        let source = Arc::new(Source {
+            path: path.into(),
+            text: text.into(),
+        });
+        self.vars.push(VarsFile {
+            owner: Owner::Group(group.into()),
+            place: 0,
+            source,
+        });
         self
     }
 
     /// Returns the input with a file of host_vars/ added.
     #[must_use]
-    pub fn with_host_vars(mut self, host: &str, path: impl Into<Utf8PathBuf>, text: impl Into<String>) -> Self {
-        let source = Arc::new(Source { path: path.into(), text: text.into() });
-        self.vars.push(VarsFile { owner: Owner::Host(host.into()), place: 0, source });
+    pub fn with_host_vars(
+        mut self,
+        host: &str,
+        path: impl Into<Utf8PathBuf>,
+        text: impl Into<String>,
+    ) -> Self {
+        let source = Arc::new(Source {
+            path: path.into(),
+            text: text.into(),
+        });
+        self.vars.push(VarsFile {
+            owner: Owner::Host(host.into()),
+            place: 0,
+            source,
+        });
         self
     }
 
     /// Returns the input with a value of `-e` added.
     #[must_use]
     pub fn with_extra(mut self, text: impl Into<String>) -> Self {
-        self.extra.push(Arc::new(Source { path: COMMAND_LINE.into(), text: text.into() }));
+        self.extra.push(Arc::new(Source {
+            path: COMMAND_LINE.into(),
+            text: text.into(),
+        }));
         self
     }
 }

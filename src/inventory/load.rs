@@ -24,8 +24,9 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
             folder(path, &mut input);
             if input.inventories.len() == before && !input.diagnostics.has_errors() {
                 input.diagnostics.push(
-                    Diagnostic::error(format!("the folder {path} holds no inventory file"))
-                        .help("an inventory is a .yml, .yaml or .json file, or one without an extension"),
+                    Diagnostic::error(format!("the folder {path} holds no inventory file")).help(
+                        "an inventory is a .yml, .yaml or .json file, or one without an extension",
+                    ),
                 );
             }
             path.clone()
@@ -35,20 +36,34 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
             }
             path.parent().map_or_else(|| ".".into(), Utf8Path::to_owned)
         };
-        let base = if base.as_str().is_empty() { ".".into() } else { base };
+        let base = if base.as_str().is_empty() {
+            ".".into()
+        } else {
+            base
+        };
         // Named twice, the later place counts.
         bases.retain(|b| *b != base);
         bases.push(base);
     }
     for (place, base) in bases.iter().enumerate() {
-        for (name, owner) in [("group_vars", Owner::Group as fn(String) -> Owner), ("host_vars", Owner::Host)] {
+        for (name, owner) in [
+            ("group_vars", Owner::Group as fn(String) -> Owner),
+            ("host_vars", Owner::Host),
+        ] {
             vars(&base.join(name), place, owner, &mut input);
         }
     }
     for value in extra {
         let source = match value.strip_prefix('@') {
-            Some(path) => text(Utf8Path::new(path), "file of variables", &mut input.diagnostics),
-            None => Some(Arc::new(Source { path: COMMAND_LINE.into(), text: value.clone() })),
+            Some(path) => text(
+                Utf8Path::new(path),
+                "file of variables",
+                &mut input.diagnostics,
+            ),
+            None => Some(Arc::new(Source {
+                path: COMMAND_LINE.into(),
+                text: value.clone(),
+            })),
         };
         input.extra.extend(source);
     }
@@ -57,7 +72,10 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
 
 /// Returns the hosts that the value of `--limit` means, in the order of the inventory. A part `@FILE` stands for the
 /// patterns in the lines of that file.
-pub fn limit<'i>(inventory: &'i Inventory, pattern: &str) -> Result<Vec<&'i HostName>, Diagnostics> {
+pub fn limit<'i>(
+    inventory: &'i Inventory,
+    pattern: &str,
+) -> Result<Vec<&'i HostName>, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let mut parts: Vec<String> = Vec::new();
     for part in pattern::split(pattern) {
@@ -66,7 +84,11 @@ pub fn limit<'i>(inventory: &'i Inventory, pattern: &str) -> Result<Vec<&'i Host
             continue;
         };
         if let Some(source) = text(Utf8Path::new(path), "list of hosts", &mut diagnostics) {
-            let lines = source.text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+            let lines = source
+                .text
+                .lines()
+                .map(str::trim)
+                .filter(|l| !l.is_empty() && !l.starts_with('#'));
             parts.extend(lines.map(str::to_owned));
         }
     }
@@ -74,7 +96,9 @@ pub fn limit<'i>(inventory: &'i Inventory, pattern: &str) -> Result<Vec<&'i Host
         return Err(diagnostics);
     }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let mut hosts = inventory.select_parts(&parts, pattern).map_err(|d| Diagnostics(vec![d]))?;
+    let mut hosts = inventory
+        .select_parts(&parts, pattern)
+        .map_err(|d| Diagnostics(vec![d]))?;
     hosts.sort_by_key(|h| inventory.hosts.get_index_of(h.as_str()));
     Ok(hosts)
 }
@@ -82,14 +106,23 @@ pub fn limit<'i>(inventory: &'i Inventory, pattern: &str) -> Result<Vec<&'i Host
 fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Arc<Source>> {
     let error = match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => return Some(Arc::new(Source { path: path.to_owned(), text })),
+            Ok(text) => {
+                return Some(Arc::new(Source {
+                    path: path.to_owned(),
+                    text,
+                }));
+            }
             Err(error) => {
                 let upto = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let source = Arc::new(Source { path: path.to_owned(), text });
-                diagnostics.push(
-                    Diagnostic::error("the file is not UTF-8 text").at(Span { source, range: upto..upto }),
-                );
+                let source = Arc::new(Source {
+                    path: path.to_owned(),
+                    text,
+                });
+                diagnostics.push(Diagnostic::error("the file is not UTF-8 text").at(Span {
+                    source,
+                    range: upto..upto,
+                }));
                 return None;
             }
         },
@@ -104,29 +137,46 @@ fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Ar
     } else {
         "look at the file's permissions"
     };
-    diagnostics.push(Diagnostic::error(format!("failed to read the {what} {path}: {error}")).help(help));
+    diagnostics
+        .push(Diagnostic::error(format!("failed to read the {what} {path}: {error}")).help(help));
     None
 }
 
 /// Endings that Ansible skips in a folder of inventories (INVENTORY_IGNORE_EXTS and REJECT_EXTS).
-const SKIPPED: &[&str] = &[".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry"];
+const SKIPPED: &[&str] = &[
+    ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
+];
 
 /// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml and roles/.
-const NOT_INVENTORIES: &[&str] = &["group_vars", "host_vars", "vars_plugins", "roles", "site.yml", "site.yaml"];
+const NOT_INVENTORIES: &[&str] = &[
+    "group_vars",
+    "host_vars",
+    "vars_plugins",
+    "roles",
+    "site.yml",
+    "site.yaml",
+];
 
 fn folder(path: &Utf8Path, input: &mut Input) {
     for (name, path) in entries(path, &mut input.diagnostics) {
-        if name.starts_with('.') || NOT_INVENTORIES.contains(&name.as_str()) || SKIPPED.iter().any(|s| name.ends_with(s)) {
+        if name.starts_with('.')
+            || NOT_INVENTORIES.contains(&name.as_str())
+            || SKIPPED.iter().any(|s| name.ends_with(s))
+        {
             continue;
         }
         if path.is_dir() {
             folder(&path, input);
         } else if is_vars_file(&path) {
-            input.inventories.extend(text(&path, "inventory", &mut input.diagnostics));
+            input
+                .inventories
+                .extend(text(&path, "inventory", &mut input.diagnostics));
         } else if path.extension() == Some("ini") {
             input.diagnostics.push(
-                Diagnostic::warning(format!("{path} is not read: INI inventories are not read yet"))
-                    .help("`ansible-inventory -i FILE --list --yaml --export` turns one into YAML"),
+                Diagnostic::warning(format!(
+                    "{path} is not read: INI inventories are not read yet"
+                ))
+                .help("`ansible-inventory -i FILE --list --yaml --export` turns one into YAML"),
             );
         }
     }
@@ -180,7 +230,11 @@ fn vars(path: &Utf8Path, place: usize, owner: fn(String) -> Owner, input: &mut I
         }
         for file in files {
             if let Some(source) = text(&file, "file of variables", &mut input.diagnostics) {
-                input.vars.push(VarsFile { owner: owner(name.clone()), place, source });
+                input.vars.push(VarsFile {
+                    owner: owner(name.clone()),
+                    place,
+                    source,
+                });
             }
         }
     }
@@ -207,7 +261,9 @@ fn entries(path: &Utf8Path, diagnostics: &mut Diagnostics) -> Vec<(String, Utf8P
     let listing = match path.read_dir_utf8() {
         Ok(listing) => listing,
         Err(error) => {
-            diagnostics.push(Diagnostic::error(format!("failed to read the folder {path}: {error}")));
+            diagnostics.push(Diagnostic::error(format!(
+                "failed to read the folder {path}: {error}"
+            )));
             return Vec::new();
         }
     };
@@ -215,7 +271,9 @@ fn entries(path: &Utf8Path, diagnostics: &mut Diagnostics) -> Vec<(String, Utf8P
     for entry in listing {
         match entry {
             Ok(entry) => found.push((entry.file_name().to_owned(), entry.path().to_owned())),
-            Err(error) => diagnostics.push(Diagnostic::error(format!("failed to read the folder {path}: {error}"))),
+            Err(error) => diagnostics.push(Diagnostic::error(format!(
+                "failed to read the folder {path}: {error}"
+            ))),
         }
     }
     found.sort();

@@ -31,7 +31,11 @@ impl Inventory {
         let mut groups: IndexMap<GroupName, Group> = IndexMap::new();
         for (name, raw) in &graph.groups {
             let mut vars = raw.vars.clone();
-            layer_files(&mut vars, &files, |owner| matches!(owner, Owner::Group(g) if g == name.as_str()));
+            layer_files(
+                &mut vars,
+                &files,
+                |owner| matches!(owner, Owner::Group(g) if g == name.as_str()),
+            );
             groups.insert(
                 name.clone(),
                 Group {
@@ -55,7 +59,13 @@ impl Inventory {
         }
         let mut hosts = IndexMap::new();
         for (name, raw) in &graph.hosts {
-            let mine = above(direct.get(name.as_str()).map(Vec::as_slice).unwrap_or_default(), &groups);
+            let mine = above(
+                direct
+                    .get(name.as_str())
+                    .map(Vec::as_slice)
+                    .unwrap_or_default(),
+                &groups,
+            );
             let mut vars = Variables::new();
             // Ansible's VARIABLE_PRECEDENCE: what inventories say of `all`, then of the other groups, then
             // group_vars/all, then the other group_vars, from the top down; then the host's own.
@@ -65,10 +75,18 @@ impl Inventory {
                     layer(&mut vars, raw.vars.clone());
                 }
             }
-            layer_files(&mut vars, &files, |owner| matches!(owner, Owner::Group(g) if g == ALL));
+            layer_files(
+                &mut vars,
+                &files,
+                |owner| matches!(owner, Owner::Group(g) if g == ALL),
+            );
             layer_group_files(&mut vars, &files, &mine);
             layer(&mut vars, raw.vars.clone());
-            layer_files(&mut vars, &files, |owner| matches!(owner, Owner::Host(h) if h == name.as_str()));
+            layer_files(
+                &mut vars,
+                &files,
+                |owner| matches!(owner, Owner::Host(h) if h == name.as_str()),
+            );
             layer(&mut vars, extra.clone());
             let host = Host {
                 name: name.clone(),
@@ -79,7 +97,11 @@ impl Inventory {
             };
             hosts.insert(name.clone(), host);
         }
-        let inventory = Self { hosts, groups, extra };
+        let inventory = Self {
+            hosts,
+            groups,
+            extra,
+        };
         inventory.check(&input.vars, &mut diagnostics);
         (inventory, diagnostics)
     }
@@ -87,7 +109,8 @@ impl Inventory {
     fn check(&self, vars: &[VarsFile], diagnostics: &mut Diagnostics) {
         if self.hosts.is_empty() && !diagnostics.has_errors() {
             diagnostics.push(
-                Diagnostic::error("the inventory names no host").help("a group names its hosts: `kube_control_plane: {hosts: {cp1:}}`"),
+                Diagnostic::error("the inventory names no host")
+                    .help("a group names its hosts: `kube_control_plane: {hosts: {cp1:}}`"),
             );
         }
         for name in self.groups.keys() {
@@ -103,22 +126,34 @@ impl Inventory {
         let mut told = HashSet::new();
         for file in vars {
             let (kind, name, near) = match &file.owner {
-                Owner::Group(name) if !self.groups.contains_key(name.as_str()) => {
-                    ("group", name, nearest(name, self.groups.keys().map(GroupName::as_str)))
-                }
-                Owner::Host(name) if !self.hosts.contains_key(name.as_str()) => {
-                    ("host", name, nearest(name, self.hosts.keys().map(|h| h.as_str())).filter(|n| !one_digit_apart(n, name)))
-                }
+                Owner::Group(name) if !self.groups.contains_key(name.as_str()) => (
+                    "group",
+                    name,
+                    nearest(name, self.groups.keys().map(GroupName::as_str)),
+                ),
+                Owner::Host(name) if !self.hosts.contains_key(name.as_str()) => (
+                    "host",
+                    name,
+                    nearest(name, self.hosts.keys().map(|h| h.as_str()))
+                        .filter(|n| !one_digit_apart(n, name)),
+                ),
                 _ => continue,
             };
             if let Some(near) = near
                 && told.insert((kind, name))
             {
-                let at = Span { source: file.source.clone(), range: 0..0 };
+                let at = Span {
+                    source: file.source.clone(),
+                    range: 0..0,
+                };
                 diagnostics.push(
-                    Diagnostic::warning(format!("this file is for the {kind} `{name}`, which no inventory names"))
-                        .at(at)
-                        .help(format!("did you mean `{near}`? Nothing reads the file as it is")),
+                    Diagnostic::warning(format!(
+                        "this file is for the {kind} `{name}`, which no inventory names"
+                    ))
+                    .at(at)
+                    .help(format!(
+                        "did you mean `{near}`? Nothing reads the file as it is"
+                    )),
                 );
             }
         }
@@ -128,7 +163,11 @@ impl Inventory {
 /// Returns whether two names differ in digits alone: host_vars/cp4.yml beside a host cp3 is a host of yesterday, not a
 /// slip of the pen.
 fn one_digit_apart(a: &str, b: &str) -> bool {
-    let letters = |t: &str| t.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let letters = |t: &str| {
+        t.chars()
+            .filter(|c| !c.is_ascii_digit())
+            .collect::<String>()
+    };
     letters(a) == letters(b)
 }
 
@@ -150,7 +189,10 @@ fn read_vars<'i>(files: &'i [VarsFile], diagnostics: &mut Diagnostics) -> Vec<Va
         let described = node.describe();
         let span = node.span.clone();
         let Kind::Map(entries) = node.kind else {
-            diagnostics.push(Diagnostic::error(format!("a file of variables is a map, not {described}")).at(span));
+            diagnostics.push(
+                Diagnostic::error(format!("a file of variables is a map, not {described}"))
+                    .at(span),
+            );
             continue;
         };
         let mut variables = Variables::new();
@@ -158,9 +200,11 @@ fn read_vars<'i>(files: &'i [VarsFile], diagnostics: &mut Diagnostics) -> Vec<Va
             if entry.key == "ansible_group_priority" {
                 // Ansible reads it in inventory files only, and so does this.
                 diagnostics.push(
-                    Diagnostic::warning("`ansible_group_priority` counts only in `vars` of an inventory file")
-                        .at(entry.key_span)
-                        .help("move it to the group's `vars` in the inventory"),
+                    Diagnostic::warning(
+                        "`ansible_group_priority` counts only in `vars` of an inventory file",
+                    )
+                    .at(entry.key_span)
+                    .help("move it to the group's `vars` in the inventory"),
                 );
                 continue;
             }
@@ -199,13 +243,19 @@ fn above<'g>(direct: &[&GroupName], groups: &'g IndexMap<GroupName, Group>) -> V
     let mut open: Vec<&GroupName> = direct.to_vec();
     let mut found: IndexMap<&GroupName, ()> = IndexMap::new();
     while let Some(name) = open.pop() {
-        let Some((name, group)) = groups.get_key_value(name) else { continue };
+        let Some((name, group)) = groups.get_key_value(name) else {
+            continue;
+        };
         if found.insert(name, ()).is_none() {
             open.extend(&group.parents);
         }
     }
     let mut names: Vec<&GroupName> = found.into_keys().filter(|g| g.as_str() != ALL).collect();
-    names.sort_by_key(|name| groups.get(*name).map(|g| (g.depth, g.priority, name.as_str())));
+    names.sort_by_key(|name| {
+        groups
+            .get(*name)
+            .map(|g| (g.depth, g.priority, name.as_str()))
+    });
     names
 }
 
@@ -219,10 +269,19 @@ fn depths(graph: &Graph) -> HashMap<GroupName, usize> {
         }
     }
     // Kahn's order: a group is done once all its parents are. Loops were refused when the graph was read.
-    let mut open: Vec<&GroupName> = graph.groups.keys().filter(|g| !waiting.contains_key(g)).collect();
+    let mut open: Vec<&GroupName> = graph
+        .groups
+        .keys()
+        .filter(|g| !waiting.contains_key(g))
+        .collect();
     while let Some(name) = open.pop() {
         let depth = *depths.entry(name.clone()).or_default();
-        for child in graph.groups.get(name).map(|g| g.children.as_slice()).unwrap_or_default() {
+        for child in graph
+            .groups
+            .get(name)
+            .map(|g| g.children.as_slice())
+            .unwrap_or_default()
+        {
             let below = depths.entry(child.clone()).or_default();
             *below = (*below).max(depth + 1);
             if let Some(parents) = waiting.get_mut(child) {

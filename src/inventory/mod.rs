@@ -17,8 +17,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
 
 pub use input::{COMMAND_LINE, Input, Owner, VarsFile};
-pub use render::{Mask, to_json, to_yaml};
 pub use load::{limit, load, read};
+pub use render::{Mask, to_json, to_yaml};
 pub use variable::{Level, Origin, Variable, Variables, layer, merge};
 
 use crate::model::{GroupName, HostName, Span};
@@ -99,13 +99,19 @@ impl Inventory {
     /// Returns whether a host is in a group, directly or not.
     pub fn is_in(&self, host: &str, group: &str) -> bool {
         group == graph::ALL && self.hosts.contains_key(host)
-            || self.hosts.get(host).is_some_and(|h| h.groups.iter().any(|g| g.as_str() == group))
+            || self
+                .hosts
+                .get(host)
+                .is_some_and(|h| h.groups.iter().any(|g| g.as_str() == group))
     }
 }
 
 impl Host {
     /// Returns the folder of the file that names the host first.
     pub fn dir(&self) -> &Utf8Path {
-        self.file.parent().filter(|p| !p.as_str().is_empty()).unwrap_or(Utf8Path::new("."))
+        self.file
+            .parent()
+            .filter(|p| !p.as_str().is_empty())
+            .unwrap_or(Utf8Path::new("."))
     }
 }

@@ -16,13 +16,21 @@ impl Inventory {
     }
 
     /// Returns the hosts that the parts of `whole` mean together.
-    pub(super) fn select_parts(&self, parts: &[&str], whole: &str) -> Result<Vec<&HostName>, Diagnostic> {
+    pub(super) fn select_parts(
+        &self,
+        parts: &[&str],
+        whole: &str,
+    ) -> Result<Vec<&HostName>, Diagnostic> {
         if parts.is_empty() {
             // Not all hosts, as in Ansible: an empty file or shell variable is a mistake more often than a wish.
             let error = Diagnostic::error(format!("the pattern `{whole}` is empty"));
             return Err(error.help("write `all` for all hosts"));
         }
-        let mut regular: Vec<&str> = parts.iter().copied().filter(|p| !p.starts_with(['&', '!'])).collect();
+        let mut regular: Vec<&str> = parts
+            .iter()
+            .copied()
+            .filter(|p| !p.starts_with(['&', '!']))
+            .collect();
         if regular.is_empty() {
             regular.push(ALL);
         }
@@ -54,7 +62,11 @@ impl Inventory {
         let (expression, subscript) = subscript(part);
         let Some(hosts) = self.enumerate(expression)? else {
             let error = Diagnostic::error(format!("no host or group is called `{expression}`"));
-            let known = self.hosts.keys().map(HostName::as_str).chain(self.groups.keys().map(|g| g.as_str()));
+            let known = self
+                .hosts
+                .keys()
+                .map(HostName::as_str)
+                .chain(self.groups.keys().map(|g| g.as_str()));
             return Err(match nearest(expression, known) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
                 None => error.help("`quorate inventory graph` shows the groups and their hosts"),
@@ -62,11 +74,19 @@ impl Inventory {
         };
         let count = hosts.len();
         let out = || {
-            let error = Diagnostic::error(format!("`{part}` means no host: `{expression}` has {count}"));
+            let error = Diagnostic::error(format!(
+                "`{part}` means no host: `{expression}` has {count}"
+            ));
             error.help("hosts are counted from 0, and from the end with -1")
         };
         // Python's slices: an index below zero counts from the end.
-        let at = |i: i64| if i < 0 { i64::try_from(count).unwrap_or(i64::MAX).saturating_add(i) } else { i };
+        let at = |i: i64| {
+            if i < 0 {
+                i64::try_from(count).unwrap_or(i64::MAX).saturating_add(i)
+            } else {
+                i
+            }
+        };
         let (start, end) = match subscript {
             None => return Ok(hosts),
             Some((start, None)) => (at(start), at(start)),
@@ -74,7 +94,11 @@ impl Inventory {
         };
         let start = usize::try_from(start).map_err(|_| out())?;
         let end = usize::try_from(end).map_err(|_| out())?;
-        let slice = if start <= end { hosts.get(start..=end) } else { None };
+        let slice = if start <= end {
+            hosts.get(start..=end)
+        } else {
+            None
+        };
         slice.map(<[_]>::to_vec).ok_or_else(out)
     }
 
@@ -110,7 +134,9 @@ impl Matcher {
         };
         Regex::new(&regex).map(Self::Regex).map_err(|_| {
             let error = Diagnostic::error(format!("`{expression}` is no pattern"));
-            error.help("after `~` stands a regular expression; otherwise `*`, `?` and `[…]` are wildcards")
+            error.help(
+                "after `~` stands a regular expression; otherwise `*`, `?` and `[…]` are wildcards",
+            )
         })
     }
 
@@ -138,7 +164,10 @@ fn glob(pattern: &str) -> String {
                 let rest: String = chars.clone().collect();
                 // The first `]` is a member of the set where it stands right at its beginning.
                 let body_start = usize::from(rest.starts_with('!'));
-                let search = rest.get(body_start + 1..).and_then(|r| r.find(']')).map(|i| i + body_start + 1);
+                let search = rest
+                    .get(body_start + 1..)
+                    .and_then(|r| r.find(']'))
+                    .map(|i| i + body_start + 1);
                 match search {
                     Some(end) => {
                         let body = &rest[body_start..end];
@@ -146,7 +175,13 @@ fn glob(pattern: &str) -> String {
                         if body_start == 1 {
                             regex.push('^');
                         }
-                        regex.push_str(&body.replace('\\', "\\\\").replace('[', "\\[").replace('^', "\\^").replace("&&", "&\\&"));
+                        regex.push_str(
+                            &body
+                                .replace('\\', "\\\\")
+                                .replace('[', "\\[")
+                                .replace('^', "\\^")
+                                .replace("&&", "&\\&"),
+                        );
                         regex.push(']');
                         for _ in 0..rest[..=end].chars().count() {
                             chars.next();
@@ -179,7 +214,11 @@ pub(super) fn split(pattern: &str) -> Vec<&str> {
         }
     }
     parts.push(&pattern[start..]);
-    parts.into_iter().map(str::trim).filter(|p| !p.is_empty()).collect()
+    parts
+        .into_iter()
+        .map(str::trim)
+        .filter(|p| !p.is_empty())
+        .collect()
 }
 
 type Subscript = (i64, Option<i64>);
@@ -190,13 +229,17 @@ fn subscript(part: &str) -> (&str, Option<Subscript>) {
     if part.starts_with('~') {
         return none;
     }
-    let Some((expression, range)) = part.strip_suffix(']').and_then(|p| p.rsplit_once('[')) else { return none };
+    let Some((expression, range)) = part.strip_suffix(']').and_then(|p| p.rsplit_once('[')) else {
+        return none;
+    };
     if expression.is_empty() {
         return none;
     }
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
     if digits(range.strip_prefix('-').unwrap_or(range)) {
-        return range.parse().map_or(none, |i| (expression, Some((i, None))));
+        return range
+            .parse()
+            .map_or(none, |i| (expression, Some((i, None))));
     }
     match range.split_once(':') {
         Some((start, end)) if digits(start) && (end.is_empty() || digits(end)) => {

@@ -19,10 +19,16 @@ impl Inventory {
         for group in self.descendants(ALL) {
             let mut entry = Map::new();
             if !group.children.is_empty() {
-                entry.insert("children".into(), group.children.iter().map(GroupName::as_str).collect());
+                entry.insert(
+                    "children".into(),
+                    group.children.iter().map(GroupName::as_str).collect(),
+                );
             }
             if group.name.as_str() != ALL && !group.hosts.is_empty() {
-                entry.insert("hosts".into(), group.hosts.iter().map(|h| h.as_str()).collect());
+                entry.insert(
+                    "hosts".into(),
+                    group.hosts.iter().map(|h| h.as_str()).collect(),
+                );
             }
             if !entry.is_empty() {
                 entries.push((group.name.to_string(), Value::Object(entry)));
@@ -35,7 +41,10 @@ impl Inventory {
             .map(|h| (h.name.to_string(), h.to_vars(mask)))
             .collect();
         hostvars.sort_by(|a, b| a.0.cmp(&b.0));
-        entries.push(("_meta".into(), json!({ "hostvars": hostvars.into_iter().collect::<Map>() })));
+        entries.push((
+            "_meta".into(),
+            json!({ "hostvars": hostvars.into_iter().collect::<Map>() }),
+        ));
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         Value::Object(entries.into_iter().collect())
     }
@@ -45,10 +54,12 @@ impl Inventory {
     pub fn to_graph(&self, group: &str) -> Result<String, Diagnostic> {
         let Some(top) = self.groups.get(group) else {
             let error = Diagnostic::error(format!("no group is called `{group}`"));
-            return Err(match nearest(group, self.groups.keys().map(GroupName::as_str)) {
-                Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error,
-            });
+            return Err(
+                match nearest(group, self.groups.keys().map(GroupName::as_str)) {
+                    Some(near) => error.help(format!("did you mean `{near}`?")),
+                    None => error,
+                },
+            );
         };
         let mut text = String::new();
         self.draw(top, 0, &mut text);
@@ -80,7 +91,11 @@ impl Inventory {
 impl Host {
     /// Returns the host's variables, templates unrendered, as `ansible-inventory --host` prints them; keys are sorted.
     pub fn to_vars(&self, mask: Mask<'_>) -> Value {
-        let mut vars: Vec<(String, Value)> = self.vars.iter().map(|(n, v)| (n.clone(), sorted(&mask(n, &v.value)))).collect();
+        let mut vars: Vec<(String, Value)> = self
+            .vars
+            .iter()
+            .map(|(n, v)| (n.clone(), sorted(&mask(n, &v.value))))
+            .collect();
         vars.sort_by(|a, b| a.0.cmp(&b.0));
         Value::Object(vars.into_iter().collect())
     }
@@ -121,5 +136,9 @@ pub fn to_yaml(value: &Value) -> String {
 
 fn line(text: &mut String, depth: usize, name: &str) {
     // Writing to a string cannot fail.
-    let _ = if depth == 0 { writeln!(text, "{name}") } else { writeln!(text, "{}--{name}", "  |".repeat(depth)) };
+    let _ = if depth == 0 {
+        writeln!(text, "{name}")
+    } else {
+        writeln!(text, "{}--{name}", "  |".repeat(depth))
+    };
 }
