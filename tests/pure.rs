@@ -3,6 +3,9 @@
 #[cfg(test)]
 mod pure {
     mod ansible;
+    mod example;
+    mod fuzz;
+    mod inventory;
     mod spec;
     mod template;
     mod yaml;

@@ -212,7 +212,9 @@ fn float(sign: &str, body: &str, text: &str, yaml_1_1: bool) -> Result<Value, St
             whole.bytes().all(digit)
                 && fraction.bytes().all(digit)
                 && mantissa.bytes().any(|b| b.is_ascii_digit())
-                && (!whole.is_empty() || fraction.starts_with(|c: char| c.is_ascii_digit()))
+                && (!whole.is_empty()
+                    // In YAML 1.1 `.5` has no sign.
+                    || (fraction.starts_with(|c: char| c.is_ascii_digit()) && !(yaml_1_1 && text != body)))
                 && !whole.starts_with('_')
         }
         // YAML 1.1 asks for a point: `1e3` is text there, a number in 1.2.
