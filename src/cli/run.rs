@@ -18,7 +18,7 @@ use crate::engine::journal::{self, Journal};
 use crate::engine::{self, Cancel, Settings};
 use crate::event::{Event, ExitCode};
 use crate::inventory;
-use crate::model::{Diagnostic, Diagnostics, HostName, Secret};
+use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value};
 use crate::report::{self, Reporters, diagnostics};
 use crate::transport::ssh::{HostKeyPolicy, SshOptions};
 use crate::transport::{self, Connect, Counters, Target};
@@ -81,17 +81,25 @@ fn show_inventory(request: &Request, view: &InventoryView) -> Result<ExitCode> {
         return Err(WrongInput(found).into());
     }
     warn(request, &found);
-    let text = format!("{view:?}");
+    let text = match view {
+        InventoryView::List => inventory::to_json(&inventory.to_list(&masked)),
+        InventoryView::Graph => inventory.to_graph("all").map_err(wrong)?,
+        InventoryView::Host(name) => match inventory.hosts.get(name.as_str()) {
+            Some(host) => inventory::to_json(&host.to_vars(&masked)),
+            None => return Err(wrong(inventory.no_such_host(name)).into()),
+        },
+    };
     print(request, &text)?;
     Ok(ExitCode::Done)
 }
 
-fn no_host(inventory: &inventory::Inventory, name: &str) -> Diagnostic {
-    let error = Diagnostic::error(format!("there is no host `{name}` in the inventory"));
-    match crate::model::nearest(name, inventory.hosts.keys().map(HostName::as_str)) {
-        Some(near) => error.help(format!("did you mean `{near}`?")),
-        None => error,
-    }
+fn wrong(error: Diagnostic) -> WrongInput {
+    WrongInput(Diagnostics(vec![error]))
+}
+
+/// Returns a variable's value as it may be shown.
+fn masked(name: &str, value: &Value) -> Value {
+    if spec::known::is_secret(name) { "***".into() } else { value.clone() }
 }
 
 fn roles_list(request: &Request) -> Result<ExitCode> {
@@ -107,7 +115,7 @@ fn roles_list(request: &Request) -> Result<ExitCode> {
 
 fn roles_show(request: &Request, name: &str) -> Result<ExitCode> {
     let (library, _) = project::library(request);
-    let role = library.get(name).map_err(|error| WrongInput(Diagnostics(vec![error])))?;
+    let role = library.get(name).map_err(wrong)?;
     let mut text = String::new();
     for (path, file) in role.contents() {
         text.push_str(&format!("# {}/{path}\n{}\n", role.place(), file.source.as_ref().map_or("(binary)", |s| s.text.as_str())));
@@ -122,7 +130,7 @@ fn explain(request: &Request, host: &str, name: Option<&str>) -> Result<ExitCode
         return Err(WrongInput(found).into());
     }
     let Some(host) = inventory.hosts.get(host) else {
-        return Err(WrongInput(Diagnostics(vec![no_host(&inventory, host)])).into());
+        return Err(wrong(inventory.no_such_host(host)).into());
     };
     let mut text = String::new();
     for (variable, value) in host.vars.iter().filter(|(n, _)| name.is_none_or(|name| *n == name)) {
@@ -184,8 +192,8 @@ async fn exec(request: &Request, words: &[String]) -> Result<ExitCode> {
 fn chosen<'a>(request: &Request, inventory: &inventory::Inventory, hosts: impl Iterator<Item = &'a HostName>) -> Result<Vec<HostName>> {
     let hosts: Vec<HostName> = hosts.cloned().collect();
     let Some(limit) = &request.limit else { return Ok(hosts) };
-    let chosen = { let _ = (inventory, limit); Vec::<HostName>::new() };
-    let ours: Vec<HostName> = hosts.into_iter().filter(|h| chosen.contains(h)).collect();
+    let chosen = inventory::limit(inventory, limit).map_err(WrongInput)?;
+    let ours: Vec<HostName> = hosts.into_iter().filter(|h| chosen.contains(&h)).collect();
     if ours.is_empty() {
         let error = Diagnostic::error(format!("`--limit {limit}` chooses no host of the cluster"));
         return Err(WrongInput(Diagnostics(vec![error.help("`quorate inventory graph` shows hosts and groups")])).into());

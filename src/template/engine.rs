@@ -40,11 +40,14 @@ fn base() -> &'static Tera {
         let mut tera = Tera::new();
         tera.autoescape_on(Vec::<String>::new());
         filters::register(&mut tera);
-        tera.register_function(VALUE, |kwargs: Kwargs, _: &State| -> tera::TeraResult<String> {
-            let value: tera::Value = kwargs.must_get("value")?;
-            CAUGHT.with(|caught| *caught.borrow_mut() = Some(value));
-            Ok(String::new())
-        });
+        tera.register_function(
+            VALUE,
+            |kwargs: Kwargs, _: &State| -> tera::TeraResult<String> {
+                let value: tera::Value = kwargs.must_get("value")?;
+                CAUGHT.with(|caught| *caught.borrow_mut() = Some(value));
+                Ok(String::new())
+            },
+        );
         tera
     })
 }
@@ -54,7 +57,8 @@ fn compile(text: &str) -> Result<Arc<Tera>, Fault> {
         return Ok(known);
     }
     let mut tera = base().clone();
-    tera.add_raw_template(NAME, text).map_err(|e| fault(&e, text))?;
+    tera.add_raw_template(NAME, text)
+        .map_err(|e| fault(&e, text))?;
     let tera = Arc::new(tera);
     COMPILED.with(|compiled| {
         let mut compiled = compiled.borrow_mut();
@@ -69,13 +73,17 @@ fn compile(text: &str) -> Result<Arc<Tera>, Fault> {
 /// Returns the variables that a text needs from outside.
 pub(super) fn names(text: &str) -> Result<BTreeSet<String>, Fault> {
     let tera = compile(text)?;
-    let names = tera.get_template_variables(NAME).map_err(|e| fault(&e, text))?;
+    let names = tera
+        .get_template_variables(NAME)
+        .map_err(|e| fault(&e, text))?;
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
 /// Returns the text with every expression replaced.
 pub(super) fn render(text: &str, context: &Context) -> Result<String, Fault> {
-    compile(text)?.render(NAME, context).map_err(|e| fault(&e, text))
+    compile(text)?
+        .render(NAME, context)
+        .map_err(|e| fault(&e, text))
 }
 
 /// Returns an expression's value; `None` if it is undefined. The ranges of faults count from the expression's start.
@@ -90,10 +98,16 @@ pub(super) fn evaluate(expression: &str, context: &Context) -> Result<Option<Val
     };
     let tera = compile(&text).map_err(shift)?;
     CAUGHT.with(|caught| caught.borrow_mut().take());
-    tera.render(NAME, context).map_err(|e| shift(fault(&e, &text)))?;
+    tera.render(NAME, context)
+        .map_err(|e| shift(fault(&e, &text)))?;
     let caught = CAUGHT.with(|caught| caught.borrow_mut().take());
     match caught {
-        Some(value) if !value.is_undefined() => from_tera(&value).map(Some).map_err(|message| Fault { message, range: 0..expression.len() }),
+        Some(value) if !value.is_undefined() => {
+            from_tera(&value).map(Some).map_err(|message| Fault {
+                message,
+                range: 0..expression.len(),
+            })
+        }
         _ => Ok(None),
     }
 }
@@ -115,7 +129,9 @@ pub(super) fn lone_expression(text: &str) -> Option<(usize, &str)> {
                     return None;
                 }
                 let expression = &inner[..i];
-                let (start, expression) = expression.strip_prefix('-').map_or((2, expression), |e| (3, e));
+                let (start, expression) = expression
+                    .strip_prefix('-')
+                    .map_or((2, expression), |e| (3, e));
                 return Some((start, expression.strip_suffix('-').unwrap_or(expression)));
             }
             _ => {}
@@ -127,16 +143,23 @@ pub(super) fn lone_expression(text: &str) -> Option<(usize, &str)> {
 
 fn fault(error: &tera::Error, text: &str) -> Fault {
     match error.kind() {
-        ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
-            Fault { message: report.message().to_owned(), range: report.span().range.clone() }
-        }
+        ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => Fault {
+            message: report.message().to_owned(),
+            range: report.span().range.clone(),
+        },
         // Unknown filters, tests and functions come as a printed report: `error: MESSAGE\n --> NAME:LINE:COLUMN`.
         ErrorKind::Msg(message) => {
             let head = message.lines().next().unwrap_or_default();
             let range = place(message, text).unwrap_or(0..text.len());
-            Fault { message: head.strip_prefix("error: ").unwrap_or(head).to_owned(), range }
+            Fault {
+                message: head.strip_prefix("error: ").unwrap_or(head).to_owned(),
+                range,
+            }
         }
-        other => Fault { message: other.to_string(), range: 0..text.len() },
+        other => Fault {
+            message: other.to_string(),
+            range: 0..text.len(),
+        },
     }
 }
 
@@ -146,10 +169,18 @@ fn place(report: &str, text: &str) -> Option<Range<usize>> {
     let mut parts = place.rsplit(':');
     let column: usize = parts.next()?.parse().ok()?;
     let line: usize = parts.next()?.parse().ok()?;
-    let start: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.checked_sub(1)?)
+        .map(str::len)
+        .sum();
     let rest = text.get(start..)?;
     let at = start + rest.char_indices().nth(column.checked_sub(1)?)?.0;
-    let length = report.lines().last().map_or(1, |l| l.matches('^').count()).max(1);
+    let length = report
+        .lines()
+        .last()
+        .map_or(1, |l| l.matches('^').count())
+        .max(1);
     Some(at..(at + length).min(text.len()))
 }
 
@@ -162,11 +193,17 @@ pub(super) fn to_tera(value: &Value) -> tera::Value {
 /// order; they are sorted then, so that what is written is always the same.
 pub(super) fn from_tera(value: &tera::Value) -> Result<Value, String> {
     if let Some(items) = value.as_array() {
-        return items.iter().map(from_tera).collect::<Result<_, _>>().map(Value::Array);
+        return items
+            .iter()
+            .map(from_tera)
+            .collect::<Result<_, _>>()
+            .map(Value::Array);
     }
     if let Some(map) = value.as_map() {
-        let mut entries: Vec<(String, Value)> =
-            map.iter().map(|(k, v)| from_tera(v).map(|v| (k.to_string(), v))).collect::<Result<_, _>>()?;
+        let mut entries: Vec<(String, Value)> = map
+            .iter()
+            .map(|(k, v)| from_tera(v).map(|v| (k.to_string(), v)))
+            .collect::<Result<_, _>>()?;
         if !ordered() {
             entries.sort_by(|a, b| a.0.cmp(&b.0));
         }

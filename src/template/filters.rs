@@ -8,25 +8,37 @@ use super::engine::from_tera;
 use crate::model::Sha256;
 
 pub(super) fn register(tera: &mut Tera) {
-    tera.register_filter("b64encode", |text: &str, _: Kwargs, _: &State| STANDARD.encode(text));
+    tera.register_filter("b64encode", |text: &str, _: Kwargs, _: &State| {
+        STANDARD.encode(text)
+    });
     tera.register_filter("b64decode", b64decode);
-    tera.register_filter("sha256", |text: &str, _: Kwargs, _: &State| Sha256::of(text).to_string());
-    tera.register_filter("quote", |value: &Value, _: Kwargs, _: &State| quote(&value.to_string()));
+    tera.register_filter("sha256", |text: &str, _: Kwargs, _: &State| {
+        Sha256::of(text).to_string()
+    });
+    tera.register_filter("quote", |value: &Value, _: Kwargs, _: &State| {
+        quote(&value.to_string())
+    });
     tera.register_filter("to_json", to_json);
     tera.register_filter("to_nice_json", to_nice_json);
     tera.register_filter("to_yaml", to_yaml);
     tera.register_filter("to_nice_yaml", to_yaml);
     tera.register_filter("basename", |path: &str, _: Kwargs, _: &State| {
-        path.rsplit_once('/').map_or(path, |(_, name)| name).to_owned()
+        path.rsplit_once('/')
+            .map_or(path, |(_, name)| name)
+            .to_owned()
     });
     tera.register_filter("dirname", |path: &str, _: Kwargs, _: &State| {
-        path.rsplit_once('/').map_or("", |(dir, _)| if dir.is_empty() { "/" } else { dir }).to_owned()
+        path.rsplit_once('/')
+            .map_or("", |(dir, _)| if dir.is_empty() { "/" } else { dir })
+            .to_owned()
     });
     tera.register_filter("map", map);
 }
 
 fn b64decode(text: &str, _: Kwargs, _: &State) -> TeraResult<String> {
-    let bytes = STANDARD.decode(text.trim()).map_err(|e| Error::message(format!("not base64: {e}")))?;
+    let bytes = STANDARD
+        .decode(text.trim())
+        .map_err(|e| Error::message(format!("not base64: {e}")))?;
     String::from_utf8(bytes).map_err(|_| Error::message("what the base64 holds is not UTF-8 text"))
 }
 
@@ -57,7 +69,8 @@ fn to_nice_json(value: &Value, _: Kwargs, _: &State) -> TeraResult<String> {
 fn to_yaml(value: &Value, kwargs: Kwargs, _: &State) -> TeraResult<String> {
     let indent: usize = kwargs.get::<usize>("indent")?.unwrap_or(2);
     let options = serde_saphyr::ser_options! { indent_step: indent.clamp(1, 8) };
-    serde_saphyr::to_string_with_options(&json(value)?, options).map_err(|e| Error::message(e.to_string()))
+    serde_saphyr::to_string_with_options(&json(value)?, options)
+        .map_err(|e| Error::message(e.to_string()))
 }
 
 /// Returns one attribute of each item: `backends | map(attribute="address")`.

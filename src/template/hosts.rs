@@ -19,7 +19,10 @@ impl Hosts {
     /// Returns the hosts with their scopes, which have no `hostvars` of their own: a variable that needs another host's
     /// `hostvars` is not defined for a third one.
     pub fn new(scopes: impl IntoIterator<Item = (String, Scope)>) -> Self {
-        Self { scopes: scopes.into_iter().collect(), rendered: OnceLock::new() }
+        Self {
+            scopes: scopes.into_iter().collect(),
+            rendered: OnceLock::new(),
+        }
     }
 
     /// Returns a host's scope.
@@ -35,8 +38,10 @@ impl Hosts {
                 .scopes
                 .iter()
                 .map(|(host, scope)| {
-                    let vars: Map =
-                        scope.names().filter_map(|n| scope.get(n)?.ok().map(|value| (n.to_owned(), value))).collect();
+                    let vars: Map = scope
+                        .names()
+                        .filter_map(|n| scope.get(n)?.ok().map(|value| (n.to_owned(), value)))
+                        .collect();
                     (host.clone(), Value::Object(vars))
                 })
                 .collect();

@@ -26,7 +26,12 @@ pub fn host_scopes_over(inventory: &Inventory, defaults: &[(&str, Value)]) -> Ar
 }
 
 /// Returns a host's scope over `variables` (the inventory's, or those with a role's layers) with `hostvars`.
-pub fn host_scope(inventory: &Inventory, host: &Host, variables: &Variables, hosts: &Arc<Hosts>) -> Scope {
+pub fn host_scope(
+    inventory: &Inventory,
+    host: &Host,
+    variables: &Variables,
+    hosts: &Arc<Hosts>,
+) -> Scope {
     let mut scope = magic(host, &groups(inventory)).with_hosts(hosts.clone());
     bind(&mut scope, variables);
     scope
@@ -35,15 +40,31 @@ pub fn host_scope(inventory: &Inventory, host: &Host, variables: &Variables, hos
 /// Sets variables of an inventory or a role in a scope.
 pub fn bind(scope: &mut Scope, variables: &Variables) {
     for (name, variable) in variables {
-        let binding = Binding::template(variable.value.clone(), variable.origin.span.clone(), variable.texts());
+        let binding = Binding::template(
+            variable.value.clone(),
+            variable.origin.span.clone(),
+            variable.texts(),
+        );
         scope.set(name, binding);
     }
 }
 
 /// Returns the hosts of every group by its name: the variable `groups`.
 fn groups(inventory: &Inventory) -> Value {
-    let names = |group: &str| inventory.hosts_of(group).into_iter().map(|h| Value::from(h.as_str())).collect();
-    Value::Object(inventory.groups.keys().map(|g| (g.to_string(), Value::Array(names(g.as_str())))).collect::<Map>())
+    let names = |group: &str| {
+        inventory
+            .hosts_of(group)
+            .into_iter()
+            .map(|h| Value::from(h.as_str()))
+            .collect()
+    };
+    Value::Object(
+        inventory
+            .groups
+            .keys()
+            .map(|g| (g.to_string(), Value::Array(names(g.as_str()))))
+            .collect::<Map>(),
+    )
 }
 
 /// Names that every host's scope has beside its variables (Ansible's "Special Variables").
@@ -66,10 +87,18 @@ fn magic(host: &Host, groups: &Value) -> Scope {
     // Ansible connects to a host by its name unless told otherwise; a variable of the inventory's takes its place.
     scope.set("ansible_host", Binding::fixed(name.into()));
     scope.set("inventory_hostname", Binding::fixed(name.into()));
-    scope.set("inventory_hostname_short", Binding::fixed(name.split('.').next().unwrap_or(name).into()));
+    scope.set(
+        "inventory_hostname_short",
+        Binding::fixed(name.split('.').next().unwrap_or(name).into()),
+    );
     scope.set("inventory_file", Binding::fixed(host.file.as_str().into()));
-    scope.set("inventory_dir", Binding::fixed(host.dir().as_str().into()));
+    scope.set("inventory_dir", Binding::fixed(absolute(host.dir()).into()));
     scope.set("group_names", Binding::fixed(names.into()));
     scope.set("groups", Binding::fixed(groups.clone()));
     scope
+}
+
+/// Ansible's `inventory_dir` is absolute: a path made from it means the same from every folder.
+fn absolute(path: &camino::Utf8Path) -> String {
+    camino::absolute_utf8(path).map_or_else(|_| path.to_string(), |path| path.into_string())
 }

@@ -5,22 +5,46 @@ use super::engine::Fault;
 
 /// Filters whose Jinja form differs: the name and Tera's form.
 const FILTERS: &[(&str, &str)] = &[
-    ("bool", "there is no `bool`: a boolean stays one; compare text with `x == \"true\"`"),
+    (
+        "bool",
+        "there is no `bool`: a boolean stays one; compare text with `x == \"true\"`",
+    ),
     ("combine", "write the map out: `{...a, ...b}`"),
     ("d", "write `default(value=…)`"),
-    ("dict2items", "`{% for key, value in map %}` takes a map as it is"),
+    (
+        "dict2items",
+        "`{% for key, value in map %}` takes a map as it is",
+    ),
     ("flatten", "write `[...a, ...b]`"),
     ("format", "join text with `~`: `\"10.0.0.\" ~ n`"),
-    ("from_json", "values in inventories and roles are typed already: write the map itself"),
-    ("from_yaml", "values in inventories and roles are typed already: write the map itself"),
+    (
+        "from_json",
+        "values in inventories and roles are typed already: write the map itself",
+    ),
+    (
+        "from_yaml",
+        "values in inventories and roles are typed already: write the map itself",
+    ),
     ("hash", "write `sha256`"),
-    ("ipaddr", "write the address itself; nothing here computes with addresses"),
-    ("items", "`{% for key, value in map %}` takes a map as it is"),
+    (
+        "ipaddr",
+        "write the address itself; nothing here computes with addresses",
+    ),
+    (
+        "items",
+        "`{% for key, value in map %}` takes a map as it is",
+    ),
     ("list", "a list is one already; leave `list` out"),
-    ("mandatory", "leave it out: a variable that nobody set is an error already"),
+    (
+        "mandatory",
+        "leave it out: a variable that nobody set is an error already",
+    ),
     ("max", "write `sort | last`"),
     ("min", "write `sort | first`"),
-    ("regex_replace", "write `replace(from=\"…\", to=\"…\")`; there are no regular expressions"),
+    (
+        "regex_replace",
+        "write `replace(from=\"…\", to=\"…\")`; there are no regular expressions",
+    ),
     ("reject", "write `[x for x in list if …]`"),
     ("rejectattr", "write `[x for x in list if not x.attribute]`"),
     ("select", "write `[x for x in list if …]`"),
@@ -53,16 +77,28 @@ const ARGUMENTS: &[(&str, &str)] = &[
 
 /// Functions of Ansible's that are not here.
 const FUNCTIONS: &[(&str, &str)] = &[
-    ("lookup", "nothing is looked up on the controller: set a variable, or pass one with `-e`"),
-    ("query", "nothing is looked up on the controller: set a variable, or pass one with `-e`"),
-    ("q", "nothing is looked up on the controller: set a variable, or pass one with `-e`"),
+    (
+        "lookup",
+        "nothing is looked up on the controller: set a variable, or pass one with `-e`",
+    ),
+    (
+        "query",
+        "nothing is looked up on the controller: set a variable, or pass one with `-e`",
+    ),
+    (
+        "q",
+        "nothing is looked up on the controller: set a variable, or pass one with `-e`",
+    ),
     ("dict", "write a map: `{\"key\": value}`"),
     ("raise", "write `throw(message=\"…\")`"),
 ];
 
 /// Methods of Python's objects.
 const METHODS: &[(&str, &str)] = &[
-    ("items", "`{% for key, value in map %}` takes a map as it is"),
+    (
+        "items",
+        "`{% for key, value in map %}` takes a map as it is",
+    ),
     ("keys", "write `map | keys`"),
     ("values", "write `map | values`"),
     ("get", "write `map.key | default(value=…)`"),
@@ -80,9 +116,18 @@ const METHODS: &[(&str, &str)] = &[
 
 /// Tests whose Jinja form differs.
 const TESTS: &[(&str, &str)] = &[
-    ("match", "write `text is starting_with(pat=\"…\")` or `text is containing(pat=\"…\")`; there are no regular expressions"),
-    ("search", "write `text is containing(pat=\"…\")`; there are no regular expressions"),
-    ("regex", "write `text is containing(pat=\"…\")`; there are no regular expressions"),
+    (
+        "match",
+        "write `text is starting_with(pat=\"…\")` or `text is containing(pat=\"…\")`; there are no regular expressions",
+    ),
+    (
+        "search",
+        "write `text is containing(pat=\"…\")`; there are no regular expressions",
+    ),
+    (
+        "regex",
+        "write `text is containing(pat=\"…\")`; there are no regular expressions",
+    ),
     ("mapping", "write `is map`"),
     ("sequence", "write `is array`"),
     ("list", "write `is array`"),
@@ -90,18 +135,33 @@ const TESTS: &[(&str, &str)] = &[
     ("true", "write the variable alone, or `== true`"),
     ("false", "write `not` before the variable"),
     ("in", "write `a in b`"),
-    ("version", "versions cannot be compared here; a role can set a variable for each"),
+    (
+        "version",
+        "versions cannot be compared here; a role can set a variable for each",
+    ),
     ("empty", "write `x | length == 0`"),
-    ("succeeded", "write the registered result's field, such as `result.failed == false`"),
-    ("failed", "write the registered result's field, such as `result.failed`"),
-    ("changed", "write the registered result's field, such as `result.changed`"),
+    (
+        "succeeded",
+        "write the registered result's field, such as `result.failed == false`",
+    ),
+    (
+        "failed",
+        "write the registered result's field, such as `result.failed`",
+    ),
+    (
+        "changed",
+        "write the registered result's field, such as `result.changed`",
+    ),
     ("sameas", "write `==`"),
     ("equalto", "write `==`"),
 ];
 
 /// Tags that Tera has not.
 const TAGS: &[(&str, &str)] = &[
-    ("macro", "there are no macros: write the text out, or loop over a list"),
+    (
+        "macro",
+        "there are no macros: write the text out, or loop over a list",
+    ),
     ("import", "there are no imports: write the text out"),
     ("from", "there are no imports: write the text out"),
     ("call", "there are no macros: write the text out"),
@@ -111,7 +171,10 @@ const TAGS: &[(&str, &str)] = &[
 ];
 
 fn known(table: &'static [(&str, &str)], name: &str) -> Option<String> {
-    table.iter().find(|(n, _)| *n == name).map(|(_, form)| (*form).to_owned())
+    table
+        .iter()
+        .find(|(n, _)| *n == name)
+        .map(|(_, form)| (*form).to_owned())
 }
 
 /// Returns how Tera says what the faulty text tries to say, where that is known.
@@ -132,7 +195,8 @@ pub(super) fn hint(text: &str, fault: &Fault) -> Option<String> {
         return known(TAGS, word_at(text, start));
     }
     if message.starts_with("Function calls are only allowed") {
-        return known(METHODS, word_at(text, start)).or_else(|| Some("there are no methods: use a filter, `value | filter`".into()));
+        return known(METHODS, word_at(text, start))
+            .or_else(|| Some("there are no methods: use a filter, `value | filter`".into()));
     }
     if message.starts_with("`+` requires") {
         return Some("text is joined with `~`, lists with `[...a, ...b]`; `+` adds numbers".into());
@@ -152,13 +216,17 @@ fn arguments(before: &str) -> Option<String> {
             '(' if depth > 0 => depth -= 1,
             '(' => {
                 let name = before[..i].trim_end();
-                let name = &name[name.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |i| i + 1)..];
+                let name = &name[name
+                    .rfind(|c: char| !c.is_alphanumeric() && c != '_')
+                    .map_or(0, |i| i + 1)..];
                 if let Some(hint) = known(FUNCTIONS, name) {
                     return Some(hint);
                 }
                 return match ARGUMENTS.iter().find(|(n, _)| *n == name) {
                     Some((_, form)) => Some(format!("arguments have names here: `{form}`")),
-                    None => known(FILTERS, name).or_else(|| Some("arguments have names here: `name(argument=value)`".into())),
+                    None => known(FILTERS, name).or_else(|| {
+                        Some("arguments have names here: `name(argument=value)`".into())
+                    }),
                 };
             }
             _ => {}
@@ -169,6 +237,8 @@ fn arguments(before: &str) -> Option<String> {
 
 fn word_at(text: &str, start: usize) -> &str {
     let rest = text.get(start..).unwrap_or_default();
-    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(rest.len());
     &rest[..end]
 }

@@ -25,7 +25,11 @@ pub fn is_template(text: &str) -> bool {
 
 /// Returns the variables that a template names, without those it sets itself; none if it cannot be read.
 pub fn names_in_text(text: &str) -> BTreeSet<String> {
-    if is_template(text) { engine::names(text).unwrap_or_default() } else { BTreeSet::new() }
+    if is_template(text) {
+        engine::names(text).unwrap_or_default()
+    } else {
+        BTreeSet::new()
+    }
 }
 
 /// Returns the variables that an expression names, as `when` holds one.
@@ -38,7 +42,10 @@ pub fn names_in_value(value: &Value) -> BTreeSet<String> {
     match value {
         Value::String(text) => names_in_text(text),
         Value::Array(items) => items.iter().flat_map(names_in_value).collect(),
-        Value::Object(map) => map.iter().flat_map(|(key, v)| names_in_text(key).into_iter().chain(names_in_value(v))).collect(),
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, v)| names_in_text(key).into_iter().chain(names_in_value(v)))
+            .collect(),
         _ => BTreeSet::new(),
     }
 }

@@ -24,13 +24,27 @@ pub struct Binding {
 impl Binding {
     /// Returns a variable whose text is rendered when something needs it. `span` is the place of the whole value,
     /// `texts` are the places of the text in it by JSON pointer (`Variable::texts`).
-    pub fn template(value: Value, span: Option<Span>, texts: impl IntoIterator<Item = (String, Span)>) -> Self {
-        Self { value, template: true, span, texts: texts.into_iter().collect() }
+    pub fn template(
+        value: Value,
+        span: Option<Span>,
+        texts: impl IntoIterator<Item = (String, Span)>,
+    ) -> Self {
+        Self {
+            value,
+            template: true,
+            span,
+            texts: texts.into_iter().collect(),
+        }
     }
 
     /// Returns a variable that is what it is: a fact, a registered result, a loop's item.
     pub fn fixed(value: Value) -> Self {
-        Self { value, template: false, span: None, texts: HashMap::new() }
+        Self {
+            value,
+            template: false,
+            span: None,
+            texts: HashMap::new(),
+        }
     }
 }
 
@@ -44,7 +58,11 @@ pub struct Scope {
 
 impl Clone for Scope {
     fn clone(&self) -> Self {
-        Self { bindings: self.bindings.clone(), hosts: self.hosts.clone(), cache: Mutex::default() }
+        Self {
+            bindings: self.bindings.clone(),
+            hosts: self.hosts.clone(),
+            cache: Mutex::default(),
+        }
     }
 }
 
@@ -100,12 +118,18 @@ impl Scope {
 
     /// Returns the names of all variables.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.bindings.keys().map(String::as_str).chain(self.hosts.as_ref().map(|_| "hostvars"))
+        self.bindings
+            .keys()
+            .map(String::as_str)
+            .chain(self.hosts.as_ref().map(|_| "hostvars"))
     }
 
     /// Returns the whole text of a file, rendered, or the first thing that is wrong with it.
     pub fn render(&self, source: &Arc<Source>) -> Result<String, Diagnostic> {
-        let span = Span { source: source.clone(), range: 0..source.text.len() };
+        let span = Span {
+            source: source.clone(),
+            range: 0..source.text.len(),
+        };
         self.render_text(&source.text, Some(&span))
     }
 
@@ -114,28 +138,50 @@ impl Scope {
         if !is_template(text) {
             return Ok(text.to_owned());
         }
-        self.text(text, span, &mut Stack::new()).map_err(|f| f.diagnostic)
+        self.text(text, span, &mut Stack::new())
+            .map_err(|f| f.diagnostic)
     }
 
     /// Returns a value with all text in it rendered, and what is wrong with any of it. Text that is one
     /// `{{ expression }}` becomes that expression's value and keeps its type. `locate` returns the place of the text
     /// that a JSON pointer names.
-    pub fn render_value(&self, value: &Value, locate: &dyn Fn(&str) -> Option<Span>) -> Result<Value, Diagnostics> {
+    pub fn render_value(
+        &self,
+        value: &Value,
+        locate: &dyn Fn(&str) -> Option<Span>,
+    ) -> Result<Value, Diagnostics> {
         let mut failures = Vec::new();
-        let rendered = self.value(value, &mut String::new(), locate, &mut Stack::new(), &mut failures);
-        if failures.is_empty() { Ok(rendered) } else { Err(Diagnostics(failures.into_iter().map(|f| f.diagnostic).collect())) }
+        let rendered = self.value(
+            value,
+            &mut String::new(),
+            locate,
+            &mut Stack::new(),
+            &mut failures,
+        );
+        if failures.is_empty() {
+            Ok(rendered)
+        } else {
+            Err(Diagnostics(
+                failures.into_iter().map(|f| f.diagnostic).collect(),
+            ))
+        }
     }
 
     /// Returns a variable's value, rendered; `None` if it is not set.
     pub fn get(&self, name: &str) -> Option<Result<Value, Diagnostic>> {
         let binding = self.bindings.get_key_value(name)?;
         let resolved = self.resolve(binding.0, binding.1, &mut Stack::new());
-        Some(resolved.map(|r| (*r.value).clone()).map_err(|f| f.diagnostic))
+        Some(
+            resolved
+                .map(|r| (*r.value).clone())
+                .map_err(|f| f.diagnostic),
+        )
     }
 
     /// Returns an expression's value. `span` is the place of the expression in its file.
     pub fn eval(&self, expression: &str, span: Option<&Span>) -> Result<Value, Diagnostic> {
-        self.expression(expression, span, &mut Stack::new()).map_err(|f| f.diagnostic)
+        self.expression(expression, span, &mut Stack::new())
+            .map_err(|f| f.diagnostic)
     }
 
     /// Returns whether a condition holds, as in `when`. Unlike in Tera's `{% if %}`, a variable that nobody set is an
@@ -144,7 +190,10 @@ impl Scope {
         let error = |message: String| Diagnostic::error(message).at(span.cloned());
         if is_template(expression) {
             let form = engine::lone_expression(expression).map_or(expression, |(_, e)| e.trim());
-            return Err(error("a condition is an expression already, without braces".into()).help(format!("write `{form}`")));
+            return Err(
+                error("a condition is an expression already, without braces".into())
+                    .help(format!("write `{form}`")),
+            );
         }
         for name in super::names_in_expression(expression) {
             if !self.contains(&name) && !asks_whether_defined(expression, &name) {
@@ -154,10 +203,13 @@ impl Scope {
         match self.eval(expression, span)? {
             Value::Bool(holds) => Ok(holds),
             Value::String(text) => {
-                let error = error(format!("the condition gives the text `{text}`, not a boolean"));
+                let error = error(format!(
+                    "the condition gives the text `{text}`, not a boolean"
+                ));
                 Err(error.help("compare it, as in `x == \"yes\"`; `-e NAME=VALUE` gives text, `-e '{\"NAME\": true}'` a boolean"))
             }
-            Value::Null => Err(error("the condition gives null, not a boolean".into()).help("compare it, as in `x is none`")),
+            Value::Null => Err(error("the condition gives null, not a boolean".into())
+                .help("compare it, as in `x is none`")),
             value => {
                 let error = error(format!("the condition gives `{value}`, not a boolean"));
                 Err(error.help("compare it, as in `x | length > 0`"))
@@ -165,20 +217,43 @@ impl Scope {
         }
     }
 
-    fn resolve<'s>(&'s self, name: &'s str, binding: &'s Binding, stack: &mut Stack<'s>) -> Result<Resolved, Failure> {
+    fn resolve<'s>(
+        &'s self,
+        name: &'s str,
+        binding: &'s Binding,
+        stack: &mut Stack<'s>,
+    ) -> Result<Resolved, Failure> {
         if let Some(known) = self.cached(name) {
             return known;
         }
         if let Some(at) = stack.iter().position(|n| *n == name) {
             let way: Vec<&str> = stack[at..].iter().copied().chain([name]).collect();
-            let diagnostic = Diagnostic::error(format!("the variable `{name}` needs itself: {}", way.join(" → ")));
-            return Err(Failure { diagnostic: diagnostic.at(binding.span.clone()), undefined: false });
+            let diagnostic = Diagnostic::error(format!(
+                "the variable `{name}` needs itself: {}",
+                way.join(" → ")
+            ));
+            return Err(Failure {
+                diagnostic: diagnostic.at(binding.span.clone()),
+                undefined: false,
+            });
         }
         let value = if binding.template {
             stack.push(name);
-            let locate = |pointer: &str| binding.texts.get(pointer).or(binding.span.as_ref()).cloned();
+            let locate = |pointer: &str| {
+                binding
+                    .texts
+                    .get(pointer)
+                    .or(binding.span.as_ref())
+                    .cloned()
+            };
             let mut failures = Vec::new();
-            let value = self.value(&binding.value, &mut String::new(), &locate, stack, &mut failures);
+            let value = self.value(
+                &binding.value,
+                &mut String::new(),
+                &locate,
+                stack,
+                &mut failures,
+            );
             stack.pop();
             // The worst is told: what is wrong in itself before what is only not defined.
             failures.sort_by_key(|f| f.undefined);
@@ -189,13 +264,23 @@ impl Scope {
         } else {
             Ok(binding.value.clone())
         };
-        let resolved = value.map(|value| Resolved { tera: engine::to_tera(&value), value: Arc::new(value) });
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), resolved.clone());
+        let resolved = value.map(|value| Resolved {
+            tera: engine::to_tera(&value),
+            value: Arc::new(value),
+        });
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), resolved.clone());
         resolved
     }
 
     fn cached(&self, name: &str) -> Option<Result<Resolved, Failure>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     fn value<'s>(
@@ -212,7 +297,9 @@ impl Scope {
                 let span = locate(pointer);
                 let result = match engine::lone_expression(text) {
                     Some((start, expression)) => {
-                        let at = span.as_ref().and_then(|s| within(s, text, start..start + expression.len()));
+                        let at = span
+                            .as_ref()
+                            .and_then(|s| within(s, text, start..start + expression.len()));
                         self.expression(expression, at.as_ref().or(span.as_ref()), stack)
                     }
                     None => self.text(text, span.as_ref(), stack).map(Value::String),
@@ -237,7 +324,10 @@ impl Scope {
                 for (key, item) in map {
                     pointer.push('/');
                     pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                    rendered.insert(key.clone(), self.value(item, pointer, locate, stack, failures));
+                    rendered.insert(
+                        key.clone(),
+                        self.value(item, pointer, locate, stack, failures),
+                    );
                     pointer.truncate(length);
                 }
                 Value::Object(rendered)
@@ -246,10 +336,17 @@ impl Scope {
         }
     }
 
-    fn expression<'s>(&'s self, expression: &str, span: Option<&Span>, stack: &mut Stack<'s>) -> Result<Value, Failure> {
+    fn expression<'s>(
+        &'s self,
+        expression: &str,
+        span: Option<&Span>,
+        stack: &mut Stack<'s>,
+    ) -> Result<Value, Failure> {
         // A variable alone is handed on as it is: no way through Tera can then change its order or its types.
         if let Some((name, binding)) = self.bindings.get_key_value(expression.trim()) {
-            return self.resolve(name, binding, stack).map(|r| (*r.value).clone());
+            return self
+                .resolve(name, binding, stack)
+                .map(|r| (*r.value).clone());
         }
         let wrapped = format!("{{{{ {expression} }}}}");
         let (context, missing) = match engine::names(&wrapped) {
@@ -262,8 +359,15 @@ impl Scope {
             Ok(None) => {
                 // Tera names what is undefined when it prints it.
                 let fault = match engine::render(&wrapped, &context) {
-                    Err(fault) => Fault { range: fault.range.start.saturating_sub(3)..fault.range.end.saturating_sub(3), ..fault },
-                    Ok(_) => Fault { message: "the expression has no value".into(), range: 0..expression.len() },
+                    Err(fault) => Fault {
+                        range: fault.range.start.saturating_sub(3)
+                            ..fault.range.end.saturating_sub(3),
+                        ..fault
+                    },
+                    Ok(_) => Fault {
+                        message: "the expression has no value".into(),
+                        range: 0..expression.len(),
+                    },
                 };
                 Err(self.explain(fault, expression, span, missing))
             }
@@ -271,8 +375,14 @@ impl Scope {
         }
     }
 
-    fn text<'s>(&'s self, text: &str, span: Option<&Span>, stack: &mut Stack<'s>) -> Result<String, Failure> {
-        let names = engine::names(text).map_err(|fault| self.explain(fault, text, span, Vec::new()))?;
+    fn text<'s>(
+        &'s self,
+        text: &str,
+        span: Option<&Span>,
+        stack: &mut Stack<'s>,
+    ) -> Result<String, Failure> {
+        let names =
+            engine::names(text).map_err(|fault| self.explain(fault, text, span, Vec::new()))?;
         let (context, missing) = self.context(names, stack)?;
         engine::render(text, &context).map_err(|fault| self.explain(fault, text, span, missing))
     }
@@ -304,48 +414,79 @@ impl Scope {
     fn undefined(&self, name: &str, text: &str, span: Option<&Span>) -> Failure {
         let at = text.find(name).unwrap_or(0);
         let place = span.map(|s| within(s, text, at..at + name.len()).unwrap_or_else(|| s.clone()));
-        let mut diagnostic = Diagnostic::error(format!("the variable `{name}` is not defined")).at(place);
+        let mut diagnostic =
+            Diagnostic::error(format!("the variable `{name}` is not defined")).at(place);
         if let Some(near) = nearest(name, self.names()) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         }
-        Failure { diagnostic, undefined: true }
+        Failure {
+            diagnostic,
+            undefined: true,
+        }
     }
 
-    fn explain(&self, fault: Fault, text: &str, span: Option<&Span>, missing: Vec<(String, Failure)>) -> Failure {
+    fn explain(
+        &self,
+        fault: Fault,
+        text: &str,
+        span: Option<&Span>,
+        missing: Vec<(String, Failure)>,
+    ) -> Failure {
         let place = span.map(|s| within(s, text, fault.range.clone()).unwrap_or_else(|| s.clone()));
-        let quoted = fault.message.split('`').nth(1).unwrap_or_default().to_owned();
+        let quoted = fault
+            .message
+            .split('`')
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
         if fault.message.starts_with("Variable `") {
             // It is set, but its own value needs something that is not: that is what has to be told.
             if let Some((_, failure)) = missing.into_iter().find(|(name, _)| *name == quoted) {
                 return failure;
             }
             let failure = self.undefined(&quoted, text, span);
-            return Failure { diagnostic: failure.diagnostic.at(place), undefined: true };
+            return Failure {
+                diagnostic: failure.diagnostic.at(place),
+                undefined: true,
+            };
         }
         if fault.message.starts_with("Field `") {
-            let fields: Vec<&str> =
-                fault.message.split_once("Available fields: ").map_or(Vec::new(), |(_, f)| f.split(", ").collect());
-            let mut diagnostic = Diagnostic::error(format!("there is no field `{quoted}`")).at(place);
+            let fields: Vec<&str> = fault
+                .message
+                .split_once("Available fields: ")
+                .map_or(Vec::new(), |(_, f)| f.split(", ").collect());
+            let mut diagnostic =
+                Diagnostic::error(format!("there is no field `{quoted}`")).at(place);
             if let Some(near) = nearest(&quoted, fields.iter().copied()) {
                 diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
             } else if !fields.is_empty() {
                 diagnostic = diagnostic.help(format!("the fields are: {}", fields.join(", ")));
             }
-            return Failure { diagnostic, undefined: true };
+            return Failure {
+                diagnostic,
+                undefined: true,
+            };
         }
         if fault.message.contains("undefined") && !fault.message.starts_with('`') {
             // An index by a name that only the rendering knows: Tera cannot say which.
             let part = text.get(fault.range.clone()).unwrap_or(text).trim();
             let diagnostic = Diagnostic::error(format!("`{part}` is not defined")).at(place);
-            return Failure { diagnostic, undefined: true };
+            return Failure {
+                diagnostic,
+                undefined: true,
+            };
         }
         let message = fault.message.trim_end_matches('.');
-        let diagnostic = Diagnostic::error(format!("the template cannot be rendered: {message}")).at(place);
+        let diagnostic =
+            Diagnostic::error(format!("the template cannot be rendered: {message}")).at(place);
         let diagnostic = match jinja::hint(text, &fault) {
             Some(hint) => diagnostic.help(hint),
             None => diagnostic,
         };
-        Failure { diagnostic, undefined: false }
+        Failure {
+            diagnostic,
+            undefined: false,
+        }
     }
 }
 
@@ -356,11 +497,18 @@ fn asks_whether_defined(expression: &str, name: &str) -> bool {
         let rest = &expression[i + name.len()..];
         let whole = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.')
             && !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-        let rest = rest.trim_start_matches(|c: char| c.is_alphanumeric() || "_.?[]\"'".contains(c)).trim_start();
-        let test = rest.strip_prefix("is").map(str::trim_start).map(|r| r.strip_prefix("not").map_or(r, str::trim_start));
+        let rest = rest
+            .trim_start_matches(|c: char| c.is_alphanumeric() || "_.?[]\"'".contains(c))
+            .trim_start();
+        let test = rest
+            .strip_prefix("is")
+            .map(str::trim_start)
+            .map(|r| r.strip_prefix("not").map_or(r, str::trim_start));
         whole
             && (test.is_some_and(|t| t.starts_with("defined") || t.starts_with("undefined"))
-                || rest.strip_prefix('|').is_some_and(|r| r.trim_start().starts_with("default")))
+                || rest
+                    .strip_prefix('|')
+                    .is_some_and(|r| r.trim_start().starts_with("default")))
     })
 }
 
@@ -370,7 +518,10 @@ fn within(span: &Span, text: &str, part: Range<usize>) -> Option<Span> {
     let file = span.source.text.get(span.range.clone())?;
     let at = |start: usize| {
         let start = span.range.start + start;
-        Some(Span { source: span.source.clone(), range: start..start + part.len() })
+        Some(Span {
+            source: span.source.clone(),
+            range: start..start + part.len(),
+        })
     };
     if let Some(offset) = file.find(text) {
         return at(offset + part.start);
@@ -382,7 +533,8 @@ fn within(span: &Span, text: &str, part: Range<usize>) -> Option<Span> {
         if !content.is_empty() {
             let found = cursor + file.get(cursor..)?.find(content)?;
             if part.start < line_start + line.len() {
-                let inside = (part.start - line_start).saturating_sub(line.len() - line.trim_start().len());
+                let inside =
+                    (part.start - line_start).saturating_sub(line.len() - line.trim_start().len());
                 return at(found + inside);
             }
             cursor = found + content.len();

@@ -39,10 +39,16 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(diagnostics, Diagnostics::default());
     let spec = spec.unwrap();
     assert_eq!(spec.endpoint.to_string(), "10.0.0.10:8443");
-    assert_eq!((spec.load_balancer.way, spec.load_balancer.profile), (Way::KeepalivedHaproxy, Profile::Fast));
+    assert_eq!(
+        (spec.load_balancer.way, spec.load_balancer.profile),
+        (Way::KeepalivedHaproxy, Profile::Fast)
+    );
     let vars = spec.variables(&spec.hosts["cp2"]);
     insta::assert_snapshot!(serde_json::to_string_pretty(&vars).unwrap());
-    assert!(spec.check_address(&spec.hosts["cp1"], &["10.0.0.11".parse().unwrap()]).is_none());
+    assert!(
+        spec.check_address(&spec.hosts["cp1"], &["10.0.0.11".parse().unwrap()])
+            .is_none()
+    );
     let carried = ["127.0.0.1".parse().unwrap(), "192.168.1.5".parse().unwrap()];
     let finding = spec.check_address(&spec.hosts["cp1"], &carried).unwrap();
     assert_eq!(
@@ -64,11 +70,19 @@ fn vrrp_is_derived() {
         ("seed", 3, "101 100 100", -2),
     ];
     for (profile, count, priorities, weight) in table {
-        let hosts = format!("kube_control_plane:\n  hosts:\n    cp[1:{count}]: {{ip: '10.0.0.1{{{{ inventory_hostname[2] }}}}'}}\n");
+        let hosts = format!(
+            "kube_control_plane:\n  hosts:\n    cp[1:{count}]: {{ip: '10.0.0.1{{{{ inventory_hostname[2] }}}}'}}\n"
+        );
         let spec = sound(&hosts, &format!("{ALL}load_balancer_profile: {profile}\n"));
-        let found: Vec<_> = spec.load_balancers().map(|h| h.priority.unwrap().to_string()).collect();
+        let found: Vec<_> = spec
+            .load_balancers()
+            .map(|h| h.priority.unwrap().to_string())
+            .collect();
         assert_eq!(found.join(" "), priorities, "{profile} {count}");
-        let states: Vec<_> = spec.load_balancers().map(|h| h.state.unwrap().to_string()).collect();
+        let states: Vec<_> = spec
+            .load_balancers()
+            .map(|h| h.state.unwrap().to_string())
+            .collect();
         assert!(states[0] == "MASTER" && states[1..].iter().all(|s| s == "BACKUP"));
         let vrrp = spec.load_balancer.vrrp.unwrap();
         assert_eq!(vrrp.weight, weight);
@@ -77,7 +91,10 @@ fn vrrp_is_derived() {
     // The numbers of an address never change: a cluster would lose its VIP over an update of quorate.
     let spec = sound(HOSTS, &format!("{ALL}load_balancer_profile: seed\n"));
     let vrrp = spec.load_balancer.vrrp.unwrap();
-    assert_eq!((vrrp.router_id, vrrp.auth_pass.unwrap().expose().as_str()), (42, "8myi4mpj"));
+    assert_eq!(
+        (vrrp.router_id, vrrp.auth_pass.unwrap().expose().as_str()),
+        (42, "8myi4mpj")
+    );
 }
 
 #[test]
@@ -86,7 +103,10 @@ fn router_ids_spread_and_are_never_everybodys() {
     for i in 0..=255_u8 {
         for j in 0..8_u8 {
             let hosts = "kube_control_plane: {hosts: {cp1: {ip: 172.16.0.1}}}\n";
-            let spec = sound(hosts, &format!("kubernetes_version: 1.36.3\napiserver_vip: 10.0.{j}.{i}\n"));
+            let spec = sound(
+                hosts,
+                &format!("kubernetes_version: 1.36.3\napiserver_vip: 10.0.{j}.{i}\n"),
+            );
             ids.insert(spec.load_balancer.vrrp.unwrap().router_id);
         }
     }
@@ -96,7 +116,9 @@ fn router_ids_spread_and_are_never_everybodys() {
 
 #[test]
 fn other_variables_can_use_defaults() {
-    let all = format!("{ALL}cluster_name: \"c-{{{{ apiserver_dest_port }}}}\"\nno_proxy: [\"{{{{ hostvars['cp1'].ip }}}}\"]\nhttp_proxy: http://proxy:3128\n");
+    let all = format!(
+        "{ALL}cluster_name: \"c-{{{{ apiserver_dest_port }}}}\"\nno_proxy: [\"{{{{ hostvars['cp1'].ip }}}}\"]\nhttp_proxy: http://proxy:3128\n"
+    );
     let spec = sound(HOSTS, &all);
     assert_eq!(spec.name, "c-8443");
     assert_eq!(
@@ -107,7 +129,10 @@ fn other_variables_can_use_defaults() {
 
 #[test]
 fn external_needs_its_endpoint_alone() {
-    let spec = sound(HOSTS, "kubernetes_version: \"1.36.3\"\nload_balancer: external\ncontrol_plane_endpoint: api.example.org:443\n");
+    let spec = sound(
+        HOSTS,
+        "kubernetes_version: \"1.36.3\"\nload_balancer: external\ncontrol_plane_endpoint: api.example.org:443\n",
+    );
     assert_eq!(spec.load_balancer.vip, None);
     assert!(spec.load_balancer.vrrp.is_none());
     assert_eq!(spec.load_balancer.dest_port, 443);
@@ -116,23 +141,44 @@ fn external_needs_its_endpoint_alone() {
 
 #[test]
 fn dedicated_load_balancers_take_the_place_of_control_planes() {
-    let hosts = format!("{HOSTS}load_balancer: {{hosts: {{lb1: {{ip: 10.0.0.31}}, lb2: {{ip: 10.0.0.32}}}}}}\n");
-    let spec = sound(&hosts, &format!("{ALL}apiserver_dest_port: 6443\nvrrp_unicast: true\n"));
+    let hosts = format!(
+        "{HOSTS}load_balancer: {{hosts: {{lb1: {{ip: 10.0.0.31}}, lb2: {{ip: 10.0.0.32}}}}}}\n"
+    );
+    let spec = sound(
+        &hosts,
+        &format!("{ALL}apiserver_dest_port: 6443\nvrrp_unicast: true\n"),
+    );
     let names: Vec<_> = spec.load_balancers().map(|h| h.name.as_str()).collect();
     assert_eq!(names, ["lb1", "lb2"]);
-    assert_eq!(spec.variables(&spec.hosts["lb1"])["vrrp_peers"], serde_json::json!(["10.0.0.32"]));
-    assert_eq!(spec.workers().map(|h| h.name.as_str()).collect::<Vec<_>>(), ["w1"]);
+    assert_eq!(
+        spec.variables(&spec.hosts["lb1"])["vrrp_peers"],
+        serde_json::json!(["10.0.0.32"])
+    );
+    assert_eq!(
+        spec.workers().map(|h| h.name.as_str()).collect::<Vec<_>>(),
+        ["w1"]
+    );
 }
 
 #[test]
 fn secrets_are_not_shown() {
-    let all = format!("{ALL}load_balancer_profile: seed\nauth_pass: s3cr3tpw\nansible_become_password: hunter2\n");
+    let all = format!(
+        "{ALL}load_balancer_profile: seed\nauth_pass: s3cr3tpw\nansible_become_password: hunter2\n"
+    );
     let spec = sound(HOSTS, &all);
     let shown = format!("{spec:?}");
     assert!(!shown.contains("s3cr3tpw") && !shown.contains("hunter2"));
-    let (_, diagnostics) = build(HOSTS, &format!("{ALL}auth_pass: 123456789\nansible_become_password: 4711\nbgp_peers: [\"x:1:geheim\"]\n"));
+    let (_, diagnostics) = build(
+        HOSTS,
+        &format!(
+            "{ALL}auth_pass: 123456789\nansible_become_password: 4711\nbgp_peers: [\"x:1:geheim\"]\n"
+        ),
+    );
     let shown = format!("{diagnostics:?}");
-    assert!(!shown.contains("123456789") && !shown.contains("4711") && !shown.contains("geheim"), "{shown}");
+    assert!(
+        !shown.contains("123456789") && !shown.contains("4711") && !shown.contains("geheim"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -142,7 +188,12 @@ fn every_mistake_is_told_at_once() {
         "kubernetes_version: 1.30\napiserver_vip: 10.0.0.10\napiserver_dest_port: 99999\nload_balancer: keepalived\nfoo: 1\nvrrp_unicats: true\nignore_preflight_errors: [all]\n",
     );
     assert!(spec.is_none());
-    insta::assert_snapshot!(diagnostics.iter().map(|d| format!("{d}\n")).collect::<String>());
+    insta::assert_snapshot!(
+        diagnostics
+            .iter()
+            .map(|d| format!("{d}\n"))
+            .collect::<String>()
+    );
 }
 
 /// What a line of group_vars/all.yml, added to a sound inventory, leads to. `name: value` in place of a line that is
@@ -238,7 +289,11 @@ fn findings_about_variables() {
     let mut report = String::new();
     for line in lines {
         let name = line.split(':').next().unwrap();
-        let all: String = ALL.lines().filter(|l| !l.starts_with(&format!("{name}:"))).map(|l| format!("{l}\n")).collect();
+        let all: String = ALL
+            .lines()
+            .filter(|l| !l.starts_with(&format!("{name}:")))
+            .map(|l| format!("{l}\n"))
+            .collect();
         let (_, diagnostics) = build(HOSTS, &format!("{all}{line}\n"));
         writeln!(report, "{line}").unwrap();
         for d in diagnostics.iter() {
@@ -283,6 +338,8 @@ fn the_seed_profile_warns_where_fast_refuses() {
     let found: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
     assert_eq!(
         found,
-        ["hosts.yml:3:35: a failed check takes 2 off a priority, and the priorities are 2 apart: the address would stay on a failed host (set `weight: -3`, or priorities that are closer)"]
+        [
+            "hosts.yml:3:35: a failed check takes 2 off a priority, and the priorities are 2 apart: the address would stay on a failed host (set `weight: -3`, or priorities that are closer)"
+        ]
     );
 }

@@ -9,19 +9,32 @@ use serde_json::json;
 
 /// Returns the scope of the one host of an inventory.
 fn scope(vars: &str) -> Scope {
-    let vars = vars.lines().map(|l| format!("        {l}\n")).collect::<String>();
+    let vars = vars
+        .lines()
+        .map(|l| format!("        {l}\n"))
+        .collect::<String>();
     let text = format!("all:\n  hosts:\n    cp1:\n{vars}");
     let (inventory, diagnostics) = Inventory::build(&Input::from_text("i.yml", text));
     assert!(!diagnostics.has_errors(), "{diagnostics:?}");
     let mut scope = Scope::new();
     for (name, variable) in &inventory.hosts["cp1"].vars {
-        scope.set(name, Binding::template(variable.value.clone(), variable.origin.span.clone(), variable.texts()));
+        scope.set(
+            name,
+            Binding::template(
+                variable.value.clone(),
+                variable.origin.span.clone(),
+                variable.texts(),
+            ),
+        );
     }
     scope
 }
 
 fn file(text: &str) -> Arc<Source> {
-    Arc::new(Source { path: "t.j2".into(), text: text.into() })
+    Arc::new(Source {
+        path: "t.j2".into(),
+        text: text.into(),
+    })
 }
 
 fn nowhere(_: &str) -> Option<Span> {
@@ -30,7 +43,9 @@ fn nowhere(_: &str) -> Option<Span> {
 
 #[test]
 fn a_lone_expression_keeps_its_type() {
-    let scope = scope("n: 5\nf: 1.5\nt: yes\nl: [1, {a: 2}]\nm: {z: 1, a: 2}\nnothing:\ns: '007'\nalias: '{{ l }}'\n");
+    let scope = scope(
+        "n: 5\nf: 1.5\nt: yes\nl: [1, {a: 2}]\nm: {z: 1, a: 2}\nnothing:\ns: '007'\nalias: '{{ l }}'\n",
+    );
     let table = [
         ("{{ n }}", json!(5)),
         ("{{ n + 1 }}", json!(6)),
@@ -52,21 +67,50 @@ fn a_lone_expression_keeps_its_type() {
         ("{% if t %}yes{% endif %}", json!("yes")),
     ];
     for (text, expected) in table {
-        assert_eq!(scope.render_value(&json!(text), &nowhere), Ok(expected), "{text}");
+        assert_eq!(
+            scope.render_value(&json!(text), &nowhere),
+            Ok(expected),
+            "{text}"
+        );
     }
-    let Value::Object(map) = scope.render_value(&json!("{{ m }}"), &nowhere).unwrap() else { panic!() };
-    assert_eq!(map.keys().collect::<Vec<_>>(), ["z", "a"], "a map that is handed on keeps its order");
-    assert_eq!(scope.render_value(&json!({"a": ["{{ n }}", {"b": "x{{ n }}"}]}), &nowhere), Ok(json!({"a": [5, {"b": "x5"}]})));
+    let Value::Object(map) = scope.render_value(&json!("{{ m }}"), &nowhere).unwrap() else {
+        panic!()
+    };
+    assert_eq!(
+        map.keys().collect::<Vec<_>>(),
+        ["z", "a"],
+        "a map that is handed on keeps its order"
+    );
+    assert_eq!(
+        scope.render_value(&json!({"a": ["{{ n }}", {"b": "x{{ n }}"}]}), &nowhere),
+        Ok(json!({"a": [5, {"b": "x5"}]}))
+    );
 }
 
 #[test]
 fn values_are_rendered_when_they_are_needed() {
-    let scope = scope("host: 'h{{ n }}'\nn: 1\nurl: 'https://{{ host }}:{{ port }}'\nport: '{{ 6000 + 443 }}'\nbroken: '{{ nobody }}'\n");
-    assert_eq!(scope.render_text("{{ url }}/x", None).unwrap(), "https://h1:6443/x");
-    assert_eq!(scope.get("port"), Some(Ok(json!(6443))));
-    assert_eq!(scope.render_text("{{ broken | default(value=1) }}{{ broken is defined }}", None).unwrap(), "1false");
+    let scope = scope(
+        "host: 'h{{ n }}'\nn: 1\nurl: 'https://{{ host }}:{{ port }}'\nport: '{{ 6000 + 443 }}'\nbroken: '{{ nobody }}'\n",
+    );
     assert_eq!(
-        scope.render_text("{{ broken }}", None).unwrap_err().to_string(),
+        scope.render_text("{{ url }}/x", None).unwrap(),
+        "https://h1:6443/x"
+    );
+    assert_eq!(scope.get("port"), Some(Ok(json!(6443))));
+    assert_eq!(
+        scope
+            .render_text(
+                "{{ broken | default(value=1) }}{{ broken is defined }}",
+                None
+            )
+            .unwrap(),
+        "1false"
+    );
+    assert_eq!(
+        scope
+            .render_text("{{ broken }}", None)
+            .unwrap_err()
+            .to_string(),
         "i.yml:8:21: the variable `nobody` is not defined"
     );
     assert_eq!(scope.get("nobody"), None);
@@ -82,13 +126,23 @@ fn facts_and_items_are_not_templates() {
 fn hostvars_hold_what_can_be_rendered() {
     let one = scope("ip: 10.0.0.{{ n }}\nn: 1\nbroken: '{{ nobody }}'\n");
     let two = scope("ip: 10.0.0.2\n");
-    let hosts = Arc::new(Hosts::new([("cp1".to_owned(), one), ("cp2".to_owned(), two)]));
+    let hosts = Arc::new(Hosts::new([
+        ("cp1".to_owned(), one),
+        ("cp2".to_owned(), two),
+    ]));
     let scope = hosts.get("cp2").unwrap().clone().with_hosts(hosts.clone());
     assert_eq!(
-        scope.render_text("{% for h in ['cp1', 'cp2'] %}{{ hostvars[h].ip }} {% endfor %}", None).unwrap(),
+        scope
+            .render_text(
+                "{% for h in ['cp1', 'cp2'] %}{{ hostvars[h].ip }} {% endfor %}",
+                None
+            )
+            .unwrap(),
         "10.0.0.1 10.0.0.2 "
     );
-    let error = scope.render_text("{{ hostvars['cp1'].broken }}", None).unwrap_err();
+    let error = scope
+        .render_text("{{ hostvars['cp1'].broken }}", None)
+        .unwrap_err();
     assert_eq!(error.message, "`broken` is not defined");
 }
 
@@ -98,16 +152,29 @@ fn filters() {
     let table = [
         ("{{ 'a b' | b64encode }}", "YSBi"),
         ("{{ 'YSBi' | b64decode }}", "a b"),
-        ("{{ '' | sha256 }}", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        (
+            "{{ '' | sha256 }}",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
         ("{{ s | quote }}", r#"'it'"'"'s'"#),
-        ("{{ 'plain' | quote }}{{ 5 | quote }}{{ '' | quote }}", "plain5''"),
+        (
+            "{{ 'plain' | quote }}{{ 5 | quote }}{{ '' | quote }}",
+            "plain5''",
+        ),
         ("{{ m | to_json }}", r#"{"a":"1.30","b":[1,"no"]}"#),
         ("{{ m | to_nice_yaml }}", "a: \"1.30\"\nb:\n- 1\n- \"no\"\n"),
         ("{{ l | map(attribute='ip') | join(sep=',') }}", "a,b"),
-        ("{{ '/etc/x/y.conf' | basename }} {{ '/etc/x/y.conf' | dirname }}", "y.conf /etc/x"),
+        (
+            "{{ '/etc/x/y.conf' | basename }} {{ '/etc/x/y.conf' | dirname }}",
+            "y.conf /etc/x",
+        ),
     ];
     for (text, expected) in table {
-        assert_eq!(scope.render_text(text, None).as_deref(), Ok(expected), "{text}");
+        assert_eq!(
+            scope.render_text(text, None).as_deref(),
+            Ok(expected),
+            "{text}"
+        );
     }
 }
 
@@ -128,18 +195,30 @@ fn conditions() {
         ("x", Err("the variable `x` is not defined")),
         ("not x", Err("the variable `x` is not defined")),
         ("x or t", Err("the variable `x` is not defined")),
-        ("s", Err("the condition gives the text `yes`, not a boolean")),
+        (
+            "s",
+            Err("the condition gives the text `yes`, not a boolean"),
+        ),
         ("n", Err("the condition gives `3`, not a boolean")),
-        ("{{ t }}", Err("a condition is an expression already, without braces")),
+        (
+            "{{ t }}",
+            Err("a condition is an expression already, without braces"),
+        ),
     ];
     for (text, expected) in table {
-        assert_eq!(scope.eval_bool(text, None).map_err(|d| d.message), expected.map_err(str::to_owned), "{text}");
+        assert_eq!(
+            scope.eval_bool(text, None).map_err(|d| d.message),
+            expected.map_err(str::to_owned),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn mistakes_are_named_with_their_place() {
-    let scope = scope("apiserver_vip: 10.0.0.1\nm: {first: 1}\na: '{{ b }}'\nb: '{{ a }}'\nl: [1]\nfolded: |\n  one\n  two {{ nobody }}\n");
+    let scope = scope(
+        "apiserver_vip: 10.0.0.1\nm: {first: 1}\na: '{{ b }}'\nb: '{{ a }}'\nl: [1]\nfolded: |\n  one\n  two {{ nobody }}\n",
+    );
     let report: String = [
         "line\n  {{ apiserver_vpi }}\n",
         "{{ m.frist }}",
@@ -172,9 +251,22 @@ fn mistakes_are_named_with_their_place() {
 
 #[test]
 fn names_are_those_from_outside() {
-    let names = |text| names_in_text(text).into_iter().collect::<Vec<_>>().join(" ");
-    assert_eq!(names("{% for x in list %}{{ x }}{{ y.z }}{% endfor %}{% set q = 1 %}{{ q }}"), "list y");
+    let names = |text| {
+        names_in_text(text)
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        names("{% for x in list %}{{ x }}{{ y.z }}{% endfor %}{% set q = 1 %}{{ q }}"),
+        "list y"
+    );
     assert_eq!(names("no template: y"), "");
     assert_eq!(names("{{ broken"), "");
-    assert_eq!(names_in_expression("a.b > 1 and 'c' in d").into_iter().collect::<Vec<_>>(), ["a", "d"]);
+    assert_eq!(
+        names_in_expression("a.b > 1 and 'c' in d")
+            .into_iter()
+            .collect::<Vec<_>>(),
+        ["a", "d"]
+    );
 }

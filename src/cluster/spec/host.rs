@@ -93,17 +93,36 @@ impl Draft {
         let control_plane = inventory.is_in(name, super::build::CONTROL_PLANE);
         let load_balancer = inventory.is_in(name, super::build::LOAD_BALANCER)
             || (control_plane && inventory.hosts_of(super::build::LOAD_BALANCER).is_empty());
-        let roles = Roles { control_plane, worker: inventory.is_in(name, super::build::WORKER), load_balancer };
+        let roles = Roles {
+            control_plane,
+            worker: inventory.is_in(name, super::build::WORKER),
+            load_balancer,
+        };
         let connection = read_connection(vars, findings);
         let ip = read_ip(vars, connection.as_ref(), findings);
         if roles.node() {
             check_node_name(host, findings);
         }
-        let priority = vars.get("priority", findings).and_then(|got| read::integer("priority", 1, 254, got, findings));
-        let priority = priority.and_then(|got| u8::try_from(got.value).ok().map(|p| got.map(|_| p)));
-        let state = vars.get("state", findings).and_then(|got| read::one_of("state", &["MASTER", "BACKUP"], got, findings));
-        let state = state.map(|got| got.map(|s| if s == "MASTER" { State::Master } else { State::Backup }));
-        let connection_span = ["ansible_port", "ansible_host"].iter().find_map(|n| vars.variable(n)?.origin.span.clone());
+        let priority = vars
+            .get("priority", findings)
+            .and_then(|got| read::integer("priority", 1, 254, got, findings));
+        let priority =
+            priority.and_then(|got| u8::try_from(got.value).ok().map(|p| got.map(|_| p)));
+        let state = vars
+            .get("state", findings)
+            .and_then(|got| read::one_of("state", &["MASTER", "BACKUP"], got, findings));
+        let state = state.map(|got| {
+            got.map(|s| {
+                if s == "MASTER" {
+                    State::Master
+                } else {
+                    State::Backup
+                }
+            })
+        });
+        let connection_span = ["ansible_port", "ansible_host"]
+            .iter()
+            .find_map(|n| vars.variable(n)?.origin.span.clone());
         Self {
             name: host.name.clone(),
             span: host.span.clone(),
@@ -143,23 +162,46 @@ impl Draft {
     }
 }
 
-fn read_ip(vars: &Vars<'_>, connection: Option<&Connection>, findings: &mut Findings) -> Option<Address> {
+fn read_ip(
+    vars: &Vars<'_>,
+    connection: Option<&Connection>,
+    findings: &mut Findings,
+) -> Option<Address> {
     let name = &vars.host.name;
     if vars.variable("ip").is_some_and(|v| !v.value.is_null()) {
         let got = read::address("ip", vars.get("ip", findings)?, findings)?;
-        return Some(Address { address: got.value, given: true, span: got.span });
+        return Some(Address {
+            address: got.value,
+            given: true,
+            span: got.span,
+        });
     }
     let connection = connection?;
-    let span = vars.variable("ansible_host").and_then(|v| v.origin.span.clone()).or_else(|| Some(vars.host.span.clone()));
+    let span = vars
+        .variable("ansible_host")
+        .and_then(|v| v.origin.span.clone())
+        .or_else(|| Some(vars.host.span.clone()));
     let host = &connection.host;
     let error = match host.parse::<IpAddr>() {
         Ok(address) => match read::unusable(address) {
-            None => return Some(Address { address, given: false, span }),
-            Some(problem) => format!("`{name}` has no address in the cluster: `ansible_host` is {address}, and {problem}"),
+            None => {
+                return Some(Address {
+                    address,
+                    given: false,
+                    span,
+                });
+            }
+            Some(problem) => format!(
+                "`{name}` has no address in the cluster: `ansible_host` is {address}, and {problem}"
+            ),
         },
-        Err(_) => format!("`{name}` has no address in the cluster: `ansible_host` is the name `{host}`"),
+        Err(_) => {
+            format!("`{name}` has no address in the cluster: `ansible_host` is the name `{host}`")
+        }
     };
-    findings.push(Diagnostic::error(error).at(span).help(format!("set `ip` for `{name}`: the address by which the other hosts reach it")));
+    findings.push(Diagnostic::error(error).at(span).help(format!(
+        "set `ip` for `{name}`: the address by which the other hosts reach it"
+    )));
     None
 }
 
@@ -169,12 +211,14 @@ fn check_node_name(host: &crate::inventory::Host, findings: &mut Findings) {
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
-            && l.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && l.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
             && !l.starts_with('-')
             && !l.ends_with('-')
     };
     if name.len() > 253 || !name.split('.').all(label) {
-        let error = Diagnostic::error(format!("`{name}` cannot be a node's name")).at(host.span.clone());
+        let error =
+            Diagnostic::error(format!("`{name}` cannot be a node's name")).at(host.span.clone());
         findings.push(error.help("Kubernetes takes lower-case letters, digits, `-` and `.`: rename the host in the inventory"));
     }
 }
@@ -183,8 +227,17 @@ fn check_node_name(host: &crate::inventory::Host, findings: &mut Findings) {
 fn read_interface(vars: &Vars<'_>, findings: &mut Findings) -> Option<String> {
     let got = read::text("interface", vars.get("interface", findings)?, findings)?;
     let name = &got.value;
-    if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.chars().any(|c| c.is_whitespace() || c == '/' || c == ':') {
-        findings.push(Diagnostic::error(format!("`{name}` is no name of a network interface")).at(got.span));
+    if name.is_empty()
+        || name.len() > 15
+        || name == "."
+        || name == ".."
+        || name
+            .chars()
+            .any(|c| c.is_whitespace() || c == '/' || c == ':')
+    {
+        findings.push(
+            Diagnostic::error(format!("`{name}` is no name of a network interface")).at(got.span),
+        );
         return None;
     }
     Some(got.value)
@@ -192,10 +245,19 @@ fn read_interface(vars: &Vars<'_>, findings: &mut Findings) -> Option<String> {
 
 fn read_labels(vars: &Vars<'_>, findings: &mut Findings) -> IndexMap<String, String> {
     let mut labels = IndexMap::new();
-    let Some(got) = vars.get("node_labels", findings) else { return labels };
+    let Some(got) = vars.get("node_labels", findings) else {
+        return labels;
+    };
     let Value::Object(map) = &got.value else {
-        let error = Diagnostic::error(format!("`node_labels` is a map, not {}", read::describe(&got.value)));
-        findings.push(error.at(got.span.clone()).help("as in `node_labels: {disk: ssd}`"));
+        let error = Diagnostic::error(format!(
+            "`node_labels` is a map, not {}",
+            read::describe(&got.value)
+        ));
+        findings.push(
+            error
+                .at(got.span.clone())
+                .help("as in `node_labels: {disk: ssd}`"),
+        );
         return labels;
     };
     for (key, value) in map {
@@ -208,9 +270,14 @@ fn read_labels(vars: &Vars<'_>, findings: &mut Findings) -> IndexMap<String, Str
             Value::String(text) => text.clone(),
             Value::Null => String::new(),
             // A label is text: what was written counts, `yes` and not true.
-            Value::Bool(_) | Value::Number(_) => got.written(&pointer).map_or_else(|| value.to_string(), str::to_owned),
+            Value::Bool(_) | Value::Number(_) => got
+                .written(&pointer)
+                .map_or_else(|| value.to_string(), str::to_owned),
             other => {
-                let error = Diagnostic::error(format!("the label `{key}` is text, not {}", read::describe(other)));
+                let error = Diagnostic::error(format!(
+                    "the label `{key}` is text, not {}",
+                    read::describe(other)
+                ));
                 findings.push(error.at(got.at(&pointer)));
                 continue;
             }
@@ -219,7 +286,9 @@ fn read_labels(vars: &Vars<'_>, findings: &mut Findings) -> IndexMap<String, Str
             Ok(()) => {
                 labels.insert(key.clone(), text);
             }
-            Err(problem) => findings.push(Diagnostic::error(format!("the label `{key}`: {problem}")).at(got.at(&pointer))),
+            Err(problem) => findings.push(
+                Diagnostic::error(format!("the label `{key}`: {problem}")).at(got.at(&pointer)),
+            ),
         }
     }
     labels
@@ -231,8 +300,15 @@ fn read_taints(vars: &Vars<'_>, findings: &mut Findings) -> Option<Vec<Taint>> {
         Value::Array(items) => items.clone(),
         Value::String(text) => text.split(',').map(|t| Value::from(t.trim())).collect(),
         other => {
-            let error = Diagnostic::error(format!("`node_taints` is a list, not {}", read::describe(other)));
-            findings.push(error.at(got.span.clone()).help("as in `node_taints: [\"dedicated=db:NoSchedule\"]`"));
+            let error = Diagnostic::error(format!(
+                "`node_taints` is a list, not {}",
+                read::describe(other)
+            ));
+            findings.push(
+                error
+                    .at(got.span.clone())
+                    .help("as in `node_taints: [\"dedicated=db:NoSchedule\"]`"),
+            );
             return None;
         }
     };
@@ -242,13 +318,25 @@ fn read_taints(vars: &Vars<'_>, findings: &mut Findings) -> Option<Vec<Taint>> {
             Value::String(text) => text.parse(),
             Value::Object(map) => {
                 let field = |name: &str| map.get(name).and_then(Value::as_str);
-                if let Some(other) = map.keys().find(|k| !["key", "value", "effect"].contains(&k.as_str())) {
-                    Err(format!("`{other}` is no part of a taint: key, value and effect are"))
+                if let Some(other) = map
+                    .keys()
+                    .find(|k| !["key", "value", "effect"].contains(&k.as_str()))
+                {
+                    Err(format!(
+                        "`{other}` is no part of a taint: key, value and effect are"
+                    ))
                 } else {
-                    Taint::new(field("key").unwrap_or_default(), field("value"), field("effect").unwrap_or_default())
+                    Taint::new(
+                        field("key").unwrap_or_default(),
+                        field("value"),
+                        field("effect").unwrap_or_default(),
+                    )
                 }
             }
-            other => Err(format!("a taint is text or a map, not {}", read::describe(other))),
+            other => Err(format!(
+                "a taint is text or a map, not {}",
+                read::describe(other)
+            )),
         };
         match taint {
             Ok(taint) => taints.push(taint),

@@ -10,38 +10,97 @@ pub type Documents = IndexMap<&'static str, Map>;
 
 /// The kinds of documents that kubeadm reads (kubernetes.io, kubeadm configuration v1beta4; kubelet and kube-proxy have
 /// groups of their own).
-pub const DOCUMENTS: &[&str] =
-    &["InitConfiguration", "ClusterConfiguration", "KubeletConfiguration", "KubeProxyConfiguration", "JoinConfiguration"];
+pub const DOCUMENTS: &[&str] = &[
+    "InitConfiguration",
+    "ClusterConfiguration",
+    "KubeletConfiguration",
+    "KubeProxyConfiguration",
+    "JoinConfiguration",
+];
 
 /// The one version of kubeadm's documents that is written; it is there from Kubernetes 1.31 on.
 const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
 
 /// Fields that quorate has to know, with the variable that sets each. A second source for them would be a trap.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("ClusterConfiguration", "/controlPlaneEndpoint", "control_plane_endpoint"),
-    ("ClusterConfiguration", "/kubernetesVersion", "kubernetes_version"),
+    (
+        "ClusterConfiguration",
+        "/controlPlaneEndpoint",
+        "control_plane_endpoint",
+    ),
+    (
+        "ClusterConfiguration",
+        "/kubernetesVersion",
+        "kubernetes_version",
+    ),
     ("ClusterConfiguration", "/clusterName", "cluster_name"),
-    ("ClusterConfiguration", "/networking/podSubnet", "pod_subnet"),
-    ("ClusterConfiguration", "/networking/serviceSubnet", "service_subnet"),
-    ("ClusterConfiguration", "/imageRepository", "image_repository"),
-    ("InitConfiguration", "/localAPIEndpoint/advertiseAddress", "ip"),
-    ("InitConfiguration", "/localAPIEndpoint/bindPort", "apiserver_src_port"),
-    ("InitConfiguration", "/nodeRegistration/name", "the host's name in the inventory"),
-    ("JoinConfiguration", "/controlPlane/localAPIEndpoint/advertiseAddress", "ip"),
-    ("JoinConfiguration", "/controlPlane/localAPIEndpoint/bindPort", "apiserver_src_port"),
-    ("JoinConfiguration", "/nodeRegistration/name", "the host's name in the inventory"),
+    (
+        "ClusterConfiguration",
+        "/networking/podSubnet",
+        "pod_subnet",
+    ),
+    (
+        "ClusterConfiguration",
+        "/networking/serviceSubnet",
+        "service_subnet",
+    ),
+    (
+        "ClusterConfiguration",
+        "/imageRepository",
+        "image_repository",
+    ),
+    (
+        "InitConfiguration",
+        "/localAPIEndpoint/advertiseAddress",
+        "ip",
+    ),
+    (
+        "InitConfiguration",
+        "/localAPIEndpoint/bindPort",
+        "apiserver_src_port",
+    ),
+    (
+        "InitConfiguration",
+        "/nodeRegistration/name",
+        "the host's name in the inventory",
+    ),
+    (
+        "JoinConfiguration",
+        "/controlPlane/localAPIEndpoint/advertiseAddress",
+        "ip",
+    ),
+    (
+        "JoinConfiguration",
+        "/controlPlane/localAPIEndpoint/bindPort",
+        "apiserver_src_port",
+    ),
+    (
+        "JoinConfiguration",
+        "/nodeRegistration/name",
+        "the host's name in the inventory",
+    ),
 ];
 
 pub(super) fn read(got: Got<Value>, findings: &mut Findings) -> Option<Documents> {
     let Value::Object(map) = &got.value else {
-        let error = Diagnostic::error(format!("`kubeadm` is a map of documents by kind, not {}", read::describe(&got.value)));
-        findings.push(error.at(got.span.clone()).help("as in `kubeadm: {ClusterConfiguration: {…}}`"));
+        let error = Diagnostic::error(format!(
+            "`kubeadm` is a map of documents by kind, not {}",
+            read::describe(&got.value)
+        ));
+        findings.push(
+            error
+                .at(got.span.clone())
+                .help("as in `kubeadm: {ClusterConfiguration: {…}}`"),
+        );
         return None;
     };
     let mut documents = Documents::new();
     for (kind, document) in map {
         let Some(known) = DOCUMENTS.iter().find(|k| *k == kind) else {
-            let error = Diagnostic::error(format!("`{kind}` is no document of kubeadm's; it reads {}", read::list(DOCUMENTS)));
+            let error = Diagnostic::error(format!(
+                "`{kind}` is no document of kubeadm's; it reads {}",
+                read::list(DOCUMENTS)
+            ));
             let error = error.at(got.key_at("", kind));
             findings.push(match nearest(kind, DOCUMENTS.iter().copied()) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
@@ -57,7 +116,8 @@ pub(super) fn read(got: Got<Value>, findings: &mut Findings) -> Option<Documents
             }
             Value::Null => {}
             other => {
-                let error = Diagnostic::error(format!("`{kind}` is a map, not {}", read::describe(other)));
+                let error =
+                    Diagnostic::error(format!("`{kind}` is a map, not {}", read::describe(other)));
                 findings.push(error.at(got.at(&base)));
             }
         }
@@ -82,17 +142,37 @@ fn check(kind: &str, document: &Value, base: &str, got: &Got<Value>, findings: &
         && !kind.starts_with("Kube")
         && version != API_VERSION
     {
-        let error = Diagnostic::error(format!("kubeadm's documents are written in {API_VERSION}, not {}", read::describe(version)));
-        findings.push(error.at(got.at(&format!("{base}/apiVersion"))).help("`kubeadm config migrate` converts older ones; leave `apiVersion` out"));
+        let error = Diagnostic::error(format!(
+            "kubeadm's documents are written in {API_VERSION}, not {}",
+            read::describe(version)
+        ));
+        findings.push(
+            error
+                .at(got.at(&format!("{base}/apiVersion")))
+                .help("`kubeadm config migrate` converts older ones; leave `apiVersion` out"),
+        );
     }
     if let Some(other) = document.pointer("/kind")
         && other != kind
     {
-        let error = Diagnostic::error(format!("this is the {kind}, and its `kind` is {}", read::describe(other)));
-        findings.push(error.at(got.at(&format!("{base}/kind"))).help("leave `kind` out"));
+        let error = Diagnostic::error(format!(
+            "this is the {kind}, and its `kind` is {}",
+            read::describe(other)
+        ));
+        findings.push(
+            error
+                .at(got.at(&format!("{base}/kind")))
+                .help("leave `kind` out"),
+        );
     }
     for pointer in ["/nodeRegistration/ignorePreflightErrors"] {
-        for (i, item) in document.pointer(pointer).and_then(Value::as_array).into_iter().flatten().enumerate() {
+        for (i, item) in document
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
             if let Some(problem) = item.as_str().and_then(refused_check) {
                 findings.push(problem.at(got.at(&format!("{base}{pointer}/{i}"))));
             }
@@ -109,8 +189,14 @@ fn walk(value: &Value, pointer: &mut String, got: &Got<Value>, findings: &mut Fi
         pointer.push('/');
         pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
         if matches!(key.as_str(), "extraArgs" | "kubeletExtraArgs") && item.is_object() {
-            let error = Diagnostic::error(format!("`{key}` is a list of names and values since v1beta4, not a map"));
-            findings.push(error.at(got.at(pointer)).help("write `- {name: …, value: …}` for each"));
+            let error = Diagnostic::error(format!(
+                "`{key}` is a list of names and values since v1beta4, not a map"
+            ));
+            findings.push(
+                error
+                    .at(got.at(pointer))
+                    .help("write `- {name: …, value: …}` for each"),
+            );
         } else {
             walk(item, pointer, got, findings);
         }
@@ -128,7 +214,9 @@ pub(super) fn refused_check(name: &str) -> Option<Diagnostic> {
     }
     if lower.starts_with("port-") {
         let error = Diagnostic::error(format!("the check `{name}` cannot be ignored"));
-        return Some(error.help("whoever listens on that port would keep the control plane from working: free the port"));
+        return Some(error.help(
+            "whoever listens on that port would keep the control plane from working: free the port",
+        ));
     }
     None
 }

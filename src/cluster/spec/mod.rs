@@ -8,9 +8,13 @@ mod check;
 mod connection;
 mod host;
 pub mod known;
+mod kube_vip;
 mod kubeadm;
+mod network;
 mod node;
 mod read;
+mod reader;
+mod release;
 mod unknown;
 mod variables;
 mod version;
@@ -25,8 +29,8 @@ use ipnet::IpNet;
 
 pub use connection::{Connection, connections};
 pub use host::{Address, HostSpec, Roles};
-pub use kubeadm::{DOCUMENTS, Documents};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
+pub use kubeadm::{DOCUMENTS, Documents};
 pub use node::{Effect, Taint};
 pub use variables::{ROLE_NAMES, from_facts};
 pub use version::{Version, VersionError};
@@ -183,7 +187,9 @@ impl ClusterSpec {
 
     /// Returns the nodes that are no control planes, in the order of the inventory.
     pub fn workers(&self) -> impl Iterator<Item = &HostSpec> {
-        self.hosts.values().filter(|h| h.roles.worker && !h.roles.control_plane)
+        self.hosts
+            .values()
+            .filter(|h| h.roles.worker && !h.roles.control_plane)
     }
 
     /// Returns the hosts that hold the virtual address between them, in the order of the inventory.
@@ -193,7 +199,11 @@ impl ClusterSpec {
 
     /// Returns what cannot be known before a host is asked: whether a host carries the address that is taken for its
     /// own. `carried` are the addresses that the host has. `None` is fine; the finding names the candidates otherwise.
-    pub fn check_address(&self, host: &HostSpec, carried: &[IpAddr]) -> Option<crate::model::Diagnostic> {
+    pub fn check_address(
+        &self,
+        host: &HostSpec,
+        carried: &[IpAddr],
+    ) -> Option<crate::model::Diagnostic> {
         check::carried(host, carried)
     }
 }

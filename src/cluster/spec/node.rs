@@ -21,7 +21,9 @@ impl FromStr for Effect {
             "NoSchedule" => Ok(Self::NoSchedule),
             "PreferNoSchedule" => Ok(Self::PreferNoSchedule),
             "NoExecute" => Ok(Self::NoExecute),
-            _ => Err(format!("`{text}` is no effect of a taint: NoSchedule, PreferNoSchedule or NoExecute")),
+            _ => Err(format!(
+                "`{text}` is no effect of a taint: NoSchedule, PreferNoSchedule or NoExecute"
+            )),
         }
     }
 }
@@ -50,8 +52,9 @@ pub struct Taint {
 impl FromStr for Taint {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let (left, effect) =
-            text.rsplit_once(':').ok_or_else(|| format!("`{text}` is no taint; write it as `key=value:NoSchedule`"))?;
+        let (left, effect) = text
+            .rsplit_once(':')
+            .ok_or_else(|| format!("`{text}` is no taint; write it as `key=value:NoSchedule`"))?;
         let (key, value) = match left.split_once('=') {
             Some((key, value)) => (key, Some(value)),
             None => (left, None),
@@ -68,7 +71,11 @@ impl Taint {
         if let Some(value) = value {
             check_value(value)?;
         }
-        Ok(Self { key: key.into(), value: value.map(Into::into), effect: effect.parse()? })
+        Ok(Self {
+            key: key.into(),
+            value: value.map(Into::into),
+            effect: effect.parse()?,
+        })
     }
 }
 
@@ -83,17 +90,23 @@ impl fmt::Display for Taint {
 }
 
 /// Checks a label's or taint's key: `[prefix/]name` (kubernetes.io, "Labels and Selectors", syntax and character set).
-pub fn check_key(key: &str) -> Result<(), String> {
+pub(super) fn check_key(key: &str) -> Result<(), String> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
     };
     if let Some(prefix) = prefix {
         let label = |l: &str| {
-            !l.is_empty() && l.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') && !l.starts_with('-') && !l.ends_with('-')
+            !l.is_empty()
+                && l.chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                && !l.starts_with('-')
+                && !l.ends_with('-')
         };
         if prefix.len() > 253 || !prefix.split('.').all(label) {
-            return Err(format!("`{prefix}` is no DNS name, which the part of a key before `/` has to be"));
+            return Err(format!(
+                "`{prefix}` is no DNS name, which the part of a key before `/` has to be"
+            ));
         }
     }
     if name.is_empty() {
@@ -103,15 +116,19 @@ pub fn check_key(key: &str) -> Result<(), String> {
 }
 
 /// Checks a label's or taint's value; it may be empty.
-pub fn check_value(value: &str) -> Result<(), String> {
+pub(super) fn check_value(value: &str) -> Result<(), String> {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let fits = value.len() <= 63
-        && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         && edge(value.chars().next())
         && edge(value.chars().next_back());
     if value.is_empty() || fits {
         Ok(())
     } else {
-        Err(format!("`{value}` cannot be a value: up to 63 letters, digits, `-`, `_` and `.`, a letter or digit at both ends"))
+        Err(format!(
+            "`{value}` cannot be a value: up to 63 letters, digits, `-`, `_` and `.`, a letter or digit at both ends"
+        ))
     }
 }

@@ -25,12 +25,6 @@ impl Findings {
         }
     }
 
-    pub(super) fn extend(&mut self, diagnostics: Diagnostics) {
-        for diagnostic in diagnostics.0 {
-            self.push(diagnostic);
-        }
-    }
-
     pub(super) fn has_errors(&self) -> bool {
         self.diagnostics.has_errors()
     }
@@ -50,27 +44,49 @@ pub(super) struct Got<T> {
 
 impl<T> Got<T> {
     pub(super) fn new(value: T, span: Option<Span>) -> Self {
-        Self { value, span, node: None }
+        Self {
+            value,
+            span,
+            node: None,
+        }
     }
 
     pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Got<U> {
-        Got { value: f(self.value), span: self.span, node: self.node }
+        Got {
+            value: f(self.value),
+            span: self.span,
+            node: self.node,
+        }
     }
 
     /// Returns the place of the part that a JSON pointer names.
     pub(super) fn at(&self, pointer: &str) -> Option<Span> {
-        self.node.as_ref().and_then(|n| n.pointer(pointer)).map(|n| n.span.clone()).or_else(|| self.span.clone())
+        self.node
+            .as_ref()
+            .and_then(|n| n.pointer(pointer))
+            .map(|n| n.span.clone())
+            .or_else(|| self.span.clone())
     }
 
     /// Returns the place of a key of the map that a JSON pointer names.
     pub(super) fn key_at(&self, pointer: &str, key: &str) -> Option<Span> {
-        let entry = self.node.as_ref().and_then(|n| n.pointer(pointer)).and_then(|n| n.get(key));
-        entry.map(|e| e.key_span.clone()).or_else(|| self.span.clone())
+        let entry = self
+            .node
+            .as_ref()
+            .and_then(|n| n.pointer(pointer))
+            .and_then(|n| n.get(key));
+        entry
+            .map(|e| e.key_span.clone())
+            .or_else(|| self.span.clone())
     }
 
     /// Returns the text of a scalar as the file has it: `1.30` where its value is 1.3.
     pub(super) fn written(&self, pointer: &str) -> Option<&str> {
-        self.node.as_ref()?.pointer(pointer)?.as_scalar().map(|s| s.text.as_str())
+        self.node
+            .as_ref()?
+            .pointer(pointer)?
+            .as_scalar()
+            .map(|s| s.text.as_str())
     }
 }
 
@@ -87,7 +103,11 @@ impl Vars<'_> {
         let variable = self.variable(name)?;
         match self.scope.get(name)? {
             Ok(Value::Null) => None,
-            Ok(value) => Some(Got { value, span: variable.origin.span.clone(), node: variable.node.clone() }),
+            Ok(value) => Some(Got {
+                value,
+                span: variable.origin.span.clone(),
+                node: variable.node.clone(),
+            }),
             Err(diagnostic) => {
                 findings.push(diagnostic);
                 None
@@ -114,7 +134,11 @@ pub(super) fn describe(value: &Value) -> String {
 }
 
 fn wrong<T>(name: &str, expected: &str, got: &Got<Value>, findings: &mut Findings) -> Option<T> {
-    let error = Diagnostic::error(format!("`{name}` is {expected}, not {}", describe(&got.value))).at(got.span.clone());
+    let error = Diagnostic::error(format!(
+        "`{name}` is {expected}, not {}",
+        describe(&got.value)
+    ))
+    .at(got.span.clone());
     findings.push(error);
     None
 }
@@ -126,15 +150,26 @@ pub(super) fn text(name: &str, got: Got<Value>, findings: &mut Findings) -> Opti
             Some(got.map(|_| text))
         }
         Value::Number(_) | Value::Bool(_) if is_secret(name) => {
-            let error = Diagnostic::error(format!("`{name}` is text, and without quotes it is read as something else"));
+            let error = Diagnostic::error(format!(
+                "`{name}` is text, and without quotes it is read as something else"
+            ));
             findings.push(error.at(got.span.clone()).help("put quotes around it"));
             None
         }
         // What was written counts where a number or a boolean was meant as text: a cluster called 007.
         Value::Number(_) | Value::Bool(_) => {
-            let shown = got.written("").map_or_else(|| got.value.to_string(), str::to_owned);
-            let error = Diagnostic::error(format!("`{name}` is text, and without quotes `{shown}` is read as {}", describe(&got.value)));
-            findings.push(error.at(got.span.clone()).help(format!("write \"{shown}\"")));
+            let shown = got
+                .written("")
+                .map_or_else(|| got.value.to_string(), str::to_owned);
+            let error = Diagnostic::error(format!(
+                "`{name}` is text, and without quotes `{shown}` is read as {}",
+                describe(&got.value)
+            ));
+            findings.push(
+                error
+                    .at(got.span.clone())
+                    .help(format!("write \"{shown}\"")),
+            );
             None
         }
         _ => wrong(name, "text", &got, findings),
@@ -155,7 +190,13 @@ pub(super) fn boolean(name: &str, got: Got<Value>, findings: &mut Findings) -> O
     Some(got.map(|_| value))
 }
 
-pub(super) fn integer(name: &str, low: i64, high: i64, got: Got<Value>, findings: &mut Findings) -> Option<Got<i64>> {
+pub(super) fn integer(
+    name: &str,
+    low: i64,
+    high: i64,
+    got: Got<Value>,
+    findings: &mut Findings,
+) -> Option<Got<i64>> {
     let number = match &got.value {
         Value::Number(number) => number.as_i64(),
         Value::String(text) => text.parse().ok(),
@@ -163,7 +204,12 @@ pub(super) fn integer(name: &str, low: i64, high: i64, got: Got<Value>, findings
     };
     match number {
         Some(number) if (low..=high).contains(&number) => Some(got.map(|_| number)),
-        _ => wrong(name, &format!("a whole number from {low} to {high}"), &got, findings),
+        _ => wrong(
+            name,
+            &format!("a whole number from {low} to {high}"),
+            &got,
+            findings,
+        ),
     }
 }
 
@@ -173,12 +219,22 @@ pub(super) fn port(name: &str, got: Got<Value>, findings: &mut Findings) -> Opti
     Some(got.map(|_| port))
 }
 
-pub(super) fn one_of(name: &str, words: &[&'static str], got: Got<Value>, findings: &mut Findings) -> Option<Got<&'static str>> {
+pub(super) fn one_of(
+    name: &str,
+    words: &[&'static str],
+    got: Got<Value>,
+    findings: &mut Findings,
+) -> Option<Got<&'static str>> {
     let text = got.value.as_str().unwrap_or_default().to_owned();
     if let Some(word) = words.iter().find(|w| **w == text) {
         return Some(got.map(|_| *word));
     }
-    let mut error = Diagnostic::error(format!("`{name}` is one of {}, not {}", list(words), describe(&got.value))).at(got.span.clone());
+    let mut error = Diagnostic::error(format!(
+        "`{name}` is one of {}, not {}",
+        list(words),
+        describe(&got.value)
+    ))
+    .at(got.span.clone());
     if let Some(near) = nearest(&text, words.iter().copied()) {
         error = error.help(format!("did you mean `{near}`?"));
     }
@@ -202,16 +258,25 @@ pub(super) fn list(words: &[&str]) -> String {
 pub(super) fn address(name: &str, got: Got<Value>, findings: &mut Findings) -> Option<Got<IpAddr>> {
     let parsed = got.value.as_str().and_then(|t| t.parse::<IpAddr>().ok());
     let Some(address) = parsed else {
-        let slash = got.value.as_str().and_then(|t| t.split_once('/')).filter(|(a, _)| a.parse::<IpAddr>().is_ok());
+        let slash = got
+            .value
+            .as_str()
+            .and_then(|t| t.split_once('/'))
+            .filter(|(a, _)| a.parse::<IpAddr>().is_ok());
         if let Some((address, _)) = slash {
-            let error = Diagnostic::error(format!("`{name}` is an address alone, without the prefix of its network"));
+            let error = Diagnostic::error(format!(
+                "`{name}` is an address alone, without the prefix of its network"
+            ));
             findings.push(error.at(got.span.clone()).help(format!("write {address}")));
             return None;
         }
         return wrong(name, "an IP address", &got, findings);
     };
     if let Some(problem) = unusable(address) {
-        findings.push(Diagnostic::error(format!("`{name}` cannot be {address}: {problem}")).at(got.span.clone()));
+        findings.push(
+            Diagnostic::error(format!("`{name}` cannot be {address}: {problem}"))
+                .at(got.span.clone()),
+        );
         return None;
     }
     Some(got.map(|_| address))
@@ -219,7 +284,9 @@ pub(super) fn address(name: &str, got: Got<Value>, findings: &mut Findings) -> O
 
 /// Returns why an address cannot be a host's or a cluster's.
 pub(super) fn unusable(address: IpAddr) -> Option<&'static str> {
-    let IpAddr::V4(v4) = address else { return Some("IPv6 is not built yet") };
+    let IpAddr::V4(v4) = address else {
+        return Some("IPv6 is not built yet");
+    };
     if v4.is_loopback() {
         Some("it is every host's own loopback")
     } else if v4.is_unspecified() || v4.octets()[0] == 0 {
@@ -232,15 +299,31 @@ pub(super) fn unusable(address: IpAddr) -> Option<&'static str> {
 }
 
 /// Returns a list of texts; one text is a list of one, and commas part it.
-pub(super) fn texts(name: &str, got: Got<Value>, findings: &mut Findings) -> Option<Got<Vec<String>>> {
+pub(super) fn texts(
+    name: &str,
+    got: Got<Value>,
+    findings: &mut Findings,
+) -> Option<Got<Vec<String>>> {
     let values = match &got.value {
-        Value::String(text) => text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect(),
+        Value::String(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|t| !t.is_empty())
+            .map(str::to_owned)
+            .collect(),
         Value::Array(items) => {
             let mut values = Vec::new();
             for (i, item) in items.iter().enumerate() {
                 let Some(text) = item.as_str() else {
-                    let error = Diagnostic::error(format!("`{name}` is a list of texts, and here is {}", describe(item)));
-                    findings.push(error.at(got.at(&format!("/{i}"))).help("put quotes around it"));
+                    let error = Diagnostic::error(format!(
+                        "`{name}` is a list of texts, and here is {}",
+                        describe(item)
+                    ));
+                    findings.push(
+                        error
+                            .at(got.at(&format!("/{i}")))
+                            .help("put quotes around it"),
+                    );
                     return None;
                 };
                 values.push(text.to_owned());
@@ -253,7 +336,11 @@ pub(super) fn texts(name: &str, got: Got<Value>, findings: &mut Findings) -> Opt
 }
 
 /// Returns a value that its own type reads from text.
-pub(super) fn parsed<T: FromStr>(name: &str, got: Got<Value>, findings: &mut Findings) -> Option<Got<T>>
+pub(super) fn parsed<T: FromStr>(
+    name: &str,
+    got: Got<Value>,
+    findings: &mut Findings,
+) -> Option<Got<T>>
 where
     T::Err: std::fmt::Display,
 {

@@ -11,22 +11,42 @@ use crate::template::{MAGIC, names_in_value};
 
 /// Tells of variables that nothing knows and nothing uses: an error if the name is nearly a known one, since the known
 /// one was then meant and is not set; else a warning, unless `strict`.
-pub(super) fn variables(inventory: &Inventory, used: &BTreeSet<String>, strict: bool, findings: &mut Findings) {
+pub(super) fn variables(
+    inventory: &Inventory,
+    used: &BTreeSet<String>,
+    strict: bool,
+    findings: &mut Findings,
+) {
     let mut uses: HashSet<String> = used.iter().cloned().collect();
     for variable in inventory.hosts.values().flat_map(|h| h.vars.values()) {
         uses.extend(names_in_value(&variable.value));
     }
-    let known: HashSet<&str> =
-        KNOWN.iter().map(|v| v.name).chain(ALIASES.iter().map(|a| a.0)).chain(HARMLESS.iter().copied()).chain(MAGIC.iter().copied()).collect();
+    let known: HashSet<&str> = KNOWN
+        .iter()
+        .map(|v| v.name)
+        .chain(ALIASES.iter().map(|a| a.0))
+        .chain(HARMLESS.iter().copied())
+        .chain(MAGIC.iter().copied())
+        .collect();
     let mut told: HashSet<(String, String)> = HashSet::new();
     for host in inventory.hosts.values() {
         for (name, variable) in &host.vars {
-            let at = variable.name_span.clone().or_else(|| variable.origin.span.clone());
-            if !told.insert((name.clone(), at.as_ref().map_or_else(String::new, ToString::to_string))) {
+            let at = variable
+                .name_span
+                .clone()
+                .or_else(|| variable.origin.span.clone());
+            if !told.insert((
+                name.clone(),
+                at.as_ref().map_or_else(String::new, ToString::to_string),
+            )) {
                 continue;
             }
             if let Some((_, help)) = NOT_READ.iter().find(|(n, _)| n == name) {
-                findings.push(Diagnostic::warning(format!("`{name}` is not read")).at(at).help(*help));
+                findings.push(
+                    Diagnostic::warning(format!("`{name}` is not read"))
+                        .at(at)
+                        .help(*help),
+                );
                 continue;
             }
             if known.contains(name.as_str()) || uses.contains(name) {
@@ -34,10 +54,16 @@ pub(super) fn variables(inventory: &Inventory, used: &BTreeSet<String>, strict: 
             }
             let near = nearest(name, KNOWN.iter().map(|v| v.name));
             let message = format!("nothing knows the variable `{name}`, and nothing uses it");
-            let finding = if near.is_some() || strict { Diagnostic::error(message) } else { Diagnostic::warning(message) };
+            let finding = if near.is_some() || strict {
+                Diagnostic::error(message)
+            } else {
+                Diagnostic::warning(message)
+            };
             findings.push(match near {
                 Some(near) => finding.at(at).help(format!("did you mean `{near}`?")),
-                None if variable.origin.level == Level::Extra => finding.at(at).help("look for a slip of the pen"),
+                None if variable.origin.level == Level::Extra => {
+                    finding.at(at).help("look for a slip of the pen")
+                }
                 None => finding.at(at).help("remove it, or use it in a role"),
             });
         }
@@ -79,14 +105,26 @@ pub(super) fn groups(inventory: &Inventory, findings: &mut Findings) {
         if known.contains(&name) {
             continue;
         }
-        let meant = OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|(_, meant)| *meant).or_else(|| nearest(name, known));
+        let meant = OTHER_NAMES
+            .iter()
+            .find(|(other, _)| *other == name)
+            .map(|(_, meant)| *meant)
+            .or_else(|| nearest(name, known));
         // A group below or above the one that is meant is a finer or coarser one of the user's own.
         let related = |meant: &str| {
-            inventory.descendants(name).iter().any(|g| g.name.as_str() == meant)
-                || inventory.descendants(meant).iter().any(|g| g.name.as_str() == name)
+            inventory
+                .descendants(name)
+                .iter()
+                .any(|g| g.name.as_str() == meant)
+                || inventory
+                    .descendants(meant)
+                    .iter()
+                    .any(|g| g.name.as_str() == name)
         };
         if let Some(meant) = meant.filter(|m| !related(m)) {
-            let warning = Diagnostic::warning(format!("the group `{name}` means nothing to quorate")).at(group.span.clone());
+            let warning =
+                Diagnostic::warning(format!("the group `{name}` means nothing to quorate"))
+                    .at(group.span.clone());
             findings.push(warning.help(format!("did you mean `{meant}`?")));
         }
     }

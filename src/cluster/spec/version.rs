@@ -28,7 +28,11 @@ pub enum VersionError {
 impl Version {
     /// Returns the version of these numbers.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
-        Self { major, minor, patch }
+        Self {
+            major,
+            minor,
+            patch,
+        }
     }
 
     /// Returns `X.Y`, which package repositories are named after.
@@ -46,11 +50,21 @@ impl FromStr for Version {
             return Err(VersionError::Prefix(rest.into()));
         }
         let number = |part: &str| {
-            let plain = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
-            if plain { part.parse().map_err(|_| VersionError::Form) } else { Err(VersionError::Form) }
+            let plain = !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_digit())
+                && (part == "0" || !part.starts_with('0'));
+            if plain {
+                part.parse().map_err(|_| VersionError::Form)
+            } else {
+                Err(VersionError::Form)
+            }
         };
         match text.split('.').collect::<Vec<_>>()[..] {
-            [major, minor, patch] => Ok(Self { major: number(major)?, minor: number(minor)?, patch: number(patch)? }),
+            [major, minor, patch] => Ok(Self {
+                major: number(major)?,
+                minor: number(minor)?,
+                patch: number(patch)?,
+            }),
             _ => Err(VersionError::Form),
         }
     }

@@ -21,17 +21,28 @@ pub enum Way {
 
 impl Way {
     /// Returns all ways, in the order of [`WAYS`].
-    pub const ALL: [Self; 5] =
-        [Self::KeepalivedHaproxy, Self::KeepalivedHaproxyPods, Self::KubeVipArp, Self::KubeVipBgp, Self::External];
+    pub const ALL: [Self; 5] = [
+        Self::KeepalivedHaproxy,
+        Self::KeepalivedHaproxyPods,
+        Self::KubeVipArp,
+        Self::KubeVipBgp,
+        Self::External,
+    ];
 
     /// Returns the way's name in the inventory.
     pub fn name(self) -> &'static str {
-        WAYS.iter().zip(Self::ALL).find(|(_, way)| *way == self).map_or("", |(name, _)| name)
+        WAYS.iter()
+            .zip(Self::ALL)
+            .find(|(_, way)| *way == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Returns the way of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        WAYS.iter().zip(Self::ALL).find(|(n, _)| **n == name).map(|(_, way)| way)
+        WAYS.iter()
+            .zip(Self::ALL)
+            .find(|(n, _)| **n == name)
+            .map(|(_, way)| way)
     }
 
     /// Returns whether the way works yet. What is not built is refused by name; this is the only place that says so.
