@@ -536,6 +536,7 @@ impl LineBuffer {
             let room = record::LINE_LIMIT.saturating_sub(self.0.len());
             self.0.extend(&piece[..piece.len().min(room)]);
             if piece.ends_with(b"\n") {
+                self.0.pop_if(|end| *end == b'\n');
                 lines.push(std::mem::take(&mut self.0));
             }
         }
