@@ -49,11 +49,16 @@ pub fn host_scopes_over(
     })))
 }
 
-/// Returns a host's scope over `variables` (the inventory's with a role's layers around them) with `hostvars`.
+/// Returns a host's scope over `variables` (the inventory's with a role's layers around them) with `hostvars`. What is
+/// fixed in `hosts`, magic variables and the cluster's own, stays: a role's default is no second source for them.
 pub fn host_scope(host: &Host, variables: &Variables, hosts: &Arc<Hosts>) -> Scope {
     let known = hosts.get(host.name.as_str()).cloned().unwrap_or_default();
     let mut scope = known.with_hosts(hosts.clone());
-    bind(&mut scope, variables);
+    for (name, variable) in variables {
+        if !scope.is_fixed(name) {
+            scope.set(name, binding(variable));
+        }
+    }
     scope
 }
 

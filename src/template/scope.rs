@@ -19,6 +19,8 @@ pub struct Binding {
     /// Tera's form of a value without templates, the same in every scope.
     tera: OnceLock<tera::Value>,
     template: bool,
+    /// Whether no layer of variables may take its place.
+    last: bool,
     span: Option<Span>,
     texts: HashMap<String, Span>,
 }
@@ -39,6 +41,7 @@ impl Binding {
         };
         Self {
             template,
+            last: false,
             span,
             texts,
             ..Self::fixed(value)
@@ -51,6 +54,7 @@ impl Binding {
             value: Arc::new(value),
             tera: OnceLock::new(),
             template: false,
+            last: true,
             span: None,
             texts: HashMap::new(),
         }
@@ -140,6 +144,11 @@ impl Scope {
     pub fn with_hosts(mut self, hosts: Arc<Hosts>) -> Self {
         self.hosts = Some(hosts);
         self
+    }
+
+    /// Returns whether a variable is what it is ([`Binding::fixed`]).
+    pub fn is_fixed(&self, name: &str) -> bool {
+        self.bindings.get(name).is_some_and(|b| b.last)
     }
 
     /// Returns whether a variable is set.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use quorate::cluster::spec::{ClusterSpec, Profile, Way, from_facts};
-use quorate::inventory::{Input, Inventory};
+use quorate::inventory::{Input, Inventory, Level, Variable, Variables};
 use quorate::model::Diagnostics;
+use quorate::template::host_scope;
 
 const HOSTS: &str = "\
 kube_control_plane:
@@ -45,6 +46,7 @@ fn defaults_are_those_of_the_contract() {
     );
     let vars = spec.variables(&spec.hosts["cp2"]);
     insta::assert_snapshot!(serde_json::to_string_pretty(&vars).unwrap());
+    assert_eq!(from_facts(&vars), ["interface"]);
     assert!(
         spec.check_address(&spec.hosts["cp1"], &["10.0.0.11".parse().unwrap()])
             .is_none()
@@ -142,6 +144,16 @@ fn roles_render_over_the_cluster() {
     assert_eq!(
         scope.render_text(text, None).unwrap(),
         "https://10.0.0.10:8443 10.0.0.21 cp1 cp2 cp3 w1"
+    );
+    let defaults = Variables::from_iter(["apiserver_dest_port", "mine"].map(|name| {
+        let variable = Variable::computed("{{ 1 + 1 }}".into(), Level::RoleDefaults, "defaults");
+        (name.to_owned(), variable)
+    }));
+    let over = host_scope(&inventory.hosts["cp2"], &defaults, &hosts);
+    assert_eq!(
+        over.render_text("{{ apiserver_dest_port }} {{ mine }}", None)
+            .unwrap(),
+        "8443 2"
     );
     let missing = scope.render_text("{{ interface }}", None).unwrap_err();
     assert_eq!(missing.message, "the variable `interface` is not defined");
