@@ -19,7 +19,7 @@ use super::vrrp::read_vrrp;
 use super::{ClusterSpec, LoadBalancer, Origin, Profile, Proxies, Vrrp, Way};
 use super::{kubeadm, unknown, vrrp};
 use crate::inventory::Inventory;
-use crate::model::{Diagnostic, Diagnostics, Endpoint, Value};
+use crate::model::{Diagnostic, Diagnostics, Endpoint, Map, Value};
 use crate::template::host_scopes_over;
 
 /// The group of control planes.
@@ -83,7 +83,7 @@ impl ClusterSpec {
     /// cluster. `used` are the names that templates and conditions of roles use: a variable among them is not unknown.
     pub fn build(inventory: &Inventory, used: &BTreeSet<String>) -> (Option<Self>, Diagnostics) {
         let defaults = defaults();
-        let scopes = host_scopes_over(inventory, &defaults);
+        let scopes = host_scopes_over(inventory, &defaults, &|_| Map::new());
         let mut names: Vec<&str> = Vec::new();
         for group in [CONTROL_PLANE, WORKER, LOAD_BALANCER, ETCD] {
             for host in inventory.hosts_of(group) {
