@@ -395,6 +395,19 @@ impl Effect {
 
     /// Changes what is known to what will be after the effect.
     pub fn apply(&self, observed: &mut Observed) {
+        if let Self::WriteFile(WriteFile { path, .. })
+        | Self::Link { path, .. }
+        | Self::Directory { path, .. } = self
+        {
+            observed.forget_parents(path);
+        }
+        if let Self::WriteFile(WriteFile { path, .. })
+        | Self::Link { path, .. }
+        | Self::Remove { path } = self
+            && path.contains("/systemd/system/")
+        {
+            observed.units.clear();
+        }
         match self {
             Self::WriteFile(file) => {
                 let state = FileState {
@@ -458,8 +471,15 @@ impl Effect {
                 observed.files.insert(path.clone(), Some(state));
             }
             Self::Remove { path } => {
+                let below = format!("{path}/");
+                let gone = |p: &String| p == path || p.starts_with(&below);
+                observed
+                    .files
+                    .iter_mut()
+                    .filter(|(p, _)| gone(p))
+                    .for_each(|(_, state)| *state = None);
+                observed.contents.retain(|p, _| !gone(p));
                 observed.files.insert(path.clone(), None);
-                observed.contents.remove(path);
             }
             Self::InstallPackages(names) => {
                 observed.forget();
@@ -493,10 +513,33 @@ impl Effect {
                     images.extend(names.iter().cloned());
                 }
             }
-            Self::Unpack { .. } | Self::Run(_) => observed.forget(),
+            Self::Unpack { archive, into } => {
+                observed.forget();
+                let state = |kind| FileState {
+                    kind,
+                    mode: Mode::PRIVATE,
+                    owner: "root".into(),
+                    group: "root".into(),
+                    size: 0,
+                    sha256: None,
+                    target: None,
+                };
+                observed
+                    .files
+                    .insert(unpacked(archive), Some(state(FileKind::File)));
+                observed
+                    .files
+                    .insert(into.clone(), Some(state(FileKind::Directory)));
+            }
+            Self::Run(_) => observed.forget(),
             Self::Wait { .. } => {}
         }
     }
+}
+
+/// Returns the record of an unpacked archive on the host.
+pub fn unpacked(archive: &Content) -> String {
+    format!("/var/lib/quorate/unpacked/{}", archive.sha256())
 }
 
 fn apply_unit(act: UnitAct, unit: &mut UnitState) {
@@ -593,18 +636,17 @@ fn render_run(run: &Run) -> String {
     if let Some(user) = &run.user {
         words.splice(0..0, ["runuser", "-u", user, "--"]);
     }
-    if let Some(directory) = &run.chdir {
-        words.splice(
-            0..0,
-            [
-                "/bin/sh",
-                "-c",
-                "cd -- \"$1\" && shift && exec \"$@\"",
-                "sh",
-                directory,
-            ],
-        );
+    // A shell of its own: our functions and the shell's builtins are not what was meant by their names.
+    let mut shell = vec!["/bin/sh", "-c"];
+    match &run.chdir {
+        Some(directory) => shell.extend([
+            "umask 022; cd -- \"$1\" && shift && exec \"$@\"",
+            "sh",
+            directory,
+        ]),
+        None => shell.extend(["umask 022; exec \"$@\"", "sh"]),
     }
+    words.splice(0..0, shell);
     let words = sh::words(words);
     match &run.unit {
         Some((name, seconds)) => {

@@ -328,6 +328,15 @@ impl Observed {
         self.units.clear();
     }
 
+    /// Forgets that directories above `path` are absent: what is made in them makes them.
+    pub(super) fn forget_parents(&mut self, path: &str) {
+        let above = |p: &str| {
+            path.strip_prefix(p)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.files.retain(|p, state| state.is_some() || !above(p));
+    }
+
     /// Takes over all that a later look saw.
     pub fn update(&mut self, newer: Observed) {
         self.system = newer.system;

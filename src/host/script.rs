@@ -100,7 +100,10 @@ pub fn request(wave: &Wave, nonce: &str) -> Request {
             .filter_map(Effect::payload)
             .map(|p| p.length())
             .sum();
-        body.push_str(&format!("if [ -e {mark} ]; then\n"));
+        body.push_str(&format!(
+            "if [ -e {mark} ]; then\nhandler_now={}\n",
+            sh::quote(&handler.name)
+        ));
         for step in &handler.steps {
             functions.push_str(&function(step));
             body.push_str(&call(step));

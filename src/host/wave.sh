@@ -17,8 +17,11 @@ changing() {
   changed=1
   for handler in $notify; do
     mkdir -p "$state/handlers" && : >"$state/handlers/$handler" || return 1
+    events="$events n:$handler "
   done
 }
+# Directories are for all to pass through unless somebody asks for less; files of ours are not.
+folders() { (umask 022 && mkdir -p -- "$@"); }
 attributes() { # path mode owner group; - leaves one as it is
   now=$(stat -c '%a %U %G %u %g' -- "$1") || return 1
   set -- "$1" "$2" "$3" "$4" $now
@@ -34,13 +37,20 @@ attributes() { # path mode owner group; - leaves one as it is
 }
 directory() { # path mode owner group
   if [ ! -d "$1" ]; then
-    changing && mkdir -p -- "$1" || return 1
+    changing && folders "$1" || return 1
   fi
   attributes "$@"
 }
 link() { # path target
   [ -L "$1" ] && [ "$(readlink -- "$1")" = "$2" ] && return 0
-  changing && ln -sfn -- "$2" "$1"
+  # ln would put the link inside.
+  if [ -d "$1" ] && [ ! -L "$1" ]; then
+    echo "$1 is a directory: it is not replaced by a link."
+    return 1
+  fi
+  changing || return 1
+  [ -d "${1%/*}/" ] || folders "${1%/*}" || return 1
+  ln -sfn -- "$2" "$1"
 }
 absent() { # path
   [ -e "$1" ] || [ -L "$1" ] || return 0
@@ -54,18 +64,24 @@ remember() { # path digest: what lets a large file be recognised without reading
 }
 put() { # path bytes digest mode owner group expected temporary backup size-class; $validate checks the temporary file
   old=absent
-  [ -f "$1" ] && old=$(digest "$1")
+  # A link is replaced, not followed: what it points to may belong to somebody else.
+  [ -f "$1" ] && [ ! -L "$1" ] && old=$(digest "$1")
   if [ "$old" = "$3" ]; then
     receive "$2" >/dev/null
+    attributes "$1" "$4" "$5" "$6" || return 1
+    # After that, because a new mode is a new ctime.
     [ "${10}" = large ] && remember "$1" "$3"
-    attributes "$1" "$4" "$5" "$6"
-    return
+    return 0
+  fi
+  if [ -d "$1" ] && [ ! -L "$1" ]; then
+    echo "$1 is a directory: it is not replaced by a file."
+    return 1
   fi
   if [ "$7" != any ] && [ "$old" != "$7" ]; then
     echo "$1 was changed by somebody else while this run was planned: expected $7, found $old. Run again to see the new difference."
     return 1
   fi
-  [ -d "${1%/*}/" ] || mkdir -p -m 0755 -- "${1%/*}" || return 1
+  [ -d "${1%/*}/" ] || folders "${1%/*}" || return 1
   rm -f -- "$8"
   if ! receive "$2" >"$8"; then
     rm -f -- "$8"
@@ -89,8 +105,18 @@ put() { # path bytes digest mode owner group expected temporary backup size-clas
   fi
   # A mount point, such as /etc/hosts in a container, cannot be renamed over: it is written in place.
   if ! mv -f -- "$8" "$1" 2>/dev/null; then
-    cp -p -- "$1" "$1.quorate-backup" && cat "$8" >"$1" && chmod -- "$4" "$1" || return 1
+    if ! cp -p -- "$1" "$1.quorate-backup"; then
+      rm -f -- "$8" "$1.quorate-backup"
+      return 1
+    fi
+    if ! cat "$8" >"$1"; then
+      cat "$1.quorate-backup" >"$1" && rm -f -- "$1.quorate-backup"
+      rm -f -- "$8"
+      echo "$1 could not be written in place; the old content was put back."
+      return 1
+    fi
     rm -f -- "$8" "$1.quorate-backup"
+    chown -- "$5:$6" "$1" && chmod -- "$4" "$1" || return 1
   fi
   if command -v restorecon >/dev/null 2>&1; then restorecon -- "$1" 2>/dev/null; fi
   [ "${10}" = large ] && remember "$1" "$3"
@@ -194,7 +220,6 @@ packages_absent() {
     long packages 1800 yum -q -y remove $present
   fi
 }
-started_here=
 unit_try() { # verb unit
   systemctl "$1" "$2" 3<&- 4>&- && return 0
   journalctl --no-pager -o cat -n 20 -u "$2" 2>/dev/null
@@ -204,20 +229,22 @@ unit() { # act unit
   case $1 in
   started)
     systemctl is-active -q "$2" && return 0
-    changing && started_here="$started_here $2 " && unit_try start "$2"
+    changing && events="$events s:$2 " && unit_try start "$2"
     ;;
   stopped)
     running "$2" || return 0
     changing && unit_try stop "$2"
     ;;
-  # A unit that this wave has started has read its files already.
   restarted | reloaded)
-    case $started_here in *" $2 "*) return 0 ;; esac
+    # A unit that this wave has started since the handler was notified has read its files already.
+    if [ -n "$handler_now" ]; then
+      case ${events##*" n:$handler_now "} in *" s:$2 "*) return 0 ;; esac
+    fi
     changing || return 1
     if [ "$1" = reloaded ] && systemctl is-active -q "$2"; then
       unit_try reload-or-restart "$2"
     else
-      started_here="$started_here $2 "
+      events="$events s:$2 "
       unit_try restart "$2"
     fi
     ;;
@@ -288,7 +315,7 @@ unpack() { # bytes directory digest: an archive, once; the record of it lies bes
     receive "$1" >/dev/null
     return
   fi
-  changing && mkdir -p -- "$2" "$state/unpacked" || return 1
+  changing && folders "$2" && mkdir -p -- "$state/unpacked" || return 1
   archive=$state/archive-$id
   receive "$1" >"$archive" && tar -xf "$archive" -C "$2" 3<&- 4>&- || { rm -f "$archive"; return 1; }
   rm -f "$archive"
@@ -322,6 +349,8 @@ run_step() { # id plain|capture strict|tolerant auto|changed|ok handler...
   changed=0
   [ -e "$stop" ] && { say stopped "$id"; rm -f "$stop"; finish 0; }
   say start "$id"
+  # What an earlier step said there is not this one's.
+  : >"$work/err"
   if [ "$capture" = capture ]; then
     "step_$id" >"$work/out" 2>"$work/err"
   else
@@ -344,5 +373,7 @@ mkdir -p "$state"
 chmod 0700 "$state"
 work=$(mktemp -d /run/quorate.XXXXXX) || exit 1
 trap 'rm -rf "$work"' EXIT
-trap 'exit 129' HUP INT TERM
-: >"$work/err"
+trap 'exit 129' HUP INT TERM PIPE
+# What was notified (n:) and started (s:) in this wave, in order; and the handler that is running.
+events=
+handler_now=

@@ -30,14 +30,19 @@ fn read(reader: impl Read) -> Result<Vec<String>, String> {
     let (mut saved, mut index) = (None, None);
     for entry in archive.entries().map_err(|e| e.to_string())? {
         let entry = entry.map_err(|e| e.to_string())?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string();
+        let path = String::from_utf8_lossy(&entry.path_bytes())
+            .trim_start_matches("./")
+            .to_string();
         let slot = match path.as_str() {
             "manifest.json" => &mut saved,
             "index.json" => &mut index,
             _ => continue,
         };
         let mut text = Vec::new();
-        entry.take(LIMIT).read_to_end(&mut text).map_err(|e| e.to_string())?;
+        entry
+            .take(LIMIT)
+            .read_to_end(&mut text)
+            .map_err(|e| e.to_string())?;
         *slot = Some(text);
     }
     // containerd reads index.json first and manifest.json only without it (its core/images/archive/importer.go).
@@ -65,8 +70,14 @@ fn tagged(text: &[u8]) -> Result<Vec<String>, String> {
         #[serde(rename = "RepoTags", default)]
         tags: Option<Vec<String>>,
     }
-    let images: Vec<Image> = serde_json::from_slice(text).map_err(|e| format!("manifest.json: {e}"))?;
-    Ok(unique(images.into_iter().flat_map(|i| i.tags.unwrap_or_default()).map(|n| full(&n))))
+    let images: Vec<Image> =
+        serde_json::from_slice(text).map_err(|e| format!("manifest.json: {e}"))?;
+    Ok(unique(
+        images
+            .into_iter()
+            .flat_map(|i| i.tags.unwrap_or_default())
+            .map(|n| full(&n)),
+    ))
 }
 
 /// Returns the names in an OCI image layout's index.json.
@@ -85,7 +96,10 @@ fn indexed(text: &[u8]) -> Result<Vec<String>, String> {
     let name = |manifest: Manifest| {
         let containerd = manifest.annotations.get("io.containerd.image.name");
         // The OCI annotation may be a bare tag, which names nothing by itself.
-        let oci = manifest.annotations.get("org.opencontainers.image.ref.name").filter(|n| n.contains('/'));
+        let oci = manifest
+            .annotations
+            .get("org.opencontainers.image.ref.name")
+            .filter(|n| n.contains('/'));
         containerd.or(oci).map(|n| full(n))
     };
     Ok(unique(index.manifests.into_iter().filter_map(name)))
@@ -107,7 +121,12 @@ pub(super) fn full(name: &str) -> String {
         Some(_) => format!("docker.io/{name}"),
         None => format!("docker.io/library/{name}"),
     };
-    if !name.contains('@') && !name.rsplit('/').next().is_some_and(|last| last.contains(':')) {
+    if !name.contains('@')
+        && !name
+            .rsplit('/')
+            .next()
+            .is_some_and(|last| last.contains(':'))
+    {
         name.push_str(":latest");
     }
     name
@@ -122,7 +141,9 @@ mod tests {
         for (path, text) in files {
             let mut header = tar::Header::new_gnu();
             header.set_size(text.len() as u64);
-            builder.append_data(&mut header, path, text.as_bytes()).unwrap();
+            builder
+                .append_data(&mut header, path, text.as_bytes())
+                .unwrap();
         }
         builder.into_inner().unwrap()
     }
@@ -142,8 +163,14 @@ mod tests {
 
     #[test]
     fn names_of_archives() {
-        let docker = tar(&[("manifest.json", r#"[{"Config":"x","RepoTags":["b:1","a.io/c:2"]},{"RepoTags":null}]"#)]);
-        assert_eq!(read(docker.as_slice()).unwrap(), ["a.io/c:2", "docker.io/library/b:1"]);
+        let docker = tar(&[(
+            "manifest.json",
+            r#"[{"Config":"x","RepoTags":["b:1","a.io/c:2"]},{"RepoTags":null}]"#,
+        )]);
+        assert_eq!(
+            read(docker.as_slice()).unwrap(),
+            ["a.io/c:2", "docker.io/library/b:1"]
+        );
         let oci = tar(&[
             ("oci-layout", "{}"),
             (
@@ -152,7 +179,10 @@ mod tests {
             ),
         ]);
         assert_eq!(read(oci.as_slice()).unwrap(), ["a.io/c:2"]);
-        let bare = tar(&[("index.json", r#"{"manifests":[{"annotations":{"org.opencontainers.image.ref.name":"latest"}}]}"#)]);
+        let bare = tar(&[(
+            "index.json",
+            r#"{"manifests":[{"annotations":{"org.opencontainers.image.ref.name":"latest"}}]}"#,
+        )]);
         assert!(read(bare.as_slice()).is_err());
         assert!(read(tar(&[("x", "")]).as_slice()).is_err());
         assert!(read(b"garbage".as_slice()).is_err());
@@ -168,7 +198,11 @@ mod tests {
         let zstd = zstd::encode_all(plain.as_slice(), 1).unwrap();
         for (name, bytes) in [("x.tar", plain), ("x.tar.gz", gzip), ("x.tar.zst", zstd)] {
             let open = || Ok(Box::new(io::Cursor::new(bytes.clone())) as Box<dyn Read>);
-            assert_eq!(names(Utf8Path::new(name), &open).unwrap(), ["a.io/b:1"], "{name}");
+            assert_eq!(
+                names(Utf8Path::new(name), &open).unwrap(),
+                ["a.io/b:1"],
+                "{name}"
+            );
         }
     }
 }

@@ -7,8 +7,8 @@ use camino::Utf8PathBuf;
 use super::files::{ControllerFile, ControllerFiles};
 use super::library::{Role, RoleFile};
 use crate::host::{Content, sh};
-use crate::model::{Diagnostic, Diagnostics, Map, Mode, Span, Value, nearest};
 use crate::inventory::yaml::Node;
+use crate::model::{Diagnostic, Diagnostics, Map, Mode, Span, Value, nearest};
 
 /// Renders the text of a role's template.
 pub(super) type Render<'a> = &'a dyn Fn(&RoleFile) -> Result<String, Diagnostics>;
@@ -47,11 +47,18 @@ pub(super) enum RunAs {
 impl Args<'_> {
     /// Returns the place of an argument, else that of all arguments.
     pub(super) fn span(&self, name: &str) -> Span {
-        self.node.get(name).map_or_else(|| self.node.span.clone(), |e| e.value.span.clone())
+        self.node
+            .get(name)
+            .map_or_else(|| self.node.span.clone(), |e| e.value.span.clone())
     }
 
     /// Adds a complaint about an argument.
-    pub(super) fn complain(&mut self, name: &str, message: impl Into<String>, help: impl Into<Option<String>>) {
+    pub(super) fn complain(
+        &mut self,
+        name: &str,
+        message: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) {
         let mut diagnostic = Diagnostic::error(message).at(self.span(name));
         diagnostic.help = help.into();
         self.errors.push(diagnostic);
@@ -63,8 +70,14 @@ impl Args<'_> {
     }
 
     fn wrong(&mut self, name: &str, expected: &str) {
-        let found = self.values.get(name).map_or_else(|| "nothing".into(), describe);
-        let message = format!("`{name}` of `{}` takes {expected}, not {found}", self.module);
+        let found = self
+            .values
+            .get(name)
+            .map_or_else(|| "nothing".into(), describe);
+        let message = format!(
+            "`{name}` of `{}` takes {expected}, not {found}",
+            self.module
+        );
         self.complain(name, message, None);
     }
 
@@ -124,8 +137,13 @@ impl Args<'_> {
         let text = self.text(name)?;
         let found = choices.iter().find(|c| **c == text).copied();
         if found.is_none() {
-            let near = nearest(&text, choices.iter().copied()).map(|n| format!("did you mean `{n}`?"));
-            let message = format!("`{name}` of `{}` is one of {}, not `{text}`", self.module, list_words(choices));
+            let near =
+                nearest(&text, choices.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+            let message = format!(
+                "`{name}` of `{}` is one of {}, not `{text}`",
+                self.module,
+                list_words(choices)
+            );
             self.complain(name, message, near);
         }
         found
@@ -165,14 +183,23 @@ impl Args<'_> {
 
     /// Returns an absolute path on the host, if there is one.
     pub(super) fn optional_path(&mut self, name: &str) -> Option<String> {
-        if self.has(name) { self.path(name) } else { None }
+        if self.has(name) {
+            self.path(name)
+        } else {
+            None
+        }
     }
 
     fn sound(&mut self, name: &str, text: String) -> Option<String> {
-        let path = if text.len() > 1 { text.trim_end_matches('/').to_string() } else { text };
+        let path = if text.len() > 1 {
+            text.trim_end_matches('/').to_string()
+        } else {
+            text
+        };
         if !sh::is_sound_path(&path) || path.contains("//") {
             let message = format!("`{}` is no path that can be used here", path.escape_debug());
-            let help = "a path is absolute, without `.`, `..`, `//`, backslashes and control characters";
+            let help =
+                "a path is absolute, without `.`, `..`, `//`, backslashes and control characters";
             self.complain(name, message, help.to_string());
             return None;
         }
@@ -218,7 +245,11 @@ impl Args<'_> {
         let mut good = Vec::new();
         for text in names {
             if !is_name(&text) {
-                let message = format!("`{}` cannot be a `{name}` of `{}`", text.escape_debug(), self.module);
+                let message = format!(
+                    "`{}` cannot be a `{name}` of `{}`",
+                    text.escape_debug(),
+                    self.module
+                );
                 self.complain(name, message, "letters, digits and `.`, `_`, `+`, `:`, `@`, `=`, `~`, `*`, `-` can stand in it".to_string());
                 return None;
             }
@@ -239,22 +270,34 @@ impl Args<'_> {
     pub(super) fn source(&mut self, name: &str) -> Option<Content> {
         let src = self.required(name)?;
         let path = match self.role.file(&src) {
-            Some(RoleFile { bytes: Some(bytes), .. }) => return Some(Content::inline(bytes.as_ref().clone())),
+            Some(RoleFile {
+                bytes: Some(bytes), ..
+            }) => return Some(Content::inline(bytes.as_ref().clone())),
             Some(RoleFile { path, .. }) => path.clone(),
             None if src.starts_with('/') => Utf8PathBuf::from(&src),
             None => {
                 let known: Vec<&str> = self.role.files().collect();
-                let near = nearest(&src, known.iter().copied()).map(|n| format!("did you mean `{n}`?"));
-                let message = format!("role `{}` has no file `{src}`: expected {}/files/{src}", self.role.name, self.role.place());
+                let near =
+                    nearest(&src, known.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+                let message = format!(
+                    "role `{}` has no file `{src}`: expected {}/files/{src}",
+                    self.role.name,
+                    self.role.place()
+                );
                 self.complain(name, message, near);
                 return None;
             }
         };
-        self.controller_file(name, &path).map(ControllerFile::content)
+        self.controller_file(name, &path)
+            .map(ControllerFile::content)
     }
 
     /// Returns a file on the controller.
-    pub(super) fn controller_file(&mut self, name: &str, path: &camino::Utf8Path) -> Option<ControllerFile> {
+    pub(super) fn controller_file(
+        &mut self,
+        name: &str,
+        path: &camino::Utf8Path,
+    ) -> Option<ControllerFile> {
         match self.files.file(path) {
             Ok(file) => Some(file),
             Err(error) => {
@@ -271,9 +314,15 @@ impl Args<'_> {
         let Some(template) = self.role.template(&src) else {
             let known: Vec<&str> = self.role.templates().collect();
             let near = nearest(&src, known.iter().copied()).map(|n| format!("did you mean `{n}`?"));
-            let help = near.or_else(|| src.ends_with(".j2").then(|| "templates are Tera here: name the file *.tera".to_string()));
-            let message =
-                format!("role `{}` has no template `{src}`: expected {}/templates/{src}", self.role.name, self.role.place());
+            let help = near.or_else(|| {
+                src.ends_with(".j2")
+                    .then(|| "templates are Tera here: name the file *.tera".to_string())
+            });
+            let message = format!(
+                "role `{}` has no template `{src}`: expected {}/templates/{src}",
+                self.role.name,
+                self.role.place()
+            );
             self.complain(name, message, help);
             return None;
         };
@@ -305,5 +354,9 @@ pub(super) fn describe(value: &Value) -> String {
 }
 
 fn list_words(words: &[&str]) -> String {
-    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|w| format!("`{w}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -27,7 +27,11 @@ pub struct ControllerFile {
 impl ControllerFile {
     /// Returns it as a content that is sent from the file.
     pub fn content(self) -> Content {
-        Content::File { path: self.path, length: self.length, sha256: self.sha256 }
+        Content::File {
+            path: self.path,
+            length: self.length,
+            sha256: self.sha256,
+        }
     }
 }
 
@@ -61,7 +65,11 @@ pub enum FileError {
 
 impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::NotFound { Self::Missing } else { Self::Unreadable(error.to_string()) }
+        if error.kind() == io::ErrorKind::NotFound {
+            Self::Missing
+        } else {
+            Self::Unreadable(error.to_string())
+        }
     }
 }
 
@@ -106,8 +114,21 @@ struct Entry {
 
 impl Entry {
     fn fits(&self, meta: &fs::Metadata) -> bool {
-        (self.size, self.mtime, self.mtime_nsec, self.inode, self.device, self.ctime)
-            == (meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ino(), meta.dev(), meta.ctime())
+        (
+            self.size,
+            self.mtime,
+            self.mtime_nsec,
+            self.inode,
+            self.device,
+            self.ctime,
+        ) == (
+            meta.len(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ino(),
+            meta.dev(),
+            meta.ctime(),
+        )
     }
 }
 
@@ -118,7 +139,12 @@ impl Disk {
     /// Returns the disk, relative paths taken from `base`; digests are remembered in quorate's cache folder
     /// (`$XDG_CACHE_HOME/quorate/files.json`).
     pub fn new(base: impl Into<Utf8PathBuf>) -> Self {
-        let folder = |name: &str| std::env::var(name).ok().filter(|v| v.starts_with('/')).map(Utf8PathBuf::from);
+        let folder = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .filter(|v| v.starts_with('/'))
+                .map(Utf8PathBuf::from)
+        };
         let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|h| h.join(".cache")));
         Self::with_cache(base, cache.map(|c| c.join("quorate/files.json")))
     }
@@ -126,8 +152,18 @@ impl Disk {
     /// Returns the disk with this file as its memory, or none.
     pub fn with_cache(base: impl Into<Utf8PathBuf>, cache: Option<Utf8PathBuf>) -> Self {
         // A memory that cannot be read is no memory.
-        let entries = cache.as_ref().and_then(|c| serde_json::from_slice(&fs::read(c).ok()?).ok()).unwrap_or_default();
-        Self { base: base.into(), cache, known: Mutex::new(Memory { entries, changed: false }) }
+        let entries = cache
+            .as_ref()
+            .and_then(|c| serde_json::from_slice(&fs::read(c).ok()?).ok())
+            .unwrap_or_default();
+        Self {
+            base: base.into(),
+            cache,
+            known: Mutex::new(Memory {
+                entries,
+                changed: false,
+            }),
+        }
     }
 
     fn look(&self, path: &Utf8Path, names: bool) -> Result<Entry, FileError> {
@@ -136,7 +172,13 @@ impl Disk {
         if !meta.is_file() {
             return Err(FileError::Unreadable("it is no regular file".into()));
         }
-        let remembered = self.known.lock().unwrap_or_else(PoisonError::into_inner).entries.get(path.as_str()).cloned();
+        let remembered = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entries
+            .get(path.as_str())
+            .cloned();
         let mut entry = match remembered.filter(|e| e.fits(&meta)) {
             Some(entry) if entry.names.is_some() || !names => return Ok(entry),
             Some(entry) => entry,
@@ -154,7 +196,10 @@ impl Disk {
         if names {
             let open = || fs::File::open(&path).map(io::BufReader::new);
             let found = archive::names(&path, &|| open().map(|f| Box::new(f) as Box<dyn Read>));
-            entry.names = Some(found.map_err(|reason| FileError::NoArchive { path: path.clone(), reason })?);
+            entry.names = Some(found.map_err(|reason| FileError::NoArchive {
+                path: path.clone(),
+                reason,
+            })?);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.entries.insert(path.into_string(), entry.clone());
@@ -165,10 +210,14 @@ impl Disk {
     /// Writes down what was learned. A memory that cannot be written costs time and nothing else.
     pub fn remember(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(cache) = self.cache.as_ref().filter(|_| known.changed) else { return };
+        let Some(cache) = self.cache.as_ref().filter(|_| known.changed) else {
+            return;
+        };
         known.changed = false;
         if known.entries.len() > REMEMBERED {
-            known.entries.retain(|path, entry| fs::metadata(path).is_ok_and(|meta| entry.fits(&meta)));
+            known
+                .entries
+                .retain(|path, entry| fs::metadata(path).is_ok_and(|meta| entry.fits(&meta)));
         }
         let write = || -> io::Result<()> {
             let folder = cache.parent().unwrap_or(Utf8Path::new("."));
@@ -191,7 +240,11 @@ impl Drop for Disk {
 impl ControllerFiles for Disk {
     fn file(&self, path: &Utf8Path) -> Result<ControllerFile, FileError> {
         let entry = self.look(path, false)?;
-        Ok(ControllerFile { path: self.base.join(path), length: entry.size, sha256: entry.sha256 })
+        Ok(ControllerFile {
+            path: self.base.join(path),
+            length: entry.size,
+            sha256: entry.sha256,
+        })
     }
 
     fn images(&self, folder: &Utf8Path) -> Result<Vec<ImageArchive>, FileError> {
@@ -202,7 +255,14 @@ impl ControllerFiles for Disk {
             }
             let entry = self.look(&path, true)?;
             let names = entry.names.unwrap_or_default();
-            archives.push(ImageArchive { file: ControllerFile { path, length: entry.size, sha256: entry.sha256 }, names });
+            archives.push(ImageArchive {
+                file: ControllerFile {
+                    path,
+                    length: entry.size,
+                    sha256: entry.sha256,
+                },
+                names,
+            });
         }
         Ok(archives)
     }
@@ -252,7 +312,13 @@ pub(super) fn folders(roles: &Utf8Path) -> Result<Vec<Folder>, (Utf8PathBuf, Str
     };
     let mut folders = Vec::new();
     for place in listed.into_iter().filter(|p| p.is_dir()) {
-        let Some(name) = place.file_name().filter(|n| !n.starts_with('.')).map(str::to_string) else { continue };
+        let Some(name) = place
+            .file_name()
+            .filter(|n| !n.starts_with('.'))
+            .map(str::to_string)
+        else {
+            continue;
+        };
         let mut files = BTreeMap::new();
         walk(&place, &place, &mut files, 0).map_err(|e| fail(&place, e))?;
         folders.push(Folder { name, place, files });
@@ -260,12 +326,22 @@ pub(super) fn folders(roles: &Utf8Path) -> Result<Vec<Folder>, (Utf8PathBuf, Str
     Ok(folders)
 }
 
-fn walk(root: &Utf8Path, folder: &Utf8Path, files: &mut BTreeMap<String, Bytes>, depth: usize) -> io::Result<()> {
+fn walk(
+    root: &Utf8Path,
+    folder: &Utf8Path,
+    files: &mut BTreeMap<String, Bytes>,
+    depth: usize,
+) -> io::Result<()> {
     if depth > DEPTH {
-        return Err(io::Error::other("its folders stand too deep in one another"));
+        return Err(io::Error::other(
+            "its folders stand too deep in one another",
+        ));
     }
     for path in list(folder)? {
-        if path.file_name().is_some_and(|n| n.starts_with('.') && depth == 0) {
+        if path
+            .file_name()
+            .is_some_and(|n| n.starts_with('.') && depth == 0)
+        {
             continue;
         }
         let meta = fs::metadata(&path)?;
@@ -273,7 +349,11 @@ fn walk(root: &Utf8Path, folder: &Utf8Path, files: &mut BTreeMap<String, Bytes>,
             walk(root, &path, files, depth + 1)?;
         } else if meta.is_file() {
             let name = path.strip_prefix(root).unwrap_or(&path).to_string();
-            let bytes = if meta.len() > HELD { Bytes::Left(path) } else { Bytes::Held(fs::read(&path)?) };
+            let bytes = if meta.len() > HELD {
+                Bytes::Left(path)
+            } else {
+                Bytes::Held(fs::read(&path)?)
+            };
             files.insert(name, bytes);
         }
     }

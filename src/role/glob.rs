@@ -3,7 +3,8 @@
 /// Returns whether `text` fits `pattern`: `*` is any text, `?` one character. Each step goes on in both, so that the time is
 /// at most the product of their lengths.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
@@ -35,10 +36,23 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, text) in [("*", ""), ("*", "a"), ("a*c", "abbc"), ("*/haproxy:*", "docker.io/library/haproxy:3"), ("a?", "ab"), ("", "")] {
+        for (pattern, text) in [
+            ("*", ""),
+            ("*", "a"),
+            ("a*c", "abbc"),
+            ("*/haproxy:*", "docker.io/library/haproxy:3"),
+            ("a?", "ab"),
+            ("", ""),
+        ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("a", "ab"), ("a*c", "abd"), ("?", ""), ("", "a"), ("*kube", "kube-proxy")] {
+        for (pattern, text) in [
+            ("a", "ab"),
+            ("a*c", "abd"),
+            ("?", ""),
+            ("", "a"),
+            ("*kube", "kube-proxy"),
+        ] {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }

@@ -30,7 +30,13 @@ pub struct HostRoles {
 impl HostRoles {
     /// Returns the roles in the order in which they are applied, with the files that they may send.
     pub fn new(roles: Vec<Arc<Role>>, files: Arc<dyn ControllerFiles>) -> Self {
-        Self { roles, files, selection: Selection::default(), fixed: BTreeSet::new(), diffs: true }
+        Self {
+            roles,
+            files,
+            selection: Selection::default(),
+            fixed: BTreeSet::new(),
+            diffs: true,
+        }
     }
 
     /// Returns them with only the tasks that the user chose.
@@ -57,7 +63,10 @@ impl HostRoles {
 
     /// Returns the variables that the roles name.
     pub fn used_names(&self) -> BTreeSet<String> {
-        self.roles.iter().flat_map(|role| role.used_names()).collect()
+        self.roles
+            .iter()
+            .flat_map(|role| role.used_names())
+            .collect()
     }
 
     /// Returns what must be asked of the host, or everything that is wrong with the roles and their variables. Nothing is known
@@ -69,37 +78,72 @@ impl HostRoles {
 
     /// Returns what must be asked of a host that is known already. Where it is more than was asked before (a path that is made
     /// from a fact), the host has to be asked again before `plan`.
-    pub fn facts_of(&self, scope: &Scope, system: &System, registered: &Registered) -> Result<Facts, Diagnostics> {
+    pub fn facts_of(
+        &self,
+        scope: &Scope,
+        system: &System,
+        registered: &Registered,
+    ) -> Result<Facts, Diagnostics> {
         self.questions(scope, Some(system), registered)
     }
 
     /// Returns what is worth a look: marks of handlers that no role has any more.
     pub fn warnings(&self, observed: &Observed) -> Diagnostics {
-        let known: BTreeSet<String> = self.handlers().map(|(role, handler)| id(&role.name, &handler.name)).collect();
+        let known: BTreeSet<String> = self
+            .handlers()
+            .map(|(role, handler)| id(&role.name, &handler.name))
+            .collect();
         // A role that this run leaves out may still have it.
-        let mine = |mark: &&String| self.roles.iter().any(|r| mark.starts_with(&format!("{}.", r.name)));
-        let warn = |mark: &String| {
-            Diagnostic::warning(format!("the handler `{mark}` is pending from an earlier run, but no role has it any more"))
-                .help(format!("remove /var/lib/quorate/handlers/{mark} on the host"))
+        let mine = |mark: &&String| {
+            self.roles
+                .iter()
+                .any(|r| mark.starts_with(&format!("{}.", r.name)))
         };
-        Diagnostics(observed.pending.iter().filter(|m| !known.contains(*m)).filter(mine).map(warn).collect())
+        let warn = |mark: &String| {
+            Diagnostic::warning(format!(
+                "the handler `{mark}` is pending from an earlier run, but no role has it any more"
+            ))
+            .help(format!(
+                "remove /var/lib/quorate/handlers/{mark} on the host"
+            ))
+        };
+        Diagnostics(
+            observed
+                .pending
+                .iter()
+                .filter(|m| !known.contains(*m))
+                .filter(mine)
+                .map(warn)
+                .collect(),
+        )
     }
 
     fn handlers(&self) -> impl Iterator<Item = (&Arc<Role>, &Task)> {
-        self.roles.iter().flat_map(|role| role.handlers.iter().map(move |handler| (role, handler)))
+        self.roles
+            .iter()
+            .flat_map(|role| role.handlers.iter().map(move |handler| (role, handler)))
     }
 
     /// Returns the identifiers of the handlers that a task notifies: its own role's win.
     fn notified(&self, role: &Role, task: &Task, errors: &mut Diagnostics) -> Vec<String> {
         let mut ids = Vec::new();
         for (name, span) in &task.notify {
-            let own = role.handlers.iter().find(|h| h.name == *name).map(|h| id(&role.name, &h.name));
-            let any = || self.handlers().find(|(_, h)| h.name == *name).map(|(r, h)| id(&r.name, &h.name));
+            let own = role
+                .handlers
+                .iter()
+                .find(|h| h.name == *name)
+                .map(|h| id(&role.name, &h.name));
+            let any = || {
+                self.handlers()
+                    .find(|(_, h)| h.name == *name)
+                    .map(|(r, h)| id(&r.name, &h.name))
+            };
             match own.or_else(any) {
                 Some(id) if ids.contains(&id) => {}
                 Some(id) => ids.push(id),
                 None => {
-                    let mut error = Diagnostic::error(format!("there is no handler `{name}`")).at(span.clone());
+                    let mut error =
+                        Diagnostic::error(format!("there is no handler `{name}`")).at(span.clone());
                     let near = nearest(name, self.handlers().map(|(_, h)| h.name.as_str()));
                     error.help = near.map(|n| format!("did you mean `{n}`?"));
                     errors.push(error);
@@ -109,16 +153,29 @@ impl HostRoles {
         ids
     }
 
-    fn questions(&self, scope: &Scope, system: Option<&System>, registered: &Registered) -> Result<Facts, Diagnostics> {
+    fn questions(
+        &self,
+        scope: &Scope,
+        system: Option<&System>,
+        registered: &Registered,
+    ) -> Result<Facts, Diagnostics> {
         let mut errors = Diagnostics::default();
-        let mut questions = Questions { facts: Facts::new(), diffs: self.diffs };
+        let mut questions = Questions {
+            facts: Facts::new(),
+            diffs: self.diffs,
+        };
         questions.facts.insert(crate::host::Fact::System);
         let seen = scope::with_facts(scope, system);
         let mut values: BTreeMap<String, Value> = BTreeMap::new();
         for role in &self.roles {
             let base = scope::with_role(&seen, role, &self.fixed);
             let bare = scope::with_role(scope, role, &self.fixed);
-            for (task, handler) in role.tasks.iter().map(|t| (t, false)).chain(role.handlers.iter().map(|h| (h, true))) {
+            for (task, handler) in role
+                .tasks
+                .iter()
+                .map(|t| (t, false))
+                .chain(role.handlers.iter().map(|h| (h, true)))
+            {
                 self.notified(role, task, &mut errors);
                 if !handler && !self.selection.takes(&task.tags) {
                     continue;
@@ -127,10 +184,17 @@ impl HostRoles {
                 let mut scope = self.scope(&base, task, &values);
                 if let Some(name) = &task.register {
                     // A result that nobody has yet: whoever needs it is planned when it is there.
-                    values.insert(name.clone(), result::value(Status::Skipped, &StepResult::default()));
+                    values.insert(
+                        name.clone(),
+                        result::value(Status::Skipped, &StepResult::default()),
+                    );
                 }
                 // What `when` says without the host is certain.
-                let certain = if system.is_some() { scope.clone() } else { self.scope(&bare, task, &BTreeMap::new()) };
+                let certain = if system.is_some() {
+                    scope.clone()
+                } else {
+                    self.scope(&bare, task, &BTreeMap::new())
+                };
                 match item::items(task, role, &scope) {
                     Ok(items) => {
                         for each in items {
@@ -158,20 +222,32 @@ impl HostRoles {
         }
         let _ = registered;
         dedup(&mut errors);
-        if errors.has_errors() { Err(errors) } else { Ok(questions.facts) }
+        if errors.has_errors() {
+            Err(errors)
+        } else {
+            Ok(questions.facts)
+        }
     }
 
     fn scope(&self, base: &Scope, task: &Task, values: &BTreeMap<String, Value>) -> Scope {
         let mut scope = base.clone();
         scope::set(&mut scope, &task.vars, &self.fixed);
-        for (name, value) in values.iter().filter(|(name, _)| !self.fixed.contains(*name)) {
+        for (name, value) in values
+            .iter()
+            .filter(|(name, _)| !self.fixed.contains(*name))
+        {
             scope.set(name.clone(), template::Binding::fixed(value.clone()));
         }
         scope
     }
 
     /// Returns what is to be done where things are as `observed` says and the steps in `registered` ran before in this run.
-    pub fn plan(&self, scope: &Scope, observed: &Observed, registered: &Registered) -> Result<HostPlan, Diagnostics> {
+    pub fn plan(
+        &self,
+        scope: &Scope,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, Diagnostics> {
         let mut walk = Walk::new(self, scope, observed, registered);
         for role in &self.roles {
             let base = scope::with_role(&walk.seen, role, &self.fixed);
@@ -182,7 +258,11 @@ impl HostRoles {
             }
         }
         walk.handlers();
-        if walk.errors.has_errors() { Err(walk.errors) } else { Ok(walk.plan) }
+        if walk.errors.has_errors() {
+            Err(walk.errors)
+        } else {
+            Ok(walk.plan)
+        }
     }
 
     /// Returns how a step ended, as `changed_when` and `failed_when` of its task judge the result. A step without them is
@@ -209,13 +289,16 @@ impl HostRoles {
             let base = scope::with_role(&walk.seen, role, &self.fixed);
             for task in role.tasks.iter().filter(|t| self.selection.takes(&t.tags)) {
                 walk.task(role, task, &base);
-                let Some(mut scope) = walk.found.take() else { continue };
+                let Some(mut scope) = walk.found.take() else {
+                    continue;
+                };
                 let value = result::value(plain, result);
                 let names = [Some("result".to_string()), task.register.clone()];
                 for name in names.into_iter().flatten() {
                     scope.set(name, template::Binding::fixed(value.clone()));
                 }
-                return item::judge(task, &scope, plain, result).map_err(|error| Diagnostics(vec![error]));
+                return item::judge(task, &scope, plain, result)
+                    .map_err(|error| Diagnostics(vec![error]));
             }
         }
         Ok(plain)
@@ -258,7 +341,12 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(host: &'a HostRoles, scope: &Scope, observed: &'a Observed, registered: &'a Registered) -> Self {
+    fn new(
+        host: &'a HostRoles,
+        scope: &Scope,
+        observed: &'a Observed,
+        registered: &'a Registered,
+    ) -> Self {
         Self {
             host,
             registered,
@@ -286,7 +374,11 @@ impl<'a> Walk<'a> {
         };
         let count = self.titles.entry(title.clone()).or_insert(0);
         *count += 1;
-        if *count == 1 { title } else { format!("{title} #{count}") }
+        if *count == 1 {
+            title
+        } else {
+            format!("{title} #{count}")
+        }
     }
 
     fn task(&mut self, role: &Arc<Role>, task: &Task, base: &Scope) {
@@ -331,8 +423,15 @@ impl<'a> Walk<'a> {
             self.unknown.insert(name.clone());
             return;
         }
-        let mut known: Vec<(Value, Value)> = results.into_iter().filter_map(|(item, value)| Some((item, value?))).collect();
-        let value = if looped { result::looped(known) } else { known.pop().map_or(Value::Null, |(_, value)| value) };
+        let mut known: Vec<(Value, Value)> = results
+            .into_iter()
+            .filter_map(|(item, value)| Some((item, value?)))
+            .collect();
+        let value = if looped {
+            result::looped(known)
+        } else {
+            known.pop().map_or(Value::Null, |(_, value)| value)
+        };
         self.values.insert(name.clone(), value);
     }
 
@@ -346,13 +445,21 @@ impl<'a> Walk<'a> {
         if task.items.is_none() && item::holds(&task.when, scope).is_ok_and(|holds| !holds) {
             return;
         }
-        let name = scope.render_text(&task.name, None).unwrap_or_else(|_| task.name.clone());
+        let name = scope
+            .render_text(&task.name, None)
+            .unwrap_or_else(|_| task.name.clone());
         let title = self.title(role, &name, None);
         self.plan.known_after_apply.push(title);
     }
 
     /// Plans a task or one item of its loop, and returns its result where it is known.
-    fn item(&mut self, role: &Arc<Role>, task: &Task, scope: &Scope, title: String) -> Option<Value> {
+    fn item(
+        &mut self,
+        role: &Arc<Role>,
+        task: &Task,
+        scope: &Scope,
+        title: String,
+    ) -> Option<Value> {
         let known = |status: Status| Some(result::value(status, &StepResult::default()));
         match item::holds(&task.when, scope) {
             Ok(true) => {}
@@ -380,20 +487,27 @@ impl<'a> Walk<'a> {
                 return None;
             }
         };
-        let changes = match action.plan(&Look { now: &self.now, steady: &self.steady }) {
+        let changes = match action.plan(&Look {
+            now: &self.now,
+            steady: &self.steady,
+        }) {
             Verdict::Nothing(_) => {
                 self.plan.ok += 1;
                 return known(Status::Ok);
             }
             Verdict::Changes(changes) | Verdict::Always(changes) => changes,
             Verdict::Refused(reason) => {
-                self.errors.push(Diagnostic::error(format!("{title}: {reason}")).at(task.span.clone()));
+                self.errors
+                    .push(Diagnostic::error(format!("{title}: {reason}")).at(task.span.clone()));
                 return None;
             }
             // Nothing before it could have changed the file: it cannot be read at all.
             Verdict::Unseen(path) if self.plan.steps.is_empty() => {
-                let message = format!("{title}: {path} cannot be edited: it is no regular file, or larger than 256 KiB");
-                self.errors.push(Diagnostic::error(message).at(task.span.clone()));
+                let message = format!(
+                    "{title}: {path} cannot be edited: it is no regular file, or larger than 256 KiB"
+                );
+                self.errors
+                    .push(Diagnostic::error(message).at(task.span.clone()));
                 return None;
             }
             Verdict::Unseen(_) => {
@@ -407,10 +521,20 @@ impl<'a> Walk<'a> {
         None
     }
 
-    fn step(&mut self, role: &Role, task: &Task, title: String, changes: Vec<Change>, notify: Vec<String>) {
+    fn step(
+        &mut self,
+        role: &Role,
+        task: &Task,
+        title: String,
+        changes: Vec<Change>,
+        notify: Vec<String>,
+    ) {
         for change in &changes {
             change.effect.apply(&mut self.now);
-            if !matches!(change.effect, Effect::InstallPackages(_) | Effect::RemovePackages(_)) {
+            if !matches!(
+                change.effect,
+                Effect::InstallPackages(_) | Effect::RemovePackages(_)
+            ) {
                 change.effect.apply(&mut self.steady);
             }
         }
@@ -420,7 +544,10 @@ impl<'a> Walk<'a> {
         step.secret = task.no_log;
         step.disturbs = role.disturbs_api;
         step.tolerant = judged || never_fails;
-        step.register = task.register.clone().or_else(|| judged.then(|| "result".to_string()));
+        step.register = task
+            .register
+            .clone()
+            .or_else(|| judged.then(|| "result".to_string()));
         step.report = item::report(task);
         // Whether it changes anything is only known when its result is judged: the handlers are notified after that.
         let quiet = step.report == Report::Ok || item::judges_change(task);
@@ -440,7 +567,10 @@ impl<'a> Walk<'a> {
         if self.registered.get(&title).is_some() {
             return;
         }
-        let change = Change::new(Effect::Run(Run::new(["true"])), "the command changed something");
+        let change = Change::new(
+            Effect::Run(Run::new(["true"])),
+            "the command changed something",
+        );
         self.notified.extend(notify.iter().cloned());
         let mut step = Step::new(title, task.module.category, vec![change]);
         step.disturbs = role.disturbs_api;
@@ -487,7 +617,10 @@ impl<'a> Walk<'a> {
             }
             let notify = self.host.notified(role, handler, &mut self.errors);
             match item::action(handler, role, &scope, self.host.files.as_ref()) {
-                Ok(action) => match action.plan(&Look { now: &self.now, steady: &self.steady }) {
+                Ok(action) => match action.plan(&Look {
+                    now: &self.now,
+                    steady: &self.steady,
+                }) {
                     Verdict::Changes(changes) | Verdict::Always(changes) => {
                         for change in &changes {
                             change.effect.apply(&mut self.now);
@@ -503,7 +636,10 @@ impl<'a> Walk<'a> {
                     }
                     Verdict::Nothing(_) => {}
                     Verdict::Refused(reason) => {
-                        self.errors.push(Diagnostic::error(format!("{title}: {reason}")).at(handler.span.clone()));
+                        self.errors.push(
+                            Diagnostic::error(format!("{title}: {reason}"))
+                                .at(handler.span.clone()),
+                        );
                     }
                     // The mark stays, and the next run plans it.
                     Verdict::Unseen(_) => {}

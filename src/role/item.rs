@@ -31,13 +31,22 @@ impl Item {
     /// Returns what stands for it in a title.
     pub(super) fn label(&self) -> Option<String> {
         let value = self.0.as_ref()?;
-        let named = |map: &Map| ["name", "key", "path", "dest"].iter().find_map(|k| map.get(*k)?.as_str().map(str::to_string));
+        let named = |map: &Map| {
+            ["name", "key", "path", "dest"]
+                .iter()
+                .find_map(|k| map.get(*k)?.as_str().map(str::to_string))
+        };
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Object(map) => named(map).unwrap_or_else(|| value.to_string()),
             _ => value.to_string(),
         };
-        Some(text.chars().filter(|c| !c.is_control()).take(LABEL).collect())
+        Some(
+            text.chars()
+                .filter(|c| !c.is_control())
+                .take(LABEL)
+                .collect(),
+        )
     }
 
     /// Returns the item, null for a task without a loop.
@@ -48,16 +57,27 @@ impl Item {
 
 /// Returns the items of a task's loop.
 pub(super) fn items(task: &Task, role: &Role, scope: &Scope) -> Result<Vec<Item>, Diagnostics> {
-    let Some(node) = &task.items else { return Ok(vec![Item(None)]) };
+    let Some(node) = &task.items else {
+        return Ok(vec![Item(None)]);
+    };
     let one = |error: Diagnostic| Diagnostics(vec![error]);
     let value = match node.as_str() {
-        Some(text) if !template::is_template(text) => scope.eval(text, Some(&node.span)).map_err(one)?,
-        _ => scope.render_value(&node.to_value(), &|p| node.pointer(p).map(|n| n.span.clone()))?,
+        Some(text) if !template::is_template(text) => {
+            scope.eval(text, Some(&node.span)).map_err(one)?
+        }
+        _ => scope.render_value(&node.to_value(), &|p| {
+            node.pointer(p).map(|n| n.span.clone())
+        })?,
     };
     match value {
         Value::Array(items) => Ok(items.into_iter().map(|v| Item(Some(v))).collect()),
         other => {
-            let message = format!("`loop` of `{} : {}` takes a list, not {}", role.name, task.name, describe(&other));
+            let message = format!(
+                "`loop` of `{} : {}` takes a list, not {}",
+                role.name,
+                task.name,
+                describe(&other)
+            );
             Err(one(Diagnostic::error(message).at(node.span.clone())))
         }
     }
@@ -81,7 +101,12 @@ pub(super) fn holds(conditions: &[Condition], scope: &Scope) -> Result<bool, Dia
 }
 
 /// Returns what a task's module is to do, with its arguments rendered.
-pub(super) fn action(task: &Task, role: &Role, scope: &Scope, files: &dyn ControllerFiles) -> Result<Box<dyn Action>, Diagnostics> {
+pub(super) fn action(
+    task: &Task,
+    role: &Role,
+    scope: &Scope,
+    files: &dyn ControllerFiles,
+) -> Result<Box<dyn Action>, Diagnostics> {
     let value = task.args.to_value();
     let rendered = scope.render_value(&value, &|p| task.args.pointer(p).map(|n| n.span.clone()))?;
     let values = match rendered {
@@ -90,9 +115,15 @@ pub(super) fn action(task: &Task, role: &Role, scope: &Scope, files: &dyn Contro
     };
     let render = |file: &RoleFile| match &file.source {
         Some(source) => scope.render(source).map_err(|e| Diagnostics(vec![e])),
-        None => Err(Diagnostics(vec![Diagnostic::error(format!("{} is no UTF-8 text, or larger than 1 MiB", file.path))])),
+        None => Err(Diagnostics(vec![Diagnostic::error(format!(
+            "{} is no UTF-8 text, or larger than 1 MiB",
+            file.path
+        ))])),
     };
-    let login = scope.get("ansible_user").and_then(Result::ok).and_then(|v| v.as_str().map(str::to_string));
+    let login = scope
+        .get("ansible_user")
+        .and_then(Result::ok)
+        .and_then(|v| v.as_str().map(str::to_string));
     let mut args = Args {
         module: task.module.name,
         values: &values,
@@ -110,7 +141,13 @@ pub(super) fn action(task: &Task, role: &Role, scope: &Scope, files: &dyn Contro
         return Err(errors);
     }
     action.ok_or_else(|| {
-        errors.push(Diagnostic::error(format!("the arguments of `{}` cannot be used", task.module.name)).at(task.span.clone()));
+        errors.push(
+            Diagnostic::error(format!(
+                "the arguments of `{}` cannot be used",
+                task.module.name
+            ))
+            .at(task.span.clone()),
+        );
         errors
     })
 }
@@ -128,8 +165,14 @@ pub(super) fn names(task: &Task, role: &Role, scope: &Scope) -> BTreeSet<String>
     let mut queue: Vec<String> = names.iter().cloned().collect();
     while let Some(name) = queue.pop() {
         for variables in [&role.defaults, &role.vars, &task.vars] {
-            let Some(variable) = variables.get(&name) else { continue };
-            queue.extend(template::names_in_value(&variable.value).into_iter().filter(|n| names.insert(n.clone())));
+            let Some(variable) = variables.get(&name) else {
+                continue;
+            };
+            queue.extend(
+                template::names_in_value(&variable.value)
+                    .into_iter()
+                    .filter(|n| names.insert(n.clone())),
+            );
         }
     }
     names
@@ -137,23 +180,42 @@ pub(super) fn names(task: &Task, role: &Role, scope: &Scope) -> BTreeSet<String>
 
 /// Returns what a step's success is reported as.
 pub(super) fn report(task: &Task) -> Report {
-    let Some(conditions) = &task.changed_when else { return Report::Auto };
-    if conditions.iter().any(|c| matches!(c, Condition::Literal(false))) {
+    let Some(conditions) = &task.changed_when else {
+        return Report::Auto;
+    };
+    if conditions
+        .iter()
+        .any(|c| matches!(c, Condition::Literal(false)))
+    {
         return Report::Ok;
     }
     // An expression is judged later: until then the host's word counts.
-    if judges_change(task) { Report::Auto } else { Report::Changed }
+    if judges_change(task) {
+        Report::Auto
+    } else {
+        Report::Changed
+    }
 }
 
 /// Returns whether an expression decides if the task changed something.
 pub(super) fn judges_change(task: &Task) -> bool {
     let conditions = task.changed_when.as_deref().unwrap_or_default();
-    let never = conditions.iter().any(|c| matches!(c, Condition::Literal(false)));
-    !never && conditions.iter().any(|c| matches!(c, Condition::Expression(..)))
+    let never = conditions
+        .iter()
+        .any(|c| matches!(c, Condition::Literal(false)));
+    !never
+        && conditions
+            .iter()
+            .any(|c| matches!(c, Condition::Expression(..)))
 }
 
 /// Returns how a result is to be taken. `plain` is what it is without the task's own conditions.
-pub(super) fn judge(task: &Task, scope: &Scope, plain: Status, result: &StepResult) -> Result<Status, Diagnostic> {
+pub(super) fn judge(
+    task: &Task,
+    scope: &Scope,
+    plain: Status,
+    result: &StepResult,
+) -> Result<Status, Diagnostic> {
     let failed = match &task.failed_when {
         Some(condition) => holds_one(condition, scope)?,
         None => plain == Status::Failed,

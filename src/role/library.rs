@@ -77,11 +77,15 @@ impl Role {
     }
 
     pub(super) fn template(&self, src: &str) -> Option<&RoleFile> {
-        [format!("templates/{src}"), format!("templates/{src}.tera")].iter().find_map(|path| self.files.get(path))
+        [format!("templates/{src}"), format!("templates/{src}.tera")]
+            .iter()
+            .find_map(|path| self.files.get(path))
     }
 
     pub(super) fn templates(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().filter_map(|k| k.strip_prefix("templates/"))
+        self.files
+            .keys()
+            .filter_map(|k| k.strip_prefix("templates/"))
     }
 
     /// Returns the variables that its tasks, handlers, templates and own variables name.
@@ -106,11 +110,24 @@ impl Role {
         for (name, bytes) in folder.files {
             let path = folder.place.join(&name);
             let file = match bytes {
-                Bytes::Left(path) => RoleFile { path, bytes: None, source: None },
+                Bytes::Left(path) => RoleFile {
+                    path,
+                    bytes: None,
+                    source: None,
+                },
                 Bytes::Held(bytes) => {
                     let text = std::str::from_utf8(&bytes).ok().map(str::to_string);
-                    let source = text.map(|text| Arc::new(Source { path: path.clone(), text }));
-                    RoleFile { path, bytes: Some(Arc::new(bytes)), source }
+                    let source = text.map(|text| {
+                        Arc::new(Source {
+                            path: path.clone(),
+                            text,
+                        })
+                    });
+                    RoleFile {
+                        path,
+                        bytes: Some(Arc::new(bytes)),
+                        source,
+                    }
                 }
             };
             files.insert(name, file);
@@ -138,7 +155,10 @@ impl Role {
         match role.document("tasks", diagnostics) {
             Some(node) => role.tasks = task::read(&node, &role.name, task::Sort::Task, diagnostics),
             None if role.handlers.is_empty() && role.yaml("tasks").is_none() => {
-                diagnostics.push(Diagnostic::error(format!("role `{}` has no tasks: expected {}/tasks/main.yml", role.name, role.place)));
+                diagnostics.push(Diagnostic::error(format!(
+                    "role `{}` has no tasks: expected {}/tasks/main.yml",
+                    role.name, role.place
+                )));
             }
             None => {}
         }
@@ -146,13 +166,18 @@ impl Role {
     }
 
     fn yaml(&self, part: &str) -> Option<&RoleFile> {
-        ["yml", "yaml"].iter().find_map(|end| self.files.get(&format!("{part}/main.{end}")))
+        ["yml", "yaml"]
+            .iter()
+            .find_map(|end| self.files.get(&format!("{part}/main.{end}")))
     }
 
     fn document(&self, part: &str, diagnostics: &mut Diagnostics) -> Option<Node> {
         let file = self.yaml(part)?;
         let Some(source) = &file.source else {
-            diagnostics.push(Diagnostic::error(format!("{} is no UTF-8 text, or too large", file.path)));
+            diagnostics.push(Diagnostic::error(format!(
+                "{} is no UTF-8 text, or too large",
+                file.path
+            )));
             return None;
         };
         let (node, found) = yaml::parse(source, Schema::Core);
@@ -162,13 +187,29 @@ impl Role {
     }
 
     fn variables(&self, part: &str, level: Level, diagnostics: &mut Diagnostics) -> Variables {
-        let Some(node) = self.document(part, diagnostics) else { return Variables::new() };
+        let Some(node) = self.document(part, diagnostics) else {
+            return Variables::new();
+        };
         let Some(entries) = node.as_map() else {
-            diagnostics.push(Diagnostic::error(format!("a map of variables is expected, not {}", node.describe())).at(node.span));
+            diagnostics.push(
+                Diagnostic::error(format!(
+                    "a map of variables is expected, not {}",
+                    node.describe()
+                ))
+                .at(node.span),
+            );
             return Variables::new();
         };
         let what = format!("{part} of role {}", self.name);
-        entries.iter().map(|e| (e.key.clone(), Variable::new(e.value.clone(), level, what.clone()))).collect()
+        entries
+            .iter()
+            .map(|e| {
+                (
+                    e.key.clone(),
+                    Variable::new(e.value.clone(), level, what.clone()),
+                )
+            })
+            .collect()
     }
 
     fn meta(&mut self, node: &Node, diagnostics: &mut Diagnostics) {
@@ -178,7 +219,11 @@ impl Role {
             diagnostics.push(error);
         };
         let Some(entries) = node.as_map() else {
-            return complain(format!("a map is expected, not {}", node.describe()), &node.span, None);
+            return complain(
+                format!("a map is expected, not {}", node.describe()),
+                &node.span,
+                None,
+            );
         };
         for entry in entries {
             let value = entry.value.to_value();
@@ -186,19 +231,40 @@ impl Role {
                 ("description", Some(text), _) => self.description = text.trim().to_string(),
                 ("disturbs_api", _, Some(flag)) => self.disturbs_api = flag,
                 ("description" | "disturbs_api", ..) => {
-                    let expected = if entry.key == "description" { "text" } else { "true or false" };
-                    complain(format!("`{}` takes {expected}, not {}", entry.key, entry.value.describe()), &entry.value.span, None);
+                    let expected = if entry.key == "description" {
+                        "text"
+                    } else {
+                        "true or false"
+                    };
+                    complain(
+                        format!(
+                            "`{}` takes {expected}, not {}",
+                            entry.key,
+                            entry.value.describe()
+                        ),
+                        &entry.value.span,
+                        None,
+                    );
                 }
                 // What Ansible Galaxy keeps there says nothing about hosts.
                 ("galaxy_info" | "argument_specs", ..) => {}
                 ("dependencies", ..) if entry.value.as_seq().is_some_and(<[_]>::is_empty) => {}
                 ("dependencies", ..) => {
                     let help = "name the roles in the play, in their order".to_string();
-                    complain("roles have no `dependencies` here".into(), &entry.key_span, Some(help));
+                    complain(
+                        "roles have no `dependencies` here".into(),
+                        &entry.key_span,
+                        Some(help),
+                    );
                 }
                 (key, ..) => {
-                    let near = nearest(key, ["description", "disturbs_api"]).map(|n| format!("did you mean `{n}`?"));
-                    complain(format!("`{key}` is unknown in a role's meta"), &entry.key_span, near);
+                    let near = nearest(key, ["description", "disturbs_api"])
+                        .map(|n| format!("did you mean `{n}`?"));
+                    complain(
+                        format!("`{key}` is unknown in a role's meta"),
+                        &entry.key_span,
+                        near,
+                    );
                 }
             }
         }
@@ -221,7 +287,11 @@ impl Library {
             let mut files = BTreeMap::new();
             embedded(dir, &name, &mut files);
             let place = Utf8PathBuf::from(format!("roles/{name} (built in)"));
-            library.add(Role::read(Folder { name, place, files }, true, &mut diagnostics));
+            library.add(Role::read(
+                Folder { name, place, files },
+                true,
+                &mut diagnostics,
+            ));
         }
         (library, diagnostics)
     }
@@ -230,23 +300,39 @@ impl Library {
     /// what is wrong with any of them.
     pub fn load(beside: &Utf8Path) -> (Self, Diagnostics) {
         let (mut library, mut diagnostics) = Self::builtin();
-        let roles = if beside.as_str().is_empty() { Utf8PathBuf::from("roles") } else { beside.join("roles") };
+        let roles = if beside.as_str().is_empty() {
+            Utf8PathBuf::from("roles")
+        } else {
+            beside.join("roles")
+        };
         match files::folders(&roles) {
             Ok(folders) => {
                 for folder in folders {
                     library.add(Role::read(folder, false, &mut diagnostics));
                 }
             }
-            Err((path, reason)) => diagnostics.push(Diagnostic::error(format!("the roles in {path} cannot be read: {reason}"))),
+            Err((path, reason)) => diagnostics.push(Diagnostic::error(format!(
+                "the roles in {path} cannot be read: {reason}"
+            ))),
         }
         (library, diagnostics)
     }
 
     /// Returns a library of one role from texts by path, such as `tasks/main.yml`; for tests and previews.
-    pub fn from_texts<'a>(name: &str, texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Self, Diagnostics) {
-        let files = texts.into_iter().map(|(path, text)| (path.to_string(), Bytes::Held(text.as_bytes().to_vec()))).collect();
+    pub fn from_texts<'a>(
+        name: &str,
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> (Self, Diagnostics) {
+        let files = texts
+            .into_iter()
+            .map(|(path, text)| (path.to_string(), Bytes::Held(text.as_bytes().to_vec())))
+            .collect();
         let mut diagnostics = Diagnostics::default();
-        let folder = Folder { name: name.into(), place: Utf8PathBuf::from(format!("roles/{name}")), files };
+        let folder = Folder {
+            name: name.into(),
+            place: Utf8PathBuf::from(format!("roles/{name}")),
+            files,
+        };
         let mut library = Self::default();
         library.add(Role::read(folder, false, &mut diagnostics));
         (library, diagnostics)
@@ -268,8 +354,11 @@ impl Library {
         if let Some(role) = self.roles.get(name) {
             return Ok(role.clone());
         }
-        let mut error = Diagnostic::error(format!("there is no role `{name}`: neither built in nor in roles/ beside the inventory"));
-        error.help = nearest(name, self.roles.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+        let mut error = Diagnostic::error(format!(
+            "there is no role `{name}`: neither built in nor in roles/ beside the inventory"
+        ));
+        error.help = nearest(name, self.roles.keys().map(String::as_str))
+            .map(|n| format!("did you mean `{n}`?"));
         Err(error)
     }
 
@@ -287,7 +376,10 @@ impl Library {
 fn embedded(dir: &Dir<'_>, role: &str, files: &mut BTreeMap<String, Bytes>) {
     for file in dir.files() {
         let path = file.path().to_string_lossy();
-        let name = path.strip_prefix(role).and_then(|p| p.strip_prefix('/')).unwrap_or(&path);
+        let name = path
+            .strip_prefix(role)
+            .and_then(|p| p.strip_prefix('/'))
+            .unwrap_or(&path);
         files.insert(name.to_string(), Bytes::Held(file.contents().to_vec()));
     }
     dir.dirs().for_each(|dir| embedded(dir, role, files));

@@ -87,7 +87,11 @@ pub(super) fn with_facts(scope: &Scope, system: Option<&System>) -> Scope {
 fn interface(scope: &Scope, system: &System) -> Option<String> {
     ["ip", "ansible_host"].iter().find_map(|name| {
         let address: IpAddr = scope.get(name)?.ok()?.as_str()?.parse().ok()?;
-        system.addresses.iter().find(|(_, a, _)| *a == address).map(|(i, _, _)| i.clone())
+        system
+            .addresses
+            .iter()
+            .find(|(_, a, _)| *a == address)
+            .map(|(i, _, _)| i.clone())
     })
 }
 
@@ -114,5 +118,9 @@ pub(super) fn set(scope: &mut Scope, variables: &Variables, fixed: &BTreeSet<Str
 }
 
 fn binding(variable: &Variable) -> Binding {
-    Binding::template(variable.value.clone(), variable.origin.span.clone(), variable.texts())
+    Binding::template(
+        variable.value.clone(),
+        variable.origin.span.clone(),
+        variable.texts(),
+    )
 }

@@ -55,10 +55,21 @@ mod tests {
             ("untagged", "", "", true),
             ("", "untagged", "", false),
         ];
-        let words = |text: &str| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_string)
+                .collect::<Vec<_>>()
+        };
         for (tags, skip, task, taken) in cases {
-            let selection = Selection { tags: words(tags).into_iter().collect(), skip: words(skip).into_iter().collect() };
-            assert_eq!(selection.takes(&words(task)), taken, "{tags} | {skip} | {task}");
+            let selection = Selection {
+                tags: words(tags).into_iter().collect(),
+                skip: words(skip).into_iter().collect(),
+            };
+            assert_eq!(
+                selection.takes(&words(task)),
+                taken,
+                "{tags} | {skip} | {task}"
+            );
         }
     }
 }

@@ -57,7 +57,13 @@ mod tests {
             ("a\\", None),
         ];
         for (text, words) in cases {
-            assert_eq!(split(text).as_deref(), words.map(|w| w.iter().map(|s| s.to_string()).collect::<Vec<_>>()).as_deref(), "{text}");
+            assert_eq!(
+                split(text).as_deref(),
+                words
+                    .map(|w| w.iter().map(|s| s.to_string()).collect::<Vec<_>>())
+                    .as_deref(),
+                "{text}"
+            );
         }
     }
 }

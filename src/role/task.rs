@@ -68,21 +68,31 @@ impl Task {
     /// Returns the variables that its `when`, `loop`, arguments and own variables name.
     pub(super) fn used_names(&self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self.when.iter().flat_map(Condition::names).collect();
-        names.extend(self.changed_when.iter().flatten().flat_map(Condition::names));
+        names.extend(
+            self.changed_when
+                .iter()
+                .flatten()
+                .flat_map(Condition::names),
+        );
         names.extend(self.failed_when.iter().flat_map(Condition::names));
         names.extend(template::names_in_text(&self.name));
         names.extend(template::names_in_value(&self.args.to_value()));
         if let Some(items) = &self.items {
             names.extend(names_in_loop(items));
         }
-        names.extend(self.vars.values().flat_map(|v| template::names_in_value(&v.value)));
+        names.extend(
+            self.vars
+                .values()
+                .flat_map(|v| template::names_in_value(&v.value)),
+        );
         names
     }
 
     /// Returns whether its result has to be judged by an expression before anything else can go on.
     pub(super) fn is_judged(&self) -> bool {
         let expression = |c: &Condition| matches!(c, Condition::Expression(..));
-        self.changed_when.iter().flatten().any(expression) || self.failed_when.iter().any(expression)
+        self.changed_when.iter().flatten().any(expression)
+            || self.failed_when.iter().any(expression)
     }
 }
 
@@ -94,21 +104,47 @@ fn names_in_loop(items: &Node) -> BTreeSet<String> {
 }
 
 /// Returns the tasks of a file.
-pub(super) fn read(node: &Node, role: &str, sort: Sort, diagnostics: &mut Diagnostics) -> Vec<Task> {
+pub(super) fn read(
+    node: &Node,
+    role: &str,
+    sort: Sort,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Task> {
     let Some(items) = node.as_seq() else {
-        let what = if sort == Sort::Task { "tasks" } else { "handlers" };
-        diagnostics.push(Diagnostic::error(format!("a list of {what} is expected, not {}", node.describe())).at(node.span.clone()));
+        let what = if sort == Sort::Task {
+            "tasks"
+        } else {
+            "handlers"
+        };
+        diagnostics.push(
+            Diagnostic::error(format!(
+                "a list of {what} is expected, not {}",
+                node.describe()
+            ))
+            .at(node.span.clone()),
+        );
         return Vec::new();
     };
     let mut tasks: Vec<Task> = Vec::new();
     for (i, item) in items.iter().enumerate() {
-        let mut reader = Reader { diagnostics, number: i + 1, role };
-        let Some(task) = reader.task(item, sort) else { continue };
+        let mut reader = Reader {
+            diagnostics,
+            number: i + 1,
+            role,
+        };
+        let Some(task) = reader.task(item, sort) else {
+            continue;
+        };
         if sort == Sort::Handler
-            && let Some(other) = tasks.iter().find(|t| id(role, &t.name) == id(role, &task.name))
+            && let Some(other) = tasks
+                .iter()
+                .find(|t| id(role, &t.name) == id(role, &task.name))
         {
             let line = other.span.line_column().0;
-            let message = format!("the handler `{}` has the name of the one in line {line}", task.name);
+            let message = format!(
+                "the handler `{}` has the name of the one in line {line}",
+                task.name
+            );
             diagnostics.push(Diagnostic::error(message).at(task.span.clone()));
             continue;
         }
@@ -119,7 +155,13 @@ pub(super) fn read(node: &Node, role: &str, sort: Sort, diagnostics: &mut Diagno
 
 /// Returns a handler's identifier, which names its mark on a host.
 pub(super) fn id(role: &str, handler: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
     format!("{role}.{handler}").chars().map(plain).collect()
 }
 
@@ -130,14 +172,23 @@ struct Reader<'d> {
 }
 
 impl Reader<'_> {
-    fn complain(&mut self, message: impl Into<String>, span: &Span, help: impl Into<Option<String>>) {
+    fn complain(
+        &mut self,
+        message: impl Into<String>,
+        span: &Span,
+        help: impl Into<Option<String>>,
+    ) {
         let mut error = Diagnostic::error(message).at(span.clone());
         error.help = help.into();
         self.diagnostics.push(error);
     }
 
     fn wrong(&mut self, key: &str, expected: &str, node: &Node) {
-        self.complain(format!("`{key}` takes {expected}, not {}", node.describe()), &node.span, None);
+        self.complain(
+            format!("`{key}` takes {expected}, not {}", node.describe()),
+            &node.span,
+            None,
+        );
     }
 
     fn task(&mut self, node: &Node, sort: Sort) -> Option<Task> {
@@ -154,7 +205,10 @@ impl Reader<'_> {
             }
             if let Some(found) = module::find(key) {
                 if let Some((first, _)) = module {
-                    let message = format!("a task has one module: this one has `{}` already", first.name);
+                    let message = format!(
+                        "a task has one module: this one has `{}` already",
+                        first.name
+                    );
                     self.complain(message, &entry.key_span, None);
                 }
                 module = Some((found, entry));
@@ -163,8 +217,17 @@ impl Reader<'_> {
             } else {
                 let known = keyword::KEYWORDS.iter().copied().chain(module::names());
                 let help = nearest(key, known).map(|n| format!("did you mean `{n}`?"));
-                let help = help.unwrap_or_else(|| format!("the modules are {}", module::names().collect::<Vec<_>>().join(", ")));
-                self.complain(format!("`{key}` is neither a module nor a keyword of a task"), &entry.key_span, help);
+                let help = help.unwrap_or_else(|| {
+                    format!(
+                        "the modules are {}",
+                        module::names().collect::<Vec<_>>().join(", ")
+                    )
+                });
+                self.complain(
+                    format!("`{key}` is neither a module nor a keyword of a task"),
+                    &entry.key_span,
+                    help,
+                );
             }
         }
         let Some((module, entry)) = module else {
@@ -195,12 +258,20 @@ impl Reader<'_> {
         }
         if task.name.is_empty() {
             if sort == Sort::Handler {
-                self.complain("a handler needs a `name`, by which tasks notify it", &node.span, None);
+                self.complain(
+                    "a handler needs a `name`, by which tasks notify it",
+                    &node.span,
+                    None,
+                );
             }
             task.name = format!("{} (task {})", module.name, self.number);
         }
         if sort == Sort::Handler && (task.items.is_some() && task.register.is_some()) {
-            self.complain("a handler cannot `register`: nothing comes after it", &task.span.clone(), None);
+            self.complain(
+                "a handler cannot `register`: nothing comes after it",
+                &task.span.clone(),
+                None,
+            );
         }
         (self.diagnostics.0.len() == before).then_some(task)
     }
@@ -212,25 +283,46 @@ impl Reader<'_> {
                 for entry in entries {
                     if !module.arguments.contains(&entry.key.as_str()) {
                         good = false;
-                        let near = nearest(&entry.key, module.arguments.iter().copied()).map(|n| format!("did you mean `{n}`?"));
-                        let help = near.unwrap_or_else(|| format!("it has {}", module.arguments.join(", ")));
-                        self.complain(format!("`{}` has no argument `{}`", module.name, entry.key), &entry.key_span, help);
+                        let near = nearest(&entry.key, module.arguments.iter().copied())
+                            .map(|n| format!("did you mean `{n}`?"));
+                        let help = near
+                            .unwrap_or_else(|| format!("it has {}", module.arguments.join(", ")));
+                        self.complain(
+                            format!("`{}` has no argument `{}`", module.name, entry.key),
+                            &entry.key_span,
+                            help,
+                        );
                     }
                 }
                 good.then(|| node.clone())
             }
             Kind::Scalar(_) if node.is_null() => {
-                self.complain(format!("`{}` has no arguments", module.name), &node.span, None);
+                self.complain(
+                    format!("`{}` has no arguments", module.name),
+                    &node.span,
+                    None,
+                );
                 None
             }
             Kind::Scalar(_) => match module.bare {
                 Some(name) => {
-                    let entry = crate::inventory::yaml::Entry { key: name.into(), key_span: node.span.clone(), value: node.clone() };
-                    Some(Node { kind: Kind::Map(vec![entry]), span: node.span.clone() })
+                    let entry = crate::inventory::yaml::Entry {
+                        key: name.into(),
+                        key_span: node.span.clone(),
+                        value: node.clone(),
+                    };
+                    Some(Node {
+                        kind: Kind::Map(vec![entry]),
+                        span: node.span.clone(),
+                    })
                 }
                 None => {
                     let help = "write the arguments as a map, one in a line".to_string();
-                    self.complain(format!("`{}` takes a map, not {}", module.name, node.describe()), &node.span, help);
+                    self.complain(
+                        format!("`{}` takes a map, not {}", module.name, node.describe()),
+                        &node.span,
+                        help,
+                    );
                     None
                 }
             },
@@ -244,8 +336,15 @@ impl Reader<'_> {
     fn keyword(&mut self, task: &mut Task, key: &str, node: &Node) {
         let is_command = matches!(task.module.name, "command" | "shell");
         let refuse = |reader: &mut Self| {
-            let message = format!("`{key}` is for `command` and `shell` only, not for `{}`", task.module.name);
-            reader.complain(message, &node.span, "the other modules know themselves whether they changed something".to_string());
+            let message = format!(
+                "`{key}` is for `command` and `shell` only, not for `{}`",
+                task.module.name
+            );
+            reader.complain(
+                message,
+                &node.span,
+                "the other modules know themselves whether they changed something".to_string(),
+            );
         };
         match key {
             "name" => match node.as_scalar().filter(|s| !s.value.is_null()) {
@@ -259,7 +358,13 @@ impl Reader<'_> {
                 _ => self.wrong(key, "a list or an expression", node),
             },
             "notify" => task.notify = self.texts(key, node),
-            "tags" => task.tags = self.texts(key, node).into_iter().map(|(text, _)| text).collect(),
+            "tags" => {
+                task.tags = self
+                    .texts(key, node)
+                    .into_iter()
+                    .map(|(text, _)| text)
+                    .collect()
+            }
             "register" => match node.as_str().filter(|t| is_variable(t)) {
                 Some(text) => task.register = Some(text.to_string()),
                 None => self.wrong(key, "the name of a variable", node),
@@ -268,7 +373,10 @@ impl Reader<'_> {
             "become" => {
                 let root = self.flag(key, node);
                 if !root && !is_command {
-                    let message = format!("`become: false` is for `command` only: `{}` needs root", task.module.name);
+                    let message = format!(
+                        "`become: false` is for `command` only: `{}` needs root",
+                        task.module.name
+                    );
                     self.complain(message, &node.span, None);
                 } else if !root {
                     task.run_as = Some(RunAs::Login);
@@ -289,8 +397,15 @@ impl Reader<'_> {
             "vars" => match node.as_map() {
                 Some(entries) => {
                     let what = format!("vars of task {} of role {}", self.number, self.role);
-                    task.vars =
-                        entries.iter().map(|e| (e.key.clone(), Variable::new(e.value.clone(), Level::RoleVars, what.clone()))).collect();
+                    task.vars = entries
+                        .iter()
+                        .map(|e| {
+                            (
+                                e.key.clone(),
+                                Variable::new(e.value.clone(), Level::RoleVars, what.clone()),
+                            )
+                        })
+                        .collect();
                 }
                 None => self.wrong(key, "a map", node),
             },
@@ -314,9 +429,14 @@ impl Reader<'_> {
         let mut conditions = Vec::new();
         for node in nodes {
             match node.as_scalar() {
-                Some(scalar) if scalar.value.is_boolean() => conditions.push(Condition::Literal(scalar.value.as_bool() == Some(true))),
+                Some(scalar) if scalar.value.is_boolean() => {
+                    conditions.push(Condition::Literal(scalar.value.as_bool() == Some(true)))
+                }
                 Some(scalar) if scalar.value.is_string() => {
-                    conditions.push(Condition::Expression(scalar.text.clone(), node.span.clone()));
+                    conditions.push(Condition::Expression(
+                        scalar.text.clone(),
+                        node.span.clone(),
+                    ));
                 }
                 _ => self.wrong(key, "an expression", node),
             }
@@ -339,9 +459,16 @@ impl Reader<'_> {
 
 fn is_variable(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn is_account(text: &str) -> bool {
-    !text.is_empty() && !text.starts_with('-') && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.$".contains(c))
+    !text.is_empty()
+        && !text.starts_with('-')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-.$".contains(c))
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use camino::Utf8Path;
 use quorate::host::{Observed, System};
-use quorate::role::{ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Library, Registered};
 use quorate::model::Sha256;
+use quorate::role::{
+    ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Library, Registered,
+};
 use quorate::template::{Binding, Scope};
 use serde_json::{Value, json};
 
@@ -14,17 +16,27 @@ pub(crate) struct AllThere;
 
 impl ControllerFiles for AllThere {
     fn file(&self, path: &Utf8Path) -> Result<ControllerFile, FileError> {
-        Ok(ControllerFile { path: path.to_path_buf(), length: 5 << 20, sha256: Sha256::of(path.as_str()) })
+        Ok(ControllerFile {
+            path: path.to_path_buf(),
+            length: 5 << 20,
+            sha256: Sha256::of(path.as_str()),
+        })
     }
 
     fn images(&self, folder: &Utf8Path) -> Result<Vec<ImageArchive>, FileError> {
         let archive = |file: &str, name: &str| -> Result<ImageArchive, FileError> {
             let file = self.file(&folder.join(file))?;
-            Ok(ImageArchive { file, names: vec![name.to_string()] })
+            Ok(ImageArchive {
+                file,
+                names: vec![name.to_string()],
+            })
         };
         Ok(vec![
             archive("coredns.tar", "registry.k8s.io/coredns/coredns:v1.13.1")?,
-            archive("kube-apiserver.tar", "registry.k8s.io/kube-apiserver:v1.36.3")?,
+            archive(
+                "kube-apiserver.tar",
+                "registry.k8s.io/kube-apiserver:v1.36.3",
+            )?,
         ])
     }
 }
@@ -70,15 +82,24 @@ fn builtin_roles_are_read_and_planned() {
     assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
     let roles = library.iter().cloned().collect();
     let roles = HostRoles::new(roles, Arc::new(AllThere));
-    let facts = roles.facts(&cluster()).map_err(|d| d.iter().map(|d| d.to_string()).collect::<Vec<_>>()).unwrap();
+    let facts = roles
+        .facts(&cluster())
+        .map_err(|d| d.iter().map(|d| d.to_string()).collect::<Vec<_>>())
+        .unwrap();
     println!("{facts:#?}");
-    let plan = roles.plan(&cluster(), &host(), &Registered::default()).unwrap();
+    let plan = roles
+        .plan(&cluster(), &host(), &Registered::default())
+        .unwrap();
     for step in &plan.steps {
         println!("{}", step.title);
         for change in step.planned() {
             println!("    {} {}", change.what, change.why);
         }
     }
-    println!("{:?} {:?}", plan.handlers.iter().map(|h| &h.id).collect::<Vec<_>>(), plan.known_after_apply);
+    println!(
+        "{:?} {:?}",
+        plan.handlers.iter().map(|h| &h.id).collect::<Vec<_>>(),
+        plan.known_after_apply
+    );
     assert!(!plan.steps.is_empty());
 }

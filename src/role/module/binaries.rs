@@ -35,8 +35,13 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let mut targets = Vec::new();
     for name in names {
         // One complaint for each that is missing.
-        let Some(file) = args.controller_file("src", &src.join(&name)) else { continue };
-        let mut target = Target::new(format!("{}/{name}", dest.trim_end_matches('/')), file.content());
+        let Some(file) = args.controller_file("src", &src.join(&name)) else {
+            continue;
+        };
+        let mut target = Target::new(
+            format!("{}/{name}", dest.trim_end_matches('/')),
+            file.content(),
+        );
         target.attributes = attributes.clone();
         target.large = true;
         targets.push(target);
@@ -50,7 +55,11 @@ impl Action for Binaries {
     }
 
     fn plan(&self, look: &Look<'_>) -> Verdict {
-        let changes: Vec<Change> = self.0.iter().filter_map(|target| target.change(look)).collect();
+        let changes: Vec<Change> = self
+            .0
+            .iter()
+            .filter_map(|target| target.change(look))
+            .collect();
         Verdict::of(changes, "all are there")
     }
 }

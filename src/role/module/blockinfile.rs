@@ -10,7 +10,9 @@ use crate::role::args::Args;
 pub(super) const MODULE: Module = Module {
     name: "blockinfile",
     aliases: &[],
-    arguments: &["path", "block", "marker", "state", "create", "mode", "owner", "group", "backup"],
+    arguments: &[
+        "path", "block", "marker", "state", "create", "mode", "owner", "group", "backup",
+    ],
     bare: None,
     category: Category::Own,
     read,
@@ -41,17 +43,33 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let backup = args.flag("backup").unwrap_or(false);
     if !marker.contains("{mark}") || marker.contains('\n') {
         let help = "one line with `{mark}` in it, which stands for BEGIN and END";
-        args.complain("marker", format!("`{}` is no marker", marker.escape_debug()), help.to_string());
+        args.complain(
+            "marker",
+            format!("`{}` is no marker", marker.escape_debug()),
+            help.to_string(),
+        );
         return None;
     }
-    let (begin, end) = (marker.replace("{mark}", "BEGIN"), marker.replace("{mark}", "END"));
+    let (begin, end) = (
+        marker.replace("{mark}", "BEGIN"),
+        marker.replace("{mark}", "END"),
+    );
     if block.lines().any(|l| l == begin || l == end) {
         args.complain("block", "the block holds its own marker", None);
         return None;
     }
     // As in Ansible, an empty block is one that is not to be there.
     let present = state? == "present" && !block.is_empty();
-    Some(Box::new(Block { path: path?, block, begin, end, present, create, attributes, backup }))
+    Some(Box::new(Block {
+        path: path?,
+        block,
+        begin,
+        end,
+        present,
+        create,
+        attributes,
+        backup,
+    }))
 }
 
 impl Block {
@@ -59,7 +77,12 @@ impl Block {
     fn edit(&self, before: &str) -> String {
         let lines: Vec<&str> = before.lines().collect();
         let begin = lines.iter().position(|l| l.trim_end() == self.begin);
-        let end = begin.and_then(|b| lines[b..].iter().position(|l| l.trim_end() == self.end).map(|e| b + e));
+        let end = begin.and_then(|b| {
+            lines[b..]
+                .iter()
+                .position(|l| l.trim_end() == self.end)
+                .map(|e| b + e)
+        });
         let mut block: Vec<&str> = Vec::new();
         if self.present {
             block.push(&self.begin);
@@ -72,7 +95,11 @@ impl Block {
             _ => (&lines[..], &[][..]),
         };
         let all: Vec<&str> = head.iter().chain(&block).chain(tail).copied().collect();
-        if all.is_empty() { String::new() } else { all.join("\n") + "\n" }
+        if all.is_empty() {
+            String::new()
+        } else {
+            all.join("\n") + "\n"
+        }
     }
 }
 
@@ -91,7 +118,10 @@ impl Action for Block {
             return Verdict::Nothing(format!("{} is absent", self.path));
         }
         if absent && !self.create {
-            return Verdict::Refused(format!("{} is absent, and the task does not say `create: true`", self.path));
+            return Verdict::Refused(format!(
+                "{} is absent, and the task does not say `create: true`",
+                self.path
+            ));
         }
         let mut target = Target::new(self.path.clone(), Content::inline(self.edit(&before)));
         target.attributes = self.attributes.clone();

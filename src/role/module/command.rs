@@ -40,19 +40,32 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         Some(RunAs::Login) => {
             let user = args.login_user.map(str::to_string);
             if user.is_none() {
-                args.complain("", "`become: false` runs the command as the login user: `ansible_user` is not set", None);
+                args.complain(
+                    "",
+                    "`become: false` runs the command as the login user: `ansible_user` is not set",
+                    None,
+                );
             }
             user
         }
     };
-    let run = Run { creates, removes, chdir, stdin, user: user.filter(|u| u != "root"), ..Run::new(argv?) };
+    let run = Run {
+        creates,
+        removes,
+        chdir,
+        stdin,
+        user: user.filter(|u| u != "root"),
+        ..Run::new(argv?)
+    };
     Some(Box::new(Command(run)))
 }
 
 fn words(args: &mut Args<'_>) -> Option<Vec<String>> {
     let found = match (args.has("argv"), args.has("cmd")) {
         (true, false) => args.list("argv")?,
-        (false, true) if args.module == "shell" => vec!["/bin/sh".into(), "-c".into(), args.required("cmd")?],
+        (false, true) if args.module == "shell" => {
+            vec!["/bin/sh".into(), "-c".into(), args.required("cmd")?]
+        }
         (false, true) => {
             let text = args.required("cmd")?;
             match shlex::split(&text) {
@@ -81,7 +94,14 @@ fn words(args: &mut Args<'_>) -> Option<Vec<String>> {
 
 impl Action for Command {
     fn facts(&self, questions: &mut Questions) {
-        questions.facts.extend(self.0.creates.iter().chain(&self.0.removes).cloned().map(Fact::Path));
+        questions.facts.extend(
+            self.0
+                .creates
+                .iter()
+                .chain(&self.0.removes)
+                .cloned()
+                .map(Fact::Path),
+        );
     }
 
     fn plan(&self, look: &Look<'_>) -> Verdict {
@@ -92,9 +112,17 @@ impl Action for Command {
             match look.file(path) {
                 Known::Unknown => why = Some(LATER.to_string()),
                 Known::Is(state) if state.is_some() != there => {
-                    return Verdict::Nothing(format!("{path} is {}", if there { "absent" } else { "there" }));
+                    return Verdict::Nothing(format!(
+                        "{path} is {}",
+                        if there { "absent" } else { "there" }
+                    ));
                 }
-                Known::Is(_) => why = why.or(Some(format!("{path} is {}", if there { "there" } else { "absent" }))),
+                Known::Is(_) => {
+                    why = why.or(Some(format!(
+                        "{path} is {}",
+                        if there { "there" } else { "absent" }
+                    )))
+                }
             }
         }
         let change = |why: String| vec![Change::new(Effect::Run(run.clone()), why)];

@@ -35,23 +35,40 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let found = match args.files.images(&src) {
         Ok(found) => found,
         Err(error) => {
-            let message = format!("`container_images` needs the folder {src} with *.tar, *.tar.gz or *.tar.zst: {error}");
+            let message = format!(
+                "`container_images` needs the folder {src} with *.tar, *.tar.gz or *.tar.zst: {error}"
+            );
             args.complain("src", message, None);
             return None;
         }
     };
-    let wanted = |name: &String| include.iter().any(|g| glob::matches(g, name)) && !exclude.iter().any(|g| glob::matches(g, name));
+    let wanted = |name: &String| {
+        include.iter().any(|g| glob::matches(g, name))
+            && !exclude.iter().any(|g| glob::matches(g, name))
+    };
     let mut archives = Vec::new();
     for archive in &found {
-        let names: Vec<String> = archive.names.iter().filter(|n| wanted(n)).cloned().collect();
+        let names: Vec<String> = archive
+            .names
+            .iter()
+            .filter(|n| wanted(n))
+            .cloned()
+            .collect();
         if !names.is_empty() {
-            archives.push(Archive { content: archive.file.clone().content(), names });
+            archives.push(Archive {
+                content: archive.file.clone().content(),
+                names,
+            });
         }
     }
     // A pattern without wildcards is an image that somebody needs.
     for pattern in include.iter().filter(|p| !p.contains(['*', '?', '['])) {
         if !archives.iter().any(|a| a.names.contains(pattern)) {
-            args.complain("include", format!("no archive in {src} holds the image {pattern}"), None);
+            args.complain(
+                "include",
+                format!("no archive in {src} holds the image {pattern}"),
+                None,
+            );
         }
     }
     Some(Box::new(Images(archives)))
@@ -67,15 +84,29 @@ impl Action for Images {
     fn plan(&self, look: &Look<'_>) -> Verdict {
         let change = |archive: &Archive| {
             let (missing, later): (Vec<&str>, bool) = match look.images() {
-                Known::Is(there) => (archive.names.iter().map(String::as_str).filter(|n| !there.contains(*n)).collect(), false),
+                Known::Is(there) => (
+                    archive
+                        .names
+                        .iter()
+                        .map(String::as_str)
+                        .filter(|n| !there.contains(*n))
+                        .collect(),
+                    false,
+                ),
                 Known::Unknown => (archive.names.iter().map(String::as_str).collect(), true),
             };
             if missing.is_empty() {
                 return None;
             }
-            let effect = Effect::ImportImage { archive: archive.content.clone(), names: archive.names.clone() };
+            let effect = Effect::ImportImage {
+                archive: archive.content.clone(),
+                names: archive.names.clone(),
+            };
             Some(Change::new(effect, if later { LATER } else { "not there" }))
         };
-        Verdict::of(self.0.iter().filter_map(change).collect(), "all images are there")
+        Verdict::of(
+            self.0.iter().filter_map(change).collect(),
+            "all images are there",
+        )
     }
 }

@@ -9,7 +9,9 @@ use crate::role::args::Args;
 pub(super) const MODULE: Module = Module {
     name: "copy",
     aliases: &[],
-    arguments: &["src", "content", "dest", "mode", "owner", "group", "validate", "backup"],
+    arguments: &[
+        "src", "content", "dest", "mode", "owner", "group", "validate", "backup",
+    ],
     bare: None,
     category: Category::Own,
     read,

@@ -49,17 +49,32 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let path = path?;
     // `/` and what stands directly in it belong to no role; a variable that came out empty must not reach them.
     if matches!(state, State::Absent) && path.matches('/').count() < 2 {
-        args.complain("path", format!("{path} is not removed: it stands directly below /"), None);
+        args.complain(
+            "path",
+            format!("{path} is not removed: it stands directly below /"),
+            None,
+        );
         return None;
     }
-    Some(Box::new(File { path, state, attributes }))
+    Some(Box::new(File {
+        path,
+        state,
+        attributes,
+    }))
 }
 
 /// Returns where the link points to: unlike other paths it may be relative.
 fn link_target(args: &mut Args<'_>) -> Option<String> {
     let target = args.required("src")?;
     if target.chars().any(|c| c.is_control() || c == '\\') {
-        args.complain("src", format!("`{}` is no path that can be used here", target.escape_debug()), None);
+        args.complain(
+            "src",
+            format!(
+                "`{}` is no path that can be used here",
+                target.escape_debug()
+            ),
+            None,
+        );
         return None;
     }
     Some(target)
@@ -84,10 +99,13 @@ impl Action for File {
                 Verdict::of(changes, format!("{path} is as written"))
             }
             State::Touch => match seen {
-                Known::Is(Some(_)) => {
-                    Verdict::of(self.attributes.change(&path, look).into_iter().collect(), format!("{path} is there"))
+                Known::Is(Some(_)) => Verdict::of(
+                    self.attributes.change(&path, look).into_iter().collect(),
+                    format!("{path} is there"),
+                ),
+                Known::Is(None) => {
+                    Verdict::of(self.touched().change(look).into_iter().collect(), "")
                 }
-                Known::Is(None) => Verdict::of(self.touched().change(look).into_iter().collect(), ""),
                 // Whatever will be there then must not be emptied.
                 Known::Unknown => {
                     let mut run = Run::new(["touch", "--", &path]);
@@ -96,9 +114,10 @@ impl Action for File {
                 }
             },
             State::Directory => match seen {
-                Known::Is(Some(state)) if state.kind == FileKind::Directory => {
-                    Verdict::of(self.attributes.change(&path, look).into_iter().collect(), format!("{path} is as written"))
-                }
+                Known::Is(Some(state)) if state.kind == FileKind::Directory => Verdict::of(
+                    self.attributes.change(&path, look).into_iter().collect(),
+                    format!("{path} is as written"),
+                ),
                 seen => {
                     let why = match seen {
                         Known::Unknown => LATER,
@@ -106,25 +125,45 @@ impl Action for File {
                         Known::Is(Some(_)) => "is no directory",
                     };
                     let Attributes { mode, owner, group } = self.attributes.clone();
-                    Verdict::Changes(vec![Change::new(Effect::Directory { path, mode, owner, group }, why)])
+                    Verdict::Changes(vec![Change::new(
+                        Effect::Directory {
+                            path,
+                            mode,
+                            owner,
+                            group,
+                        },
+                        why,
+                    )])
                 }
             },
             State::Absent => match seen {
                 Known::Is(None) => Verdict::Nothing(format!("{path} is absent")),
-                Known::Is(Some(_)) => Verdict::Changes(vec![Change::new(Effect::Remove { path }, "is there")]),
-                Known::Unknown => Verdict::Changes(vec![Change::new(Effect::Remove { path }, LATER)]),
+                Known::Is(Some(_)) => {
+                    Verdict::Changes(vec![Change::new(Effect::Remove { path }, "is there")])
+                }
+                Known::Unknown => {
+                    Verdict::Changes(vec![Change::new(Effect::Remove { path }, LATER)])
+                }
             },
             State::Link(target) => {
                 let why = match seen {
                     Known::Unknown => LATER.to_string(),
                     Known::Is(None) => "is absent".into(),
                     Known::Is(Some(state)) => match &state.target {
-                        Some(now) if now == target => return Verdict::Nothing(format!("{path} points to {target}")),
+                        Some(now) if now == target => {
+                            return Verdict::Nothing(format!("{path} points to {target}"));
+                        }
                         Some(now) => format!("points to {now}"),
                         None => "is no link".into(),
                     },
                 };
-                Verdict::Changes(vec![Change::new(Effect::Link { path, target: target.clone() }, why)])
+                Verdict::Changes(vec![Change::new(
+                    Effect::Link {
+                        path,
+                        target: target.clone(),
+                    },
+                    why,
+                )])
             }
         }
     }

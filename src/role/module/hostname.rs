@@ -21,9 +21,18 @@ struct Hostname(String);
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let name = args.required("name")?;
     // hostname(7): at most 64 characters of labels.
-    let label = |l: &str| !l.is_empty() && l.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !l.starts_with('-') && !l.ends_with('-');
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
     if name.len() > 64 || !name.split('.').all(label) {
-        args.complain("name", format!("`{}` is no host name", name.escape_debug()), None);
+        args.complain(
+            "name",
+            format!("`{}` is no host name", name.escape_debug()),
+            None,
+        );
         return None;
     }
     Some(Box::new(Hostname(name)))
@@ -37,6 +46,9 @@ impl Action for Hostname {
         if *now == self.0 {
             return Verdict::Nothing(format!("the name is {now}"));
         }
-        Verdict::Changes(vec![Change::new(Effect::Hostname(self.0.clone()), format!("is {now}"))])
+        Verdict::Changes(vec![Change::new(
+            Effect::Hostname(self.0.clone()),
+            format!("is {now}"),
+        )])
     }
 }

@@ -60,17 +60,29 @@ pub(super) const MODULES: &[Module] = &[
 ];
 
 /// Ansible's collections whose modules have a namesake here.
-const COLLECTIONS: &[&str] = &["ansible.builtin.", "ansible.posix.", "ansible.legacy.", "community.general."];
+const COLLECTIONS: &[&str] = &[
+    "ansible.builtin.",
+    "ansible.posix.",
+    "ansible.legacy.",
+    "community.general.",
+];
 
 /// Returns the module of that name, be it Ansible's full one.
 pub(super) fn find(name: &str) -> Option<&'static Module> {
-    let bare = COLLECTIONS.iter().find_map(|c| name.strip_prefix(c)).unwrap_or(name);
-    MODULES.iter().find(|m| m.name == bare || m.aliases.contains(&bare))
+    let bare = COLLECTIONS
+        .iter()
+        .find_map(|c| name.strip_prefix(c))
+        .unwrap_or(name);
+    MODULES
+        .iter()
+        .find(|m| m.name == bare || m.aliases.contains(&bare))
 }
 
 /// Returns all names of modules, for suggestions.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    MODULES.iter().flat_map(|m| std::iter::once(m.name).chain(m.aliases.iter().copied()))
+    MODULES
+        .iter()
+        .flat_map(|m| std::iter::once(m.name).chain(m.aliases.iter().copied()))
 }
 
 /// The questions that a task has.
@@ -100,7 +112,11 @@ pub(super) enum Verdict {
 impl Verdict {
     /// Returns changes, or nothing for that reason where there are none.
     pub(super) fn of(changes: Vec<Change>, reason: impl Into<String>) -> Self {
-        if changes.is_empty() { Self::Nothing(reason.into()) } else { Self::Changes(changes) }
+        if changes.is_empty() {
+            Self::Nothing(reason.into())
+        } else {
+            Self::Changes(changes)
+        }
     }
 }
 
@@ -133,10 +149,12 @@ impl std::ops::Deref for Look<'_> {
 impl Look<'_> {
     /// Returns a file's text for editing, empty where there is no file, and the look that it comes from.
     fn text(&self, path: &str) -> Option<(&Observed, String)> {
-        [self.now, self.steady].into_iter().find_map(|look| match look.content(path) {
-            Known::Is(bytes) => Some((look, String::from_utf8_lossy(bytes).into_owned())),
-            Known::Unknown => None,
-        })
+        [self.now, self.steady]
+            .into_iter()
+            .find_map(|look| match look.content(path) {
+                Known::Is(bytes) => Some((look, String::from_utf8_lossy(bytes).into_owned())),
+                Known::Unknown => None,
+            })
     }
 }
 

@@ -27,13 +27,20 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     args.choice("state", &["present"]);
     let persistent = args.choice("persistent", &["disabled", "present"]);
     let name = name?;
-    if !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
+    if !name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+    {
         args.complain("name", format!("`{name}` is no kernel module"), None);
         return None;
     }
     // modules-load.d(5): one name a line.
-    let file = (persistent? == "present")
-        .then(|| Target::new(format!("/etc/modules-load.d/{name}.conf"), Content::inline(format!("{name}\n"))));
+    let file = (persistent? == "present").then(|| {
+        Target::new(
+            format!("/etc/modules-load.d/{name}.conf"),
+            Content::inline(format!("{name}\n")),
+        )
+    });
     Some(Box::new(Modprobe { name, file }))
 }
 

@@ -27,8 +27,15 @@ struct Service {
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let daemon_reload = args.flag("daemon_reload").unwrap_or(false);
     let alone = daemon_reload && !args.has("name");
-    let name = if alone { None } else { Some(args.name("name")?) };
-    let state = match args.choice("state", &["", "started", "stopped", "restarted", "reloaded"])? {
+    let name = if alone {
+        None
+    } else {
+        Some(args.name("name")?)
+    };
+    let state = match args.choice(
+        "state",
+        &["", "started", "stopped", "restarted", "reloaded"],
+    )? {
         "started" => Some(UnitAct::Started),
         "stopped" => Some(UnitAct::Stopped),
         "restarted" => Some(UnitAct::Restarted),
@@ -39,10 +46,21 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     if name.is_none() && (state.is_some() || enabled.is_some() || masked.is_some()) {
         args.missing("name");
     }
-    if name.is_some() && state.is_none() && enabled.is_none() && masked.is_none() && !daemon_reload {
-        args.complain("name", "`service` needs `state`, `enabled` or `masked`: nothing is asked for", None);
+    if name.is_some() && state.is_none() && enabled.is_none() && masked.is_none() && !daemon_reload
+    {
+        args.complain(
+            "name",
+            "`service` needs `state`, `enabled` or `masked`: nothing is asked for",
+            None,
+        );
     }
-    Some(Box::new(Service { name, state, enabled, masked, daemon_reload }))
+    Some(Box::new(Service {
+        name,
+        state,
+        enabled,
+        masked,
+        daemon_reload,
+    }))
 }
 
 impl Action for Service {
@@ -59,24 +77,64 @@ impl Action for Service {
             Known::Unknown => None,
         };
         let mut changes = Vec::new();
-        let differs = |want: bool, is: &dyn Fn(&UnitState) -> bool, why: &dyn Fn(&UnitState) -> String| match known {
+        let differs = |want: bool,
+                       is: &dyn Fn(&UnitState) -> bool,
+                       why: &dyn Fn(&UnitState) -> String| match known {
             None => Some(LATER.to_string()),
             Some(unit) => (is(unit) != want).then(|| why(unit)),
         };
         if self.daemon_reload && known.is_none_or(|u| u.needs_reload) {
-            let why = if known.is_none() { LATER } else { "its file changed" };
+            let why = if known.is_none() {
+                LATER
+            } else {
+                "its file changed"
+            };
             changes.push(Change::new(Effect::DaemonReload, why));
         }
-        let mut act = |act: UnitAct, why: String| changes.push(Change::new(Effect::Unit(act, name.clone()), why));
+        let mut act = |act: UnitAct, why: String| {
+            changes.push(Change::new(Effect::Unit(act, name.clone()), why))
+        };
         let is_masked = |u: &UnitState| u.file == "masked" || u.load == "masked";
-        if let Some(why) = self.masked.filter(|m| !m).and_then(|m| differs(m, &is_masked, &|_| "is masked".into())) {
+        if let Some(why) = self
+            .masked
+            .filter(|m| !m)
+            .and_then(|m| differs(m, &is_masked, &|_| "is masked".into()))
+        {
             act(UnitAct::Unmasked, why);
         }
-        let file = |u: &UnitState| format!("is {}", if u.file.is_empty() { "not there yet" } else { &u.file });
-        if let Some(why) = self.enabled.and_then(|e| differs(e, &enabled(self.enabled), &file)) {
-            act(if self.enabled == Some(true) { UnitAct::Enabled } else { UnitAct::Disabled }, why);
+        let file = |u: &UnitState| {
+            format!(
+                "is {}",
+                if u.file.is_empty() {
+                    "not there yet"
+                } else {
+                    &u.file
+                }
+            )
+        };
+        if let Some(why) = self
+            .enabled
+            .and_then(|e| differs(e, &enabled(self.enabled), &file))
+        {
+            act(
+                if self.enabled == Some(true) {
+                    UnitAct::Enabled
+                } else {
+                    UnitAct::Disabled
+                },
+                why,
+            );
         }
-        let active = |u: &UnitState| format!("is {}", if u.active.is_empty() { "not there yet" } else { &u.active });
+        let active = |u: &UnitState| {
+            format!(
+                "is {}",
+                if u.active.is_empty() {
+                    "not there yet"
+                } else {
+                    &u.active
+                }
+            )
+        };
         let mut always = false;
         match self.state {
             Some(UnitAct::Started) => {
@@ -85,7 +143,9 @@ impl Action for Service {
                 }
             }
             Some(UnitAct::Stopped) => {
-                let runs = |u: &UnitState| u.is_active() || matches!(u.active.as_str(), "activating" | "deactivating");
+                let runs = |u: &UnitState| {
+                    u.is_active() || matches!(u.active.as_str(), "activating" | "deactivating")
+                };
                 if let Some(why) = differs(false, &runs, &active) {
                     act(UnitAct::Stopped, why);
                 }
@@ -96,10 +156,18 @@ impl Action for Service {
             }
             None => {}
         }
-        if let Some(why) = self.masked.filter(|m| *m).and_then(|m| differs(m, &is_masked, &file)) {
+        if let Some(why) = self
+            .masked
+            .filter(|m| *m)
+            .and_then(|m| differs(m, &is_masked, &file))
+        {
             act(UnitAct::Masked, why);
         }
-        if always { Verdict::Always(changes) } else { Verdict::of(changes, format!("{name} is as written")) }
+        if always {
+            Verdict::Always(changes)
+        } else {
+            Verdict::of(changes, format!("{name} is as written"))
+        }
     }
 }
 

@@ -34,15 +34,24 @@ fn without_swap(before: &str) -> String {
     before
         .split_inclusive('\n')
         .map(|line| {
-            let swap = !line.trim_start().starts_with('#') && line.split_whitespace().nth(2) == Some("swap");
-            if swap { format!("# {line}") } else { line.to_string() }
+            let swap = !line.trim_start().starts_with('#')
+                && line.split_whitespace().nth(2) == Some("swap");
+            if swap {
+                format!("# {line}")
+            } else {
+                line.to_string()
+            }
         })
         .collect()
 }
 
 impl Action for NoSwap {
     fn facts(&self, questions: &mut Questions) {
-        questions.facts.extend([Fact::Swap, Fact::File(FSTAB.into()), Fact::Content(FSTAB.into())]);
+        questions.facts.extend([
+            Fact::Swap,
+            Fact::File(FSTAB.into()),
+            Fact::Content(FSTAB.into()),
+        ]);
     }
 
     fn plan(&self, look: &Look<'_>) -> Verdict {
@@ -52,7 +61,10 @@ impl Action for NoSwap {
         let mut changes = Vec::new();
         match &look.swaps {
             Some(swaps) if swaps.is_empty() => {}
-            Some(swaps) => changes.push(Change::new(Effect::SwapOff, format!("in use: {}", swaps.join(", ")))),
+            Some(swaps) => changes.push(Change::new(
+                Effect::SwapOff,
+                format!("in use: {}", swaps.join(", ")),
+            )),
             None => changes.push(Change::new(Effect::SwapOff, LATER)),
         }
         let after = without_swap(&before);

@@ -30,11 +30,17 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let key = args.required("name");
     let value = args.required("value");
     args.choice("state", &["present"]);
-    let file = args.optional_path("sysctl_file").unwrap_or_else(|| FILE.into());
+    let file = args
+        .optional_path("sysctl_file")
+        .unwrap_or_else(|| FILE.into());
     let (key, value) = (key?, value?);
     let sound = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     if !key.chars().all(sound) || key.starts_with(['/', '.', '-']) || key.contains("..") {
-        args.complain("name", format!("`{}` is no kernel parameter", key.escape_debug()), None);
+        args.complain(
+            "name",
+            format!("`{}` is no kernel parameter", key.escape_debug()),
+            None,
+        );
         return None;
     }
     let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -88,7 +94,13 @@ impl Action for Sysctl {
             Known::Unknown => Some(LATER.into()),
         };
         if let Some(why) = why {
-            changes.push(Change::new(Effect::Sysctl { key: self.key.clone(), value: self.value.clone() }, why));
+            changes.push(Change::new(
+                Effect::Sysctl {
+                    key: self.key.clone(),
+                    value: self.value.clone(),
+                },
+                why,
+            ));
         }
         Verdict::of(changes, format!("{} is {}", self.key, self.value))
     }

@@ -17,7 +17,11 @@ pub(super) struct Attributes {
 impl Attributes {
     /// Reads `mode`, `owner` and `group`.
     pub(super) fn read(args: &mut Args<'_>) -> Self {
-        Self { mode: args.mode("mode"), owner: args.account("owner"), group: args.account("group") }
+        Self {
+            mode: args.mode("mode"),
+            owner: args.account("owner"),
+            group: args.account("group"),
+        }
     }
 
     /// Returns the change that sets what differs.
@@ -48,7 +52,15 @@ impl Attributes {
         if why.is_empty() {
             return None;
         }
-        Some(Change::new(Effect::Attributes { path: path.into(), mode, owner, group }, why.join(", ")))
+        Some(Change::new(
+            Effect::Attributes {
+                path: path.into(),
+                mode,
+                owner,
+                group,
+            },
+            why.join(", "),
+        ))
     }
 }
 
@@ -78,7 +90,11 @@ impl Target {
 
     /// Adds what must be known of the file.
     pub(super) fn facts(&self, questions: &mut Questions) {
-        let fact = if self.large { Fact::LargeFile } else { Fact::File };
+        let fact = if self.large {
+            Fact::LargeFile
+        } else {
+            Fact::File
+        };
         questions.facts.insert(fact(self.path.clone()));
         if questions.diffs && !self.large && text(&self.content).is_some() {
             questions.facts.insert(Fact::Content(self.path.clone()));
@@ -94,7 +110,9 @@ impl Target {
                 (FileKind::File, Some(digest)) if digest == self.content.sha256() => {
                     return self.attributes.change(&self.path, look);
                 }
-                (FileKind::File, Some(digest)) => (Expect::Content(digest), "content differs".to_string()),
+                (FileKind::File, Some(digest)) => {
+                    (Expect::Content(digest), "content differs".to_string())
+                }
                 (FileKind::File, None) => (Expect::Any, LATER.to_string()),
                 (FileKind::Link, _) => (Expect::Absent, "is a symbolic link".to_string()),
                 (FileKind::Directory, _) => (Expect::Absent, "is a directory".to_string()),
@@ -105,11 +123,20 @@ impl Target {
             Known::Is(Some(state)) if state.kind == FileKind::File => Some(state),
             _ => None,
         };
-        let name = |asked: &Option<String>, now: Option<&String>| asked.clone().or_else(|| now.cloned()).unwrap_or_else(|| "root".into());
+        let name = |asked: &Option<String>, now: Option<&String>| {
+            asked
+                .clone()
+                .or_else(|| now.cloned())
+                .unwrap_or_else(|| "root".into())
+        };
         let effect = Effect::WriteFile(WriteFile {
             path: self.path.clone(),
             content: self.content.clone(),
-            mode: self.attributes.mode.or(kept.map(|s| s.mode)).unwrap_or(Mode::PUBLIC),
+            mode: self
+                .attributes
+                .mode
+                .or(kept.map(|s| s.mode))
+                .unwrap_or(Mode::PUBLIC),
             owner: name(&self.attributes.owner, kept.map(|s| &s.owner)),
             group: name(&self.attributes.group, kept.map(|s| &s.group)),
             expect,
@@ -117,7 +144,11 @@ impl Target {
             backup: self.backup,
             large: self.large,
         });
-        Some(Change { effect, why, diff: self.diff(look) })
+        Some(Change {
+            effect,
+            why,
+            diff: self.diff(look),
+        })
     }
 
     fn diff(&self, look: &Observed) -> Option<Diff> {
@@ -126,14 +157,20 @@ impl Target {
             Known::Is(bytes) => std::str::from_utf8(bytes).ok().map(str::to_string),
             Known::Unknown => None,
         };
-        Some(Diff { name: self.path.clone(), before, after })
+        Some(Diff {
+            name: self.path.clone(),
+            before,
+            after,
+        })
     }
 }
 
 /// Returns a content as text, where it is text of a size that somebody reads.
 fn text(content: &Content) -> Option<&str> {
     match content {
-        Content::Inline(bytes) if bytes.len() <= 1 << 18 && !bytes.contains(&0) => std::str::from_utf8(bytes).ok(),
+        Content::Inline(bytes) if bytes.len() <= 1 << 18 && !bytes.contains(&0) => {
+            std::str::from_utf8(bytes).ok()
+        }
         _ => None,
     }
 }

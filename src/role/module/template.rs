@@ -10,7 +10,9 @@ use crate::role::args::Args;
 pub(super) const MODULE: Module = Module {
     name: "template",
     aliases: &[],
-    arguments: &["src", "dest", "mode", "owner", "group", "validate", "backup"],
+    arguments: &[
+        "src", "dest", "mode", "owner", "group", "validate", "backup",
+    ],
     bare: None,
     category: Category::Own,
     read,
@@ -28,11 +30,19 @@ pub(super) struct Write(pub(super) Target);
 
 impl Write {
     /// Reads what `template` and `copy` share.
-    pub(super) fn read(args: &mut Args<'_>, dest: Option<String>, content: Option<Content>) -> Option<Self> {
+    pub(super) fn read(
+        args: &mut Args<'_>,
+        dest: Option<String>,
+        content: Option<Content>,
+    ) -> Option<Self> {
         let attributes = Attributes::read(args);
         let validate = args.text("validate");
         if validate.as_ref().is_some_and(|v| !v.contains("%s")) {
-            args.complain("validate", "`validate` has no `%s`, which stands for the file to check", None);
+            args.complain(
+                "validate",
+                "`validate` has no `%s`, which stands for the file to check",
+                None,
+            );
         }
         let backup = args.flag("backup").unwrap_or(false);
         let mut target = Target::new(dest?, content?);
