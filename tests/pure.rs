@@ -2,6 +2,8 @@
 
 mod pure {
     mod kubeadm;
+    mod kubeadm_credentials;
+    mod kubeadm_user;
     mod seed;
     mod template;
     mod yaml;
