@@ -426,3 +426,47 @@ fn the_tools_accept_what_is_rendered() {
         println!("{case}: haproxy {haproxy:?} keepalived {keepalived:?}");
     }
 }
+
+/// Needs containerd 2 and systemd-analyze on the PATH.
+#[test]
+#[ignore = "needs containerd and systemd-analyze"]
+fn containerd_and_systemd_accept_what_is_rendered() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = variables(json!({
+        "containerd_systemd_cgroup": false, "containerd_disable_apparmor": true, "containerd_restrict_oom_score_adj": true,
+        "containerd_cni_bin_dir": "/usr/lib/cni", "image_repository": "registry.example.org/k8s",
+        "containerd_bin_dir": "/bin", "kubernetes_bin_dir": "/bin", "http_proxy": "http://u:p%40@proxy:3128", "https_proxy": "", "no_proxy": "a,b",
+    }));
+    let said = |command: &mut Command| {
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, template("container_runtime", "config.toml", &variables)).unwrap();
+    let dump = said(Command::new("containerd").arg("--config").arg(&path).args(["config", "dump"]));
+    for line in [
+        "sandbox = 'registry.example.org/k8s/pause:3.10.2'",
+        "config_path = '/etc/containerd/certs.d'",
+        "disable_apparmor = true",
+        "restrict_oom_score_adj = true",
+        "bin_dirs = ['/usr/lib/cni']",
+        "SystemdCgroup = false",
+        "runtime_type = 'io.containerd.runc.v2'",
+        "default_runtime_name = 'runc'",
+    ] {
+        assert!(dump.contains(line), "{line} is not in {dump}");
+    }
+
+    for (role, unit, dropin) in [("container_runtime", "containerd.service", "proxy.conf"), ("kubernetes", "kubelet.service", "10-kubeadm.conf")] {
+        let path = folder.path().join(unit);
+        // The programs are not on this machine.
+        let here = |text: String| text.replace("/bin/containerd", "/bin/true").replace("/bin/kubelet", "/bin/true");
+        std::fs::write(&path, here(template(role, unit, &variables))).unwrap();
+        std::fs::create_dir(folder.path().join(format!("{unit}.d"))).unwrap();
+        std::fs::write(folder.path().join(format!("{unit}.d/x.conf")), here(template(role, dropin, &variables))).unwrap();
+        let text = said(Command::new("systemd-analyze").args(["verify", "--man=no", "--recursive-errors=no"]).arg(&path));
+        assert!(!text.contains(unit), "{text}");
+    }
+}
