@@ -4,7 +4,9 @@ mod pure {
     mod kubeadm;
     mod kubeadm_credentials;
     mod kubeadm_user;
+    mod role;
     mod seed;
+    mod spec;
     mod template;
     mod yaml;
 }

@@ -1,5 +1,12 @@
 //! The transport over real wires: OpenSSH's server, a server that misbehaves, and sudo. Only loopback.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
 #[path = "wire/bad_server.rs"]
 mod bad_server;
 #[path = "wire/help.rs"]

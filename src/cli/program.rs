@@ -94,7 +94,7 @@ fn install_hooks(color: Color) {
             env!("CARGO_PKG_VERSION"),
             ". Please report it with the text above, the command, and the journal in .quorate/journal/:\n",
             env!("CARGO_PKG_REPOSITORY"),
-            "/issues\nThe hosts are in a known state: run the same command again to go on.",
+            "/issues\nEvery run looks at the hosts before it does anything: run the same command again to go on.",
         ))
         .install();
     // Without the hooks errors are merely less pretty.

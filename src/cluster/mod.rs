@@ -1,10 +1,12 @@
 //! Floor 3: what needs order across hosts. Pure: (shape, view) -> the next safe acts, done, or a refusal.
 //!
-//! [`next`] decides, [`act`] turns a decision into the steps of one host's wave, [`view`] is what it decides on.
+//! [`next()`] decides, [`act`] turns a decision into the steps of one host's wave, [`view`] is what it decides on;
+//! [`spec`] is what the user's variables mean.
 
 pub mod act;
 pub mod kubeadm;
 pub mod next;
+pub mod spec;
 pub mod view;
 
 pub use next::{Act, Decision, next};

@@ -12,6 +12,8 @@ use crate::model::{Mode, Sha256};
 pub enum Fact {
     /// Operating system, kernel, name, addresses, memory, clock, pending handlers.
     System,
+    /// Kind, mode, owner and size of a path, without reading it.
+    Path(String),
     /// Kind, mode, owner, size and digest of a path.
     File(String),
     /// As [`Fact::File`], for a file too large to hash each time: the digest comes from quorate's own record while inode,

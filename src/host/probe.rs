@@ -44,6 +44,7 @@ fn calls(facts: &Facts) -> String {
     for fact in facts {
         match fact {
             Fact::System => {}
+            Fact::Path(path) => add("probe_files", vec![path.clone()]),
             Fact::File(path) => {
                 add("probe_files", vec![path.clone()]);
                 add("probe_sums", vec![path.clone()]);
@@ -302,7 +303,7 @@ impl<'a> Parser<'a> {
                 });
             }
             "running" => kubernetes.kubeadm_running = true,
-            "expiry" => kubernetes.certificate_expiry = value.parse().ok(),
+            "certificate" => kubernetes.certificate_expiry = not_after(&decode(value)?),
             _ => return None,
         }
         Some(())
@@ -336,7 +337,7 @@ impl<'a> Parser<'a> {
         let mut unit = 0;
         for fact in self.facts {
             match fact {
-                Fact::File(path) | Fact::LargeFile(path) => {
+                Fact::Path(path) | Fact::File(path) | Fact::LargeFile(path) => {
                     self.observed.files.entry(path.clone()).or_insert(None);
                 }
                 Fact::Package(name) => {
@@ -451,6 +452,12 @@ fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
         version: cell(row, version),
     };
     Some(table.rows.unwrap_or_default().iter().map(node).collect())
+}
+
+/// Returns a PEM certificate's `notAfter` (RFC 5280, 4.1.2.5) in seconds since 1970.
+fn not_after(pem: &[u8]) -> Option<i64> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    Some(pem.parse_x509().ok()?.validity().not_after.timestamp())
 }
 
 /// Returns `data.ClusterConfiguration` of the ConfigMap.

@@ -98,6 +98,16 @@ probe_ports() {
     grep -qE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A " $tables && say port "$port"
   done
 }
+# Passes curl's own lines on and wraps what a server said, so that it can forge no line of ours.
+bodies() {
+  while IFS= read -r line; do
+    case $line in
+    "$nonce http "*) printf '%s\n' "$line" ;;
+    '') ;;
+    *) say body "$(printf '%s' "$line" | base64_line)" ;;
+    esac
+  done
+}
 probe_kubernetes() {
   own=$1
   port=$2
@@ -112,34 +122,23 @@ probe_kubernetes() {
   case $(systemctl is-active quorate-kubeadm.service 2>/dev/null) in
   active | activating | reloading) say kubernetes running ;;
   esac
+  [ -f "$pki/apiserver.crt" ] && say kubernetes certificate "$(base64_line <"$pki/apiserver.crt")"
   [ -f /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ -f "$pki/apiserver-kubelet-client.key" ] || return 0
   command -v curl >/dev/null 2>&1 || return 0
-  command -v openssl >/dev/null 2>&1 && [ -f "$pki/apiserver.crt" ] &&
-    say kubernetes expiry "$(date -d "$(openssl x509 -noout -enddate -in "$pki/apiserver.crt" | cut -d= -f2)" +%s 2>/dev/null)"
   api="https://$own:$port"
-  set -- -s --connect-timeout 2 --max-time 5 --cacert "$pki/ca.crt" --cert "$pki/apiserver-kubelet-client.crt" --key "$pki/apiserver-kubelet-client.key"
-  # One process: the connection is made once.
-  curl "$@" -w "\n$nonce http livez %{http_code}\n" "$api/livez" --next \
-    "$@" -w "\n$nonce http readyz %{http_code}\n" "$api/readyz" --next \
-    "$@" -H 'Accept: application/json;as=Table;g=meta.k8s.io;v=v1' -w "\n$nonce http nodes %{http_code}\n" "$api/api/v1/nodes?includeObject=None" --next \
-    "$@" -w "\n$nonce http kubeadm-config %{http_code}\n" "$api/api/v1/namespaces/kube-system/configmaps/kubeadm-config" 2>/dev/null </dev/null |
-    while IFS= read -r line; do
-      case $line in
-      "$nonce http "*) printf '%s\n' "$line" ; body= ;;
-      '') ;;
-      *) say body "$(printf '%s' "$line" | base64_line)" ;;
-      esac
-    done
-  [ -f "$pki/etcd/healthcheck-client.key" ] && {
-    curl -s --connect-timeout 2 --max-time 5 --cacert "$pki/etcd/ca.crt" --cert "$pki/etcd/healthcheck-client.crt" --key "$pki/etcd/healthcheck-client.key" \
-      -d '{}' -w "\n$nonce http members %{http_code}\n" https://127.0.0.1:2379/v3/cluster/member/list 2>/dev/null </dev/null |
-      while IFS= read -r line; do
-        case $line in
-        "$nonce http "*) printf '%s\n' "$line" ;;
-        '') ;;
-        *) say body "$(printf '%s' "$line" | base64_line)" ;;
-        esac
-      done
-  }
+  set -- -s --noproxy '*' --connect-timeout 2 --max-time 5
+  # One process: a connection is made once for each certificate. The API server's own kubelet client may list nodes
+  # (ClusterRole system:kubelet-api-admin), the node's may read kubeadm-config (Role kubeadm:nodes-kubeadm-config).
+  nodes=$pki/apiserver-kubelet-client
+  node=/var/lib/kubelet/pki/kubelet-client-current.pem
+  curl "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http livez %{http_code}\n" "$api/livez" --next \
+    "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http readyz %{http_code}\n" "$api/readyz" --next \
+    "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http nodes %{http_code}\n" \
+    -H 'Accept: application/json;as=Table;g=meta.k8s.io;v=v1' "$api/api/v1/nodes?includeObject=None" --next \
+    "$@" --cacert "$pki/ca.crt" --cert "$node" -w "\n$nonce http kubeadm-config %{http_code}\n" \
+    "$api/api/v1/namespaces/kube-system/configmaps/kubeadm-config" 2>/dev/null </dev/null | bodies
+  [ -f "$pki/etcd/healthcheck-client.key" ] &&
+    curl "$@" --cacert "$pki/etcd/ca.crt" --cert "$pki/etcd/healthcheck-client.crt" --key "$pki/etcd/healthcheck-client.key" \
+      -d '{}' -w "\n$nonce http members %{http_code}\n" https://127.0.0.1:2379/v3/cluster/member/list 2>/dev/null </dev/null | bodies
   return 0
 }

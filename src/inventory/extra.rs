@@ -12,11 +12,7 @@ pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Va
     let mut variables = Variables::new();
     for source in sources {
         let from_file = source.path != COMMAND_LINE;
-        let what = if from_file {
-            format!("-e @{}", source.path)
-        } else {
-            "-e".to_owned()
-        };
+        let what = if from_file { format!("-e @{}", source.path) } else { "-e".to_owned() };
         if !from_file && !source.text.trim_start().starts_with(['{', '[']) {
             pairs(source, &what, &mut variables, diagnostics);
             continue;
@@ -27,34 +23,20 @@ pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Va
         let described = node.describe();
         let span = node.span.clone();
         let Kind::Map(entries) = node.kind else {
-            diagnostics.push(
-                Diagnostic::error(format!("`-e` takes a map of variables, not {described}"))
-                    .at(span),
-            );
+            diagnostics.push(Diagnostic::error(format!("`-e` takes a map of variables, not {described}")).at(span));
             continue;
         };
         for entry in entries {
-            layer(
-                &mut variables,
-                [super::graph::set(entry, Level::Extra, &what, diagnostics)],
-            );
+            layer(&mut variables, [super::graph::set(entry, Level::Extra, &what, diagnostics)]);
         }
     }
     variables
 }
 
 /// Reads `a=1 b="two words"`: values are text, whatever they look like, as in Ansible.
-fn pairs(
-    source: &Arc<Source>,
-    what: &str,
-    variables: &mut Variables,
-    diagnostics: &mut Diagnostics,
-) {
+fn pairs(source: &Arc<Source>, what: &str, variables: &mut Variables, diagnostics: &mut Diagnostics) {
     for (start, word) in words(&source.text) {
-        let span = |from: usize, to: usize| Span {
-            source: source.clone(),
-            range: from..to,
-        };
+        let span = |from: usize, to: usize| Span { source: source.clone(), range: from..to };
         let Some((name, raw)) = word.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             diagnostics.push(
                 Diagnostic::error(format!("`{word}` sets no variable"))
@@ -65,12 +47,8 @@ fn pairs(
         };
         let at = span(start + name.len() + 1, start + word.len());
         let text = unquote(raw);
-        let kind = Kind::Scalar(Scalar {
-            value: Value::String(text.clone()),
-            text,
-            plain: true,
-        });
-        let variable = Variable::new(Node { kind, span: at }, Level::Extra, what);
+        let kind = Kind::Scalar(Scalar { value: Value::String(text.clone()), text, plain: true });
+        let variable = Variable::new(Node { kind, span: at }, Level::Extra, what).named_at(span(start, start + name.len()));
         layer(variables, [(name.to_owned(), variable)]);
     }
 }

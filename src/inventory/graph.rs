@@ -59,10 +59,7 @@ impl Graph {
     }
 
     fn group(&mut self, name: &GroupName, span: Option<&Span>) -> &mut RawGroup {
-        let group = self.groups.entry(name.clone()).or_insert_with(|| RawGroup {
-            priority: 1,
-            ..RawGroup::default()
-        });
+        let group = self.groups.entry(name.clone()).or_insert_with(|| RawGroup { priority: 1, ..RawGroup::default() });
         if group.span.is_none() {
             group.span = span.cloned();
         }
@@ -70,15 +67,8 @@ impl Graph {
     }
 
     fn file(&mut self, source: &Arc<Source>, diagnostics: &mut Diagnostics) {
-        let start = Span {
-            source: source.clone(),
-            range: 0..0,
-        };
-        let first = source
-            .text
-            .lines()
-            .map(str::trim)
-            .find(|l| !l.is_empty() && !l.starts_with(['#', ';']));
+        let start = Span { source: source.clone(), range: 0..0 };
+        let first = source.text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with(['#', ';']));
         if source.text.starts_with("#!") {
             diagnostics.push(
                 Diagnostic::error("inventory scripts are not run")
@@ -87,9 +77,7 @@ impl Graph {
             );
             return;
         }
-        if first.is_some_and(|l| {
-            l.starts_with('[') && l.ends_with(']') && !l.contains(',') && !l.contains('"')
-        }) {
+        if first.is_some_and(|l| l.starts_with('[') && l.ends_with(']') && !l.contains(',') && !l.contains('"')) {
             diagnostics.push(
                 Diagnostic::error("INI inventories are not read yet")
                     .at(start)
@@ -103,9 +91,7 @@ impl Graph {
         let Some(node) = node else {
             if !broken {
                 diagnostics.push(
-                    Diagnostic::error("the inventory is empty")
-                        .at(start)
-                        .help("it names groups, as in `kube_control_plane: {hosts: {cp1:}}`"),
+                    Diagnostic::error("the inventory is empty").at(start).help("it names groups, as in `kube_control_plane: {hosts: {cp1:}}`"),
                 );
             }
             return;
@@ -120,10 +106,7 @@ impl Graph {
             );
             return;
         };
-        if let Some(plugin) = entries
-            .iter()
-            .find(|e| e.key == "plugin" && e.value.as_str().is_some())
-        {
+        if let Some(plugin) = entries.iter().find(|e| e.key == "plugin" && e.value.as_str().is_some()) {
             diagnostics.push(
                 Diagnostic::error("inventory plugins are not run")
                     .at(plugin.key_span.clone())
@@ -136,20 +119,11 @@ impl Graph {
         }
     }
 
-    fn read_group(
-        &mut self,
-        entry: Entry,
-        source: &Arc<Source>,
-        depth: usize,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<GroupName> {
+    fn read_group(&mut self, entry: Entry, source: &Arc<Source>, depth: usize, diagnostics: &mut Diagnostics) -> Option<GroupName> {
         let name = match GroupName::new(&entry.key) {
             Ok(name) => name,
             Err(error) => {
-                diagnostics.push(
-                    Diagnostic::error(format!("`{}` is no group name: {error}", entry.key))
-                        .at(entry.key_span),
-                );
+                diagnostics.push(Diagnostic::error(format!("`{}` is no group name: {error}", entry.key)).at(entry.key_span));
                 return None;
             }
         };
@@ -177,28 +151,15 @@ impl Graph {
         Some(name)
     }
 
-    fn read_children(
-        &mut self,
-        parent: &GroupName,
-        section: Entry,
-        source: &Arc<Source>,
-        depth: usize,
-        diagnostics: &mut Diagnostics,
-    ) {
+    fn read_children(&mut self, parent: &GroupName, section: Entry, source: &Arc<Source>, depth: usize, diagnostics: &mut Diagnostics) {
         for child in section_entries(parent, section, "children", diagnostics) {
             let span = child.key_span.clone();
-            let Some(child) = self.read_group(child, source, depth + 1, diagnostics) else {
-                continue;
-            };
+            let Some(child) = self.read_group(child, source, depth + 1, diagnostics) else { continue };
             if child == *parent || self.reaches(&child, parent) {
                 diagnostics.push(
-                    Diagnostic::error(format!(
-                        "`{child}` as a child of `{parent}` closes a loop of groups"
-                    ))
-                    .at(span)
-                    .help(format!(
-                        "`{parent}` is below `{child}` already: remove one of the two"
-                    )),
+                    Diagnostic::error(format!("`{child}` as a child of `{parent}` closes a loop of groups"))
+                        .at(span)
+                        .help(format!("`{parent}` is below `{child}` already: remove one of the two")),
                 );
                 continue;
             }
@@ -214,12 +175,7 @@ impl Graph {
         let mut open = vec![from];
         let mut seen = std::collections::HashSet::new();
         while let Some(name) = open.pop() {
-            for child in self
-                .groups
-                .get(name)
-                .map(|g| g.children.as_slice())
-                .unwrap_or_default()
-            {
+            for child in self.groups.get(name).map(|g| g.children.as_slice()).unwrap_or_default() {
                 if child == to {
                     return true;
                 }
@@ -238,10 +194,7 @@ impl Graph {
             _ => {
                 let what = section.value.describe();
                 diagnostics.push(
-                    Diagnostic::error(format!(
-                        "`vars` of `{name}` is a map of variables, not {what}"
-                    ))
-                    .at(section.value.span),
+                    Diagnostic::error(format!("`vars` of `{name}` is a map of variables, not {what}")).at(section.value.span),
                 );
                 return;
             }
@@ -258,35 +211,17 @@ impl Graph {
     }
 
     /// Sets a group's priority, which orders groups of one depth; 1 unless set (Ansible's "How variables are merged").
-    pub(super) fn set_priority(
-        &mut self,
-        name: &GroupName,
-        node: &Node,
-        diagnostics: &mut Diagnostics,
-    ) {
-        let value = node
-            .as_scalar()
-            .map(|s| s.text.clone())
-            .and_then(|t| t.parse().ok());
+    pub(super) fn set_priority(&mut self, name: &GroupName, node: &Node, diagnostics: &mut Diagnostics) {
+        let value = node.as_scalar().map(|s| s.text.clone()).and_then(|t| t.parse().ok());
         match value {
             Some(priority) => self.group(name, None).priority = priority,
             None => diagnostics.push(
-                Diagnostic::error(format!(
-                    "`ansible_group_priority` is a whole number, not {}",
-                    node.describe()
-                ))
-                .at(node.span.clone()),
+                Diagnostic::error(format!("`ansible_group_priority` is a whole number, not {}", node.describe())).at(node.span.clone()),
             ),
         }
     }
 
-    fn read_hosts(
-        &mut self,
-        group: &GroupName,
-        section: Entry,
-        source: &Arc<Source>,
-        diagnostics: &mut Diagnostics,
-    ) {
+    fn read_hosts(&mut self, group: &GroupName, section: Entry, source: &Arc<Source>, diagnostics: &mut Diagnostics) {
         for entry in section_entries(group, section, "hosts", diagnostics) {
             let (pattern, port) = split_port(&entry.key);
             let names = match range::expand(pattern) {
@@ -311,10 +246,7 @@ impl Graph {
             };
             // Mistakes in a range's variables are told once, not per host.
             let mut told = Diagnostics::default();
-            let template: Vec<_> = variables
-                .into_iter()
-                .map(|e| set(e, Level::HostVars, "", &mut told))
-                .collect();
+            let template: Vec<_> = variables.into_iter().map(|e| set(e, Level::HostVars, "", &mut told)).collect();
             diagnostics.extend(told);
             for name in names {
                 let name = match HostName::new(&name) {
@@ -335,8 +267,7 @@ impl Graph {
                 });
                 let what = format!("host {name}");
                 if let Some(port) = port {
-                    let mut variable =
-                        Variable::computed(port.into(), Level::HostVars, what.clone());
+                    let mut variable = Variable::computed(port.into(), Level::HostVars, what.clone());
                     variable.origin.span = Some(entry.key_span.clone());
                     layer(&mut host.vars, [("ansible_port".to_owned(), variable)]);
                 }
@@ -355,9 +286,7 @@ impl Graph {
 
     /// Adds `k8s_cluster` over the groups that make up a cluster, unless an inventory names it itself.
     fn imply_cluster(&mut self) {
-        let Some(cluster) = fixed("k8s_cluster") else {
-            return;
-        };
+        let Some(cluster) = fixed("k8s_cluster") else { return };
         if self.groups.contains_key(&cluster) {
             return;
         }
@@ -373,20 +302,9 @@ impl Graph {
 
     /// Puts groups without a parent below `all`, and hosts without a group into `ungrouped`, as Ansible does.
     fn reconcile(&mut self) {
-        let (Some(all), Some(ungrouped)) = (fixed(ALL), fixed(UNGROUPED)) else {
-            return;
-        };
-        let below: std::collections::HashSet<GroupName> = self
-            .groups
-            .values()
-            .flat_map(|g| g.children.iter().cloned())
-            .collect();
-        let tops: Vec<GroupName> = self
-            .groups
-            .keys()
-            .filter(|g| **g != all && !below.contains(*g))
-            .cloned()
-            .collect();
+        let (Some(all), Some(ungrouped)) = (fixed(ALL), fixed(UNGROUPED)) else { return };
+        let below: std::collections::HashSet<GroupName> = self.groups.values().flat_map(|g| g.children.iter().cloned()).collect();
+        let tops: Vec<GroupName> = self.groups.keys().filter(|g| **g != all && !below.contains(*g)).cloned().collect();
         self.group(&all, None).children.extend(tops);
 
         let grouped: std::collections::HashSet<HostName> = self
@@ -395,12 +313,7 @@ impl Graph {
             .filter(|(name, _)| **name != all && **name != ungrouped)
             .flat_map(|(_, g)| g.hosts.iter().cloned())
             .collect();
-        let lone: Vec<HostName> = self
-            .hosts
-            .keys()
-            .filter(|h| !grouped.contains(*h))
-            .cloned()
-            .collect();
+        let lone: Vec<HostName> = self.hosts.keys().filter(|h| !grouped.contains(*h)).cloned().collect();
         let group = self.group(&ungrouped, None);
         group.hosts.retain(|h| !grouped.contains(h));
         for host in lone {
@@ -412,27 +325,16 @@ impl Graph {
 }
 
 fn unexpected(group: &GroupName, key: &str, span: Span, diagnostics: &mut Diagnostics) {
-    let message = format!(
-        "`{key}` in the group `{group}` has no meaning: a group has `hosts`, `children` and `vars`"
-    );
+    let message = format!("`{key}` in the group `{group}` has no meaning: a group has `hosts`, `children` and `vars`");
     // Ansible skips such a key with a warning; one that is nearly right has lost hosts or variables.
     diagnostics.push(match nearest(key, ["hosts", "children", "vars"]) {
-        Some(near) => Diagnostic::error(message)
-            .at(span)
-            .help(format!("did you mean `{near}`?")),
-        None => Diagnostic::warning(message)
-            .at(span)
-            .help("it is ignored, with all that is below it"),
+        Some(near) => Diagnostic::error(message).at(span).help(format!("did you mean `{near}`?")),
+        None => Diagnostic::warning(message).at(span).help("it is ignored, with all that is below it"),
     });
 }
 
 /// Returns the entries of `hosts` or `children`. A single name in place of a map is one entry, as in Ansible.
-fn section_entries(
-    group: &GroupName,
-    section: Entry,
-    key: &str,
-    diagnostics: &mut Diagnostics,
-) -> Vec<Entry> {
+fn section_entries(group: &GroupName, section: Entry, key: &str, diagnostics: &mut Diagnostics) -> Vec<Entry> {
     let span = section.value.span.clone();
     let what = section.value.describe();
     if section.value.is_null() {
@@ -440,66 +342,40 @@ fn section_entries(
     }
     if let Some(name) = section.value.as_str() {
         let value = Node {
-            kind: Kind::Scalar(yaml::Scalar {
-                value: crate::model::Value::Null,
-                text: String::new(),
-                plain: true,
-            }),
+            kind: Kind::Scalar(yaml::Scalar { value: crate::model::Value::Null, text: String::new(), plain: true }),
             span: span.clone(),
         };
-        return vec![Entry {
-            key: name.to_owned(),
-            key_span: span,
-            value,
-        }];
+        return vec![Entry { key: name.to_owned(), key_span: span, value }];
     }
     if let Kind::Map(entries) = section.value.kind {
         return entries;
     }
     let error = Diagnostic::error(format!("`{key}` of `{group}` is a map, not {what}")).at(span);
-    diagnostics.push(
-        error.help(
-            "write each name on a line of its own with a colon behind it, without `-`: `cp1:`",
-        ),
-    );
+    diagnostics.push(error.help("write each name on a line of its own with a colon behind it, without `-`: `cp1:`"));
     Vec::new()
 }
 
 /// Returns the variable that an entry sets, with a warning if its name cannot be used in an expression.
-pub(super) fn set(
-    entry: Entry,
-    level: Level,
-    what: &str,
-    diagnostics: &mut Diagnostics,
-) -> (String, Variable) {
+pub(super) fn set(entry: Entry, level: Level, what: &str, diagnostics: &mut Diagnostics) -> (String, Variable) {
     let first = entry.key.chars().next().unwrap_or('0');
-    let fits = (first.is_ascii_alphabetic() || first == '_')
-        && entry
-            .key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let fits = (first.is_ascii_alphabetic() || first == '_') && entry.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !fits {
         diagnostics.push(
-            Diagnostic::warning(format!(
-                "`{}` is no name that an expression can use",
-                entry.key
-            ))
-            .at(entry.key_span)
-            .help("a variable's name has letters, digits and `_`, and begins with no digit"),
+            Diagnostic::warning(format!("`{}` is no name that an expression can use", entry.key))
+                .at(entry.key_span.clone())
+                .help("a variable's name has letters, digits and `_`, and begins with no digit"),
         );
     }
-    (entry.key, Variable::new(entry.value, level, what))
+    (entry.key, Variable::new(entry.value, level, what).named_at(entry.key_span))
 }
 
 /// Returns the name and the port of `name:2222`.
 fn split_port(pattern: &str) -> (&str, Option<u16>) {
     match pattern.rsplit_once(':') {
-        Some((name, port)) if !name.is_empty() && !name.contains(':') && !port.contains(']') => {
-            match port.parse() {
-                Ok(port) => (name, Some(port)),
-                Err(_) => (pattern, None),
-            }
-        }
+        Some((name, port)) if !name.is_empty() && !name.contains(':') && !port.contains(']') => match port.parse() {
+            Ok(port) => (name, Some(port)),
+            Err(_) => (pattern, None),
+        },
         _ => (pattern, None),
     }
 }

@@ -45,6 +45,8 @@ pub struct Variable {
     pub value: Value,
     /// The value with the places of its parts, where it came from a file.
     pub node: Option<Arc<Node>>,
+    /// Where its name stands, where it came from a file.
+    pub name_span: Option<Span>,
     /// Where it was set.
     pub origin: Origin,
     /// What it overrode, the nearest first.
@@ -57,41 +59,26 @@ pub type Variables = IndexMap<String, Variable>;
 impl Variable {
     /// Returns the variable that a file's node sets.
     pub fn new(node: Node, level: Level, what: impl Into<String>) -> Self {
-        let origin = Origin {
-            level,
-            span: Some(node.span.clone()),
-            what: what.into(),
-        };
-        Self {
-            value: node.to_value(),
-            node: Some(Arc::new(node)),
-            origin,
-            overrode: Vec::new(),
-        }
+        let origin = Origin { level, span: Some(node.span.clone()), what: what.into() };
+        Self { value: node.to_value(), node: Some(Arc::new(node)), name_span: None, origin, overrode: Vec::new() }
+    }
+
+    /// Returns the variable with the place of its name.
+    #[must_use]
+    pub fn named_at(mut self, span: Span) -> Self {
+        self.name_span = Some(span);
+        self
     }
 
     /// Returns a variable that no file sets.
     pub fn computed(value: Value, level: Level, what: impl Into<String>) -> Self {
-        let origin = Origin {
-            level,
-            span: None,
-            what: what.into(),
-        };
-        Self {
-            value,
-            node: None,
-            origin,
-            overrode: Vec::new(),
-        }
+        let origin = Origin { level, span: None, what: what.into() };
+        Self { value, node: None, name_span: None, origin, overrode: Vec::new() }
     }
 
     /// Returns the place of the part that a JSON pointer (RFC 6901) names, else that of the whole value.
     pub fn locate(&self, pointer: &str) -> Option<Span> {
-        let part = self
-            .node
-            .as_ref()
-            .and_then(|n| n.pointer(pointer))
-            .map(|n| n.span.clone());
+        let part = self.node.as_ref().and_then(|n| n.pointer(pointer)).map(|n| n.span.clone());
         part.or_else(|| self.origin.span.clone())
     }
 

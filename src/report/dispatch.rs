@@ -1,12 +1,14 @@
 //! One place owns the order: it numbers events, tells the journal first and then the reporters, and folds the recap.
 
+use std::collections::HashMap;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::event::{Event, Recap, Record, Reporter, VERSION};
+use crate::model::HostName;
 
 /// Everything that is told of a run, in the order in which it is told.
 pub struct Reporters {
@@ -14,7 +16,12 @@ pub struct Reporters {
     seq: u64,
     started: Instant,
     recap: Recap,
+    /// When each host last told how far it is, and what.
+    progress: HashMap<HostName, (Instant, String)>,
 }
+
+/// How often a host's counter is passed on: a large upload counts thousands of times.
+const COUNTER_EVERY: Duration = Duration::from_millis(200);
 
 impl Default for Reporters {
     fn default() -> Self {
@@ -23,6 +30,7 @@ impl Default for Reporters {
             seq: 0,
             started: Instant::now(),
             recap: Recap::default(),
+            progress: HashMap::new(),
         }
     }
 }
@@ -42,7 +50,12 @@ impl Reporters {
 
     /// Numbers and dates an event and tells everybody. One that fails is dropped with a warning to the others; a
     /// closed pipe is dropped quietly. Neither stops the run.
+    ///
+    /// Progress that says nothing new, and counters that come faster than a person can read, are left out.
     pub fn emit(&mut self, event: Event) {
+        if self.is_noise(&event) {
+            return;
+        }
         let record = Record {
             v: VERSION,
             seq: self.seq,
@@ -53,6 +66,22 @@ impl Reporters {
         self.recap.add(&record);
         let failed = self.tell(|reporter| reporter.record(&record));
         self.warn(failed);
+    }
+
+    fn is_noise(&mut self, event: &Event) -> bool {
+        let Event::Progress { host, text, of } = event else {
+            return false;
+        };
+        let now = Instant::now();
+        if let Some((at, last)) = self.progress.get(host) {
+            let done = of.is_some_and(|(done, total)| done >= total);
+            let counts = of.is_some() && !done && now.duration_since(*at) < COUNTER_EVERY;
+            if counts || of.is_none() && last == text {
+                return true;
+            }
+        }
+        self.progress.insert(host.clone(), (now, text.clone()));
+        false
     }
 
     /// Returns the fold over all events so far.

@@ -9,7 +9,7 @@ use super::Options;
 use super::live::Live;
 use super::plan::{PlanView, change_line, diff_line};
 use super::recap::{self, render_failure};
-use super::text::{BOLD, CYAN, DIM, RED, YELLOW, names, paint, seconds, status};
+use super::text::{BOLD, CYAN, DIM, YELLOW, names, paint, seconds, status};
 
 /// What is drawn on.
 pub enum Surface {
@@ -112,10 +112,6 @@ impl Pretty {
                     .unwrap_or_default();
                 let _ = writeln!(out, "{} {on}{message}", paint(YELLOW, "warning:"));
             }
-            Event::Interrupted { .. } => {
-                let text = "stopping at the end of the steps under way; once more leaves at once";
-                let _ = writeln!(out, "{} {text}", paint(RED, "interrupted:"));
-            }
             Event::Output {
                 host: name,
                 line,
@@ -170,8 +166,10 @@ impl Pretty {
             live.end()?;
             self.surface = Surface::Stream(self.options.color.stdout());
         }
-        let gap = if self.scroll { "\n" } else { "" };
-        let text = format!("{gap}{}", self.closing());
+        let mut text = self.closing();
+        if self.scroll && !text.is_empty() {
+            text.insert(0, '\n');
+        }
         self.print(&text)
     }
 }

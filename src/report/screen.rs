@@ -193,15 +193,16 @@ impl Screen {
         lines.push(format!(
             "  {total} hosts: {busy} busy · {waiting} waiting · {done} done · {failures}"
         ));
+        // Failures first: a low terminal cuts what comes last.
+        if !failed.is_empty() {
+            lines.push(format!("  {} {}", paint(RED, "failed:"), names(&failed, 5)));
+        }
         kinds.sort_by(|_, a, _, b| b.cmp(a));
         for (what, n) in kinds.iter().take(KINDS) {
             lines.push(format!("  {n:>5}  {what}"));
         }
         if let Some((host, state, _)) = slowest {
             lines.push(format!("  longest: {host}  {}", row(state, now, 60)));
-        }
-        if !failed.is_empty() {
-            lines.push(format!("  {} {}", paint(RED, "failed:"), names(&failed, 5)));
         }
     }
 }
@@ -231,5 +232,204 @@ fn row(state: &State, now: Timestamp, room: usize) -> String {
             let progress = paint(DIM, format_args!("· {progress}"));
             format!("{}  {what} {progress}", paint(YELLOW, elapsed))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Category, Status, Trouble, VERSION};
+    use jiff::SignedDuration;
+
+    fn host(name: &str) -> HostName {
+        HostName::new(name).unwrap()
+    }
+
+    fn second(n: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(n)
+    }
+
+    fn screen(command: &str, hosts: &[&str], events: Vec<(i64, Event)>) -> Screen {
+        let started = Event::RunStarted {
+            run: String::new(),
+            command: command.into(),
+            cluster: String::new(),
+            user: String::new(),
+            version: String::new(),
+            hosts: hosts.iter().map(|name| host(name)).collect(),
+        };
+        let mut screen = Screen::default();
+        for (at, event) in [(0, started)].into_iter().chain(events) {
+            screen.add(&Record {
+                v: VERSION,
+                seq: 0,
+                at: second(at),
+                event,
+            });
+        }
+        screen
+    }
+
+    fn shown(screen: &Screen, at: i64, size: Size) -> String {
+        anstream::adapter::strip_str(&screen.lines(second(at), size).join("\n")).to_string()
+    }
+
+    fn act(act: &str, hosts: &[&str]) -> Event {
+        Event::ActStarted {
+            act: act.into(),
+            hosts: hosts.iter().map(|name| host(name)).collect(),
+        }
+    }
+
+    fn step(name: &str, title: &str) -> Event {
+        Event::StepStarted {
+            host: host(name),
+            title: title.into(),
+        }
+    }
+
+    #[test]
+    fn one_line_a_host() {
+        let finished = Event::StepFinished {
+            host: host("cp10"),
+            title: "kubeadm join".into(),
+            status: Status::Failed,
+            category: Category::Kubeadm,
+            seconds: 1.0,
+            detail: Vec::new(),
+            help: None,
+        };
+        let lost = Event::HostTrouble {
+            host: host("w2"),
+            trouble: Trouble::Lost,
+            message: String::new(),
+            help: None,
+        };
+        let progress = |name: &str, of| Event::Progress {
+            host: host(name),
+            text: "sent".into(),
+            of,
+        };
+        let screen = screen(
+            "apply",
+            &["cp1", "cp10", "w1", "w2", "w3"],
+            vec![
+                (0, act("probe", &["cp1"])),
+                (1, act("join", &["cp10", "w1"])),
+                (1, step("cp10", "kubeadm join")),
+                (1, finished),
+                // What comes after a failure does not hide it.
+                (
+                    1,
+                    Event::HostFinished {
+                        host: host("cp10"),
+                        seconds: 1.0,
+                    },
+                ),
+                (
+                    2,
+                    step(
+                        "w1",
+                        "images : import of a list of images that is longer than the line has room for",
+                    ),
+                ),
+                (2, progress("w1", Some((10 << 20, 40 << 20)))),
+                (2, lost),
+                (
+                    3,
+                    Event::HostFinished {
+                        host: host("w3"),
+                        seconds: 1.0,
+                    },
+                ),
+            ],
+        );
+        insta::assert_snapshot!(shown(&screen, 78, Size::default()), @r"
+         1:18  prepare · load balancer · init · [join] · verify
+          cp1     78 s  connecting
+          cp10          failed: kubeadm join
+          w1      76 s  images : import of a list of image… · sent 10.0 MiB of 40.0 MiB
+          w2            failed: connection lost
+          w3            done
+        ");
+    }
+
+    #[test]
+    fn many_hosts_fold_into_counts() {
+        let names: Vec<String> = (1..=30).map(|n| format!("w{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut events = vec![(1, act("prepare", &names))];
+        events.extend(
+            names[..20]
+                .iter()
+                .map(|name| (5, step(name, "containerd : packages"))),
+        );
+        events.extend(
+            names[20..25]
+                .iter()
+                .map(|name| (2, step(name, "sysctl : forwarding"))),
+        );
+        events.push((
+            6,
+            Event::HostTrouble {
+                host: host("w30"),
+                trouble: Trouble::Unreachable,
+                message: String::new(),
+                help: None,
+            },
+        ));
+        let folded = screen("apply", &names, events);
+        insta::assert_snapshot!(shown(&folded, 12, Size::default()), @r"
+         0:12  [prepare] · load balancer · init · join · verify
+          30 hosts: 25 busy · 4 waiting · 0 done · 1 failed
+          failed: w30
+             20  containerd : packages
+              5  sysctl : forwarding
+          longest: w21    10 s  sysctl : forwarding
+        ");
+        // A terminal of few rows folds earlier.
+        let few = screen(
+            "plan",
+            &["a", "b", "c", "d"],
+            vec![(0, act("probe", &["a"]))],
+        );
+        assert_eq!(
+            shown(
+                &few,
+                1,
+                Size {
+                    columns: 80,
+                    rows: 5
+                }
+            )
+            .lines()
+            .count(),
+            4
+        );
+        assert_eq!(
+            shown(
+                &few,
+                1,
+                Size {
+                    columns: 80,
+                    rows: 6
+                }
+            )
+            .lines()
+            .count(),
+            5
+        );
+        assert_eq!(shown(&Screen::default(), 1, Size::default()), "");
+    }
+
+    #[test]
+    fn commands_without_acts_name_themselves() {
+        let plan = screen("plan", &["a"], vec![(0, act("probe", &["a"]))]);
+        assert_eq!(
+            shown(&plan, 3, Size::default()),
+            " 0:03  plan probe\n  a     3 s  connecting"
+        );
+        let first = screen("apply", &["a"], vec![(0, act("probe", &["a"]))]);
+        assert!(shown(&first, 3700, Size::default()).starts_with("1:01:40  [probe] · prepare · "));
     }
 }

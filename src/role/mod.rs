@@ -1,1 +1,23 @@
-//! role
+//! Floor 2: roles/<name>/ to typed tasks, and tasks to a host's plan. Pure, but for `files`.
+
+mod archive;
+mod args;
+mod files;
+mod glob;
+mod host;
+mod item;
+mod keyword;
+mod library;
+mod module;
+mod result;
+mod scope;
+mod select;
+mod shlex;
+mod task;
+
+pub use files::{ControllerFile, ControllerFiles, Disk, FileError, ImageArchive};
+pub use host::HostRoles;
+pub use library::{Library, Role, RoleFile};
+pub use result::{Registered, StepResult};
+pub use scope::fact_values;
+pub use select::Selection;

@@ -6,10 +6,12 @@
 mod engine;
 mod filters;
 mod hosts;
+mod inventory;
 mod jinja;
 mod scope;
 
 pub use hosts::Hosts;
+pub use inventory::{MAGIC, bind, host_scope, host_scopes, host_scopes_over};
 pub use scope::{Binding, Scope};
 
 use std::collections::BTreeSet;

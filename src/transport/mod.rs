@@ -1,6 +1,7 @@
 //! Floor 3: one exec on one host, over SSH. Decorators add sudo, the read-only gate and counting.
 
 mod count;
+pub mod fake;
 mod feed;
 mod gate;
 pub mod ssh;

@@ -308,3 +308,75 @@ fn marker() -> String {
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Kind;
+    use crate::model::HostName;
+    use crate::transport::fake::LocalConnector;
+
+    /// A host without sudo: its script looks for a program that no machine has.
+    struct WithoutSudo(LocalConnector);
+
+    impl Connect for WithoutSudo {
+        fn connect<'a>(
+            &'a self,
+            _: &'a Target,
+        ) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>> {
+            async { Ok(Arc::new(Renamed(self.0.transport())) as Arc<dyn Transport>) }.boxed()
+        }
+    }
+
+    struct Renamed(crate::transport::fake::LocalTransport);
+
+    impl Transport for Renamed {
+        fn exec<'a>(
+            &'a self,
+            request: Request,
+            live: Option<mpsc::Receiver<Vec<u8>>>,
+            output: mpsc::Sender<Chunk>,
+        ) -> BoxFuture<'a, Result<Exit, TransportError>> {
+            let command = request.command().replace("sudo", "no-such-sudo");
+            self.0.exec(
+                Request::new(request.kind(), command, request.stdin().to_vec()),
+                live,
+                output,
+            )
+        }
+
+        fn close<'a>(&'a self) -> BoxFuture<'a, ()> {
+            self.0.close()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_without_sudo_says_so() {
+        let target = Target {
+            name: HostName::new("node").unwrap(),
+            address: "node".into(),
+            port: 22,
+            user: "operator".into(),
+            keys: Vec::new(),
+            elevation: Elevation::Sudo {
+                user: "somebody-else".into(),
+                password: None,
+            },
+        };
+        let connector = SudoConnector::new(Arc::new(WithoutSudo(LocalConnector::default())));
+        let transport = connector.connect(&target).await.unwrap();
+        let (sender, _output) = mpsc::channel(8);
+        let request = Request::new(Kind::Command, "true".into(), Vec::new());
+        let error = transport.exec(request, None, sender).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot become somebody-else: operator is not somebody-else, and sudo is not installed"
+        );
+    }
+
+    #[test]
+    fn words_survive_quoting() {
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+    }
+}

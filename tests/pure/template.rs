@@ -89,7 +89,7 @@ fn hostvars_hold_what_can_be_rendered() {
         "10.0.0.1 10.0.0.2 "
     );
     let error = scope.render_text("{{ hostvars['cp1'].broken }}", None).unwrap_err();
-    assert_eq!(error.message, "`hostvars['cp1'].broken` is not defined");
+    assert_eq!(error.message, "`broken` is not defined");
 }
 
 #[test]

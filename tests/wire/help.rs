@@ -16,7 +16,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the future, and fails the test when it takes too long.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, future).await.expect("the test took too long")
+    tokio::time::timeout(LIMIT, future)
+        .await
+        .expect("the test took too long")
 }
 
 /// Everything an exec gave.
@@ -43,10 +45,17 @@ pub(crate) fn request(command: &str) -> Request {
 }
 
 pub(crate) fn with_stdin(command: &str, stdin: impl Into<Vec<u8>>) -> Request {
-    Request::new(Kind::Wave, command.to_owned(), vec![Segment::Bytes(Arc::new(stdin.into()))])
+    Request::new(
+        Kind::Wave,
+        command.to_owned(),
+        vec![Segment::Bytes(Arc::new(stdin.into()))],
+    )
 }
 
-pub(crate) async fn exec(transport: &dyn Transport, request: Request) -> Result<Output, TransportError> {
+pub(crate) async fn exec(
+    transport: &dyn Transport,
+    request: Request,
+) -> Result<Output, TransportError> {
     exec_live(transport, request, None).await
 }
 
@@ -86,11 +95,17 @@ pub(crate) fn target(port: u16, keys: &[&Utf8PathBuf]) -> Target {
 
 /// The user that runs the tests, and so the one that may log in to the test's sshd.
 pub(crate) fn user() -> String {
-    let output = std::process::Command::new("id").arg("-un").output().expect("id");
+    let output = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .expect("id");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-pub(crate) async fn connect(options: &SshOptions, target: &Target) -> Result<Arc<dyn Transport>, TransportError> {
+pub(crate) async fn connect(
+    options: &SshOptions,
+    target: &Target,
+) -> Result<Arc<dyn Transport>, TransportError> {
     within(SshConnector::new(options.clone()).connect(target)).await
 }
 

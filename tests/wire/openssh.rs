@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 use quorate::host::{Kind, Request, Segment};
 use quorate::transport::ssh::SshOptions;
-use quorate::transport::{Chunk, TransportError};
+use quorate::transport::{Chunk, Transport, TransportError};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
@@ -17,7 +17,10 @@ use crate::help::{connect, exec, exec_live, refused, request, target, with_stdin
 use crate::sshd::{Sshd, keygen};
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Bytes that no compression and no text mode lets through by luck.
@@ -33,14 +36,25 @@ fn noise(length: usize) -> Vec<u8> {
         .collect()
 }
 
+async fn open(sshd: &Sshd) -> Arc<dyn Transport> {
+    let target = target(sshd.port, &[&sshd.user_key("ed25519")]);
+    connect(&sshd.options(), &target).await.unwrap()
+}
+
 #[tokio::test]
 async fn every_kind_of_key_logs_in() {
     let sshd = Sshd::start();
     for kind in ["ed25519", "ecdsa", "rsa"] {
-        let transport =
-            connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key(kind)])).await.unwrap();
-        let output = exec(&*transport, request("echo out; echo err >&2; exit 7")).await.unwrap();
-        assert_eq!((output.status, output.stdout(), output.stderr()), (7, "out\n".into(), "err\n".into()));
+        let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key(kind)]))
+            .await
+            .unwrap();
+        let output = exec(&*transport, request("echo out; echo err >&2; exit 7"))
+            .await
+            .unwrap();
+        assert_eq!(
+            (output.status, output.stdout(), output.stderr()),
+            (7, "out\n".into(), "err\n".into())
+        );
         within(transport.close()).await;
     }
 }
@@ -48,7 +62,7 @@ async fn every_kind_of_key_logs_in() {
 #[tokio::test]
 async fn a_signal_is_an_exit_status() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
+    let transport = open(&sshd).await;
     let output = exec(&*transport, request("kill -TERM $$")).await.unwrap();
     assert_eq!(output.status, 143);
     // A signal that SSH has no name for.
@@ -59,7 +73,7 @@ async fn a_signal_is_an_exit_status() {
 #[tokio::test]
 async fn fifty_mebibytes_arrive_whole() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
+    let transport = open(&sshd).await;
     let (first, second) = (noise(20 << 20), noise(30 << 20));
     let file = sshd.path("payload");
     fs::write(&file, &second).unwrap();
@@ -67,18 +81,34 @@ async fn fifty_mebibytes_arrive_whole() {
     whole.extend(&second);
     let segments = vec![
         Segment::Bytes(Arc::new(first)),
-        Segment::File { path: file, length: second.len() as u64 },
+        Segment::File {
+            path: file,
+            length: second.len() as u64,
+        },
     ];
     let start = Instant::now();
-    let output =
-        exec(&*transport, Request::new(Kind::Wave, "sha256sum".into(), segments.clone())).await.unwrap();
+    let output = exec(
+        &*transport,
+        Request::new(Kind::Wave, "sha256sum".into(), segments.clone()),
+    )
+    .await
+    .unwrap();
     eprintln!("50 MiB up: {:?}", start.elapsed());
     assert_eq!(output.stdout().split(' ').next().unwrap(), hex(&whole));
     assert_eq!(output.sent.last(), Some(&(50 << 20)));
-    assert!(output.sent.len() <= 51 && output.sent.is_sorted(), "{:?}", output.sent);
+    assert!(
+        output.sent.len() <= 51 && output.sent.is_sorted(),
+        "{:?}",
+        output.sent
+    );
     // And back: what is sent and what is read flow at the same time.
     let start = Instant::now();
-    let output = exec(&*transport, Request::new(Kind::Wave, "cat".into(), segments)).await.unwrap();
+    let output = exec(
+        &*transport,
+        Request::new(Kind::Wave, "cat".into(), segments),
+    )
+    .await
+    .unwrap();
     eprintln!("50 MiB up and down: {:?}", start.elapsed());
     assert_eq!(hex(&output.stdout), hex(&whole));
 }
@@ -86,10 +116,14 @@ async fn fifty_mebibytes_arrive_whole() {
 #[tokio::test]
 async fn eight_execs_share_four_channels() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
+    let transport = open(&sshd).await;
     let running = (0..8).map(|n| {
         let transport = transport.clone();
-        async move { exec(&*transport, with_stdin("cat; echo done", format!("{n}\n"))).await.unwrap() }
+        async move {
+            exec(&*transport, with_stdin("cat; echo done", format!("{n}\n")))
+                .await
+                .unwrap()
+        }
     });
     let outputs = within(futures::future::join_all(running)).await;
     for (n, output) in outputs.iter().enumerate() {
@@ -106,8 +140,13 @@ async fn eight_execs_share_four_channels() {
 #[tokio::test]
 async fn a_script_may_die_before_it_has_read_everything() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
-    let output = exec(&*transport, with_stdin("exec 0<&-; echo early >&2; exit 3", noise(30 << 20))).await.unwrap();
+    let transport = open(&sshd).await;
+    let output = exec(
+        &*transport,
+        with_stdin("exec 0<&-; echo early >&2; exit 3", noise(30 << 20)),
+    )
+    .await
+    .unwrap();
     assert_eq!((output.status, output.stderr()), (3, "early\n".into()));
     // The connection is as good as before.
     assert_eq!(exec(&*transport, request("true")).await.unwrap().status, 0);
@@ -116,10 +155,13 @@ async fn a_script_may_die_before_it_has_read_everything() {
 #[tokio::test]
 async fn live_input_follows_the_requests_own() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
+    let transport = open(&sshd).await;
     let (live, receiver) = mpsc::channel(1);
     let (sender, mut output) = mpsc::channel(8);
-    let request = with_stdin("while read -r line; do echo \"got $line\"; done; echo eof", "first\n");
+    let request = with_stdin(
+        "while read -r line; do echo \"got $line\"; done; echo eof",
+        "first\n",
+    );
     let running = tokio::spawn({
         let transport = transport.clone();
         async move { transport.exec(request, Some(receiver), sender).await }
@@ -142,7 +184,7 @@ async fn live_input_follows_the_requests_own() {
 #[tokio::test]
 async fn a_dropped_exec_closes_its_channel() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
+    let transport = open(&sshd).await;
     let gone = sshd.path("gone");
     // cat ends when its standard input does; more of them than there are channels.
     for n in 0..6 {
@@ -160,7 +202,12 @@ async fn a_dropped_exec_closes_its_channel() {
         drop(running);
     }
     let seen = async {
-        while fs::read_to_string(&gone).unwrap_or_default().lines().count() < 6 {
+        while fs::read_to_string(&gone)
+            .unwrap_or_default()
+            .lines()
+            .count()
+            < 6
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -171,50 +218,75 @@ async fn a_dropped_exec_closes_its_channel() {
 #[tokio::test]
 async fn what_stays_in_the_background_does_not_hold_the_exec() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
-    let output = exec(&*transport, request("sleep 50 & echo $!; exit 4")).await.unwrap();
+    let transport = open(&sshd).await;
+    let output = exec(&*transport, request("sleep 50 & echo $!; exit 4"))
+        .await
+        .unwrap();
     assert_eq!(output.status, 4);
-    exec(&*transport, request(&format!("kill {}", output.stdout().trim()))).await.unwrap();
+    exec(
+        &*transport,
+        request(&format!("kill {}", output.stdout().trim())),
+    )
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
 async fn a_killed_server_is_a_lost_connection() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
+    let transport = open(&sshd).await;
     // The session's own sshd process is the shell's parent.
     let result = exec(&*transport, request("echo dying; kill -9 $PPID; sleep 50")).await;
-    let Err(TransportError::Lost { reason, .. }) = result else { panic!("{result:?}") };
-    assert!(reason.contains("closed the connection") || reason.contains("reset"), "{reason}");
+    let Err(TransportError::Lost { reason, .. }) = result else {
+        panic!("{result:?}")
+    };
+    assert!(
+        reason.contains("closed the connection") || reason.contains("reset"),
+        "{reason}"
+    );
     let again = exec(&*transport, request("true")).await;
-    assert!(matches!(again, Err(TransportError::Lost { .. })), "{again:?}");
+    assert!(
+        matches!(again, Err(TransportError::Lost { .. })),
+        "{again:?}"
+    );
     within(transport.close()).await;
 }
 
 #[tokio::test]
 async fn files_that_changed_are_not_sent() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
+    let transport = open(&sshd).await;
     let touched = sshd.path("touched");
     let send = |path: &Utf8PathBuf, length| {
-        let segment = Segment::File { path: path.clone(), length };
+        let segment = Segment::File {
+            path: path.clone(),
+            length,
+        };
         Request::new(Kind::Wave, format!("touch {touched}; cat"), vec![segment])
     };
     let file = sshd.path("file");
     fs::write(&file, "12345").unwrap();
     let error = exec(&*transport, send(&file, 6)).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot send {file}: it had 6 bytes, and has 5 now"));
+    assert_eq!(
+        error.to_string(),
+        format!("cannot send {file}: it had 6 bytes, and has 5 now")
+    );
     let missing = sshd.path("missing");
     let error = exec(&*transport, send(&missing, 1)).await.unwrap_err();
     assert!(matches!(error, TransportError::Payload { .. }), "{error}");
     assert!(!touched.exists(), "nothing may have run");
-    assert_eq!(exec(&*transport, send(&file, 5)).await.unwrap().stdout(), "12345");
+    assert_eq!(
+        exec(&*transport, send(&file, 5)).await.unwrap().stdout(),
+        "12345"
+    );
 }
 
 #[tokio::test]
 async fn keys_that_cannot_be_used_are_named() {
     let sshd = Sshd::start();
     let options = sshd.options();
-    let tried = async |key: &Utf8PathBuf| match refused(&options, &target(sshd.port, &[key])).await {
+    let tried = async |key: &Utf8PathBuf| match refused(&options, &target(sshd.port, &[key])).await
+    {
         TransportError::Authentication { tried, .. } => tried,
         other => panic!("{other}"),
     };
@@ -224,15 +296,34 @@ async fn keys_that_cannot_be_used_are_named() {
     let encrypted = sshd.path("encrypted");
     keygen(&encrypted, "ed25519", "secret");
     let text = tried(&encrypted).await;
-    assert_eq!(text, format!("{encrypted} is encrypted: ssh-add {encrypted}, or give a key without a passphrase"));
+    assert_eq!(
+        text,
+        format!(
+            "{encrypted} is encrypted: ssh-add {encrypted}, or give a key without a passphrase"
+        )
+    );
 
     let pkcs8 = sshd.path("pkcs8");
     let status = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ecdsa", "-m", "PKCS8", "-N", "secret", "-f", pkcs8.as_str()])
+        .args([
+            "-q",
+            "-t",
+            "ecdsa",
+            "-m",
+            "PKCS8",
+            "-N",
+            "secret",
+            "-f",
+            pkcs8.as_str(),
+        ])
         .status()
         .unwrap();
     assert!(status.success());
-    assert!(tried(&pkcs8).await.starts_with(&format!("{pkcs8} is encrypted: ssh-add")));
+    assert!(
+        tried(&pkcs8)
+            .await
+            .starts_with(&format!("{pkcs8} is encrypted: ssh-add"))
+    );
 
     let open = sshd.path("open");
     fs::copy(sshd.user_key("ed25519"), &open).unwrap();
@@ -257,7 +348,9 @@ async fn a_second_key_is_tried_after_the_first() {
     keygen(&stranger, "ed25519", "");
     let missing = sshd.path("missing");
     let keys = [&missing, &stranger, &sshd.user_key("rsa")];
-    let transport = connect(&sshd.options(), &target(sshd.port, &keys)).await.unwrap();
+    let transport = connect(&sshd.options(), &target(sshd.port, &keys))
+        .await
+        .unwrap();
     assert_eq!(exec(&*transport, request("true")).await.unwrap().status, 0);
 }
 
@@ -268,7 +361,18 @@ async fn keys_of_older_formats_log_in() {
         let path = sshd.path(&format!("{kind}_{format}"));
         fs::copy(sshd.user_key(kind), &path).unwrap();
         let status = Command::new("ssh-keygen")
-            .args(["-q", "-p", "-m", format, "-P", "", "-N", "", "-f", path.as_str()])
+            .args([
+                "-q",
+                "-p",
+                "-m",
+                format,
+                "-P",
+                "",
+                "-N",
+                "",
+                "-f",
+                path.as_str(),
+            ])
             .stdout(Stdio::null())
             .status()
             .unwrap();
@@ -323,7 +427,10 @@ impl Drop for Agent {
 async fn an_agent_signs() {
     let sshd = Sshd::start();
     let agent = Agent::start(&sshd).await;
-    let options = SshOptions { agent: Some(agent.socket.clone()), ..sshd.options() };
+    let options = SshOptions {
+        agent: Some(agent.socket.clone()),
+        ..sshd.options()
+    };
     let nobody = target(sshd.port, &[]);
     let error = refused(&options, &nobody).await;
     assert!(error.to_string().contains("holds no key"), "{error}");
@@ -344,7 +451,16 @@ async fn an_agent_signs() {
     let encrypted = sshd.path("encrypted");
     fs::copy(sshd.user_key("ed25519"), &encrypted).unwrap();
     let status = Command::new("ssh-keygen")
-        .args(["-q", "-p", "-P", "", "-N", "secret", "-f", encrypted.as_str()])
+        .args([
+            "-q",
+            "-p",
+            "-P",
+            "",
+            "-N",
+            "secret",
+            "-f",
+            encrypted.as_str(),
+        ])
         .stdout(Stdio::null())
         .status()
         .unwrap();
@@ -365,7 +481,11 @@ async fn the_usual_files_come_after_the_agent() {
         ..sshd.options()
     };
     assert!(connect(&options, &target(sshd.port, &[])).await.is_ok());
-    let options = SshOptions { identities: vec![sshd.path("missing")], agent: None, ..options };
+    let options = SshOptions {
+        identities: vec![sshd.path("missing")],
+        agent: None,
+        ..options
+    };
     let error = refused(&options, &target(sshd.port, &[])).await;
     assert!(error.to_string().contains("no key at all"), "{error}");
 }
@@ -373,13 +493,54 @@ async fn the_usual_files_come_after_the_agent() {
 #[tokio::test]
 async fn live_input_ends_with_the_command() {
     let sshd = Sshd::start();
-    let transport = connect(&sshd.options(), &target(sshd.port, &[&sshd.user_key("ed25519")])).await.unwrap();
+    let transport = open(&sshd).await;
     let (live, receiver) = mpsc::channel(1);
-    let output = exec_live(&*transport, request("read -r word; echo $word"), Some(receiver));
+    let output = exec_live(
+        &*transport,
+        request("read -r word; echo $word"),
+        Some(receiver),
+    );
     let talk = async {
         live.send(b"beat\n".to_vec()).await.unwrap();
         live.closed().await;
     };
     let (output, ()) = within(async { tokio::join!(output, talk) }).await;
     assert_eq!(output.unwrap().stdout(), "beat\n");
+}
+
+#[tokio::test]
+async fn long_commands_arrive_or_are_refused() {
+    let sshd = Sshd::start();
+    let transport = open(&sshd).await;
+    let command = |length: usize| format!("echo {}", "x".repeat(length - 5));
+    let output = exec(&*transport, request(&command((128 << 10) - 1)))
+        .await
+        .unwrap();
+    assert_eq!(output.stdout.len(), (128 << 10) - 5);
+    let error = exec(&*transport, request(&command(128 << 10)))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("more than Linux takes"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn new_keys_under_four_busy_channels() {
+    let sshd = Sshd::with("RekeyLimit 1M\n");
+    let transport = open(&sshd).await;
+    for command in ["sha256sum", "cat"] {
+        let payload = noise(8 << 20);
+        let running = (0..4).map(|_| exec(&*transport, with_stdin(command, payload.clone())));
+        for output in within(futures::future::join_all(running)).await {
+            let output =
+                output.unwrap_or_else(|error| panic!("{command}: {error}\n{}", sshd.log()));
+            if command == "cat" {
+                assert!(output.stdout == payload);
+            } else {
+                assert!(output.stdout().starts_with(&hex(&payload)));
+            }
+        }
+    }
 }

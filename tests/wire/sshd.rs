@@ -32,8 +32,17 @@ impl Sshd {
         Self::with("")
     }
 
-    /// Starts it with further lines of configuration.
+    /// Starts it with a further line of configuration.
     pub(crate) fn with(further: &str) -> Self {
+        Self::launch("/usr/local/bin:/usr/bin:/bin", further)
+    }
+
+    /// Starts it with this PATH for its commands.
+    pub(crate) fn with_path(search: &str) -> Self {
+        Self::launch(search, "")
+    }
+
+    fn launch(search: &str, further: &str) -> Self {
         assert!(
             fs::metadata(SSHD).is_ok(),
             "{SSHD} is missing: install openssh-server (`make test` does)"
@@ -63,7 +72,7 @@ impl Sshd {
                  HostKey {root}/host_ed25519\nHostKey {root}/host_ecdsa\nHostKey {root}/host_rsa\n\
                  AuthorizedKeysFile {root}/authorized_keys\nPidFile {root}/pid\nStrictModes no\n\
                  UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-                 MaxStartups 100:30:200\nSetEnv HOME={root}\n{further}\n"
+                 MaxStartups 100:30:200\nSetEnv HOME={root} PATH={search}\n{further}"
             );
             fs::write(path("sshd_config"), configuration).unwrap();
             let log = fs::File::create(path("log")).unwrap();
@@ -74,12 +83,19 @@ impl Sshd {
                 .spawn()
                 .unwrap();
             if answers(port, &mut child) {
-                return Self { child, directory, port };
+                return Self {
+                    child,
+                    directory,
+                    port,
+                };
             }
             let _ = child.kill();
             let _ = child.wait();
         }
-        panic!("sshd does not start: {}", fs::read_to_string(path("log")).unwrap_or_default());
+        panic!(
+            "sshd does not start: {}",
+            fs::read_to_string(path("log")).unwrap_or_default()
+        );
     }
 
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
@@ -99,13 +115,20 @@ impl Sshd {
     /// Returns the public half of a host key, as type and base64.
     pub(crate) fn host_key(&self, kind: &str) -> String {
         let text = fs::read_to_string(self.path(&format!("host_{kind}.pub"))).unwrap();
-        text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+        text.split_whitespace()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Writes a known_hosts file; `{host}` stands for this server's name in it.
     pub(crate) fn known_hosts(&self, lines: &str) -> Utf8PathBuf {
         let path = self.path("known_hosts");
-        fs::write(&path, lines.replace("{host}", &format!("[127.0.0.1]:{}", self.port))).unwrap();
+        fs::write(
+            &path,
+            lines.replace("{host}", &format!("[127.0.0.1]:{}", self.port)),
+        )
+        .unwrap();
         path
     }
 
@@ -142,15 +165,32 @@ fn keys() -> Utf8PathBuf {
 
 pub(crate) fn keygen(path: &Utf8PathBuf, kind: &str, passphrase: &str) {
     let status = Command::new("ssh-keygen")
-        .args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", path.as_str()])
+        .args([
+            "-q",
+            "-t",
+            kind,
+            "-N",
+            passphrase,
+            "-C",
+            "test",
+            "-f",
+            path.as_str(),
+        ])
         .status()
         .unwrap();
     assert!(status.success());
-    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn answers(port: u16, child: &mut Child) -> bool {

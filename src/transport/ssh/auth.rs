@@ -68,7 +68,6 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// Returns what has been tried so far; for a deadline that runs out in between.
     async fn by_default(&mut self) -> Answer {
         self.open_agent().await;
         let held: Vec<AgentIdentity> = self

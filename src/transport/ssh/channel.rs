@@ -25,6 +25,9 @@ const CHANNELS: usize = 4;
 /// left in the background can hold the channel open for ever.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// The longest single argument of execve(2), MAX_ARG_STRLEN: the login shell gets the command as one, with its zero byte.
+const LONGEST_COMMAND: usize = (128 << 10) - 1;
+
 /// How long an orderly goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -91,6 +94,12 @@ impl Transport for SshTransport {
         output: mpsc::Sender<Chunk>,
     ) -> BoxFuture<'a, Result<Exit, TransportError>> {
         async move {
+            if request.command().len() > LONGEST_COMMAND {
+                let length = request.command().len();
+                return Err(self.session.refused(format!(
+                    "a command of {length} bytes is more than Linux takes"
+                )));
+            }
             let feed = Feed::open(&request).await?;
             let permit = self
                 .channels
@@ -118,6 +127,7 @@ impl Transport for SshTransport {
 
     fn close<'a>(&'a self) -> BoxFuture<'a, ()> {
         async move {
+            self.session.fate.decide("quorate closed it".to_owned());
             let goodbye = async {
                 let _ = self
                     .session
@@ -265,6 +275,7 @@ impl Pump<'_> {
             }
         }
         let mut feeding = true;
+        let mut sent_before = 0;
         loop {
             let limit = if self.status.is_some() {
                 Some(LINGER)
@@ -287,6 +298,12 @@ impl Pump<'_> {
                 () = silence => {
                     if self.status.is_some() {
                         return self.end(false).await;
+                    }
+                    // A heartbeat on standard input is a sign of life, although it wakes nobody here.
+                    let sent = *self.progress.borrow();
+                    if sent != sent_before {
+                        sent_before = sent;
+                        continue;
                     }
                     return Err(self.session.deadline(limit.unwrap_or_default(), "any sign of the command"));
                 }

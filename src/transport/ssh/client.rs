@@ -13,6 +13,11 @@ use super::known_hosts::{Known, Refusal};
 pub(super) struct Fate(OnceLock<String>);
 
 impl Fate {
+    /// Records the reason, unless one is known already.
+    pub(super) fn decide(&self, reason: String) {
+        let _ = self.0.set(reason);
+    }
+
     /// Returns the reason, as far as one was seen.
     pub(super) fn reason(&self) -> String {
         self.0
@@ -83,7 +88,7 @@ impl Handler for Client {
             DisconnectReason::Error(ClientError::Russh(error)) => explain(&error),
             DisconnectReason::Error(error) => error.to_string(),
         };
-        let _ = self.fate.0.set(text);
+        self.fate.decide(text);
         Ok(())
     }
 }

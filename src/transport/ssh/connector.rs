@@ -133,7 +133,7 @@ impl SshConnector {
             }
             Err(_) => {
                 return Err(unreachable(format!(
-                    "no answer to authentication within {}",
+                    "it was reached, but authentication was not over within {}: the host or the agent does not answer",
                     seconds(limit)
                 )));
             }

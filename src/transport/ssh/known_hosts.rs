@@ -455,3 +455,91 @@ fn join(files: &[Utf8PathBuf]) -> String {
     let names: Vec<&str> = files.iter().map(|file| file.as_str()).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_as_ssh_does() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("**", "abc", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abbd", false),
+            ("*.example.com", "a.b.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("?", "", false),
+            ("10.0.?.*", "10.0.1.23", true),
+            ("[*]:2222", "[host]:2222", true),
+            ("a*b*c", "aXbXbXc", true),
+        ] {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+        // No pattern takes more than the product of the lengths.
+        assert!(!glob(&"*a".repeat(50), &"a".repeat(49)));
+    }
+
+    #[test]
+    fn host_fields_are_lists_with_negation() {
+        assert!(names("a,b", "b"));
+        assert!(names("HOST", "host"));
+        assert!(!names("!b,*", "b"));
+        assert!(!names("*,!b", "b"));
+        assert!(!names("!a", "b"));
+        // ssh-keygen -H of "host", and hashes that are broken.
+        assert!(!names("|1|", "host"));
+        assert!(!names("|1|AAAA", "host"));
+        assert!(!names("|1|%|%", "host"));
+    }
+
+    #[test]
+    fn no_line_breaks_the_reader() {
+        let mut known = Known {
+            name: "host".into(),
+            plain: "host".into(),
+            files: Vec::new(),
+            policy: HostKeyPolicy::Strict,
+            records: Vec::new(),
+        };
+        known.read("f".into(), "\n#\n@\n@revoked\n@revoked host\nhost\nhost a\nhost a =\n\0\u{feff}\nhost ssh-ed25519 AAAA\n");
+        assert_eq!(known.records.len(), 1);
+        assert_eq!(known.records.first().map(|record| record.line), Some(10));
+    }
+
+    #[test]
+    fn known_algorithms_come_first() {
+        let mut known = Known {
+            name: "[host]:2222".into(),
+            plain: "host".into(),
+            files: Vec::new(),
+            policy: HostKeyPolicy::Strict,
+            records: Vec::new(),
+        };
+        known.read("f".into(), "host ecdsa-sha2-nistp256 AAAA\n[host]:2222 ssh-rsa AAAA\n@revoked * ssh-ed25519 AAAA\n");
+        let all = [
+            Algorithm::Ed25519,
+            Algorithm::Ecdsa {
+                curve: russh::keys::EcdsaCurve::NistP256,
+            },
+            Algorithm::Rsa {
+                hash: Some(HashAlg::Sha512),
+            },
+            Algorithm::Rsa {
+                hash: Some(HashAlg::Sha256),
+            },
+        ];
+        let ordered: Vec<String> = known.order(&all).iter().map(Algorithm::to_string).collect();
+        assert_eq!(
+            ordered,
+            [
+                "rsa-sha2-512",
+                "rsa-sha2-256",
+                "ecdsa-sha2-nistp256",
+                "ssh-ed25519"
+            ]
+        );
+    }
+}

@@ -189,3 +189,117 @@ fn last_line(text: &str) -> String {
         .take(300)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn out(text: &str) -> Chunk {
+        Chunk::Stdout(text.as_bytes().to_vec())
+    }
+
+    fn err(text: &str) -> Chunk {
+        Chunk::Stderr(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn markers_may_be_torn_apart() {
+        let mut talk = Talk::new("mark");
+        assert_eq!(talk.hear(out("Welcome!\nma")), (None, None));
+        assert_eq!(talk.hear(out("rk")), (None, None));
+        assert_eq!(
+            talk.hear(out("\nfirst")),
+            (Some(out("first")), Some(Event::Ready))
+        );
+        assert_eq!(talk.hear(out("mark\n")), (Some(out("mark\n")), None));
+        assert_eq!(
+            talk.hear(err("warning\nmark\nown")),
+            (Some(err("own")), None)
+        );
+        assert_eq!(talk.hear(err("more")), (Some(err("more")), None));
+    }
+
+    #[test]
+    fn prompts_are_counted() {
+        let mut talk = Talk::new("mark");
+        assert_eq!(talk.hear(err("mark-pass")), (None, None));
+        assert_eq!(talk.hear(err("word:")), (None, Some(Event::Prompts(1))));
+        assert_eq!(talk.hear(err("\nSorry, try again.\n")), (None, None));
+        assert_eq!(
+            talk.hear(err("mark-password:")),
+            (None, Some(Event::Prompts(2)))
+        );
+    }
+
+    #[test]
+    fn noise_is_bounded() {
+        let mut talk = Talk::new("mark");
+        for _ in 0..100 {
+            assert_eq!(talk.hear(out(&"x".repeat(10_000))), (None, None));
+        }
+        assert!(talk.out.held.len() <= KEPT);
+        assert_eq!(talk.hear(out("mark\n")).1, Some(Event::Ready));
+    }
+
+    #[test]
+    fn every_refusal_is_told_apart() {
+        for (text, password, words) in [
+            ("mark-missing\n", false, "sudo is not installed"),
+            (
+                "sudo: sorry, you must have a tty to run sudo\n",
+                false,
+                "requiretty",
+            ),
+            (
+                "sudo: no tty present and no askpass program specified\n",
+                false,
+                "requiretty",
+            ),
+            (
+                "mark-password:\nSorry, try again.\n",
+                true,
+                "does not accept the password",
+            ),
+            (
+                "sudo: 1 incorrect password attempt\n",
+                true,
+                "does not accept the password",
+            ),
+            ("a is not in the sudoers file.\n", true, "does not let a"),
+            (
+                "Sorry, user a is not allowed to execute '/bin/sh' as root on n.\n",
+                true,
+                "does not let a",
+            ),
+            (
+                "sudo-rs: I'm sorry a. I'm afraid I can't do that\n",
+                true,
+                "does not let a",
+            ),
+            ("sudo: a password is required\n", false, "wants a password"),
+            (
+                "sudo: interactive authentication is required\n",
+                false,
+                "wants a password",
+            ),
+            ("sudo: unknown user root\n", false, "no user root"),
+            (
+                "sudo: effective uid is not 0, is sudo installed setuid root?\n",
+                false,
+                "effective uid",
+            ),
+            (
+                "This account is currently not available.\u{1b}[0m\n\n",
+                false,
+                "not available.[0m",
+            ),
+            ("", false, "without a word"),
+        ] {
+            let mut talk = Talk::new("mark");
+            talk.hear(err(text));
+            let (reason, help) = talk.verdict("a", "root", password);
+            assert!(reason.contains(words), "{text}: {reason}");
+            assert!(!help.is_empty());
+        }
+    }
+}

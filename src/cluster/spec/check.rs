@@ -1,0 +1,221 @@
+//! Whether what was read makes a sound cluster.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::build::{CONTROL_PLANE, ETCD, LOAD_BALANCER, Parts};
+use super::host::HostSpec;
+use super::read::Findings;
+use super::vrrp::{self, State};
+use super::way::{Profile, Way};
+use crate::inventory::Inventory;
+use crate::model::{Diagnostic, Span};
+
+/// Checks who is in which group.
+pub(super) fn groups(inventory: &Inventory, way: Way, way_set: Option<Span>, findings: &mut Findings) {
+    let control_planes = inventory.hosts_of(CONTROL_PLANE);
+    let span = |group: &str| inventory.groups.get(group).and_then(|g| g.span.clone());
+    match control_planes.len() {
+        0 => {
+            let error = Diagnostic::error("the cluster has no control plane").at(span(CONTROL_PLANE));
+            findings.push(error.help(format!("the group `{CONTROL_PLANE}` names at least one host, better three")));
+        }
+        1 => {
+            let warning = Diagnostic::warning("one control plane alone: the cluster does not outlive it").at(span(CONTROL_PLANE));
+            findings.push(warning.help("three outlive the loss of one"));
+        }
+        // etcd needs more than half of its members (etcd.io, FAQ "failure tolerance").
+        n if n % 2 == 0 => {
+            let message = format!("{n} control planes outlive the loss of {}, no more than {} would", (n - 1) / 2, n - 1);
+            let warning = Diagnostic::warning(message).at(span(CONTROL_PLANE));
+            findings.push(warning.help(format!("add one, or leave one out: {} outlive {}", n + 1, n / 2)));
+        }
+        _ => {}
+    }
+    for host in inventory.hosts_of(ETCD) {
+        if !control_planes.contains(&host) {
+            let at = inventory.hosts.get(host.as_str()).map(|h| h.span.clone());
+            let error = Diagnostic::error(format!("`{host}` is in `{ETCD}` and not in `{CONTROL_PLANE}`: external etcd is not built yet"));
+            findings.push(error.at(at).help(format!("leave the group `{ETCD}` out: every control plane runs a member")));
+        }
+    }
+    let etcd = inventory.hosts_of(ETCD);
+    if !etcd.is_empty() && etcd.iter().all(|h| control_planes.contains(h)) && etcd.len() < control_planes.len() {
+        let warning = Diagnostic::warning(format!("`{ETCD}` names some of the control planes, and every one runs a member")).at(span(ETCD));
+        findings.push(warning.help(format!("leave the group `{ETCD}` out")));
+    }
+    if !inventory.hosts_of(LOAD_BALANCER).is_empty() {
+        if !way.has_vip() {
+            let warning = Diagnostic::warning(format!("the group `{LOAD_BALANCER}` means nothing with `load_balancer: external`"));
+            findings.push(warning.at(span(LOAD_BALANCER)).help("somebody else runs the load balancer"));
+        } else if !way.takes_other_hosts() {
+            let error = Diagnostic::error(format!("`{way}` runs on the control planes, and the group `{LOAD_BALANCER}` names others"));
+            findings.push(error.at(way_set.or_else(|| span(LOAD_BALANCER))).help(format!("leave the group `{LOAD_BALANCER}` out, or choose keepalived-haproxy")));
+        }
+    }
+}
+
+/// Checks addresses and ports against each other.
+pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
+    let mut by_ip: HashMap<IpAddr, (&str, Option<&Span>)> = HashMap::new();
+    let mut by_ssh: HashMap<(String, u16), (&str, &Span)> = HashMap::new();
+    for host in &parts.hosts {
+        let name = host.name.as_str();
+        if let Some(ip) = &host.ip {
+            let span = ip.span.clone();
+            if let Some((other, place)) = by_ip.get(&ip.address) {
+                let place = place.map_or_else(String::new, |p| format!(" ({p})"));
+                let error = Diagnostic::error(format!("`{name}` has the address {}, and so has `{other}`{place}", ip.address));
+                findings.push(error.at(span.clone()).help("each host has an `ip` of its own"));
+            } else {
+                by_ip.insert(ip.address, (name, ip.span.as_ref()));
+            }
+            if let Some(vip) = &parts.vip
+                && vip.value == ip.address
+            {
+                let error = Diagnostic::error(format!("`apiserver_vip` is {}, which is the address of `{name}`", vip.value));
+                findings.push(error.at(vip.span.clone()).help("it is an address of its own, in the hosts' network and unused"));
+            }
+            for (what, subnet) in [("pod_subnet", &parts.pod_subnet), ("service_subnet", &parts.service_subnet)] {
+                if let Some(subnet) = subnet
+                    && subnet.value.contains(&ip.address)
+                {
+                    let error = Diagnostic::error(format!("`{what}` {} holds {}, the address of `{name}`", subnet.value, ip.address));
+                    findings.push(error.at(subnet.span.clone().or(span.clone())).help(format!("choose a `{what}` that no host is in")));
+                }
+            }
+        }
+        if let Some(connection) = &host.connection {
+            if let Some(vip) = &parts.vip
+                && connection.host.parse() == Ok(vip.value)
+                && host.ip.as_ref().is_none_or(|ip| ip.address != vip.value)
+            {
+                let error = Diagnostic::error(format!("`{name}` is reached at {}, which is `apiserver_vip`", vip.value));
+                findings.push(error.at(host.connection_span.clone()).help("the virtual address wanders between hosts: name the host's own"));
+            }
+            let key = (connection.host.to_ascii_lowercase(), connection.port.unwrap_or(22));
+            if let Some((other, place)) = by_ssh.get(&key) {
+                let error = Diagnostic::error(format!("`{name}` and `{other}` ({place}) are both reached at {}:{}", key.0, key.1));
+                findings.push(error.at(host.connection_span.clone()).help("each host has its own `ansible_host`, or its own `ansible_port`"));
+            } else {
+                by_ssh.insert(key, (name, &host.connection_span));
+            }
+        }
+    }
+    for (what, subnet) in [("pod_subnet", &parts.pod_subnet), ("service_subnet", &parts.service_subnet)] {
+        if let (Some(vip), Some(subnet)) = (&parts.vip, subnet)
+            && subnet.value.contains(&vip.value)
+        {
+            let error = Diagnostic::error(format!("`apiserver_vip` {} lies in `{what}` {}", vip.value, subnet.value));
+            findings.push(error.at(vip.span.clone()).help("it is an address in the hosts' network"));
+        }
+    }
+    if let (Some(pods), Some(services)) = (&parts.pod_subnet, &parts.service_subnet)
+        && (pods.value.contains(&services.value) || services.value.contains(&pods.value))
+    {
+        let error = Diagnostic::error(format!("`pod_subnet` {} and `service_subnet` {} overlap", pods.value, services.value));
+        findings.push(error.at(pods.span.clone().or_else(|| services.span.clone())).help("choose networks apart from each other"));
+    }
+    let shares = parts.hosts.iter().any(|h| h.roles.control_plane && h.roles.load_balancer);
+    if matches!(parts.way, Way::KeepalivedHaproxy | Way::KeepalivedHaproxyPods) && shares && parts.dest_port.value == parts.src_port.value {
+        let port = parts.dest_port.value;
+        let error = Diagnostic::error(format!("haproxy and the API server would both listen on port {port} of the control planes"));
+        let at = parts.dest_port.span.clone().or_else(|| parts.src_port.span.clone());
+        findings.push(error.at(at).help("give `apiserver_dest_port` and `apiserver_src_port` different values, such as 8443 and 6443"));
+    }
+    if matches!(parts.way, Way::KubeVipArp | Way::KubeVipBgp) && parts.dest_port.value != parts.src_port.value {
+        let message = format!("kube-vip serves the API servers' own port {}, not {}", parts.src_port.value, parts.dest_port.value);
+        findings.push(Diagnostic::error(message).at(parts.dest_port.span.clone()).help("leave `apiserver_dest_port` out"));
+    }
+    for (what, port) in [("apiserver_src_port", &parts.src_port), ("apiserver_dest_port", &parts.dest_port)] {
+        if parts.way.has_vip()
+            && shares
+            && let Some((_, owner)) = TAKEN.iter().find(|(p, _)| *p == port.value)
+        {
+            let error = Diagnostic::error(format!("`{what}` cannot be {}: {owner} listens there", port.value));
+            findings.push(error.at(port.span.clone()).help("choose a free port"));
+        }
+    }
+}
+
+/// Ports of a control plane that are taken (kubernetes.io, "Ports and Protocols"; 22 is SSH's).
+const TAKEN: &[(u16, &str)] = &[
+    (22, "SSH"),
+    (2379, "etcd"),
+    (2380, "etcd"),
+    (2381, "etcd's metrics"),
+    (10248, "the kubelet's health check"),
+    (10249, "kube-proxy's metrics"),
+    (10250, "the kubelet"),
+    (10256, "kube-proxy's health check"),
+    (10257, "the controller manager"),
+    (10259, "the scheduler"),
+];
+
+/// Returns the priorities of all hosts that hold the address between them, set or derived, in their order.
+pub(super) fn priorities(parts: &Parts, count: usize) -> Vec<u8> {
+    let hosts = parts.hosts.iter().filter(|h| h.roles.load_balancer).enumerate();
+    hosts.map(|(i, h)| h.priority.as_ref().map_or_else(|| vrrp::priority(parts.profile, i, count), |g| g.value)).collect()
+}
+
+/// Checks VRRP's numbers.
+pub(super) fn vrrp(parts: &Parts, count: usize, findings: &mut Findings) {
+    if !parts.way.uses_vrrp() {
+        return;
+    }
+    // Profile `seed` is the document's own text, word for word: what is unsound in it is said, not refused.
+    let finding = |message: String| match parts.profile {
+        Profile::Fast => Diagnostic::error(message),
+        Profile::Seed => Diagnostic::warning(message),
+    };
+    if parts.profile == Profile::Fast && count > vrrp::MOST_HOSTS {
+        findings.push(Diagnostic::error(format!("{count} hosts cannot all have priorities of their own; {} can", vrrp::MOST_HOSTS)));
+        return;
+    }
+    let balancers: Vec<_> = parts.hosts.iter().filter(|h| h.roles.load_balancer).collect();
+    let priorities = priorities(parts, count);
+    let spread = vrrp::spread(&priorities);
+    let weight = parts.weight.as_ref().map_or_else(|| vrrp::weight(parts.profile, &priorities), |g| g.value);
+    if weight.abs() <= spread {
+        let message = format!("a failed check takes {} off a priority, and the priorities are {spread} apart: the address would stay on a failed host", weight.abs());
+        let at = parts.weight.as_ref().and_then(|g| g.span.clone());
+        let at = at.or_else(|| balancers.iter().find_map(|h| h.priority.as_ref()?.span.clone()));
+        findings.push(finding(message).at(at).help(format!("set `weight: -{}`, or priorities that are closer", spread + 1)));
+    }
+    let mut seen: HashMap<u8, &str> = HashMap::new();
+    for (host, priority) in balancers.iter().zip(&priorities) {
+        if let Some(other) = seen.insert(*priority, host.name.as_str())
+            && (parts.profile == Profile::Fast || host.priority.is_some())
+        {
+            let message = format!("`{}` and `{other}` have the priority {priority}: both would take the address at once", host.name);
+            let at = host.priority.as_ref().and_then(|g| g.span.clone());
+            findings.push(Diagnostic::warning(message).at(at).help("give each host a priority of its own"));
+        }
+    }
+    let masters: Vec<_> = balancers
+        .iter()
+        .enumerate()
+        .filter(|(i, h)| h.state.as_ref().map_or_else(|| vrrp::state(*i), |g| g.value) == State::Master)
+        .collect();
+    if let [(_, first), .., (_, last)] = masters[..] {
+        let at = [last, first].iter().find_map(|h| h.state.as_ref()?.span.clone());
+        let warning = Diagnostic::warning(format!("`{}` and `{}` both start as MASTER", first.name, last.name)).at(at);
+        findings.push(warning.help("the highest priority holds the address anyway: leave `state` out"));
+    }
+}
+
+/// Returns what is wrong with a host's address once the host was asked which addresses it carries.
+pub(super) fn carried(host: &HostSpec, carried: &[IpAddr]) -> Option<Diagnostic> {
+    let address = host.ip.address;
+    if carried.contains(&address) {
+        return None;
+    }
+    let candidates: Vec<String> = carried.iter().filter(|a| super::read::unusable(**a).is_none()).map(ToString::to_string).collect();
+    let source = if host.ip.given { "its `ip`" } else { "its `ansible_host`" };
+    let error = Diagnostic::error(format!("`{}` does not carry {address}, {source}", host.name)).at(host.ip.span.clone());
+    Some(error.help(match &candidates[..] {
+        [] => "it carries no other address that could be meant".to_owned(),
+        [one] => format!("set `ip: {one}` for it"),
+        many => format!("set `ip` for it to one of {}", many.join(", ")),
+    }))
+}

@@ -1,0 +1,106 @@
+//! How a host is reached.
+
+use camino::Utf8PathBuf;
+use indexmap::IndexMap;
+
+use super::read::{self, Findings, Got, Vars};
+use crate::inventory::{Inventory, Variable};
+use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value};
+use crate::template::{host_scope, host_scopes};
+
+/// How SSH reaches a host, from Ansible's connection variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// `ansible_host`: the name or address; the host's own name unless set.
+    pub host: String,
+    /// `ansible_port`; `None` leaves it to ~/.ssh/config, and then 22.
+    pub port: Option<u16>,
+    /// `ansible_user`; `None` leaves it to `-u`, ~/.ssh/config, and then the user's own name.
+    pub user: Option<String>,
+    /// `ansible_ssh_private_key_file`.
+    pub private_key_file: Option<Utf8PathBuf>,
+    /// `ansible_become`; `None` leaves it to `-b`, and then to whether the user is root.
+    pub r#become: Option<bool>,
+    /// `ansible_become_user`; root alone can do what is to be done.
+    pub become_user: String,
+    /// `ansible_become_password`.
+    pub become_password: Option<Secret<String>>,
+}
+
+/// Returns how each host of an inventory is reached, those outside the cluster included, and what is wrong with it.
+pub fn connections(inventory: &Inventory) -> (IndexMap<HostName, Connection>, Diagnostics) {
+    let hosts = host_scopes(inventory);
+    let mut findings = Findings::default();
+    let connections = inventory
+        .hosts
+        .iter()
+        .filter_map(|(name, host)| {
+            let vars = Vars { host, scope: host_scope(inventory, host, &host.vars, &hosts) };
+            Some((name.clone(), read_connection(&vars, &mut findings)?))
+        })
+        .collect();
+    (connections, findings.into_diagnostics())
+}
+
+/// Returns the value of a connection variable under its own name or the older one.
+fn either(vars: &Vars<'_>, name: &str, aliases: &[&str], findings: &mut Findings) -> Option<Got<Value>> {
+    std::iter::once(&name).chain(aliases).find_map(|n| vars.get(n, findings))
+}
+
+pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> Option<Connection> {
+    if let Some(got) = vars.get("ansible_connection", findings) {
+        // `smart` is an old word for ssh.
+        if !matches!(got.value.as_str(), Some("ssh" | "smart" | "paramiko" | "paramiko_ssh")) {
+            let error = Diagnostic::error(format!("hosts are reached by SSH alone, not by {}", read::describe(&got.value)));
+            findings.push(error.at(got.span).help("leave `ansible_connection` out"));
+        }
+    }
+    if let Some(got) = vars.get("ansible_become_method", findings)
+        && got.value.as_str() != Some("sudo")
+    {
+        let error = Diagnostic::error(format!("commands become root by sudo alone, not by {}", read::describe(&got.value)));
+        findings.push(error.at(got.span).help("leave `ansible_become_method` out"));
+    }
+    let host = match either(vars, "ansible_host", &["ansible_ssh_host"], findings) {
+        Some(got) => {
+            let span = got.span.clone();
+            let host = read::text("ansible_host", got, findings)?.value;
+            let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&host).to_owned();
+            if bare.is_empty() || bare.chars().any(|c| c.is_whitespace() || c.is_control() || "/@[]".contains(c)) || bare.starts_with('-') {
+                findings.push(Diagnostic::error(format!("`ansible_host` is a name or an address, not `{host}`")).at(span));
+                return None;
+            }
+            bare
+        }
+        // Set, but unreadable: told already.
+        None if vars.variable("ansible_host").is_some_and(|v: &Variable| !v.value.is_null()) => return None,
+        None => vars.host.name.to_string(),
+    };
+    let port = either(vars, "ansible_port", &["ansible_ssh_port"], findings)
+        .and_then(|got| read::port("ansible_port", got, findings))
+        .map(|got| got.value);
+    let text = |name: &str, aliases: &[&str], findings: &mut Findings| {
+        either(vars, name, aliases, findings).and_then(|got| read::text(name, got, findings))
+    };
+    let user = text("ansible_user", &["ansible_ssh_user"], findings).map(|got| got.value);
+    let key = text("ansible_ssh_private_key_file", &["ansible_private_key_file"], findings).map(|got| got.value.into());
+    let password = text("ansible_become_password", &["ansible_become_pass", "ansible_sudo_pass"], findings);
+    let r#become = vars.get("ansible_become", findings).and_then(|got| read::boolean("ansible_become", got, findings));
+    let become_user = match text("ansible_become_user", &[], findings) {
+        Some(got) if got.value != "root" => {
+            let error = Diagnostic::error(format!("`ansible_become_user` can only be root, not `{}`", got.value)).at(got.span);
+            findings.push(error.help("installing packages and writing to /etc takes root: leave it out"));
+            return None;
+        }
+        _ => "root".to_owned(),
+    };
+    Some(Connection {
+        host,
+        port,
+        user,
+        private_key_file: key,
+        r#become: r#become.map(|got| got.value),
+        become_user,
+        become_password: password.map(|got| Secret::new(got.value)),
+    })
+}

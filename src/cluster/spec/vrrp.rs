@@ -1,0 +1,84 @@
+//! VRRP's numbers: derived where nobody sets them, checked where somebody does.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::way::Profile;
+use crate::model::Sha256;
+
+/// keepalived's initial state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Holds the address from the start.
+    Master,
+    /// Waits for adverts to stay away.
+    Backup,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Master => "MASTER",
+            Self::Backup => "BACKUP",
+        })
+    }
+}
+
+/// The highest derived priority with profile `fast`. With the lowest it was tried in failovers (docs/design).
+const HIGHEST: usize = 200;
+/// The lowest derived priority with profile `fast`.
+const LOWEST: usize = 100;
+
+/// How many hosts can have distinct derived priorities.
+pub const MOST_HOSTS: usize = HIGHEST - LOWEST + 1;
+
+/// Returns the priority of the host at `index` of `count`. `seed`: 101 and then 100, as kubeadm's document has it.
+/// `fast`: distinct ones, since backups of one priority both take the address when the master dies.
+pub fn priority(profile: Profile, index: usize, count: usize) -> u8 {
+    let priority = match profile {
+        Profile::Seed => 100 + usize::from(index == 0),
+        Profile::Fast => HIGHEST - (index * (HIGHEST - LOWEST)) / count.saturating_sub(1).max(1),
+    };
+    u8::try_from(priority).unwrap_or(1)
+}
+
+/// Returns the state of the host at `index`.
+pub fn state(index: usize) -> State {
+    if index == 0 { State::Master } else { State::Backup }
+}
+
+/// Returns what a failed check takes off a priority. It has to be more than what lies between any two hosts, or the
+/// address stays on a failed one. `seed`: -2, as kubeadm's document has it.
+pub fn weight(profile: Profile, priorities: &[u8]) -> i16 {
+    match profile {
+        Profile::Seed => -2,
+        Profile::Fast => -(spread(priorities) + 1),
+    }
+}
+
+/// Returns the highest priority less the lowest.
+pub fn spread(priorities: &[u8]) -> i16 {
+    let highest = priorities.iter().max().copied().unwrap_or(0);
+    let lowest = priorities.iter().min().copied().unwrap_or(0);
+    i16::from(highest) - i16::from(lowest)
+}
+
+/// Returns the virtual router id of a virtual address, 1 to 255 (RFC 9568, 5.2.3) and never 51: that is the default of
+/// keepalived's example and so of everybody else's cluster in the same network.
+pub fn router_id(vip: IpAddr) -> u8 {
+    let byte = digest_bytes("router_id", vip).next().unwrap_or(0);
+    let id = 1 + byte % 254;
+    if id >= 51 { id + 1 } else { id }
+}
+
+/// Returns the VRRP password of a virtual address: 8 characters, more do not count (keepalived.conf(5)). It keeps apart
+/// clusters that share a router id by mistake; it is no secret, since VRRP sends it in the clear.
+pub fn auth_pass(vip: IpAddr) -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    digest_bytes("auth_pass", vip).take(8).map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
+}
+
+fn digest_bytes(what: &str, vip: IpAddr) -> impl Iterator<Item = u8> {
+    let hex = Sha256::of(format!("quorate {what} {vip}")).to_string();
+    (0..hex.len() / 2).filter_map(move |i| u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok())
+}

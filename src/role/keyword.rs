@@ -1,0 +1,69 @@
+//! The keywords of a task, and those of Ansible's that are none here, with what to write instead.
+
+/// The keywords that a task has.
+pub(super) const KEYWORDS: &[&str] = &[
+    "name",
+    "when",
+    "loop",
+    "notify",
+    "register",
+    "tags",
+    "become",
+    "become_user",
+    "changed_when",
+    "failed_when",
+    "no_log",
+    "vars",
+];
+
+/// Ansible's words and the alternative.
+const REFUSED: &[(&str, &str)] = &[
+    ("always", "write the tasks one after another; a pending handler runs in the next run anyway"),
+    ("any_errors_fatal", "leave it out: the workflow stops what depends on a failed host"),
+    ("args", "write the arguments into the module's own map"),
+    ("assert", "use `command` with `failed_when`"),
+    ("async", "leave it out: long commands outlive the connection by themselves"),
+    ("block", "write the tasks one after another, each with its own `when`"),
+    ("check_mode", "leave it out: `quorate plan` never changes anything"),
+    ("debug", "use `quorate vars explain HOST NAME`"),
+    ("delay", "wait inside the command, with a deadline"),
+    ("delegate_to", "what needs another host belongs to a workflow: use a hook (before_init, after_join, ...)"),
+    ("diff", "use `quorate plan --diff`"),
+    ("environment", "set it in the command: `argv: [env, NAME=value, ...]`"),
+    ("fail", "use `command` with `failed_when`"),
+    ("get_url", "put the file beside the role and use `copy`, or use `command` with `creates`"),
+    ("ignore_errors", "use `failed_when: false` on a command"),
+    ("import_role", "name the role in the play"),
+    ("import_tasks", "write the tasks into tasks/main.yml, or into a role of its own"),
+    ("include_role", "name the role in the play"),
+    ("include_tasks", "write the tasks into tasks/main.yml, or into a role of its own"),
+    ("include_vars", "use vars/main.yml or group_vars/"),
+    ("lineinfile", "use `blockinfile`, or `template` for the whole file"),
+    ("listen", "let the task notify each handler by its name: `notify` takes a list"),
+    ("local_action", "what runs elsewhere belongs to a workflow: use a hook (before_init, after_join, ...)"),
+    ("loop_control", "the item is always called `item`"),
+    ("meta", "handlers run at the end of the wave by themselves"),
+    ("mount", "use `template` for a systemd mount unit, and `service`"),
+    ("poll", "leave it out: long commands outlive the connection by themselves"),
+    ("raw", "use `shell`"),
+    ("replace", "use `blockinfile`, or `template` for the whole file"),
+    ("rescue", "use `failed_when` on the command and `when` on what follows"),
+    ("retries", "wait inside the command, with a deadline"),
+    ("run_once", "what is done once for all hosts belongs to a workflow: use a hook (before_init, after_join, ...)"),
+    ("script", "use `copy` and `command`"),
+    ("serial", "leave it out: what disturbs the API goes host by host by itself"),
+    ("set_fact", "use vars/main.yml; its values are templates"),
+    ("setup", "leave it out: facts are there as `facts`"),
+    ("until", "wait inside the command, with a deadline"),
+    ("wait_for", "wait inside a command, with a deadline"),
+];
+
+/// Returns what to say of a word that is none of ours, and what to write instead.
+pub(super) fn refused(word: &str) -> Option<(String, &'static str)> {
+    let bare = word.strip_prefix("ansible.builtin.").unwrap_or(word);
+    if bare.starts_with("with_") {
+        return Some((format!("`{bare}` is not part of this language"), "use `loop`"));
+    }
+    let (_, instead) = REFUSED.iter().find(|(name, _)| *name == bare)?;
+    Some((format!("`{bare}` is not part of this language"), instead))
+}

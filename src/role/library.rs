@@ -1,0 +1,294 @@
+//! Roles by name: those in the binary, and those beside the inventory, which win.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use include_dir::{Dir, include_dir};
+use indexmap::IndexMap;
+
+use super::files::{self, Bytes, Folder};
+use super::task::{self, Task};
+use crate::inventory::yaml::{self, Node, Schema};
+use crate::inventory::{Level, Variable, Variables};
+use crate::model::{Diagnostic, Diagnostics, Source, Span, nearest};
+use crate::template;
+
+static BUILTIN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
+
+/// A file of a role.
+#[derive(Debug, Clone)]
+pub struct RoleFile {
+    /// Where it lies; for a built-in role a path that only messages use.
+    pub path: Utf8PathBuf,
+    /// Its bytes; `None` where they are too many to hold.
+    pub bytes: Option<Arc<Vec<u8>>>,
+    /// Its text, where it is text.
+    pub source: Option<Arc<Source>>,
+}
+
+/// A role.
+#[derive(Debug)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// What it is for, in one line.
+    pub description: String,
+    /// Whether its steps disturb the path to the API.
+    pub disturbs_api: bool,
+    /// defaults/main.yml.
+    pub defaults: Variables,
+    /// vars/main.yml.
+    pub vars: Variables,
+    pub(super) tasks: Vec<Task>,
+    pub(super) handlers: Vec<Task>,
+    place: Utf8PathBuf,
+    builtin: bool,
+    files: BTreeMap<String, RoleFile>,
+}
+
+impl Role {
+    /// Returns its folder: on the disk, or `roles/NAME (built in)`.
+    pub fn place(&self) -> &Utf8Path {
+        &self.place
+    }
+
+    /// Returns whether it is one of the binary's.
+    pub fn is_builtin(&self) -> bool {
+        self.builtin
+    }
+
+    /// Returns all its files by their paths in its folder, for showing and ejecting.
+    pub fn contents(&self) -> impl Iterator<Item = (&str, &RoleFile)> {
+        self.files.iter().map(|(name, file)| (name.as_str(), file))
+    }
+
+    /// Returns the titles of its tasks, in order.
+    pub fn task_names(&self) -> impl Iterator<Item = &str> {
+        self.tasks.iter().map(|t| t.name.as_str())
+    }
+
+    pub(super) fn file(&self, src: &str) -> Option<&RoleFile> {
+        self.files.get(&format!("files/{src}"))
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().filter_map(|k| k.strip_prefix("files/"))
+    }
+
+    pub(super) fn template(&self, src: &str) -> Option<&RoleFile> {
+        [format!("templates/{src}"), format!("templates/{src}.tera")].iter().find_map(|path| self.files.get(path))
+    }
+
+    pub(super) fn templates(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().filter_map(|k| k.strip_prefix("templates/"))
+    }
+
+    /// Returns the variables that its tasks, handlers, templates and own variables name.
+    pub fn used_names(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for task in self.tasks.iter().chain(&self.handlers) {
+            names.extend(task.used_names());
+        }
+        for (path, file) in self.contents() {
+            if let (true, Some(source)) = (path.starts_with("templates/"), &file.source) {
+                names.extend(template::names_in_text(&source.text));
+            }
+        }
+        for variable in self.defaults.values().chain(self.vars.values()) {
+            names.extend(template::names_in_value(&variable.value));
+        }
+        names
+    }
+
+    fn read(folder: Folder, builtin: bool, diagnostics: &mut Diagnostics) -> Self {
+        let mut files = BTreeMap::new();
+        for (name, bytes) in folder.files {
+            let path = folder.place.join(&name);
+            let file = match bytes {
+                Bytes::Left(path) => RoleFile { path, bytes: None, source: None },
+                Bytes::Held(bytes) => {
+                    let text = std::str::from_utf8(&bytes).ok().map(str::to_string);
+                    let source = text.map(|text| Arc::new(Source { path: path.clone(), text }));
+                    RoleFile { path, bytes: Some(Arc::new(bytes)), source }
+                }
+            };
+            files.insert(name, file);
+        }
+        let mut role = Self {
+            name: folder.name,
+            description: String::new(),
+            disturbs_api: false,
+            defaults: Variables::new(),
+            vars: Variables::new(),
+            tasks: Vec::new(),
+            handlers: Vec::new(),
+            place: folder.place,
+            builtin,
+            files,
+        };
+        if let Some(node) = role.document("meta", diagnostics) {
+            role.meta(&node, diagnostics);
+        }
+        role.defaults = role.variables("defaults", Level::RoleDefaults, diagnostics);
+        role.vars = role.variables("vars", Level::RoleVars, diagnostics);
+        if let Some(node) = role.document("handlers", diagnostics) {
+            role.handlers = task::read(&node, &role.name, task::Sort::Handler, diagnostics);
+        }
+        match role.document("tasks", diagnostics) {
+            Some(node) => role.tasks = task::read(&node, &role.name, task::Sort::Task, diagnostics),
+            None if role.handlers.is_empty() && role.yaml("tasks").is_none() => {
+                diagnostics.push(Diagnostic::error(format!("role `{}` has no tasks: expected {}/tasks/main.yml", role.name, role.place)));
+            }
+            None => {}
+        }
+        role
+    }
+
+    fn yaml(&self, part: &str) -> Option<&RoleFile> {
+        ["yml", "yaml"].iter().find_map(|end| self.files.get(&format!("{part}/main.{end}")))
+    }
+
+    fn document(&self, part: &str, diagnostics: &mut Diagnostics) -> Option<Node> {
+        let file = self.yaml(part)?;
+        let Some(source) = &file.source else {
+            diagnostics.push(Diagnostic::error(format!("{} is no UTF-8 text, or too large", file.path)));
+            return None;
+        };
+        let (node, found) = yaml::parse(source, Schema::Core);
+        let broken = found.has_errors();
+        diagnostics.extend(found);
+        node.filter(|n| !broken && !n.is_null())
+    }
+
+    fn variables(&self, part: &str, level: Level, diagnostics: &mut Diagnostics) -> Variables {
+        let Some(node) = self.document(part, diagnostics) else { return Variables::new() };
+        let Some(entries) = node.as_map() else {
+            diagnostics.push(Diagnostic::error(format!("a map of variables is expected, not {}", node.describe())).at(node.span));
+            return Variables::new();
+        };
+        let what = format!("{part} of role {}", self.name);
+        entries.iter().map(|e| (e.key.clone(), Variable::new(e.value.clone(), level, what.clone()))).collect()
+    }
+
+    fn meta(&mut self, node: &Node, diagnostics: &mut Diagnostics) {
+        let mut complain = |message: String, span: &Span, help: Option<String>| {
+            let mut error = Diagnostic::error(message).at(span.clone());
+            error.help = help;
+            diagnostics.push(error);
+        };
+        let Some(entries) = node.as_map() else {
+            return complain(format!("a map is expected, not {}", node.describe()), &node.span, None);
+        };
+        for entry in entries {
+            let value = entry.value.to_value();
+            match (entry.key.as_str(), value.as_str(), value.as_bool()) {
+                ("description", Some(text), _) => self.description = text.trim().to_string(),
+                ("disturbs_api", _, Some(flag)) => self.disturbs_api = flag,
+                ("description" | "disturbs_api", ..) => {
+                    let expected = if entry.key == "description" { "text" } else { "true or false" };
+                    complain(format!("`{}` takes {expected}, not {}", entry.key, entry.value.describe()), &entry.value.span, None);
+                }
+                // What Ansible Galaxy keeps there says nothing about hosts.
+                ("galaxy_info" | "argument_specs", ..) => {}
+                ("dependencies", ..) if entry.value.as_seq().is_some_and(<[_]>::is_empty) => {}
+                ("dependencies", ..) => {
+                    let help = "name the roles in the play, in their order".to_string();
+                    complain("roles have no `dependencies` here".into(), &entry.key_span, Some(help));
+                }
+                (key, ..) => {
+                    let near = nearest(key, ["description", "disturbs_api"]).map(|n| format!("did you mean `{n}`?"));
+                    complain(format!("`{key}` is unknown in a role's meta"), &entry.key_span, near);
+                }
+            }
+        }
+    }
+}
+
+/// All roles that can be named.
+#[derive(Debug, Default, Clone)]
+pub struct Library {
+    roles: IndexMap<String, Arc<Role>>,
+}
+
+impl Library {
+    /// Returns the roles of the binary.
+    pub fn builtin() -> (Self, Diagnostics) {
+        let mut library = Self::default();
+        let mut diagnostics = Diagnostics::default();
+        for dir in BUILTIN.dirs() {
+            let name = dir.path().to_string_lossy().into_owned();
+            let mut files = BTreeMap::new();
+            embedded(dir, &name, &mut files);
+            let place = Utf8PathBuf::from(format!("roles/{name} (built in)"));
+            library.add(Role::read(Folder { name, place, files }, true, &mut diagnostics));
+        }
+        (library, diagnostics)
+    }
+
+    /// Returns the roles of the binary and of the folder `roles` in `beside`, of which those in the folder win, and
+    /// what is wrong with any of them.
+    pub fn load(beside: &Utf8Path) -> (Self, Diagnostics) {
+        let (mut library, mut diagnostics) = Self::builtin();
+        let roles = if beside.as_str().is_empty() { Utf8PathBuf::from("roles") } else { beside.join("roles") };
+        match files::folders(&roles) {
+            Ok(folders) => {
+                for folder in folders {
+                    library.add(Role::read(folder, false, &mut diagnostics));
+                }
+            }
+            Err((path, reason)) => diagnostics.push(Diagnostic::error(format!("the roles in {path} cannot be read: {reason}"))),
+        }
+        (library, diagnostics)
+    }
+
+    /// Returns a library of one role from texts by path, such as `tasks/main.yml`; for tests and previews.
+    pub fn from_texts<'a>(name: &str, texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Self, Diagnostics) {
+        let files = texts.into_iter().map(|(path, text)| (path.to_string(), Bytes::Held(text.as_bytes().to_vec()))).collect();
+        let mut diagnostics = Diagnostics::default();
+        let folder = Folder { name: name.into(), place: Utf8PathBuf::from(format!("roles/{name}")), files };
+        let mut library = Self::default();
+        library.add(Role::read(folder, false, &mut diagnostics));
+        (library, diagnostics)
+    }
+
+    fn add(&mut self, role: Role) {
+        self.roles.insert(role.name.clone(), Arc::new(role));
+    }
+
+    /// Returns the library with the roles of another, which win.
+    #[must_use]
+    pub fn over(mut self, other: Self) -> Self {
+        self.roles.extend(other.roles);
+        self
+    }
+
+    /// Returns the role of that name, or an error with the nearest name.
+    pub fn get(&self, name: &str) -> Result<Arc<Role>, Diagnostic> {
+        if let Some(role) = self.roles.get(name) {
+            return Ok(role.clone());
+        }
+        let mut error = Diagnostic::error(format!("there is no role `{name}`: neither built in nor in roles/ beside the inventory"));
+        error.help = nearest(name, self.roles.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+        Err(error)
+    }
+
+    /// Returns all roles.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Role>> {
+        self.roles.values()
+    }
+
+    /// Returns the variables that any role names: whoever sets one of them has not mistyped it.
+    pub fn used_names(&self) -> BTreeSet<String> {
+        self.iter().flat_map(|role| role.used_names()).collect()
+    }
+}
+
+fn embedded(dir: &Dir<'_>, role: &str, files: &mut BTreeMap<String, Bytes>) {
+    for file in dir.files() {
+        let path = file.path().to_string_lossy();
+        let name = path.strip_prefix(role).and_then(|p| p.strip_prefix('/')).unwrap_or(&path);
+        files.insert(name.to_string(), Bytes::Held(file.contents().to_vec()));
+    }
+    dir.dirs().for_each(|dir| embedded(dir, role, files));
+}

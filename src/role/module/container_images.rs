@@ -1,0 +1,81 @@
+//! `container_images`: images from archives in a folder of the controller.
+
+use camino::Utf8PathBuf;
+
+use super::{Action, LATER, Look, Module, Questions, Verdict};
+use crate::event::Category;
+use crate::host::{Content, Effect, Fact, Known};
+use crate::plan::Change;
+use crate::role::args::Args;
+use crate::role::glob;
+
+pub(super) const MODULE: Module = Module {
+    name: "container_images",
+    aliases: &[],
+    arguments: &["src", "include", "exclude"],
+    bare: Some("src"),
+    category: Category::Transfer,
+    read,
+};
+
+#[derive(Debug)]
+struct Images(Vec<Archive>);
+
+#[derive(Debug)]
+struct Archive {
+    content: Content,
+    names: Vec<String>,
+}
+
+fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
+    let src = args.required("src");
+    let include = args.list("include").unwrap_or_else(|| vec!["*".into()]);
+    let exclude = args.list("exclude").unwrap_or_default();
+    let src = Utf8PathBuf::from(src?);
+    let found = match args.files.images(&src) {
+        Ok(found) => found,
+        Err(error) => {
+            let message = format!("`container_images` needs the folder {src} with *.tar, *.tar.gz or *.tar.zst: {error}");
+            args.complain("src", message, None);
+            return None;
+        }
+    };
+    let wanted = |name: &String| include.iter().any(|g| glob::matches(g, name)) && !exclude.iter().any(|g| glob::matches(g, name));
+    let mut archives = Vec::new();
+    for archive in &found {
+        let names: Vec<String> = archive.names.iter().filter(|n| wanted(n)).cloned().collect();
+        if !names.is_empty() {
+            archives.push(Archive { content: archive.file.clone().content(), names });
+        }
+    }
+    // A pattern without wildcards is an image that somebody needs.
+    for pattern in include.iter().filter(|p| !p.contains(['*', '?', '['])) {
+        if !archives.iter().any(|a| a.names.contains(pattern)) {
+            args.complain("include", format!("no archive in {src} holds the image {pattern}"), None);
+        }
+    }
+    Some(Box::new(Images(archives)))
+}
+
+impl Action for Images {
+    fn facts(&self, questions: &mut Questions) {
+        if !self.0.is_empty() {
+            questions.facts.insert(Fact::Images);
+        }
+    }
+
+    fn plan(&self, look: &Look<'_>) -> Verdict {
+        let change = |archive: &Archive| {
+            let (missing, later): (Vec<&str>, bool) = match look.images() {
+                Known::Is(there) => (archive.names.iter().map(String::as_str).filter(|n| !there.contains(*n)).collect(), false),
+                Known::Unknown => (archive.names.iter().map(String::as_str).collect(), true),
+            };
+            if missing.is_empty() {
+                return None;
+            }
+            let effect = Effect::ImportImage { archive: archive.content.clone(), names: archive.names.clone() };
+            Some(Change::new(effect, if later { LATER } else { "not there" }))
+        };
+        Verdict::of(self.0.iter().filter_map(change).collect(), "all images are there")
+    }
+}

@@ -1,0 +1,139 @@
+//! `file`: directories, links, attributes, and paths that are not to be.
+
+use super::target::{Attributes, Target};
+use super::{Action, LATER, Look, Module, Questions, Verdict};
+use crate::event::Category;
+use crate::host::{Content, Effect, Fact, FileKind, Known, Run};
+use crate::plan::Change;
+use crate::role::args::Args;
+
+pub(super) const MODULE: Module = Module {
+    name: "file",
+    aliases: &[],
+    arguments: &["path", "state", "mode", "owner", "group", "src"],
+    bare: None,
+    category: Category::Own,
+    read,
+};
+
+#[derive(Debug)]
+struct File {
+    path: String,
+    state: State,
+    attributes: Attributes,
+}
+
+#[derive(Debug)]
+enum State {
+    File,
+    Directory,
+    Absent,
+    Link(String),
+    Touch,
+}
+
+fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
+    let path = args.path("path");
+    let state = args.choice("state", &["file", "directory", "absent", "link", "touch"]);
+    let attributes = Attributes::read(args);
+    let state = match state? {
+        "directory" => State::Directory,
+        "absent" => State::Absent,
+        "link" => State::Link(link_target(args)?),
+        "touch" => State::Touch,
+        _ => State::File,
+    };
+    if args.has("src") && !matches!(state, State::Link(_)) {
+        args.complain("src", "`src` is for `state: link` only", None);
+    }
+    let path = path?;
+    // `/` and what stands directly in it belong to no role; a variable that came out empty must not reach them.
+    if matches!(state, State::Absent) && path.matches('/').count() < 2 {
+        args.complain("path", format!("{path} is not removed: it stands directly below /"), None);
+        return None;
+    }
+    Some(Box::new(File { path, state, attributes }))
+}
+
+/// Returns where the link points to: unlike other paths it may be relative.
+fn link_target(args: &mut Args<'_>) -> Option<String> {
+    let target = args.required("src")?;
+    if target.chars().any(|c| c.is_control() || c == '\\') {
+        args.complain("src", format!("`{}` is no path that can be used here", target.escape_debug()), None);
+        return None;
+    }
+    Some(target)
+}
+
+impl Action for File {
+    fn facts(&self, questions: &mut Questions) {
+        match self.state {
+            State::Touch => self.touched().facts(questions),
+            _ => {
+                questions.facts.insert(Fact::File(self.path.clone()));
+            }
+        }
+    }
+
+    fn plan(&self, look: &Look<'_>) -> Verdict {
+        let path = self.path.clone();
+        let seen = look.file(&path);
+        match &self.state {
+            State::File => {
+                let changes = self.attributes.change(&path, look).into_iter().collect();
+                Verdict::of(changes, format!("{path} is as written"))
+            }
+            State::Touch => match seen {
+                Known::Is(Some(_)) => {
+                    Verdict::of(self.attributes.change(&path, look).into_iter().collect(), format!("{path} is there"))
+                }
+                Known::Is(None) => Verdict::of(self.touched().change(look).into_iter().collect(), ""),
+                // Whatever will be there then must not be emptied.
+                Known::Unknown => {
+                    let mut run = Run::new(["touch", "--", &path]);
+                    run.creates = Some(path);
+                    Verdict::Changes(vec![Change::new(Effect::Run(run), LATER)])
+                }
+            },
+            State::Directory => match seen {
+                Known::Is(Some(state)) if state.kind == FileKind::Directory => {
+                    Verdict::of(self.attributes.change(&path, look).into_iter().collect(), format!("{path} is as written"))
+                }
+                seen => {
+                    let why = match seen {
+                        Known::Unknown => LATER,
+                        Known::Is(None) => "is absent",
+                        Known::Is(Some(_)) => "is no directory",
+                    };
+                    let Attributes { mode, owner, group } = self.attributes.clone();
+                    Verdict::Changes(vec![Change::new(Effect::Directory { path, mode, owner, group }, why)])
+                }
+            },
+            State::Absent => match seen {
+                Known::Is(None) => Verdict::Nothing(format!("{path} is absent")),
+                Known::Is(Some(_)) => Verdict::Changes(vec![Change::new(Effect::Remove { path }, "is there")]),
+                Known::Unknown => Verdict::Changes(vec![Change::new(Effect::Remove { path }, LATER)]),
+            },
+            State::Link(target) => {
+                let why = match seen {
+                    Known::Unknown => LATER.to_string(),
+                    Known::Is(None) => "is absent".into(),
+                    Known::Is(Some(state)) => match &state.target {
+                        Some(now) if now == target => return Verdict::Nothing(format!("{path} points to {target}")),
+                        Some(now) => format!("points to {now}"),
+                        None => "is no link".into(),
+                    },
+                };
+                Verdict::Changes(vec![Change::new(Effect::Link { path, target: target.clone() }, why)])
+            }
+        }
+    }
+}
+
+impl File {
+    fn touched(&self) -> Target {
+        let mut target = Target::new(self.path.clone(), Content::inline(""));
+        target.attributes = self.attributes.clone();
+        target
+    }
+}

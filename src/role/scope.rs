@@ -1,0 +1,118 @@
+//! What a role's templates see beside the inventory's variables: facts, and the role's own variables.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde_json::json;
+
+use super::library::Role;
+use crate::host::System;
+use crate::inventory::{Variable, Variables};
+use crate::model::Value;
+use crate::template::{Binding, Scope};
+
+/// Returns the value of `facts`.
+pub fn fact_values(system: &System) -> Value {
+    let addresses: Vec<Value> = system
+        .addresses
+        .iter()
+        .map(|(interface, address, prefix)| json!({ "interface": interface, "address": address.to_string(), "prefix": prefix }))
+        .collect();
+    json!({
+        "os": system.os,
+        "os_like": system.os_like,
+        "os_version": system.os_version,
+        "machine": system.machine,
+        "architecture": architecture(&system.machine),
+        "kernel": system.kernel,
+        "hostname": system.hostname,
+        "machine_id": system.machine_id,
+        "addresses": addresses,
+        "memory_mib": system.memory_mib,
+        "processors": system.processors,
+        "free_mib": system.free_mib,
+        "package_manager": system.package_manager,
+        "systemd": system.systemd,
+    })
+}
+
+/// Returns Go's name for a machine, which downloads of Kubernetes carry (`runtime.GOARCH`).
+fn architecture(machine: &str) -> &str {
+    match machine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Returns a host that stands for any, so that everything can be rendered before one is asked.
+pub(super) fn placeholder() -> System {
+    System {
+        os: "linux".into(),
+        os_like: String::new(),
+        os_version: "0".into(),
+        machine: "x86_64".into(),
+        kernel: "0".into(),
+        hostname: "host".into(),
+        machine_id: "0".repeat(32),
+        addresses: Vec::new(),
+        memory_mib: 4096,
+        processors: 2,
+        free_mib: 65536,
+        clock: 0,
+        package_manager: "apt".into(),
+        systemd: true,
+    }
+}
+
+/// Sets `facts`, and `interface` unless the inventory has it. `system` is `None` before the host was asked.
+pub(super) fn with_facts(scope: &Scope, system: Option<&System>) -> Scope {
+    let mut scope = scope.clone();
+    let interface = match system {
+        None => Some("eth0".to_string()),
+        Some(system) => interface(&scope, system),
+    };
+    let values = match system {
+        None => fact_values(&placeholder()),
+        Some(system) => fact_values(system),
+    };
+    scope.set("facts", Binding::fixed(values));
+    if let Some(interface) = interface.filter(|_| !scope.contains("interface")) {
+        scope.set("interface", Binding::fixed(Value::String(interface)));
+    }
+    scope
+}
+
+/// Returns the interface that carries the node's address: `ip`, else `ansible_host`.
+fn interface(scope: &Scope, system: &System) -> Option<String> {
+    ["ip", "ansible_host"].iter().find_map(|name| {
+        let address: IpAddr = scope.get(name)?.ok()?.as_str()?.parse().ok()?;
+        system.addresses.iter().find(|(_, a, _)| *a == address).map(|(i, _, _)| i.clone())
+    })
+}
+
+/// Returns the scope with a role's variables: defaults below the inventory's, vars above them and below `-e`, whose names are
+/// `fixed`.
+pub(super) fn with_role(scope: &Scope, role: &Role, fixed: &BTreeSet<String>) -> Scope {
+    let mut inner = scope.clone();
+    for (name, variable) in &role.defaults {
+        if !scope.contains(name) {
+            inner.set(name, binding(variable));
+        }
+    }
+    set(&mut inner, &role.vars, fixed);
+    inner
+}
+
+/// Sets variables that win over the inventory's, but not over `-e`.
+pub(super) fn set(scope: &mut Scope, variables: &Variables, fixed: &BTreeSet<String>) {
+    for (name, variable) in variables {
+        if !fixed.contains(name) {
+            scope.set(name, binding(variable));
+        }
+    }
+}
+
+fn binding(variable: &Variable) -> Binding {
+    Binding::template(variable.value.clone(), variable.origin.span.clone(), variable.texts())
+}

@@ -1,0 +1,84 @@
+//! The built-in roles, as a user's inventory would use them.
+
+use std::sync::Arc;
+
+use camino::Utf8Path;
+use quorate::host::{Observed, System};
+use quorate::role::{ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Library, Registered};
+use quorate::model::Sha256;
+use quorate::template::{Binding, Scope};
+use serde_json::{Value, json};
+
+/// Files that are all there, each with its path as content.
+pub(crate) struct AllThere;
+
+impl ControllerFiles for AllThere {
+    fn file(&self, path: &Utf8Path) -> Result<ControllerFile, FileError> {
+        Ok(ControllerFile { path: path.to_path_buf(), length: 5 << 20, sha256: Sha256::of(path.as_str()) })
+    }
+
+    fn images(&self, folder: &Utf8Path) -> Result<Vec<ImageArchive>, FileError> {
+        let archive = |file: &str, name: &str| -> Result<ImageArchive, FileError> {
+            let file = self.file(&folder.join(file))?;
+            Ok(ImageArchive { file, names: vec![name.to_string()] })
+        };
+        Ok(vec![
+            archive("coredns.tar", "registry.k8s.io/coredns/coredns:v1.13.1")?,
+            archive("kube-apiserver.tar", "registry.k8s.io/kube-apiserver:v1.36.3")?,
+        ])
+    }
+}
+
+pub(crate) fn scope(values: Value) -> Scope {
+    let mut scope = Scope::new();
+    for (name, value) in values.as_object().cloned().unwrap_or_default() {
+        scope.set(name, Binding::template(value, None, []));
+    }
+    scope
+}
+
+fn cluster() -> Scope {
+    scope(json!({
+        "inventory_hostname": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
+        "ip": "10.77.0.11", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
+        "kubernetes_source": "files", "kubernetes_files": "/srv/files", "container_runtime_source": "files",
+        "control_plane_endpoint": "api.example.org:8443", "control_plane_endpoint_host": "api.example.org",
+        "control_plane_endpoint_port": 8443, "control_plane_endpoint_is_name": true, "apiserver_vip": "10.77.0.100",
+        "apiserver_dest_port": 8443, "apiserver_src_port": 6443, "load_balancer": "keepalived-haproxy",
+        "load_balancer_profile": "fast", "state": "MASTER", "router_id": 77, "priority": 200, "weight": -101,
+        "auth_pass": "x1y2z3w4", "vrrp_unicast": false, "vrrp_peers": ["10.77.0.12", "10.77.0.13"],
+        "load_balancer_backends": [{"name": "cp1", "address": "10.77.0.11"}, {"name": "cp2", "address": "10.77.0.12"}],
+        "pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12",
+        "is_control_plane": true, "is_worker": false, "is_load_balancer": true,
+        "image_repository": "", "http_proxy": "", "https_proxy": "", "no_proxy": "",
+    }))
+}
+
+fn host() -> Observed {
+    let mut observed = Observed::default();
+    observed.system = System {
+        hostname: "cp1".into(),
+        addresses: vec![("eth1".into(), "10.77.0.11".parse().unwrap(), 24)],
+        ..System::default()
+    };
+    observed
+}
+
+#[test]
+fn builtin_roles_are_read_and_planned() {
+    let (library, diagnostics) = Library::builtin();
+    assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
+    let roles = library.iter().cloned().collect();
+    let roles = HostRoles::new(roles, Arc::new(AllThere));
+    let facts = roles.facts(&cluster()).map_err(|d| d.iter().map(|d| d.to_string()).collect::<Vec<_>>()).unwrap();
+    println!("{facts:#?}");
+    let plan = roles.plan(&cluster(), &host(), &Registered::default()).unwrap();
+    for step in &plan.steps {
+        println!("{}", step.title);
+        for change in step.planned() {
+            println!("    {} {}", change.what, change.why);
+        }
+    }
+    println!("{:?} {:?}", plan.handlers.iter().map(|h| &h.id).collect::<Vec<_>>(), plan.known_after_apply);
+    assert!(!plan.steps.is_empty());
+}

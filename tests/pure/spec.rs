@@ -1,0 +1,288 @@
+//! The typed cluster: what is derived, what is refused and where.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use quorate::cluster::spec::{ClusterSpec, Profile, Way};
+use quorate::inventory::{Input, Inventory};
+use quorate::model::Diagnostics;
+
+const HOSTS: &str = "\
+kube_control_plane:
+  hosts:
+    cp1: {ansible_host: 10.0.0.11}
+    cp2: {ansible_host: 10.0.0.12}
+    cp3: {ansible_host: 10.0.0.13}
+kube_node:
+  hosts:
+    w1: {ansible_host: 10.0.0.21}
+";
+const ALL: &str = "kubernetes_version: \"1.36.3\"\napiserver_vip: 10.0.0.10\n";
+
+fn build(hosts: &str, all: &str) -> (Option<ClusterSpec>, Diagnostics) {
+    let input = Input::from_text("hosts.yml", hosts).with_group_vars("all", "all.yml", all);
+    let (inventory, mut diagnostics) = Inventory::build(&input);
+    let (spec, found) = ClusterSpec::build(&inventory, &BTreeSet::new());
+    diagnostics.extend(found);
+    (spec, diagnostics)
+}
+
+fn sound(hosts: &str, all: &str) -> ClusterSpec {
+    let (spec, diagnostics) = build(hosts, all);
+    assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
+    spec.unwrap()
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let (spec, diagnostics) = build(HOSTS, ALL);
+    assert_eq!(diagnostics, Diagnostics::default());
+    let spec = spec.unwrap();
+    assert_eq!(spec.endpoint.to_string(), "10.0.0.10:8443");
+    assert_eq!((spec.load_balancer.way, spec.load_balancer.profile), (Way::KeepalivedHaproxy, Profile::Fast));
+    let vars = spec.variables(&spec.hosts["cp2"]);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&vars).unwrap());
+    assert!(spec.check_address(&spec.hosts["cp1"], &["10.0.0.11".parse().unwrap()]).is_none());
+    let carried = ["127.0.0.1".parse().unwrap(), "192.168.1.5".parse().unwrap()];
+    let finding = spec.check_address(&spec.hosts["cp1"], &carried).unwrap();
+    assert_eq!(
+        finding.to_string(),
+        "hosts.yml:3:25: `cp1` does not carry 10.0.0.11, its `ansible_host` (set `ip: 192.168.1.5` for it)"
+    );
+}
+
+#[test]
+fn vrrp_is_derived() {
+    let table = [
+        ("fast", 1, "200", -1),
+        ("fast", 2, "200 100", -101),
+        ("fast", 3, "200 150 100", -101),
+        ("fast", 4, "200 167 134 100", -101),
+        ("fast", 5, "200 175 150 125 100", -101),
+        ("fast", 7, "200 184 167 150 134 117 100", -101),
+        ("seed", 1, "101", -2),
+        ("seed", 3, "101 100 100", -2),
+    ];
+    for (profile, count, priorities, weight) in table {
+        let hosts = format!("kube_control_plane:\n  hosts:\n    cp[1:{count}]: {{ip: '10.0.0.1{{{{ inventory_hostname[2] }}}}'}}\n");
+        let spec = sound(&hosts, &format!("{ALL}load_balancer_profile: {profile}\n"));
+        let found: Vec<_> = spec.load_balancers().map(|h| h.priority.unwrap().to_string()).collect();
+        assert_eq!(found.join(" "), priorities, "{profile} {count}");
+        let states: Vec<_> = spec.load_balancers().map(|h| h.state.unwrap().to_string()).collect();
+        assert!(states[0] == "MASTER" && states[1..].iter().all(|s| s == "BACKUP"));
+        let vrrp = spec.load_balancer.vrrp.unwrap();
+        assert_eq!(vrrp.weight, weight);
+        assert_eq!(vrrp.auth_pass.is_some(), profile == "seed");
+    }
+    // The numbers of an address never change: a cluster would lose its VIP over an update of quorate.
+    let spec = sound(HOSTS, &format!("{ALL}load_balancer_profile: seed\n"));
+    let vrrp = spec.load_balancer.vrrp.unwrap();
+    assert_eq!((vrrp.router_id, vrrp.auth_pass.unwrap().expose().as_str()), (42, "8myi4mpj"));
+}
+
+#[test]
+fn router_ids_spread_and_are_never_everybodys() {
+    let mut ids = BTreeSet::new();
+    for i in 0..=255_u8 {
+        for j in 0..8_u8 {
+            let hosts = "kube_control_plane: {hosts: {cp1: {ip: 172.16.0.1}}}\n";
+            let spec = sound(hosts, &format!("kubernetes_version: 1.36.3\napiserver_vip: 10.0.{j}.{i}\n"));
+            ids.insert(spec.load_balancer.vrrp.unwrap().router_id);
+        }
+    }
+    assert!(!ids.contains(&51) && !ids.contains(&0));
+    assert!(ids.len() > 240, "{}", ids.len());
+}
+
+#[test]
+fn other_variables_can_use_defaults() {
+    let all = format!("{ALL}cluster_name: \"c-{{{{ apiserver_dest_port }}}}\"\nno_proxy: [\"{{{{ hostvars['cp1'].ip }}}}\"]\nhttp_proxy: http://proxy:3128\n");
+    let spec = sound(HOSTS, &all);
+    assert_eq!(spec.name, "c-8443");
+    assert_eq!(
+        spec.proxies.no_proxy.join(","),
+        "10.0.0.11,localhost,127.0.0.1,.svc,.cluster.local,10.0.0.10,10.244.0.0/16,10.96.0.0/12,10.0.0.12,10.0.0.13,10.0.0.21"
+    );
+}
+
+#[test]
+fn external_needs_its_endpoint_alone() {
+    let spec = sound(HOSTS, "kubernetes_version: \"1.36.3\"\nload_balancer: external\ncontrol_plane_endpoint: api.example.org:443\n");
+    assert_eq!(spec.load_balancer.vip, None);
+    assert!(spec.load_balancer.vrrp.is_none());
+    assert_eq!(spec.load_balancer.dest_port, 443);
+    assert!(spec.hosts.values().all(|h| h.priority.is_none()));
+}
+
+#[test]
+fn dedicated_load_balancers_take_the_place_of_control_planes() {
+    let hosts = format!("{HOSTS}load_balancer: {{hosts: {{lb1: {{ip: 10.0.0.31}}, lb2: {{ip: 10.0.0.32}}}}}}\n");
+    let spec = sound(&hosts, &format!("{ALL}apiserver_dest_port: 6443\nvrrp_unicast: true\n"));
+    let names: Vec<_> = spec.load_balancers().map(|h| h.name.as_str()).collect();
+    assert_eq!(names, ["lb1", "lb2"]);
+    assert_eq!(spec.variables(&spec.hosts["lb1"])["vrrp_peers"], serde_json::json!(["10.0.0.32"]));
+    assert_eq!(spec.workers().map(|h| h.name.as_str()).collect::<Vec<_>>(), ["w1"]);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let all = format!("{ALL}load_balancer_profile: seed\nauth_pass: s3cr3tpw\nansible_become_password: hunter2\n");
+    let spec = sound(HOSTS, &all);
+    let shown = format!("{spec:?}");
+    assert!(!shown.contains("s3cr3tpw") && !shown.contains("hunter2"));
+    let (_, diagnostics) = build(HOSTS, &format!("{ALL}auth_pass: 123456789\nansible_become_password: 4711\nbgp_peers: [\"x:1:geheim\"]\n"));
+    let shown = format!("{diagnostics:?}");
+    assert!(!shown.contains("123456789") && !shown.contains("4711") && !shown.contains("geheim"), "{shown}");
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let (spec, diagnostics) = build(
+        "kube_control_plane: {hosts: {cp1: {ip: 10.0.0.10}, cp2: {ip: 10.0.0.10}}}\n",
+        "kubernetes_version: 1.30\napiserver_vip: 10.0.0.10\napiserver_dest_port: 99999\nload_balancer: keepalived\nfoo: 1\nvrrp_unicats: true\nignore_preflight_errors: [all]\n",
+    );
+    assert!(spec.is_none());
+    insta::assert_snapshot!(diagnostics.iter().map(|d| format!("{d}\n")).collect::<String>());
+}
+
+/// What a line of group_vars/all.yml, added to a sound inventory, leads to. `name: value` in place of a line that is
+/// there already replaces it.
+#[test]
+fn findings_about_variables() {
+    let lines = [
+        "kubernetes_version: 1.30",
+        "kubernetes_version: \"1.36\"",
+        "kubernetes_version: v1.36.3",
+        "kubernetes_version: 1.30.4",
+        "kubernetes_version: [1]",
+        "kubernetes_version:",
+        "apiserver_vip:",
+        "apiserver_vip: 10.0.0.11",
+        "apiserver_vip: 10.0.0.10/24",
+        "apiserver_vip: api.example.org",
+        "apiserver_vip: 127.0.0.1",
+        "apiserver_vip: 2001:db8::1",
+        "apiserver_vip: 10.244.0.5",
+        "apiserver_dest_port: 6443",
+        "apiserver_dest_port: yes",
+        "apiserver_dest_port: 10250",
+        "apiserver_src_port: 70000",
+        "control_plane_endpoint: api.example.org",
+        "control_plane_endpoint: api.example.org:6443",
+        "control_plane_endpoint: 10.0.0.99:8443",
+        "load_balancer: kube-vip-arp",
+        "load_balancer: keepalived-haproxy-pods",
+        "load_balancer: keepalived_haproxy",
+        "load_balancer: external",
+        "load_balancer_profile: fats",
+        "router_id: 256",
+        "router_id: 0",
+        "auth_pass: waytoolong",
+        "auth_pass: ok",
+        "priority: 255",
+        "priority: 100",
+        "weight: -50",
+        "weight: 0",
+        "state: MASTER",
+        "state: master",
+        "pod_subnet: 10.0.0.0/16",
+        "pod_subnet: 10.96.0.0/16",
+        "pod_subnet: 10.244.1.0/16",
+        "pod_subnet: 10.244.0.0",
+        "pod_subnet: 10.244.0.0/16,fd00::/48",
+        "pod_subnet: fd00::/48",
+        "pod_subnet: 10.244.0.0/26",
+        "service_subnet: 10.96.0.0/30",
+        "kubernetes_source: file",
+        "kubernetes_source: files",
+        "containerd_version: \"1.6.20\"",
+        "containerd_version: 2.0",
+        "image_repository: https://registry.example.org",
+        "cluster_name: 007",
+        "cluster_name: \"a b\"",
+        "kubeadm: [1]",
+        "kubeadm: {ClusterConfig: {}}",
+        "kubeadm: {ClusterConfiguration: {controlPlaneEndpoint: x, kubernetesVersion: y}}",
+        "kubeadm: {ClusterConfiguration: {apiServer: {extraArgs: {v: '4'}}}}",
+        "kubeadm: {InitConfiguration: {nodeRegistration: {ignorePreflightErrors: [Port-6443, NumCPU]}}}",
+        "kubeadm: {ClusterConfiguration: {apiVersion: kubeadm.k8s.io/v1beta3}}",
+        "ignore_preflight_errors: [NumCPU, Port-6443]",
+        "ignore_preflight_errors: ALL",
+        "ignore_preflight_errors: {a: b}",
+        "node_labels: {disk: ssd, zone: yes, -x: 1}",
+        "node_labels: [a]",
+        "node_labels: {app: 'a b'}",
+        "node_taints: ['dedicated=db:NoScheduel']",
+        "node_taints: dedicated",
+        "node_taints: [{key: a, efect: NoSchedule}]",
+        "interface: averyverylonginterface",
+        "cni_manifest: [1]",
+        "kube_vip_lease: 3/5/1",
+        "bgp_peers: [10.0.0.1]",
+        "vrrp_unicast: maybe",
+        "strict_variables: true\nsomething_else: 1",
+        "something_else: 1",
+        "something: '{{ something_else }}'\nsomething_else: 1",
+        "apiserver_vpi: 10.0.0.10",
+        "ansible_connection: local",
+        "ansible_become_method: su",
+        "ansible_become_user: admin",
+        "ansible_ssh_common_args: -o ProxyJump=x",
+        "ansible_python_interpreter: /usr/bin/python3",
+        "ansible_host: 10.0.0.50",
+        "ansible_port: ssh",
+        "ip: 10.0.0.9",
+        "cluster_name: '{{ nobody }}'",
+        "cluster_name: \"{{ x | default('y') }}\"",
+    ];
+    let mut report = String::new();
+    for line in lines {
+        let name = line.split(':').next().unwrap();
+        let all: String = ALL.lines().filter(|l| !l.starts_with(&format!("{name}:"))).map(|l| format!("{l}\n")).collect();
+        let (_, diagnostics) = build(HOSTS, &format!("{all}{line}\n"));
+        writeln!(report, "{line}").unwrap();
+        for d in diagnostics.iter() {
+            writeln!(report, "    {:?}: {d}", d.severity).unwrap();
+        }
+    }
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn findings_about_hosts() {
+    let texts = [
+        "kube_node: {hosts: {w1: {ip: 10.0.0.1}}}\n",
+        "kube_control_plane: {hosts: {cp1: {ip: 10.0.0.1}}}\n",
+        "kube_control_plane: {hosts: {cp1: {ip: 10.0.0.1}, cp2: {ip: 10.0.0.2}}}\n",
+        "kube_control_plane:\n  hosts:\n    cp1: {ip: 10.0.0.1, ansible_host: 127.0.0.1, ansible_port: 2222}\n    cp2: {ip: 10.0.0.2, ansible_host: 127.0.0.1, ansible_port: 2200}\n    cp3: {ip: 10.0.0.3, ansible_host: 127.0.0.1, ansible_port: 2222}\n",
+        "kube_control_plane:\n  hosts:\n    cp1: {ansible_host: 127.0.0.1, ansible_port: 2222}\n    cp2: {ansible_host: cp2.example.org}\n    cp3:\n",
+        "kube_control_plane:\n  hosts:\n    cp1: {ip: 10.0.0.1, ansible_host: 10.0.0.10}\n    cp2: {ip: 10.0.0.1}\n    CP_3: {ip: 10.0.0.3}\n",
+        "kube_control_plane:\n  hosts:\n    cp1: {ip: 10.0.0.1}\n    cp2: {ip: 10.0.0.2}\n    cp3: {ip: 10.0.0.3}\netcd: {hosts: {e1: {ip: 10.0.0.4}, cp1: }}\n",
+        "kube-master: {hosts: {cp1: {ip: 10.0.0.1}}}\nworkers: {hosts: {w1: {ip: 10.0.0.2}}}\netdc: {}\nweb: {}\n",
+        "kube_control_plane:\n  hosts:\n    cp1: {ip: 10.0.0.1, priority: 200}\n    cp2: {ip: 10.0.0.2, priority: 50}\n    cp3: {ip: 10.0.0.3, priority: 50}\n  vars: {weight: -20}\n",
+        "kube_control_plane:\n  hosts:\n    cp1: {ip: 10.0.0.1, cluster_name: a}\n    cp2: {ip: 10.0.0.2, cluster_name: b}\n    cp3: {ip: 10.0.0.3}\n",
+        "kube_control_plane:\n  hosts:\n    cp1: {ip: fd00::1}\n    cp2: {ip: 10.0.0.2, ansible_host: 'user@host'}\n    cp3: {ip: x}\n",
+        "kube_control_plane:\n  hosts:\n    cp[1:3]: {ip: '10.0.0.1{{ nobody }}'}\n",
+    ];
+    let mut report = String::new();
+    for text in texts {
+        let (_, diagnostics) = build(text, ALL);
+        report.push_str(text);
+        for d in diagnostics.iter() {
+            writeln!(report, "    {:?}: {d}", d.severity).unwrap();
+        }
+    }
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn the_seed_profile_warns_where_fast_refuses() {
+    let hosts = "kube_control_plane:\n  hosts:\n    cp1: {ip: 10.0.0.1, priority: 101}\n    cp2: {ip: 10.0.0.2, priority: 100}\n    cp3: {ip: 10.0.0.3, priority: 99}\n";
+    let (spec, diagnostics) = build(hosts, &format!("{ALL}load_balancer_profile: seed\n"));
+    assert!(spec.is_some());
+    let found: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        ["hosts.yml:3:35: a failed check takes 2 off a priority, and the priorities are 2 apart: the address would stay on a failed host (set `weight: -3`, or priorities that are closer)"]
+    );
+}

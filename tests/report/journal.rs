@@ -1,0 +1,107 @@
+//! Journals: written, cut off, from other versions.
+
+use camino::Utf8Path;
+use quorate::engine::journal::{self, Journal, JournalError};
+use quorate::event::{Recap, Record};
+
+use super::{at, journal as sample, report, started};
+
+#[test]
+fn a_journal_reads_back_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Utf8Path::from_path(folder.path()).unwrap().join(".quorate");
+    let records = sample("apply");
+    let mut written = Journal::create(&home, "apply --check", records[0].at).unwrap();
+    assert_eq!(
+        written.path(),
+        home.join("journal/20261114T101112Z-apply---check.jsonl")
+    );
+    report(&mut written, &records);
+    let (read, warnings) = journal::read(written.path()).unwrap();
+    assert_eq!((read, warnings), (records.clone(), Vec::<String>::new()));
+    let second = Journal::create(&home, "apply --check", records[0].at).unwrap();
+    assert_ne!(second.path(), written.path());
+
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Utf8Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(written.path()), 0o600);
+    assert_eq!((mode(&home), mode(&home.join("journal"))), (0o700, 0o700));
+    assert_eq!(
+        std::fs::read_to_string(home.join(".gitignore")).unwrap(),
+        "*\n"
+    );
+}
+
+#[test]
+fn a_journal_is_beside_its_inventory() {
+    for (inventory, home) in [
+        ("inventory", ".quorate"),
+        ("a/hosts.yml", "a/.quorate"),
+        ("/b/inventory/", "/b/.quorate"),
+    ] {
+        assert_eq!(journal::home(inventory.as_ref()), home);
+    }
+}
+
+/// Returns what reading a journal with this text gives.
+fn read(text: &[u8]) -> Result<(Vec<Record>, Vec<String>), JournalError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8Path::from_path(folder.path()).unwrap().join("j.jsonl");
+    std::fs::write(&path, text).unwrap();
+    journal::read(&path)
+}
+
+#[test]
+fn a_journal_cut_off_anywhere_is_read_up_to_there() {
+    let text: String = sample("apply")
+        .iter()
+        .map(|record| record.to_line().unwrap())
+        .collect();
+    let first = text.find('\n').unwrap() + 1;
+    for end in (first..text.len()).step_by(37) {
+        let (records, warnings) = read(&text.as_bytes()[..end]).unwrap();
+        let whole = text[..end].matches('\n').count();
+        // A line of which only its end is missing is whole.
+        assert!(records.len() == whole || records.len() == whole + 1);
+        assert_eq!(
+            warnings.len(),
+            usize::from(records.len() == whole && !text[..end].ends_with('\n')),
+            "{warnings:?}"
+        );
+        assert!(!Recap::of(&records).finished || end + 1 >= text.len());
+    }
+}
+
+#[test]
+fn a_journal_of_another_version() {
+    let good = at(0, started("apply", &["cp1"])).to_line().unwrap();
+    let newer = format!(
+        "{good}{{\"v\":1,\"seq\":1,\"at\":\"2026-11-14T10:00:00Z\",\"event\":\"teleported\",\"host\":\"cp1\"}}\n"
+    );
+    let (records, warnings) = read(newer.as_bytes()).unwrap();
+    assert_eq!(records.len(), 1);
+    assert!(
+        warnings[0]
+            .ends_with("j.jsonl:2: this quorate does not know the event `teleported`; passed over"),
+        "{warnings:?}"
+    );
+
+    let error = read(good.replace("\"v\":1", "\"v\":2").as_bytes())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("has version 2; this quorate reads up to 1"),
+        "{error}"
+    );
+    let more = good.replace("\"cluster\"", "\"colour\":\"blue\",\"cluster\"");
+    assert_eq!(read(more.as_bytes()).unwrap().0.len(), 1);
+    assert!(matches!(
+        read(b"not a journal\n"),
+        Err(JournalError::NotAJournal { .. })
+    ));
+    assert!(matches!(read(b""), Err(JournalError::NotAJournal { .. })));
+    assert!(matches!(
+        journal::read("/nonexistent".into()),
+        Err(JournalError::Read { .. })
+    ));
+}

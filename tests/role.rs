@@ -1,0 +1,12 @@
+//! Tests of the role language, of plans, and of what hosts run for them.
+
+#[path = "pure/modules.rs"]
+mod modules;
+#[path = "pure/role.rs"]
+mod role;
+#[path = "pure/sandbox.rs"]
+mod sandbox;
+#[path = "pure/shell.rs"]
+mod shell;
+#[path = "pure/simulated.rs"]
+mod simulated;
