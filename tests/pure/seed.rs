@@ -47,7 +47,7 @@ fn render(text: &str, variables: &Map<String, Value>) -> Result<String, String> 
 fn variables(extra: Value) -> Map<String, Value> {
     let Value::Object(mut variables) = json!({
         "inventory_hostname": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
-        "ip": "10.77.0.11", "interface": "eth0", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
+        "ip": "10.77.0.11", "interface": "eth0", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3", "kubernetes_minor": "1.36",
         "kubernetes_source": "files", "kubernetes_files": "/srv/files", "container_runtime_source": "files",
         "control_plane_endpoint": "api.example.org:8443", "control_plane_endpoint_host": "api.example.org",
         "control_plane_endpoint_port": 8443, "control_plane_endpoint_is_name": true, "apiserver_vip": "10.77.0.100",

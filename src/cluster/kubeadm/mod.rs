@@ -7,6 +7,7 @@
 mod certificate;
 mod credentials;
 mod documents;
+mod from_spec;
 mod generate;
 mod input;
 mod merge;
