@@ -6,6 +6,7 @@ mod pure {
     mod kubeadm_user;
     mod role;
     mod seed;
+    mod seed_inventory;
     mod spec;
     mod template;
     mod yaml;
