@@ -1,22 +1,24 @@
 //! The cluster as the inventory describes it, as kubeadm's input.
 
 use super::{CRI_SOCKET, KubeadmInput, Node, Taint, UserDocuments};
-use crate::cluster::spec::{ClusterSpec, HostSpec};
+use crate::cluster::spec::{self, ClusterSpec, HostSpec};
 use crate::model::{Diagnostics, Map, Value};
+
+impl UserDocuments {
+    /// Returns the cluster's.
+    ///
+    /// # Errors
+    /// All that is refused. Places are known only to whoever read the variable.
+    pub fn of(spec: &ClusterSpec) -> Result<Self, Diagnostics> {
+        let documents: Map = spec.kubeadm.iter().map(|(kind, map)| ((*kind).to_string(), Value::Object(map.clone()))).collect();
+        Self::read(&Value::Object(documents), &|_| None)
+    }
+}
 
 impl KubeadmInput {
     /// Returns the input for the documents of `host`.
-    ///
-    /// # Errors
-    /// What is refused in the user's documents; their places are known to whoever read the variable.
-    pub fn of(spec: &ClusterSpec, host: &HostSpec) -> Result<Self, Diagnostics> {
-        let documents: Map = spec.kubeadm.iter().map(|(kind, map)| ((*kind).to_string(), Value::Object(map.clone()))).collect();
-        let taint = |taint: &crate::cluster::spec::Taint| Taint {
-            key: taint.key.clone(),
-            value: taint.value.clone().unwrap_or_default(),
-            effect: taint.effect.to_string(),
-        };
-        Ok(Self {
+    pub fn of(spec: &ClusterSpec, host: &HostSpec, user: UserDocuments) -> Self {
+        Self {
             cluster_name: spec.name.clone(),
             kubernetes_version: spec.kubernetes_version.to_string(),
             endpoint: spec.endpoint.clone(),
@@ -36,7 +38,15 @@ impl KubeadmInput {
             cri_socket: CRI_SOCKET.into(),
             ignore_preflight_errors: spec.ignore_preflight_errors.clone(),
             image_repository: spec.image_repository.clone(),
-            user: UserDocuments::read(&Value::Object(documents), &|_| None)?,
-        })
+            user,
+        }
+    }
+}
+
+fn taint(taint: &spec::Taint) -> Taint {
+    Taint {
+        key: taint.key.clone(),
+        value: taint.value.clone().unwrap_or_default(),
+        effect: taint.effect.to_string(),
     }
 }
