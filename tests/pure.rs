@@ -6,10 +6,13 @@ mod pure {
     mod fuzz;
     mod inventory;
     mod kubeadm;
+    mod kubeadm_credentials;
+    mod kubeadm_user;
     mod modules;
     mod role;
     mod sandbox;
     mod seed;
+    mod seed_inventory;
     mod shell;
     mod simulated;
     mod spec;
