@@ -11,18 +11,18 @@ use indexmap::IndexMap;
 
 use super::request::Request;
 use crate::cluster::act::Manifest;
-use crate::cluster::kubeadm::{self, CaCertHash, ControlPlane, Credentials, Join, KubeadmInput, Node, UserDocuments};
+use crate::cluster::kubeadm::{self, CaCertHash, Credentials, Join, KubeadmInput, UserDocuments};
 use crate::cluster::spec::{ClusterSpec, Connection, HostSpec};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::journal;
 use crate::engine::{Config, Desired};
 use crate::event::Status;
 use crate::host::{Fact, Facts, Observed};
-use crate::inventory::{self, Inventory};
-use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Sha256, Value};
+use crate::inventory::{self, Inventory, Variables};
+use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
 use crate::role::{Disk, HostRoles, Library, Registered, Selection, StepResult};
-use crate::template::{self, Binding, Scope};
+use crate::template::{self, Scope};
 use crate::transport::{Elevation, Target};
 
 /// The roles of every node of the cluster, in order.
@@ -80,8 +80,8 @@ impl Project {
             tags: request.tags.iter().cloned().collect(),
             skip: request.skip_tags.iter().cloned().collect(),
         };
-        let scopes = template::host_scopes(&inventory);
-        let user = match UserDocuments::read(&documents(&spec), None) {
+        let scopes = spec.scopes(&inventory);
+        let user = match UserDocuments::of(&spec) {
             Ok(user) => user,
             Err(errors) => {
                 found.extend(errors);
@@ -91,13 +91,7 @@ impl Project {
         let mut hosts = BTreeMap::new();
         for (name, host) in &spec.hosts {
             let Some(entry) = inventory.hosts.get(name) else { continue };
-            let mut scope = template::host_scope(&inventory, entry, &entry.vars, &scopes);
-            for (variable, value) in spec.variables(host) {
-                let open = value.is_null() && variable == "interface";
-                if !open {
-                    scope.set(variable, Binding::fixed(value));
-                }
-            }
+            let scope = template::host_scope(entry, &Variables::default(), &scopes);
             let mut roles = Vec::new();
             for role in role_names(host, parts.as_ref()) {
                 match library.get(role) {
@@ -116,7 +110,7 @@ impl Project {
                     Facts::new()
                 }
             };
-            let input = host.roles.node().then(|| kubeadm_input(&spec, host, &user));
+            let input = host.roles.node().then(|| KubeadmInput::of(&spec, host, user.clone()));
             let digest = match input.as_ref().map(digest) {
                 Some(Ok(digest)) => digest,
                 Some(Err(errors)) => {
@@ -208,38 +202,6 @@ fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'st
         names.extend(&NODE_ROLES[1..]);
     }
     names
-}
-
-fn documents(spec: &ClusterSpec) -> Value {
-    Value::Object(spec.kubeadm.iter().map(|(kind, map)| ((*kind).to_string(), Value::Object(map.clone()))).collect())
-}
-
-fn kubeadm_input(spec: &ClusterSpec, host: &HostSpec, user: &UserDocuments) -> KubeadmInput {
-    let taints = host.taints.iter().flatten().map(|taint| kubeadm::Taint {
-        key: taint.key.clone(),
-        value: taint.value.clone().unwrap_or_default(),
-        effect: taint.effect.to_string(),
-    });
-    let node = Node {
-        name: host.name.clone(),
-        address: host.ip.address,
-        is_control_plane: host.roles.control_plane,
-        is_worker: host.roles.worker,
-        labels: host.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-        taints: taints.collect(),
-    };
-    let mut input = KubeadmInput::new(spec.kubernetes_version.to_string(), spec.endpoint.clone(), node);
-    input.cluster_name.clone_from(&spec.name);
-    input.vip = spec.load_balancer.vip;
-    input.control_planes =
-        spec.control_planes().map(|h| ControlPlane { name: h.name.clone(), address: h.ip.address }).collect();
-    input.pod_subnet = spec.pod_subnet.to_string();
-    input.service_subnet = spec.service_subnet.to_string();
-    input.bind_port = spec.load_balancer.src_port;
-    input.ignore_preflight_errors.clone_from(&spec.ignore_preflight_errors);
-    input.image_repository.clone_from(&spec.image_repository);
-    input.user = user.clone();
-    input
 }
 
 /// The digest that a marker carries: of what init or join would be told, but for secrets and the CA, which a resumed run
