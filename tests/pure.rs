@@ -1,8 +1,20 @@
 //! Tests of the floors without IO: tables of text and what comes of it.
 
 mod pure {
+    mod ansible;
+    mod example;
+    mod fuzz;
+    mod inventory;
     mod kubeadm;
+    mod kubeadm_credentials;
+    mod kubeadm_user;
+    mod modules;
+    mod role;
+    mod sandbox;
     mod seed;
+    mod seed_inventory;
+    mod shell;
+    mod simulated;
     mod spec;
     mod template;
     mod yaml;

@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod exit;
 mod program;
+mod project;
 mod replay;
 mod request;
 mod run;

@@ -1,45 +1,312 @@
-//! THE SEAM between the command line and everything below it.
+//! From a request to the engine, and from the events to an exit code.
+
+use std::io::Write as _;
+use std::sync::Arc;
 
 use camino::Utf8Path;
-use color_eyre::eyre::{Result, bail};
+use color_eyre::eyre::{Result, WrapErr as _};
+use indexmap::IndexMap;
 use jiff::Timestamp;
+use rand::Rng as _;
+use tokio::sync::mpsc;
 
-use super::request::Request;
+use super::WrongInput;
+use super::project::{self, Project};
+use super::request::{Command, HostKey, InventoryView, Request};
+use crate::cluster::spec;
 use crate::engine::journal::{self, Journal};
+use crate::engine::{self, Cancel, Settings};
 use crate::event::{Event, ExitCode};
-use crate::report::{self, Reporters};
+use crate::inventory;
+use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value};
+use crate::report::{self, Reporters, diagnostics};
+use crate::transport::ssh::{HostKeyPolicy, SshOptions};
+use crate::transport::{self, Connect, Counters, Target};
+
+/// How many events may wait for whoever prints them.
+const EVENTS: usize = 1024;
 
 /// Does what was asked. Wrong input is returned as [`super::WrongInput`], which prints its findings and exits 4.
-// SEAM: inventory, plan, cluster and engine are wired here, one arm for each `Command`.
 pub(crate) async fn run(request: Request) -> Result<ExitCode> {
-    bail!("`quorate {}` is not wired yet", request.name())
+    match &request.command {
+        Command::Validate => validate(&request),
+        Command::Inventory(view) => show_inventory(&request, view),
+        Command::RolesList => roles_list(&request),
+        Command::RolesShow(name) => roles_show(&request, name),
+        Command::VarsExplain { host, name } => explain(&request, host, name.as_deref()),
+        Command::Exec(words) => exec(&request, words).await,
+        Command::Plan | Command::Apply | Command::Status => converge(&request).await,
+    }
+}
+
+fn validate(request: &Request) -> Result<ExitCode> {
+    let project = read(request)?;
+    let hosts = project.spec.hosts.len();
+    let control_planes = project.spec.control_planes().count();
+    print(request, &format!("{hosts} hosts, {control_planes} control planes: the input is sound. Nobody was contacted.\n"))?;
+    Ok(ExitCode::Done)
+}
+
+/// Reads everything; warnings are printed, errors end the run.
+fn read(request: &Request) -> Result<Project> {
+    let (project, found) = Project::read(request);
+    match project {
+        Some(project) if !found.has_errors() => {
+            warn(request, &found);
+            Ok(project)
+        }
+        _ => Err(WrongInput(found).into()),
+    }
+}
+
+fn warn(request: &Request, found: &Diagnostics) {
+    if found.0.is_empty() {
+        return;
+    }
+    let color = request.report.color;
+    // There is nobody left to tell if standard error is closed.
+    let _ = color.stderr().write_all(diagnostics::render(found, color.on_stderr()).as_bytes());
+}
+
+fn print(request: &Request, text: &str) -> Result<()> {
+    match request.report.color.stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).wrap_err("cannot write to standard output"),
+        _ => Ok(()),
+    }
+}
+
+fn show_inventory(request: &Request, view: &InventoryView) -> Result<ExitCode> {
+    let (inventory, found) = inventory::load(&request.inventory, &request.extra_vars);
+    if found.has_errors() {
+        return Err(WrongInput(found).into());
+    }
+    warn(request, &found);
+    let text = match view {
+        InventoryView::List => inventory::to_json(&inventory.to_list(&masked)),
+        InventoryView::Graph => inventory.to_graph("all").map_err(wrong)?,
+        InventoryView::Host(name) => match inventory.hosts.get(name.as_str()) {
+            Some(host) => inventory::to_json(&host.to_vars(&masked)),
+            None => return Err(wrong(inventory.no_such_host(name)).into()),
+        },
+    };
+    print(request, &text)?;
+    Ok(ExitCode::Done)
+}
+
+fn wrong(error: Diagnostic) -> WrongInput {
+    WrongInput(Diagnostics(vec![error]))
+}
+
+/// Returns a variable's value as it may be shown.
+fn masked(name: &str, value: &Value) -> Value {
+    if spec::known::is_secret(name) { "***".into() } else { value.clone() }
+}
+
+fn roles_list(request: &Request) -> Result<ExitCode> {
+    let (library, found) = project::library(request);
+    warn(request, &found);
+    let mut text = String::new();
+    for role in library.iter() {
+        text.push_str(&format!("{:<20} {}\n", role.name, role.description));
+    }
+    print(request, &text)?;
+    Ok(if found.has_errors() { ExitCode::Input } else { ExitCode::Done })
+}
+
+fn roles_show(request: &Request, name: &str) -> Result<ExitCode> {
+    let (library, _) = project::library(request);
+    let role = library.get(name).map_err(wrong)?;
+    let mut text = String::new();
+    for (path, file) in role.contents() {
+        text.push_str(&format!("# {}/{path}\n{}\n", role.place(), file.source.as_ref().map_or("(binary)", |s| s.text.as_str())));
+    }
+    print(request, &text)?;
+    Ok(ExitCode::Done)
+}
+
+fn explain(request: &Request, host: &str, name: Option<&str>) -> Result<ExitCode> {
+    let (inventory, found) = inventory::load(&request.inventory, &request.extra_vars);
+    if found.has_errors() {
+        return Err(WrongInput(found).into());
+    }
+    let Some(host) = inventory.hosts.get(host) else {
+        return Err(wrong(inventory.no_such_host(host)).into());
+    };
+    let mut text = String::new();
+    for (variable, value) in host.vars.iter().filter(|(n, _)| name.is_none_or(|name| *n == name)) {
+        let shown = if spec::known::is_secret(variable) { "***".to_string() } else { value.value.to_string() };
+        let place = |origin: &inventory::Origin| match &origin.span {
+            Some(span) => format!("{span} ({})", origin.what),
+            None => origin.what.clone(),
+        };
+        text.push_str(&format!("{variable} = {shown}\n  set by {}\n", place(&value.origin)));
+        for overrode in &value.overrode {
+            text.push_str(&format!("  over   {}\n", place(overrode)));
+        }
+    }
+    if text.is_empty() {
+        let name = name.unwrap_or("any variable");
+        text = format!("{} has no {name} in the inventory\n", host.name);
+    }
+    print(request, &text)?;
+    Ok(ExitCode::Done)
+}
+
+/// `plan`, `apply` and `status`.
+async fn converge(request: &Request) -> Result<ExitCode> {
+    let project = read(request)?;
+    let ours = chosen(request, &project.inventory, project.spec.hosts.keys())?;
+    let password = ask_password(request)?;
+    let targets = project::targets(&project.spec, request, password.as_ref());
+    // Who is not chosen is not asked, but for the control planes: without their word nothing about the cluster is safe.
+    let control_plane = |name: &HostName| project.spec.control_planes().any(|h| h.name == *name);
+    let targets: IndexMap<_, _> = targets.into_iter().filter(|(name, _)| ours.contains(name) || control_plane(name)).collect();
+    let read_only = request.check || matches!(request.command, Command::Plan | Command::Status);
+    let cluster = project.spec.name.clone();
+    let (settings, events) = settings(request, Arc::new(project), targets, ours, cluster, read_only);
+    let recap = follow(request, events, settings, move |settings| async move {
+        match settings.command.as_str() {
+            "status" => engine::status(&settings).await,
+            "apply" => engine::apply(&settings).await,
+            _ => engine::plan(&settings).await,
+        }
+    });
+    recap.await
+}
+
+async fn exec(request: &Request, words: &[String]) -> Result<ExitCode> {
+    let project = read(request)?;
+    let ours = chosen(request, &project.inventory, project.spec.hosts.keys())?;
+    let password = ask_password(request)?;
+    let targets: IndexMap<_, _> = project::targets(&project.spec, request, password.as_ref())
+        .into_iter()
+        .filter(|(name, _)| ours.contains(name))
+        .collect();
+    let cluster = project.spec.name.clone();
+    let (settings, events) = settings(request, Arc::new(project), targets, ours, cluster, false);
+    let words = words.to_vec();
+    follow(request, events, settings, move |settings| async move { engine::command(&settings, &words).await }).await
+}
+
+/// Returns the hosts that `--limit` chooses among those of the cluster.
+fn chosen<'a>(request: &Request, inventory: &inventory::Inventory, hosts: impl Iterator<Item = &'a HostName>) -> Result<Vec<HostName>> {
+    let hosts: Vec<HostName> = hosts.cloned().collect();
+    let Some(limit) = &request.limit else { return Ok(hosts) };
+    let chosen = inventory::limit(inventory, limit).map_err(WrongInput)?;
+    let ours: Vec<HostName> = hosts.into_iter().filter(|h| chosen.contains(&h)).collect();
+    if ours.is_empty() {
+        let error = Diagnostic::error(format!("`--limit {limit}` chooses no host of the cluster"));
+        return Err(WrongInput(Diagnostics(vec![error.help("`quorate inventory graph` shows hosts and groups")])).into());
+    }
+    Ok(ours)
+}
+
+fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
+    if !request.ask_become_password {
+        return Ok(None);
+    }
+    let password = rpassword::prompt_password("sudo password: ").wrap_err("cannot ask for the sudo password: -K needs a terminal")?;
+    Ok(Some(Secret::new(password)))
+}
+
+fn ssh_options(request: &Request) -> SshOptions {
+    let mut options = SshOptions::from_environment();
+    if let Some(file) = &request.known_hosts {
+        options.known_hosts.insert(0, file.clone());
+    }
+    options.host_key_policy = match request.host_key {
+        HostKey::Strict => HostKeyPolicy::Strict,
+        HostKey::AcceptNew => HostKeyPolicy::AcceptNew,
+    };
+    options
+}
+
+fn settings(
+    request: &Request,
+    desired: Arc<Project>,
+    targets: IndexMap<HostName, Target>,
+    ours: Vec<HostName>,
+    cluster: String,
+    read_only: bool,
+) -> (Settings, mpsc::Receiver<Event>) {
+    let connect: Arc<dyn Connect> = transport::stack(ssh_options(request), read_only, Arc::new(Counters::default()));
+    let (events, receiver) = mpsc::channel(EVENTS);
+    let (asked, cancel) = Cancel::new();
+    tokio::spawn(signals(asked));
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let settings = Settings {
+        desired,
+        connect,
+        targets: Arc::new(targets),
+        ours: Arc::new(ours),
+        forks: request.forks,
+        run: format!("{:016x}", rand::rng().random::<u64>()),
+        command: request.name().to_string(),
+        cluster,
+        owner: format!("{user}@{} (process {})", machine.trim(), std::process::id()),
+        break_lock: request.break_lock,
+        events,
+        cancel,
+    };
+    (settings, receiver)
+}
+
+/// The first Ctrl-C asks the run to stop at a step's boundary; the second leaves at once.
+async fn signals(asked: tokio::sync::watch::Sender<bool>) {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let mut count = 0;
+    loop {
+        let terminated = async {
+            match &mut terminate {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => if result.is_err() { return },
+            _ = terminated => {}
+        }
+        count += 1;
+        if count == 1 {
+            let _ = asked.send(true);
+        } else {
+            #[expect(clippy::exit, reason = "the second Ctrl-C leaves at once; transient units on the hosts go on")]
+            std::process::exit(i32::from(ExitCode::Interrupted.code()));
+        }
+    }
+}
+
+/// Runs `work` and reports its events until all is told.
+async fn follow<F>(request: &Request, events: mpsc::Receiver<Event>, settings: Settings, work: impl FnOnce(Settings) -> F) -> Result<ExitCode>
+where
+    F: Future<Output = ()>,
+{
+    let reports = reporters(request).follow(events);
+    let work = async {
+        let sender = settings.events.clone();
+        work(settings).await;
+        drop(sender);
+    };
+    let (recap, ()) = tokio::join!(reports, work);
+    Ok(recap.wrap_err("cannot report")?.exit())
 }
 
 /// Returns the dispatcher of a run: the journal first, then what the user sees. A journal that cannot be created is a
-/// warning. Send it events with [`Reporters::emit`], or give it the receiving end of a channel with
-/// [`Reporters::follow`]; the exit code is that of the recap which both end in.
-#[expect(dead_code, reason = "the seam's arms use it")]
-pub(crate) fn reporters(request: &Request) -> Reporters {
-    let inventory = request
-        .inventory
-        .first()
-        .map_or(Utf8Path::new("inventory"), |path| path);
+/// warning.
+fn reporters(request: &Request) -> Reporters {
+    let inventory = request.inventory.first().map_or(Utf8Path::new("inventory"), |path| path);
     let mut options = request.report.clone();
     match Journal::create(&journal::home(inventory), request.name(), Timestamp::now()) {
         Ok(journal) => {
             options.journal = Some(journal.path().to_owned());
             let reporter = report::reporter(&options, true);
-            Reporters::new()
-                .with("journal", Box::new(journal))
-                .with("output", reporter)
+            Reporters::new().with("journal", Box::new(journal)).with("output", reporter)
         }
         Err(error) => {
             let mut reporters = Reporters::new().with("output", report::reporter(&options, true));
             let message = format!("no journal is kept of this run: {error}");
-            reporters.emit(Event::Warning {
-                host: None,
-                message,
-            });
+            reporters.emit(Event::Warning { host: None, message });
             reporters
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod kubeadm;
+pub mod load_balancer;
 pub mod next;
 pub mod spec;
 pub mod view;

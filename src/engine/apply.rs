@@ -7,16 +7,17 @@ use indexmap::IndexMap;
 use tokio::task::JoinSet;
 
 use super::Settings;
-use super::desired::JoinSecrets;
 use super::lock::Lock;
 use super::look::{start, summary};
 use super::session::{Problem, Session, WaveEnd};
 use super::state::{State, cluster_facts, facts, trouble};
+use crate::cluster::kubeadm::Credentials;
 use crate::cluster::{self, Act, Decision, Standing, act};
 use crate::event::{Event, Status};
 use crate::host::{Facts, Observed};
-use crate::model::{HostName, Secret, Value};
+use crate::model::{HostName, Secret};
 use crate::plan::HostPlan;
+use crate::role::StepResult;
 
 /// How long exactly one load balancer may take to hold the VIP: three adverts and an election, many times over.
 const VIP_SECONDS: u64 = 30;
@@ -47,7 +48,7 @@ struct Run {
     /// Hosts whose waves disturb a live cluster, one after the other.
     queue: VecDeque<HostName>,
     retries: IndexMap<HostName, u32>,
-    secrets: Option<JoinSecrets>,
+    secrets: Option<Credentials>,
     ca: Option<String>,
     changed: bool,
     live: bool,
@@ -205,7 +206,8 @@ impl Run {
     /// The user's kubeconfig, where it is not there although the cluster is.
     async fn keep_missing_kubeconfig(&mut self) {
         let settings = self.settings();
-        if settings.desired.has_kubeconfig() {
+        let ca = self.state.view.identities().keys().next().copied();
+        if settings.desired.has_kubeconfig(ca) {
             return;
         }
         let Some(host) = self.state.view.api().map(|(host, _)| host.clone()) else {
@@ -215,7 +217,7 @@ impl Run {
             return;
         };
         let end = session
-            .wave(&act::kubeconfig(), &Facts::new(), |_, _, _| Ok(Status::Ok))
+            .wave(&act::kubeconfig(), &Facts::new(), |_, _| Ok(Status::Ok))
             .await;
         self.take_outputs(&host, &end).await;
     }
@@ -333,13 +335,14 @@ impl Run {
             plan.gates.extend(gate);
         }
         let registered = host.registered.clone();
+        let observed = host.observed.clone();
         self.state.refresh(name);
         let facts = cluster_facts(settings.desired.as_ref(), name);
         let name = name.clone();
         self.tasks.spawn(async move {
             let desired = settings.desired.clone();
-            let judge = |step: &crate::plan::Step, status: i32, output: &str| {
-                desired.judge(&name, step, status, output, &registered)
+            let judge = |step: &crate::plan::Step, result: &StepResult| {
+                desired.judge(&name, &observed, &registered, step, result)
             };
             let end = session.wave(&plan, &facts, judge).await;
             Done::Wave {
@@ -408,10 +411,8 @@ impl Run {
         };
         host.busy = false;
         for (step, status, rc, output) in &end.results {
-            if let Some(variable) = &step.register {
-                host.registered
-                    .insert(variable.clone(), registered(*status, *rc, output));
-            }
+            let result = StepResult { changed: *status == Status::Changed, rc: *rc, stdout: output.clone() };
+            host.registered.record(step.title.clone(), *status, result);
         }
         let good = end.is_good();
         if let Some(problem) = &end.problem {
@@ -685,11 +686,12 @@ impl Run {
         });
     }
 
-    fn secrets(&mut self) -> JoinSecrets {
-        let desired = self.state.settings.desired.clone();
-        self.secrets
-            .get_or_insert_with(|| desired.secrets())
-            .clone()
+    fn secrets(&mut self) -> Result<Credentials, String> {
+        if let Some(secrets) = &self.secrets {
+            return Ok(secrets.clone());
+        }
+        let secrets = self.state.settings.desired.credentials()?;
+        Ok(self.secrets.insert(secrets).clone())
     }
 
     fn steps(&mut self, act: &Act) -> Result<HostPlan, String> {
@@ -699,7 +701,7 @@ impl Run {
         match act {
             Act::CheckVip => Ok(HostPlan::default()),
             Act::Init { host, resume } => {
-                let secrets = self.secrets();
+                let secrets = self.secrets()?;
                 let (config, digest) = desired.init(host, &secrets)?;
                 let input = act::Init {
                     config: &config,
@@ -714,19 +716,13 @@ impl Run {
             Act::Mint { host, certificates } => {
                 // New ones: what an earlier run has brought may have expired.
                 self.secrets = None;
-                let secrets = self.secrets();
+                let secrets = self.secrets()?;
                 let config: Secret<String> = desired.mint(host, &secrets)?;
-                let id = secrets
-                    .token
-                    .expose()
-                    .split('.')
-                    .next()
-                    .unwrap_or_default()
-                    .to_string();
+                let id = secrets.token.id().to_string();
                 Ok(act::mint(&config, &id, *certificates))
             }
             Act::JoinControlPlane { host, resume } | Act::JoinWorker { host, resume } => {
-                let secrets = self.secrets();
+                let secrets = self.secrets()?;
                 let ca = self
                     .ca
                     .clone()
@@ -773,7 +769,7 @@ impl Run {
         self.state.refresh(&name);
         self.tasks.spawn(async move {
             let facts = cluster_facts(settings.desired.as_ref(), &name);
-            let end = session.wave(&plan, &facts, |_, _, _| Ok(Status::Ok)).await;
+            let end = session.wave(&plan, &facts, |_, _| Ok(Status::Ok)).await;
             Done::Act {
                 act,
                 end: Box::new(end),
@@ -898,7 +894,7 @@ impl Run {
             return;
         };
         let facts = cluster_facts(settings.desired.as_ref(), &host);
-        let end = session.wave(&plan, &facts, |_, _, _| Ok(Status::Ok)).await;
+        let end = session.wave(&plan, &facts, |_, _| Ok(Status::Ok)).await;
         if let Some(problem) = &end.problem {
             return trouble(&settings, &host, problem.clone()).await;
         }
@@ -924,14 +920,3 @@ impl Run {
     }
 }
 
-/// What `register` gives: Ansible's names.
-fn registered(status: Status, rc: i32, output: &str) -> Value {
-    serde_json::json!({
-        "rc": rc,
-        "stdout": output.trim_end_matches('\n'),
-        "stdout_lines": output.lines().collect::<Vec<_>>(),
-        "changed": status == Status::Changed,
-        "failed": status == Status::Failed,
-        "skipped": false,
-    })
-}

@@ -1,25 +1,13 @@
 //! What the engine is told about what is wanted. It knows neither inventories nor roles.
 
-use std::collections::BTreeMap;
-
 use crate::cluster::Shape;
 use crate::cluster::act::Manifest;
+use crate::cluster::kubeadm::Credentials;
 use crate::event::Status;
 use crate::host::{Facts, Observed};
-use crate::model::{HostName, Secret, Value};
+use crate::model::{HostName, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
-
-/// Results of a host's tasks by the variable that `register` names.
-pub type Registered = BTreeMap<String, Value>;
-
-/// What joining hosts show that they may join.
-#[derive(Debug, Clone)]
-pub struct JoinSecrets {
-    /// `[a-z0-9]{6}.[a-z0-9]{16}`: kubeadm's bootstrap token.
-    pub token: Secret<String>,
-    /// 32 bytes in hex: decrypts the control plane's certificates.
-    pub certificate_key: Secret<String>,
-}
+use crate::role::{Registered, StepResult};
 
 /// A kubeadm configuration: its documents, and their digest without secrets.
 pub type Config = (Secret<String>, String);
@@ -47,25 +35,25 @@ pub trait Desired: Send + Sync {
     fn judge(
         &self,
         host: &HostName,
-        step: &Step,
-        status: i32,
-        output: &str,
+        observed: &Observed,
         registered: &Registered,
+        step: &Step,
+        result: &StepResult,
     ) -> Result<Status, String>;
-    /// Returns fresh secrets for joins.
-    fn secrets(&self) -> JoinSecrets;
+    /// Returns a fresh token and certificate key.
+    fn credentials(&self) -> Result<Credentials, String>;
     /// Returns the configuration of `kubeadm init` on this host.
-    fn init(&self, host: &HostName, secrets: &JoinSecrets) -> Result<Config, String>;
+    fn init(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String>;
     /// Returns the configuration of `kubeadm join` on this host; `ca` is the cluster's CA certificate in PEM.
-    fn join(&self, host: &HostName, secrets: &JoinSecrets, ca: &str) -> Result<Config, String>;
+    fn join(&self, host: &HostName, credentials: &Credentials, ca: &str) -> Result<Config, String>;
     /// Returns the configuration that brings the secrets into a live cluster.
-    fn mint(&self, host: &HostName, secrets: &JoinSecrets) -> Result<Secret<String>, String>;
+    fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String>;
     /// Returns the digest of the configuration that init or join would use on this host.
     fn digest(&self, host: &HostName) -> String;
     /// Returns what is applied after init.
     fn manifests(&self) -> &[Manifest];
     /// Keeps the user's kubeconfig; returns where, or why not.
     fn keep_kubeconfig(&self, admin_conf: &str) -> Result<String, String>;
-    /// Returns whether the user's kubeconfig is there already.
-    fn has_kubeconfig(&self) -> bool;
+    /// Returns whether the user's kubeconfig is there already, for the cluster with this CA certificate.
+    fn has_kubeconfig(&self, ca: Option<Sha256>) -> bool;
 }

@@ -29,16 +29,21 @@ pub fn home(inventory: &Utf8Path) -> Utf8PathBuf {
         .join(".quorate")
 }
 
+/// Makes the folder `.quorate` with what belongs into it, readable by nobody else and kept out of version control.
+pub fn prepare(home: &Utf8Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(home.join("journal"))?;
+    ignore(home)
+}
+
 impl Journal {
     /// Creates `<home>/journal/<UTC time>-<command>.jsonl`, with the folders it needs, readable by nobody else.
     /// `.quorate/` is kept out of version control.
     pub fn create(home: &Utf8Path, command: &str, at: Timestamp) -> io::Result<Self> {
+        prepare(home)?;
         let folder = home.join("journal");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
-        ignore(home)?;
         let command: String = command
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

@@ -14,6 +14,6 @@ mod state;
 
 pub use apply::apply;
 pub use command::command;
-pub use desired::{Config, Desired, JoinSecrets, Registered};
+pub use desired::{Config, Desired};
 pub use look::{plan, status};
 pub use settings::{Cancel, Settings};

@@ -14,6 +14,7 @@ use crate::host::record::{self, End, WaveRecord};
 use crate::host::{Facts, Kind, Observed, Request, probe, script};
 use crate::model::HostName;
 use crate::plan::{self, HostPlan, Step};
+use crate::role::StepResult;
 use crate::transport::{Chunk, Exit, Target, Transport, TransportError};
 
 /// How long a probe may take: it asks what is in memory, but a host may be busy or far.
@@ -149,7 +150,7 @@ impl Session {
         &self,
         plan: &HostPlan,
         facts: &Facts,
-        judge: impl Fn(&Step, i32, &str) -> Result<Status, String>,
+        judge: impl Fn(&Step, &StepResult) -> Result<Status, String>,
     ) -> WaveEnd {
         let (wave, titles) = plan::wave(plan, &self.settings.run, facts.clone());
         let nonce = nonce();
@@ -280,7 +281,7 @@ struct WaveReader<'a, J> {
     has_facts: bool,
 }
 
-impl<'a, J: Fn(&Step, i32, &str) -> Result<Status, String>> WaveReader<'a, J> {
+impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> {
     fn new(session: &'a Session, titles: &'a [Step], facts: &'a Facts, judge: &'a J) -> Self {
         Self {
             session,
@@ -347,7 +348,7 @@ impl<'a, J: Fn(&Step, i32, &str) -> Result<Status, String>> WaveReader<'a, J> {
         };
         let mut detail: Vec<String> = Vec::new();
         if step.tolerant {
-            match (self.judge)(step, status, &output) {
+            match (self.judge)(step, &StepResult { changed: end == End::Changed, rc: status, stdout: output.clone() }) {
                 Ok(status) => judged = status,
                 Err(message) => {
                     judged = Status::Failed;
@@ -535,6 +536,7 @@ impl LineBuffer {
             let room = record::LINE_LIMIT.saturating_sub(self.0.len());
             self.0.extend(&piece[..piece.len().min(room)]);
             if piece.ends_with(b"\n") {
+                self.0.pop_if(|end| *end == b'\n');
                 lines.push(std::mem::take(&mut self.0));
             }
         }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use indexmap::IndexMap;
 
-use super::desired::Registered;
 use super::session::{Problem, Session};
 use super::{Desired, Settings};
 use crate::cluster::{HostView, Standing, View};
@@ -13,6 +12,7 @@ use crate::event::Event;
 use crate::host::{Fact, Facts, Observed};
 use crate::model::HostName;
 use crate::plan::HostPlan;
+use crate::role::Registered;
 
 /// One host of a run.
 pub(super) struct HostState {
@@ -188,7 +188,7 @@ impl HostState {
         Self {
             session: None,
             observed: Observed::default(),
-            registered: Registered::new(),
+            registered: Registered::default(),
             plan: HostPlan::default(),
             standing: Standing::Unknown("it was not looked at".into()),
             busy: false,

@@ -196,9 +196,11 @@ impl Graph {
                         "`{child}` as a child of `{parent}` closes a loop of groups"
                     ))
                     .at(span)
-                    .help(format!(
-                        "`{parent}` is below `{child}` already: remove one of the two"
-                    )),
+                    .help(if child == *parent {
+                        "a group holds its own hosts already".to_owned()
+                    } else {
+                        format!("`{parent}` is below `{child}` already: remove one of the two")
+                    }),
                 );
                 continue;
             }
@@ -494,15 +496,18 @@ pub(super) fn set(
     )
 }
 
-/// Returns the name and the port of `name:2222`.
+/// Returns the name and the port of `name:2222`; colons inside a range are the range's.
 fn split_port(pattern: &str) -> (&str, Option<u16>) {
-    match pattern.rsplit_once(':') {
-        Some((name, port)) if !name.is_empty() && !name.contains(':') && !port.contains(']') => {
-            match port.parse() {
-                Ok(port) => (name, Some(port)),
-                Err(_) => (pattern, None),
-            }
-        }
-        _ => (pattern, None),
+    let tail = pattern.rfind(']').map_or(0, |i| i + 1);
+    let none = (pattern, None);
+    let Some((name, port)) = pattern[tail..].split_once(':') else {
+        return none;
+    };
+    if name.contains('[') || tail + name.len() == 0 {
+        return none;
+    }
+    match port.parse() {
+        Ok(port) => (&pattern[..tail + name.len()], Some(port)),
+        Err(_) => none,
     }
 }

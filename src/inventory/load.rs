@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::Inventory;
 use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
-use crate::model::{Diagnostic, Diagnostics, Source, Span};
+use super::{Inventory, pattern};
+use crate::model::{Diagnostic, Diagnostics, HostName, Source, Span};
 
 /// Returns the inventory that the values of `-i` and `-e` describe, and everything that is wrong with it.
 pub fn load(inventories: &[Utf8PathBuf], extra: &[String]) -> (Inventory, Diagnostics) {
@@ -70,6 +70,39 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
     input
 }
 
+/// Returns the hosts that the value of `--limit` means, in the order of the inventory. A part `@FILE` stands for the
+/// patterns in the lines of that file.
+pub fn limit<'i>(
+    inventory: &'i Inventory,
+    pattern: &str,
+) -> Result<Vec<&'i HostName>, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let mut parts: Vec<String> = Vec::new();
+    for part in pattern::split(pattern) {
+        let Some(path) = part.strip_prefix('@') else {
+            parts.push(part.to_owned());
+            continue;
+        };
+        if let Some(source) = text(Utf8Path::new(path), "list of hosts", &mut diagnostics) {
+            let lines = source
+                .text
+                .lines()
+                .map(str::trim)
+                .filter(|l| !l.is_empty() && !l.starts_with('#'));
+            parts.extend(lines.map(str::to_owned));
+        }
+    }
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let mut hosts = inventory
+        .select_parts(&parts, pattern)
+        .map_err(|d| Diagnostics(vec![d]))?;
+    hosts.sort_by_key(|h| inventory.hosts.get_index_of(h.as_str()));
+    Ok(hosts)
+}
+
 fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Arc<Source>> {
     let error = match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
@@ -96,7 +129,11 @@ fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Ar
         Err(error) => error,
     };
     let help = if error.kind() == std::io::ErrorKind::NotFound {
-        "`-i` names another file or folder; without it `inventory` is read"
+        if what == "inventory" {
+            "`-i` names another file or folder; without it `inventory` is read"
+        } else {
+            "look at the path"
+        }
     } else {
         "look at the file's permissions"
     };
@@ -110,11 +147,12 @@ const SKIPPED: &[&str] = &[
     ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
 ];
 
-/// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml and roles/.
+/// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml, roles/ and files/.
 const NOT_INVENTORIES: &[&str] = &[
     "group_vars",
     "host_vars",
     "vars_plugins",
+    "files",
     "roles",
     "site.yml",
     "site.yaml",

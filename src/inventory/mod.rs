@@ -17,7 +17,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
 
 pub use input::{COMMAND_LINE, Input, Owner, VarsFile};
-pub use load::{load, read};
+pub use load::{limit, load, read};
+pub use render::{Mask, to_json, to_yaml};
 pub use variable::{Level, Origin, Variable, Variables, layer, merge};
 
 use crate::model::{GroupName, HostName, Span};

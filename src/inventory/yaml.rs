@@ -183,10 +183,7 @@ pub fn parse(source: &Arc<Source>, schema: Schema) -> (Option<Node>, Diagnostics
         nodes: 0,
         diagnostics,
     };
-    let node = match builder.document() {
-        Ok(node) => node,
-        Err(Stop) => None,
-    };
+    let node = builder.document().unwrap_or(None);
     (node, builder.diagnostics)
 }
 

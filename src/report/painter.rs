@@ -24,47 +24,83 @@ impl Default for Size {
     }
 }
 
+/// A row of the terminal as it was drawn.
+#[derive(Debug, Default, Clone, Copy)]
+struct Row {
+    /// Columns of text in it, which the next draw must cover.
+    text: usize,
+    /// Columns written to since it was empty; a terminal that gets narrower wraps them, blank or not.
+    cells: usize,
+}
+
 /// Remembers what is on the terminal.
 #[derive(Debug, Default)]
 pub(super) struct Painter {
-    /// The width of each line of the display as it was drawn.
-    drawn: Vec<usize>,
+    drawn: Vec<Row>,
+    size: Size,
 }
 
 impl Painter {
     /// Returns what to write so that `above` scrolls by and `lines` stand below it, on a terminal of `size`.
+    ///
+    /// Old text is covered with blanks, as many as it takes. Erasing instead would flicker, would make tmux keep each
+    /// draw in its history, and would leave rows that wrap into empty ones when the terminal gets narrower.
     pub(super) fn paint(&mut self, above: &str, lines: &[String], size: Size) -> String {
-        // Drawn as one, where the terminal can, so that nothing flickers.
+        // Drawn as one, where the terminal can.
         let mut out = String::from("\x1b[?2026h");
-        // After a resize a line may have been wrapped: the terminal has moved the cursor down with it.
+        let columns = size.columns.max(1);
         let rows: usize = self
             .drawn
             .iter()
-            .map(|width| width.div_ceil(size.columns.max(1)).max(1))
+            .map(|row| row.cells.div_ceil(columns).max(1))
             .sum();
         if rows > 1 {
             let _ = write!(out, "\x1b[{}A", rows - 1);
         }
         out.push('\r');
-        // Lines are cleared as they are written over: erasing the whole screen first would flicker, and makes tmux
-        // keep each draw in its history.
-        for line in above.lines() {
-            out.push_str(line);
-            out.push_str("\x1b[K\r\n");
+        let mut old = std::mem::take(&mut self.drawn);
+        if size != self.size {
+            // Which text is in which row now is the terminal's secret: begin anew.
+            out.push_str("\x1b[J");
+            old.clear();
+            self.size = size;
         }
-        self.drawn.clear();
+        let mut old = old.into_iter();
+        for line in above.lines() {
+            let width = width(line);
+            let wrapped = width.div_ceil(columns).max(1);
+            let row = old.nth(wrapped - 1).unwrap_or_default();
+            cover(&mut out, line, width - (wrapped - 1) * columns, row);
+            out.push_str("\r\n");
+        }
         // One column stays free, or some terminals wrap; one row stays free for what scrolls by.
         for line in lines.iter().take(size.rows.saturating_sub(1).max(1)) {
             if !self.drawn.is_empty() {
-                out.push_str("\x1b[K\r\n");
+                out.push_str("\r\n");
             }
-            let (line, width) = cut(line, size.columns.saturating_sub(1));
-            out.push_str(&line);
-            self.drawn.push(width);
+            let (line, width) = cut(line, columns - 1);
+            let row = old.next().unwrap_or_default();
+            cover(&mut out, &line, width, row);
+            let cells = row.cells.max(width);
+            self.drawn.push(Row { text: width, cells });
         }
-        out.push_str("\x1b[J\x1b[?2026l");
+        if old.next().is_some() {
+            // The display got shorter.
+            out.push_str(if self.drawn.is_empty() {
+                "\x1b[J"
+            } else {
+                "\r\n\x1b[J\x1b[1A"
+            });
+        }
+        out.push_str("\x1b[?2026l");
         out
     }
+}
+
+/// Writes a line over a row.
+fn cover(out: &mut String, line: &str, width: usize, row: Row) {
+    out.push_str(line);
+    out.extend(std::iter::repeat_n(' ', row.text.saturating_sub(width)));
 }
 
 /// Returns the width of a styled text in columns.
@@ -132,15 +168,30 @@ mod tests {
     fn draws_over_what_it_drew() {
         let mut painter = Painter::default();
         let size = Size::default();
-        assert_eq!(
-            plain(&painter.paint("", &lines(&["a", "b"]), size)),
-            "\ra^[K\r\nb^[J"
-        );
-        assert_eq!(
-            plain(&painter.paint("up\n", &lines(&["c"]), size)),
-            "^[1A\rup^[K\r\nc^[J"
-        );
-        assert_eq!(plain(&painter.paint("", &[], size)), "\r^[J");
+        let mut paint =
+            |above: &str, texts: &[&str]| plain(&painter.paint(above, &lines(texts), size));
+        assert_eq!(paint("", &["abc", "def"]), "\rabc\r\ndef");
+        // Shorter text covers longer.
+        assert_eq!(paint("", &["x", "def"]), "^[1A\rx  \r\ndef");
+        assert_eq!(paint("up\n", &["x", "d"]), "^[1A\rup\r\nx  \r\nd");
+        // A shorter display leaves nothing behind, nor does its end.
+        assert_eq!(paint("", &["x"]), "^[1A\rx\r\n^[J^[1A");
+        assert_eq!(paint("a\n", &[]), "\ra\r\n");
+        assert_eq!(paint("", &["x", "y", "z"]), "\rx\r\ny\r\nz");
+        assert_eq!(paint("a\n", &[]), "^[2A\ra\r\n^[J");
+    }
+
+    #[test]
+    fn what_scrolls_by_may_wrap() {
+        let mut painter = Painter::default();
+        let size = Size {
+            columns: 10,
+            rows: 24,
+        };
+        painter.paint("", &[], size);
+        painter.paint("", &lines(&["aaaaaa", "bbbbbb", "cccccc"]), size);
+        let out = plain(&painter.paint("0123456789ab\n", &lines(&["a", "b", "c"]), size));
+        assert_eq!(out, "^[2A\r0123456789ab    \r\na     \r\nb\r\nc");
     }
 
     #[test]
@@ -148,12 +199,16 @@ mod tests {
         let mut painter = Painter::default();
         let wide = "x".repeat(70);
         painter.paint("", &lines(&[&wide, "b"]), Size::default());
+        painter.paint("", &lines(&["a", "b"]), Size::default());
         let narrow = Size {
             columns: 30,
             rows: 24,
         };
-        // 70 columns take three rows of 30, the second line one more.
-        assert!(plain(&painter.paint("", &lines(&["a"]), narrow)).starts_with("^[3A"));
+        // The 70 columns, blank by now, take three rows of 30, the second line one more.
+        assert_eq!(
+            plain(&painter.paint("", &lines(&["a"]), narrow)),
+            "^[3A\r^[Ja"
+        );
     }
 
     #[test]
@@ -164,7 +219,7 @@ mod tests {
             rows: 3,
         };
         let out = painter.paint("", &lines(&["0123456789abc", "b", "c", "d"]), size);
-        assert_eq!(plain(&out), "\r01234567…^[K\r\nb^[J");
+        assert_eq!(plain(&out), "\r^[J01234567…\r\nb");
     }
 
     #[test]

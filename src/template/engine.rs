@@ -56,6 +56,12 @@ fn compile(text: &str) -> Result<Arc<Tera>, Fault> {
     if let Some(known) = COMPILED.with(|c| c.borrow().get(text).cloned()) {
         return Ok(known);
     }
+    if !ordered()
+        && let Some(range) = map_loop(text)
+    {
+        let message = "the order of a map's entries is not fixed".to_owned();
+        return Err(Fault { message, range });
+    }
     let mut tera = base().clone();
     tera.add_raw_template(NAME, text)
         .map_err(|e| fault(&e, text))?;
@@ -237,6 +243,23 @@ pub(super) fn from_tera(value: &tera::Value) -> Result<Value, String> {
         .and_then(serde_json::Number::from_f64)
         .map(Value::Number)
         .ok_or_else(|| format!("`{value}` has no form in JSON"))
+}
+
+/// Returns the place of a loop over a map's entries, `for key, value in`. Without `preserve_order` it would write a file
+/// in another order each time, and each run would change it.
+fn map_loop(text: &str) -> Option<Range<usize>> {
+    text.match_indices("{%").find_map(|(start, open)| {
+        let inside = &text[start + open.len()..];
+        let inside = &inside[..inside.find("%}")?];
+        let body = inside
+            .trim_start_matches('-')
+            .trim_start()
+            .strip_prefix("for ")?;
+        let (names, _) = body.split_once(" in ")?;
+        names
+            .contains(',')
+            .then_some(start..start + open.len() + inside.len())
+    })
 }
 
 /// Returns whether Tera's maps keep their order (its feature `preserve_order`).

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tera::{Error, Kwargs, State, Tera, TeraResult, Value};
 
-use super::engine::from_tera;
+use super::engine::{from_tera, ordered};
 use crate::model::Sha256;
 
 pub(super) fn register(tera: &mut Tera) {
@@ -33,6 +33,25 @@ pub(super) fn register(tera: &mut Tera) {
             .to_owned()
     });
     tera.register_filter("map", map);
+    tera.register_filter("dict2items", dict2items);
+    if !ordered() {
+        // Tera's own have another order each time then.
+        tera.register_filter(
+            "keys",
+            |map: &tera::Map, _: Kwargs, _: &State| -> Vec<String> {
+                sorted(map).into_iter().map(|(key, _)| key).collect()
+            },
+        );
+        tera.register_filter(
+            "values",
+            |map: &tera::Map, _: Kwargs, _: &State| -> Vec<Value> {
+                sorted(map)
+                    .into_iter()
+                    .map(|(_, value)| value.clone())
+                    .collect()
+            },
+        );
+    }
 }
 
 fn b64decode(text: &str, _: Kwargs, _: &State) -> TeraResult<String> {
@@ -85,4 +104,25 @@ fn map(items: &[Value], kwargs: Kwargs, _: &State) -> TeraResult<Vec<Value>> {
                 .ok_or_else(|| Error::message(format!("item {i} of the list has no `{attribute}`")))
         })
         .collect()
+}
+
+/// Returns a map's entries as a list of `{key, value}`, in the map's order, or by key where maps have none.
+fn dict2items(map: &tera::Map, _: Kwargs, _: &State) -> Vec<Value> {
+    let entry = |(key, value): (String, &Value)| {
+        let pair = [("key", Value::from(key)), ("value", value.clone())];
+        Value::from(
+            pair.into_iter()
+                .map(|(k, v)| (k.into(), v))
+                .collect::<tera::Map>(),
+        )
+    };
+    sorted(map).into_iter().map(entry).collect()
+}
+
+fn sorted(map: &tera::Map) -> Vec<(String, &Value)> {
+    let mut entries: Vec<(String, &Value)> = map.iter().map(|(k, v)| (k.to_string(), v)).collect();
+    if !ordered() {
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    entries
 }

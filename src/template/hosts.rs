@@ -4,9 +4,7 @@ use std::sync::OnceLock;
 
 use indexmap::IndexMap;
 
-use super::engine;
 use super::scope::Scope;
-use crate::model::{Map, Value};
 
 /// All hosts' scopes. They are rendered once, when the first template asks for `hostvars`.
 #[derive(Debug, Default)]
@@ -34,18 +32,18 @@ impl Hosts {
     /// and nobody else has to care.
     pub(super) fn rendered(&self) -> tera::Value {
         let build = || {
-            let all: Map = self
+            let all: tera::Map = self
                 .scopes
                 .iter()
                 .map(|(host, scope)| {
-                    let vars: Map = scope
+                    let vars: tera::Map = scope
                         .names()
-                        .filter_map(|n| scope.get(n)?.ok().map(|value| (n.to_owned(), value)))
+                        .filter_map(|n| Some((n.to_owned().into(), scope.tera(n)?)))
                         .collect();
-                    (host.clone(), Value::Object(vars))
+                    (host.clone().into(), tera::Value::from(vars))
                 })
                 .collect();
-            engine::to_tera(&Value::Object(all))
+            tera::Value::from(all)
         };
         self.rendered.get_or_init(build).clone()
     }

@@ -11,10 +11,6 @@ const FILTERS: &[(&str, &str)] = &[
     ),
     ("combine", "write the map out: `{...a, ...b}`"),
     ("d", "write `default(value=…)`"),
-    (
-        "dict2items",
-        "`{% for key, value in map %}` takes a map as it is",
-    ),
     ("flatten", "write `[...a, ...b]`"),
     ("format", "join text with `~`: `\"10.0.0.\" ~ n`"),
     (
@@ -32,7 +28,7 @@ const FILTERS: &[(&str, &str)] = &[
     ),
     (
         "items",
-        "`{% for key, value in map %}` takes a map as it is",
+        "`{% for entry in map | dict2items %}` gives `entry.key` and `entry.value`",
     ),
     ("list", "a list is one already; leave `list` out"),
     (
@@ -97,7 +93,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
 const METHODS: &[(&str, &str)] = &[
     (
         "items",
-        "`{% for key, value in map %}` takes a map as it is",
+        "`{% for entry in map | dict2items %}` gives `entry.key` and `entry.value`",
     ),
     ("keys", "write `map | keys`"),
     ("values", "write `map | values`"),
@@ -191,6 +187,9 @@ pub(super) fn hint(text: &str, fault: &Fault) -> Option<String> {
         return known(FUNCTIONS, quoted);
     }
     let start = fault.range.start.min(text.len());
+    if message.starts_with("the order of a map") {
+        return known(METHODS, "items");
+    }
     if message.starts_with("Unknown tag") {
         return known(TAGS, word_at(text, start));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use indexmap::IndexMap;
 use tera::Context;
@@ -13,10 +13,14 @@ use super::{is_template, jinja};
 use crate::model::{Diagnostic, Diagnostics, Map, Source, Span, Value, nearest};
 
 /// A variable of a scope.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Binding {
-    value: Value,
+    value: Arc<Value>,
+    /// Tera's form of a value without templates, the same in every scope.
+    tera: OnceLock<tera::Value>,
     template: bool,
+    /// Whether no layer of variables may take its place.
+    last: bool,
     span: Option<Span>,
     texts: HashMap<String, Span>,
 }
@@ -29,22 +33,48 @@ impl Binding {
         span: Option<Span>,
         texts: impl IntoIterator<Item = (String, Span)>,
     ) -> Self {
+        let template = holds_template(&value);
+        let texts = if template {
+            texts.into_iter().collect()
+        } else {
+            HashMap::new()
+        };
         Self {
-            value,
-            template: true,
+            template,
+            last: false,
             span,
-            texts: texts.into_iter().collect(),
+            texts,
+            ..Self::fixed(value)
         }
     }
 
     /// Returns a variable that is what it is: a fact, a registered result, a loop's item.
     pub fn fixed(value: Value) -> Self {
         Self {
-            value,
+            value: Arc::new(value),
+            tera: OnceLock::new(),
             template: false,
+            last: true,
             span: None,
             texts: HashMap::new(),
         }
+    }
+
+    fn resolved(&self) -> Resolved {
+        let tera = self.tera.get_or_init(|| engine::to_tera(&self.value));
+        Resolved {
+            value: self.value.clone(),
+            tera: tera.clone(),
+        }
+    }
+}
+
+fn holds_template(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_template(text),
+        Value::Array(items) => items.iter().any(holds_template),
+        Value::Object(map) => map.values().any(holds_template),
+        _ => false,
     }
 }
 
@@ -91,7 +121,12 @@ impl Scope {
 
     /// Sets a variable.
     pub fn set(&mut self, name: impl Into<String>, binding: Binding) {
-        self.bindings.insert(name.into(), Arc::new(binding));
+        self.set_shared(name, Arc::new(binding));
+    }
+
+    /// Sets a variable that other scopes have too.
+    pub fn set_shared(&mut self, name: impl Into<String>, binding: Arc<Binding>) {
+        self.bindings.insert(name.into(), binding);
         // Any other value may have been rendered from it.
         self.cache = Mutex::default();
     }
@@ -109,6 +144,11 @@ impl Scope {
     pub fn with_hosts(mut self, hosts: Arc<Hosts>) -> Self {
         self.hosts = Some(hosts);
         self
+    }
+
+    /// Returns whether a variable is what it is ([`Binding::fixed`]).
+    pub fn is_fixed(&self, name: &str) -> bool {
+        self.bindings.get(name).is_some_and(|b| b.last)
     }
 
     /// Returns whether a variable is set.
@@ -178,6 +218,13 @@ impl Scope {
         )
     }
 
+    /// Returns Tera's form of a variable's value; `None` if it is not set or cannot be rendered.
+    pub(super) fn tera(&self, name: &str) -> Option<tera::Value> {
+        let (name, binding) = self.bindings.get_key_value(name)?;
+        let resolved = self.resolve(name, binding, &mut Stack::new()).ok()?;
+        Some(resolved.tera)
+    }
+
     /// Returns an expression's value. `span` is the place of the expression in its file.
     pub fn eval(&self, expression: &str, span: Option<&Span>) -> Result<Value, Diagnostic> {
         self.expression(expression, span, &mut Stack::new())
@@ -223,6 +270,9 @@ impl Scope {
         binding: &'s Binding,
         stack: &mut Stack<'s>,
     ) -> Result<Resolved, Failure> {
+        if !binding.template {
+            return Ok(binding.resolved());
+        }
         if let Some(known) = self.cached(name) {
             return known;
         }
@@ -237,32 +287,28 @@ impl Scope {
                 undefined: false,
             });
         }
-        let value = if binding.template {
-            stack.push(name);
-            let locate = |pointer: &str| {
-                binding
-                    .texts
-                    .get(pointer)
-                    .or(binding.span.as_ref())
-                    .cloned()
-            };
-            let mut failures = Vec::new();
-            let value = self.value(
-                &binding.value,
-                &mut String::new(),
-                &locate,
-                stack,
-                &mut failures,
-            );
-            stack.pop();
-            // The worst is told: what is wrong in itself before what is only not defined.
-            failures.sort_by_key(|f| f.undefined);
-            match failures.into_iter().next() {
-                None => Ok(value),
-                Some(failure) => Err(failure),
-            }
-        } else {
-            Ok(binding.value.clone())
+        stack.push(name);
+        let locate = |pointer: &str| {
+            binding
+                .texts
+                .get(pointer)
+                .or(binding.span.as_ref())
+                .cloned()
+        };
+        let mut failures = Vec::new();
+        let value = self.value(
+            &binding.value,
+            &mut String::new(),
+            &locate,
+            stack,
+            &mut failures,
+        );
+        stack.pop();
+        // The worst is told: what is wrong in itself before what is only not defined.
+        failures.sort_by_key(|f| f.undefined);
+        let value = match failures.into_iter().next() {
+            None => Ok(value),
+            Some(failure) => Err(failure),
         };
         let resolved = value.map(|value| Resolved {
             tera: engine::to_tera(&value),

@@ -47,7 +47,7 @@ fn render(text: &str, variables: &Map<String, Value>) -> Result<String, String> 
 fn variables(extra: Value) -> Map<String, Value> {
     let Value::Object(mut variables) = json!({
         "inventory_hostname": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
-        "ip": "10.77.0.11", "interface": "eth0", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
+        "ip": "10.77.0.11", "interface": "eth0", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3", "kubernetes_minor": "1.36",
         "kubernetes_source": "files", "kubernetes_files": "/srv/files", "container_runtime_source": "files",
         "control_plane_endpoint": "api.example.org:8443", "control_plane_endpoint_host": "api.example.org",
         "control_plane_endpoint_port": 8443, "control_plane_endpoint_is_name": true, "apiserver_vip": "10.77.0.100",
@@ -240,6 +240,14 @@ fn cases() -> BTreeMap<&'static str, Map<String, Value>> {
             variables(json!({"image_repository": "registry.example.org/k8s"})),
         ),
         (
+            "what is unset is null",
+            variables(json!({"image_repository": null, "http_proxy": null, "https_proxy": null, "auth_pass": null, "no_proxy": "localhost"})),
+        ),
+        (
+            "external",
+            variables(json!({"load_balancer": "external", "apiserver_vip": null, "is_load_balancer": false})),
+        ),
+        (
             "one backend",
             variables(
                 json!({"load_balancer_backends": [{"name": "cp1", "address": "10.77.0.11"}]}),
@@ -354,6 +362,9 @@ fn the_tools_accept_what_is_rendered() {
         })
         .expect("an interface that is up");
     for (case, mut variables) in cases() {
+        if variables["load_balancer"] == "external" {
+            continue;
+        }
         variables.insert("interface".into(), json!(interface));
         let folder = tempfile::tempdir().unwrap();
         let write = |role: &str, name: &str| {
@@ -413,5 +424,49 @@ fn the_tools_accept_what_is_rendered() {
         assert!(expected.contains(&keepalived.0), "{case}: {keepalived:?}");
         assert!(!keepalived.1.contains("kipping"), "{case}: {keepalived:?}");
         println!("{case}: haproxy {haproxy:?} keepalived {keepalived:?}");
+    }
+}
+
+/// Needs containerd 2 and systemd-analyze on the PATH.
+#[test]
+#[ignore = "needs containerd and systemd-analyze"]
+fn containerd_and_systemd_accept_what_is_rendered() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = variables(json!({
+        "containerd_systemd_cgroup": false, "containerd_disable_apparmor": true, "containerd_restrict_oom_score_adj": true,
+        "containerd_cni_bin_dir": "/usr/lib/cni", "image_repository": "registry.example.org/k8s",
+        "containerd_bin_dir": "/bin", "kubernetes_bin_dir": "/bin", "http_proxy": "http://u:p%40@proxy:3128", "https_proxy": "", "no_proxy": "a,b",
+    }));
+    let said = |command: &mut Command| {
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, template("container_runtime", "config.toml", &variables)).unwrap();
+    let dump = said(Command::new("containerd").arg("--config").arg(&path).args(["config", "dump"]));
+    for line in [
+        "sandbox = 'registry.example.org/k8s/pause:3.10.2'",
+        "config_path = '/etc/containerd/certs.d'",
+        "disable_apparmor = true",
+        "restrict_oom_score_adj = true",
+        "bin_dirs = ['/usr/lib/cni']",
+        "SystemdCgroup = false",
+        "runtime_type = 'io.containerd.runc.v2'",
+        "default_runtime_name = 'runc'",
+    ] {
+        assert!(dump.contains(line), "{line} is not in {dump}");
+    }
+
+    for (role, unit, dropin) in [("container_runtime", "containerd.service", "proxy.conf"), ("kubernetes", "kubelet.service", "10-kubeadm.conf")] {
+        let path = folder.path().join(unit);
+        // The programs are not on this machine.
+        let here = |text: String| text.replace("/bin/containerd", "/bin/true").replace("/bin/kubelet", "/bin/true");
+        std::fs::write(&path, here(template(role, unit, &variables))).unwrap();
+        std::fs::create_dir(folder.path().join(format!("{unit}.d"))).unwrap();
+        std::fs::write(folder.path().join(format!("{unit}.d/x.conf")), here(template(role, dropin, &variables))).unwrap();
+        let text = said(Command::new("systemd-analyze").args(["verify", "--man=no", "--recursive-errors=no"]).arg(&path));
+        assert!(!text.contains(unit), "{text}");
     }
 }

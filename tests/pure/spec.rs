@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use quorate::cluster::spec::{ClusterSpec, Profile, Way};
-use quorate::inventory::{Input, Inventory};
+use quorate::cluster::spec::{ClusterSpec, Profile, Way, from_facts};
+use quorate::inventory::{Input, Inventory, Level, Variable, Variables};
 use quorate::model::Diagnostics;
+use quorate::template::host_scope;
 
 const HOSTS: &str = "\
 kube_control_plane:
@@ -45,6 +46,7 @@ fn defaults_are_those_of_the_contract() {
     );
     let vars = spec.variables(&spec.hosts["cp2"]);
     insta::assert_snapshot!(serde_json::to_string_pretty(&vars).unwrap());
+    assert_eq!(from_facts(&vars), ["interface"]);
     assert!(
         spec.check_address(&spec.hosts["cp1"], &["10.0.0.11".parse().unwrap()])
             .is_none()
@@ -125,6 +127,36 @@ fn other_variables_can_use_defaults() {
         spec.proxies.no_proxy.join(","),
         "10.0.0.11,localhost,127.0.0.1,.svc,.cluster.local,10.0.0.10,10.244.0.0/16,10.96.0.0/12,10.0.0.12,10.0.0.13,10.0.0.21"
     );
+}
+
+#[test]
+fn roles_render_over_the_cluster() {
+    let input = Input::from_text("hosts.yml", HOSTS).with_group_vars(
+        "all",
+        "all.yml",
+        format!("{ALL}url: \"https://{{{{ control_plane_endpoint }}}}\"\n"),
+    );
+    let (inventory, _) = Inventory::build(&input);
+    let (spec, _) = ClusterSpec::build(&inventory, &BTreeSet::from(["url".to_owned()]));
+    let hosts = spec.unwrap().scopes(&inventory);
+    let scope = hosts.get("cp2").unwrap().clone().with_hosts(hosts.clone());
+    let text = "{{ url }} {{ hostvars['w1'].ip }} {% for b in load_balancer_backends %}{{ b.name }} {% endfor %}{{ groups['kube_node'] | join(sep=' ') }}";
+    assert_eq!(
+        scope.render_text(text, None).unwrap(),
+        "https://10.0.0.10:8443 10.0.0.21 cp1 cp2 cp3 w1"
+    );
+    let defaults = Variables::from_iter(["apiserver_dest_port", "mine"].map(|name| {
+        let variable = Variable::computed("{{ 1 + 1 }}".into(), Level::RoleDefaults, "defaults");
+        (name.to_owned(), variable)
+    }));
+    let over = host_scope(&inventory.hosts["cp2"], &defaults, &hosts);
+    assert_eq!(
+        over.render_text("{{ apiserver_dest_port }} {{ mine }}", None)
+            .unwrap(),
+        "8443 2"
+    );
+    let missing = scope.render_text("{{ interface }}", None).unwrap_err();
+    assert_eq!(missing.message, "the variable `interface` is not defined");
 }
 
 #[test]
@@ -275,6 +307,8 @@ fn findings_about_variables() {
         "something_else: 1",
         "something: '{{ something_else }}'\nsomething_else: 1",
         "apiserver_vpi: 10.0.0.10",
+        "node_name: x",
+        "groups: x",
         "ansible_connection: local",
         "ansible_become_method: su",
         "ansible_become_user: admin",
@@ -318,6 +352,8 @@ fn findings_about_hosts() {
         "kube_control_plane:\n  hosts:\n    cp1: {ip: 10.0.0.1, cluster_name: a}\n    cp2: {ip: 10.0.0.2, cluster_name: b}\n    cp3: {ip: 10.0.0.3}\n",
         "kube_control_plane:\n  hosts:\n    cp1: {ip: fd00::1}\n    cp2: {ip: 10.0.0.2, ansible_host: 'user@host'}\n    cp3: {ip: x}\n",
         "kube_control_plane:\n  hosts:\n    cp[1:3]: {ip: '10.0.0.1{{ nobody }}'}\n",
+        "kube_control_plane: {hosts: {a: {ip: 10.0.0.1}, b: {ip: 10.0.0.2}, c: {ip: 10.0.0.3}}}\nk8s_cluster: {hosts: {d: {ip: 10.0.0.4}}, children: {kube_control_plane: }}\n",
+        "kube_control_plane: {hosts: {a: {ip: 10.0.0.1}, b: {ip: 10.0.0.2}, c: {ip: 10.0.0.3}}}\nload_balancer: {hosts: {l: {ip: 10.0.0.4}}, vars: {x: 1}}\nall: {vars: {load_balancer: kube-vip-arp}}\n",
     ];
     let mut report = String::new();
     for text in texts {

@@ -179,6 +179,28 @@ fn filters() {
 }
 
 #[test]
+fn maps_are_written_in_one_order() {
+    let scope = scope("m: {c: 1, a: 2, b: 3, e: 4, d: 5}\n");
+    let text = "{% for e in m | dict2items %}{{ e.key }}={{ e.value }} {% endfor %}";
+    let first = scope.render_text(text, None).unwrap();
+    assert!(
+        ["a=2 b=3 c=1 d=5 e=4 ", "c=1 a=2 b=3 e=4 d=5 "].contains(&first.as_str()),
+        "{first}"
+    );
+    // What ends a tag is not what begins it; a property test found that.
+    assert!(scope.render_text("{%}", None).is_err());
+    // A loop over the map itself is either in the text's order or refused.
+    match scope.render_text("{% for k, v in m %}{{ k }}={{ v }} {% endfor %}", None) {
+        Ok(text) => assert_eq!(text, "c=1 a=2 b=3 e=4 d=5 "),
+        Err(error) => assert!(
+            error
+                .message
+                .ends_with("the order of a map's entries is not fixed")
+        ),
+    }
+}
+
+#[test]
 fn conditions() {
     let scope = scope("t: true\nn: 3\nl: []\ns: 'yes'\n");
     let table: [(&str, Result<bool, &str>); 16] = [

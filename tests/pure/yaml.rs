@@ -162,3 +162,22 @@ fn empty_files_are_nothing() {
         );
     }
 }
+
+/// tests/pure/ansible/scalars.json holds what PyYAML, Ansible's reader, makes of each text.
+#[test]
+fn scalars_are_those_of_pyyaml() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/pure/ansible/scalars.json"
+    );
+    let expected: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut wrong = Vec::new();
+    for (text, expected) in expected.as_object().unwrap() {
+        let (node, diagnostics) = parse(&source(&format!("k: {text}\n")), Schema::Ansible);
+        let found = node.map_or(Value::Null, |n| n.to_value()["k"].clone());
+        if found != *expected || diagnostics.has_errors() {
+            wrong.push(format!("{text}: {expected} but {found} {diagnostics:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

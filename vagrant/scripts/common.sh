@@ -8,8 +8,14 @@ LAB_DIR="$VAGRANT_DIR/.lab"
 # What is costly to make and the same for every checkout of this user.
 CACHE_DIR="${QUORATE_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/quorate-lab}"
 
-KUBERNETES_VERSION=$(awk '$NF ~ /^v1\./ && /k8s.io\/kubernetes v/ { print substr($NF, 2) }' "$VAGRANT_DIR/kubernetes/kubernetes/go.mod")
 SUITE=bookworm
+
+# module_version COMPONENT MODULE: as the component's go.mod has it
+module_version() {
+    awk -v m="$2" '$1 == m { print $2; exit } $1 == "require" && $2 == m { print $3; exit }' "$VAGRANT_DIR/kubernetes/$1/go.mod"
+}
+KUBERNETES_VERSION=$(module_version kubernetes k8s.io/kubernetes)
+KUBERNETES_VERSION=${KUBERNETES_VERSION#v}
 
 NETWORK=quorate-lab
 SUBNET=10.77.0.0/24

@@ -9,7 +9,7 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 scripts="$VAGRANT_DIR/scripts"
 
-mapfile -t inputs < <(find "$VAGRANT_DIR/kubernetes" "$scripts"/{files,go-build,oci-image,node-parts}.sh -type f | LC_ALL=C sort)
+mapfile -t inputs < <(find "$VAGRANT_DIR/kubernetes" "$scripts"/{files,component,download,go-build,oci-image,node-parts}.sh -type f | LC_ALL=C sort)
 key=$({ cat "${inputs[@]}" && echo "$SUITE" && { go env GOVERSION GOARCH 2>/dev/null || uname -m; }; } | sha256sum | cut -c1-12)
 files="$CACHE_DIR/files-$key"
 
@@ -31,9 +31,9 @@ if [ ! -d "$files" ]; then
         install -m 755 "$parts/cni/usr/lib/cni/$plugin" "$partial/cni/"
     done
 
-    kubernetes=$("$scripts/go-build.sh" kubernetes)
-    containerd=$("$scripts/go-build.sh" containerd)
-    etcd=$("$scripts/go-build.sh" etcd)
+    kubernetes=$("$scripts/component.sh" kubernetes)
+    containerd=$("$scripts/component.sh" containerd)
+    etcd=$("$scripts/component.sh" etcd)
     cp "$kubernetes"/{kubeadm,kubelet,kubectl} "$containerd"/{containerd,containerd-shim-runc-v2,ctr} "$partial/bin/"
 
     # image NAME SHORT ENTRYPOINT: packs $parts/SHORT
@@ -56,7 +56,7 @@ if [ ! -d "$files" ]; then
         etcd) cp "$etcd"/{etcd,etcdctl} "$parts/$short/usr/local/bin/" ;;
         coredns | pause)
             rm -r "${parts:?}/$short/usr"
-            cp "$("$scripts/go-build.sh" "$short")/$short" "$parts/$short/"
+            cp "$("$scripts/component.sh" "$short")/$short" "$parts/$short/"
             entrypoint="/$short"
             ;;
         *) die "kubeadm asks for an image that nothing here makes: $name" ;;
@@ -73,6 +73,7 @@ if [ ! -d "$files" ]; then
     done
     image lab.quorate/tools:1 lab-tools /bin/sh
     mv -T "$partial" "$files"
+    find "$CACHE_DIR" -maxdepth 1 -name 'files-*' -mtime +14 ! -path "$files" -exec rm -rf {} +
 fi
 mkdir -p "$LAB_DIR"
 ln -sfn "$files" "$LAB_DIR/files"

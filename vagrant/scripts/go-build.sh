@@ -9,15 +9,12 @@ component=${1:?usage: go-build.sh COMPONENT}
 source="$VAGRANT_DIR/kubernetes/$component"
 command -v go >/dev/null || die "please install Go $(awk '$1 == "go" { print $2 }' "$source/go.mod") or newer: it builds $component"
 
-# version MODULE: as go.mod has it
-version() { awk -v m="$1" '$1 == m { print $2 } $1 == "require" && $2 == m { print $3 }' "$source/go.mod"; }
-
 ldflags="-s -w"
 tags=""
 packages=() # OUTPUT=PACKAGE
 case "$component" in
 kubernetes)
-    v=$(version k8s.io/kubernetes)
+    v=v$KUBERNETES_VERSION
     x=k8s.io/component-base/version
     ldflags+=" -X $x.gitVersion=$v -X $x.gitMajor=$(echo "${v#v}" | cut -d. -f1) -X $x.gitMinor=$(echo "$v" | cut -d. -f2) -X $x.gitTreeState=clean"
     for name in kubeadm kubelet kubectl kube-apiserver kube-controller-manager kube-scheduler kube-proxy; do
@@ -26,7 +23,7 @@ kubernetes)
     ;;
 containerd)
     m=github.com/containerd/containerd/v2
-    ldflags+=" -X $m/version.Version=$(version $m)"
+    ldflags+=" -X $m/version.Version=$(module_version containerd $m)"
     tags=no_btrfs,no_zfs,no_devmapper,no_aufs
     for name in containerd containerd-shim-runc-v2 ctr; do packages+=("$name=$m/cmd/$name"); done
     ;;
@@ -46,8 +43,8 @@ flock 9
 if [ ! -d "$out" ]; then
     partial="$out.partial"
     for package in "${packages[@]}"; do
-        # One after the other: what they share is compiled once, and a linker needs gigabytes.
-        (cd "$source" && CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags "$tags" -ldflags "$ldflags" \
+        # One after the other: what they share is compiled once, and a linker needs gigabytes. GOGC: a fifth less work.
+        (cd "$source" && GOGC=400 CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags "$tags" -ldflags "$ldflags" \
             -o "$partial/${package%%=*}" "${package#*=}") >&2
     done
     mv -T "$partial" "$out"

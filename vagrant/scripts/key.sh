@@ -6,6 +6,7 @@ set -euo pipefail
 
 key="$CACHE_DIR/key/id_ed25519"
 if [ ! -s "$key.pub" ]; then
+    command -v ssh-keygen >/dev/null || apt_packages openssh-client
     mkdir -p "$CACHE_DIR/key"
     chmod 700 "$CACHE_DIR/key"
     rm -f "$key"

@@ -23,7 +23,7 @@ blob() {
 
 pack -C "$rootfs" -cf "$work/layer" .
 diff_id=$(sha256sum "$work/layer" | cut -d' ' -f1)
-zstd -q -T0 -12 --rm "$work/layer" -o "$work/layer.zst"
+zstd -q -T0 -9 --rm "$work/layer" -o "$work/layer.zst"
 layer=$(blob "$work/layer.zst")
 
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

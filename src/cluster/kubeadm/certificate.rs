@@ -27,6 +27,11 @@ pub enum CertificateError {
 pub struct CaCertHash(Sha256);
 
 impl CaCertHash {
+    /// Returns the pin of a key with this digest.
+    pub fn new(digest: Sha256) -> Self {
+        Self(digest)
+    }
+
     /// Returns the pin of the first certificate in a PEM file, such as /etc/kubernetes/pki/ca.crt.
     pub fn of_pem(pem: &str) -> Result<Self, CertificateError> {
         let block = pem

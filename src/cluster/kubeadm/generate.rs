@@ -175,7 +175,7 @@ fn node_registration(input: &KubeadmInput) -> Value {
         })
         .collect();
     let mut registration = json!({
-        "name": input.node.name.as_str(),
+        "name": input.node.name,
         "criSocket": input.cri_socket,
         "kubeletExtraArgs": arguments,
         // Written out even where it is empty: left out, kubeadm would taint a control plane by itself.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{CRI_SOCKET, CaCertHash, FIRST_MINOR, UserDocuments};
-use crate::model::{Diagnostic, Diagnostics, Endpoint, HostName};
+use crate::model::{Diagnostic, Diagnostics, Endpoint};
 
 /// The taint that kubeadm puts on a control plane of its own accord (kubeadm init, mark-control-plane).
 const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
@@ -64,8 +64,8 @@ impl std::str::FromStr for Taint {
 /// The host that the documents are for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Its name in the inventory, which is its node's name.
-    pub name: HostName,
+    /// Its node's name.
+    pub name: String,
     /// Its cluster address, the variable `ip`.
     pub address: IpAddr,
     /// Whether it is in `kube_control_plane`.
@@ -74,17 +74,8 @@ pub struct Node {
     pub is_worker: bool,
     /// `node_labels`, in the order of the inventory.
     pub labels: Vec<(String, String)>,
-    /// `node_taints`.
-    pub taints: Vec<Taint>,
-}
-
-/// A control plane of the inventory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ControlPlane {
-    /// Its name.
-    pub name: HostName,
-    /// Its cluster address.
-    pub address: IpAddr,
+    /// `node_taints`; `None` is kubeadm's own taint for a control plane that is no worker, and none for any other node.
+    pub taints: Option<Vec<Taint>>,
 }
 
 /// What a join needs to know of the cluster that is there.
@@ -105,8 +96,8 @@ pub struct KubeadmInput {
     pub endpoint: Endpoint,
     /// `apiserver_vip`; `None` with an external load balancer.
     pub vip: Option<IpAddr>,
-    /// All control planes, in the inventory's order.
-    pub control_planes: Vec<ControlPlane>,
+    /// The cluster addresses of all control planes, in the inventory's order.
+    pub control_planes: Vec<IpAddr>,
     /// The host itself.
     pub node: Node,
     /// `pod_subnet`.
@@ -212,10 +203,7 @@ impl KubeadmInput {
     /// every control plane, so that the endpoint can move to any of them later.
     pub fn cert_sans(&self) -> Vec<String> {
         let mut sans = vec![self.endpoint.host().to_string()];
-        let addresses = self
-            .vip
-            .iter()
-            .chain(self.control_planes.iter().map(|c| &c.address));
+        let addresses = self.vip.iter().chain(&self.control_planes);
         for address in addresses.map(ToString::to_string) {
             if !sans.contains(&address) {
                 sans.push(address);
@@ -224,16 +212,18 @@ impl KubeadmInput {
         sans
     }
 
-    /// Returns all taints of the node: kubeadm's own first, where it is a control plane and nothing else.
+    /// Returns all taints of the node.
     pub(super) fn taints(&self) -> Vec<Taint> {
-        let own = (self.node.is_control_plane && !self.node.is_worker).then(|| Taint {
+        let own = || Taint {
             key: CONTROL_PLANE_TAINT.into(),
             value: String::new(),
             effect: "NoSchedule".into(),
-        });
-        own.into_iter()
-            .chain(self.node.taints.iter().cloned())
-            .collect()
+        };
+        let tainted = self.node.is_control_plane && !self.node.is_worker;
+        self.node
+            .taints
+            .clone()
+            .unwrap_or_else(|| tainted.then(own).into_iter().collect())
     }
 }
 
@@ -247,7 +237,7 @@ pub(super) fn refused_preflight_error(place: &str, name: &str) -> Option<Diagnos
     })
 }
 
-fn refused_label(node: &HostName, label: &str) -> Option<Diagnostic> {
+fn refused_label(node: &str, label: &str) -> Option<Diagnostic> {
     let prefix = label.split_once('/').map_or("", |(prefix, _)| prefix);
     let below = |domain: &str| {
         prefix == domain

@@ -5,63 +5,62 @@ use super::{KINDS, KUBEADM_API};
 use crate::model::{Diagnostic, Diagnostics, Map, Span, Value, nearest};
 
 /// Fields that are quorate's own: kind, path, and what to set instead.
-const OWNED: [(&str, &str, &str); 11] = [
+const OWNED: [(&str, &str, &str); 15] = [
     (
         "ClusterConfiguration",
-        "controlPlaneEndpoint",
+        "/controlPlaneEndpoint",
         "set the variable control_plane_endpoint",
     ),
     (
         "ClusterConfiguration",
-        "kubernetesVersion",
+        "/kubernetesVersion",
         "set the variable kubernetes_version",
     ),
     (
         "ClusterConfiguration",
-        "etcd.external",
+        "/clusterName",
+        "set the variable cluster_name",
+    ),
+    (
+        "ClusterConfiguration",
+        "/networking/podSubnet",
+        "set the variable pod_subnet",
+    ),
+    (
+        "ClusterConfiguration",
+        "/networking/serviceSubnet",
+        "set the variable service_subnet",
+    ),
+    (
+        "ClusterConfiguration",
+        "/imageRepository",
+        "set the variable image_repository",
+    ),
+    (
+        "ClusterConfiguration",
+        "/etcd/external",
         "external etcd is not built yet",
     ),
+    ("InitConfiguration", "/bootstrapTokens", OWN_TOKEN),
+    ("InitConfiguration", "/certificateKey", OWN_KEY),
     (
         "InitConfiguration",
-        "bootstrapTokens",
-        "quorate makes a token of its own for each run",
-    ),
-    (
-        "InitConfiguration",
-        "certificateKey",
-        "quorate makes a key of its own for each run",
-    ),
-    (
-        "InitConfiguration",
-        "localAPIEndpoint",
+        "/localAPIEndpoint",
         "set the variables ip and apiserver_src_port",
     ),
-    (
-        "InitConfiguration",
-        "nodeRegistration.name",
-        "a node has its host's name in the inventory",
-    ),
+    ("InitConfiguration", "/nodeRegistration/name", OWN_NAME),
+    ("JoinConfiguration", "/discovery", OWN_TOKEN),
+    ("JoinConfiguration", "/controlPlane/certificateKey", OWN_KEY),
     (
         "JoinConfiguration",
-        "discovery",
-        "quorate makes a token of its own for each run and pins the cluster's CA",
-    ),
-    (
-        "JoinConfiguration",
-        "controlPlane.certificateKey",
-        "quorate makes a key of its own for each run",
-    ),
-    (
-        "JoinConfiguration",
-        "controlPlane.localAPIEndpoint",
+        "/controlPlane/localAPIEndpoint",
         "set the variables ip and apiserver_src_port",
     ),
-    (
-        "JoinConfiguration",
-        "nodeRegistration.name",
-        "a node has its host's name in the inventory",
-    ),
+    ("JoinConfiguration", "/nodeRegistration/name", OWN_NAME),
 ];
+const OWN_TOKEN: &str = "quorate makes a token of its own for each run and pins the cluster's CA";
+const OWN_KEY: &str = "quorate makes a key of its own for each run";
+const OWN_NAME: &str = "a node has its host's name in the inventory";
 
 /// Lists whose entries are told apart by `name`, so that one entry can be changed or added.
 const BY_NAME: [&str; 3] = ["extraArgs", "kubeletExtraArgs", "extraVolumes"];
@@ -83,31 +82,35 @@ const UNION: &str = "certSANs";
 pub struct UserDocuments(Map);
 
 impl UserDocuments {
-    /// Reads the variable's value; `span` is where it stands, for messages.
+    /// Reads the variable's value. `at` says where a JSON pointer (RFC 6901) into it stands, for messages.
     ///
     /// # Errors
     /// All that is refused or cannot be meant.
-    pub fn read(value: &Value, span: Option<&Span>) -> Result<Self, Diagnostics> {
-        let mut found = Diagnostics::default();
+    pub fn read(value: &Value, at: &dyn Fn(&str) -> Option<Span>) -> Result<Self, Diagnostics> {
+        let mut check = Check {
+            at,
+            found: Diagnostics::default(),
+        };
         let documents = match value {
             Value::Null => Map::new(),
             Value::Object(documents) => documents.clone(),
             other => {
-                found.push(Diagnostic::error(format!(
-                    "`kubeadm` is {}; a map from kind to document is expected",
-                    kind_of(other)
-                )));
+                check.complain(
+                    "",
+                    format!(
+                        "{}; a map from kind to document is expected",
+                        kind_of(other)
+                    ),
+                    "",
+                );
                 Map::new()
             }
         };
         for (kind, document) in &documents {
-            check_document(kind, document, &mut found);
+            check.document(kind, document);
         }
-        for diagnostic in &mut found.0 {
-            diagnostic.span = span.cloned();
-        }
-        if found.has_errors() {
-            Err(found)
+        if check.found.has_errors() {
+            Err(check.found)
         } else {
             Ok(Self(documents))
         }
@@ -134,93 +137,122 @@ impl UserDocuments {
     }
 }
 
-fn check_document(kind: &str, document: &Value, found: &mut Diagnostics) {
-    let Some((_, api)) = KINDS.iter().find(|(k, _)| *k == kind) else {
-        let help = match nearest(kind, KINDS.iter().map(|(k, _)| *k)) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("the kinds are {}", KINDS.map(|(k, _)| k).join(", ")),
-        };
-        found.push(
-            Diagnostic::error(format!("kubeadm.{kind}: kubeadm has no such document")).help(help),
-        );
-        return;
-    };
-    let place = format!("kubeadm.{kind}");
-    let Value::Object(map) = document else {
-        if !document.is_null() {
-            found.push(Diagnostic::error(format!(
-                "{place} is {}; a map is expected",
-                kind_of(document)
-            )));
-        }
-        return;
-    };
-    for (field, expected) in [("apiVersion", *api), ("kind", kind)] {
-        if map.get(field).is_some_and(|v| v != expected) {
-            let help = if *api == KUBEADM_API && field == "apiVersion" {
-                "`kubeadm config migrate` converts older documents"
-            } else {
-                "leave the field out"
-            };
-            found.push(
-                Diagnostic::error(format!("{place}.{field} is {}, not {expected}", map[field]))
-                    .help(help),
-            );
-        }
-    }
-    for (owner, path, help) in OWNED {
-        if owner == kind
-            && path
-                .split('.')
-                .try_fold(document, |value, key| value.get(key))
-                .is_some()
-        {
-            found.push(
-                Diagnostic::error(format!("{place}.{path} is quorate's own to write")).help(help),
-            );
-        }
-    }
-    let ignored = format!("{place}.nodeRegistration.ignorePreflightErrors");
-    match document.pointer("/nodeRegistration/ignorePreflightErrors") {
-        None | Some(Value::Null) => {}
-        Some(Value::Array(names)) => {
-            found.0.extend(
-                names
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .filter_map(|name| refused_preflight_error(&ignored, name)),
-            );
-        }
-        Some(other) => found.push(Diagnostic::error(format!(
-            "{ignored} is {}; a list is expected",
-            kind_of(other)
-        ))),
-    }
-    check_lists(document, &place, found);
+struct Check<'a> {
+    at: &'a dyn Fn(&str) -> Option<Span>,
+    found: Diagnostics,
 }
 
-/// Complains about lists that are no lists of named entries, such as the maps that v1beta3 had.
-fn check_lists(value: &Value, place: &str, found: &mut Diagnostics) {
-    let Value::Object(map) = value else { return };
-    for (key, value) in map {
-        let place = format!("{place}.{key}");
-        if !BY_NAME.contains(&key.as_str()) {
-            check_lists(value, &place, found);
-            continue;
+impl Check<'_> {
+    /// Adds that what stands at `pointer` is not as it should be; `what` completes "... is".
+    fn complain(&mut self, pointer: &str, what: impl std::fmt::Display, help: impl Into<String>) {
+        let path = pointer
+            .replace('/', ".")
+            .replace("~1", "/")
+            .replace("~0", "~");
+        let mut diagnostic =
+            Diagnostic::error(format!("kubeadm{path} is {what}")).at((self.at)(pointer));
+        diagnostic.help = Some(help.into()).filter(|help| !help.is_empty());
+        self.found.push(diagnostic);
+    }
+
+    fn document(&mut self, kind: &str, document: &Value) {
+        let place = format!("/{}", escape(kind));
+        let Some((_, api)) = KINDS.iter().find(|(k, _)| *k == kind) else {
+            let help = match nearest(kind, KINDS.iter().map(|(k, _)| *k)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the kinds are {}", KINDS.map(|(k, _)| k).join(", ")),
+            };
+            self.complain(&place, "no document that kubeadm reads", help);
+            return;
+        };
+        let Value::Object(map) = document else {
+            if !document.is_null() {
+                self.complain(
+                    &place,
+                    format!("{}; a map is expected", kind_of(document)),
+                    "",
+                );
+            }
+            return;
+        };
+        for (field, expected) in [("apiVersion", *api), ("kind", kind)] {
+            if let Some(other) = map.get(field).filter(|v| **v != expected) {
+                let old = *api == KUBEADM_API && field == "apiVersion";
+                let help = if old {
+                    "`kubeadm config migrate` converts older documents"
+                } else {
+                    "leave the field out"
+                };
+                self.complain(
+                    &format!("{place}/{field}"),
+                    format!("{other}, not {expected}"),
+                    help,
+                );
+            }
         }
-        let named = |entry: &Value| entry.get("name").is_some_and(Value::is_string);
-        let good = matches!(value, Value::Null)
-            || value
-                .as_array()
-                .is_some_and(|entries| entries.iter().all(named));
-        if !good {
-            found.push(
-                Diagnostic::error(format!("{place} is not a list of entries with a name")).help(
-                    "v1beta4 writes `- {name: v, value: \"4\"}` where v1beta3 wrote `v: \"4\"`",
-                ),
-            );
+        for (_, pointer, help) in OWNED.iter().filter(|(owner, ..)| *owner == kind) {
+            if document.pointer(pointer).is_some() {
+                self.complain(
+                    &format!("{place}{pointer}"),
+                    "quorate's own to write",
+                    *help,
+                );
+            }
+        }
+        self.ignored_checks(&place, document);
+        self.lists(&place, document);
+    }
+
+    fn ignored_checks(&mut self, place: &str, document: &Value) {
+        const FIELD: &str = "/nodeRegistration/ignorePreflightErrors";
+        match document.pointer(FIELD) {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(names)) => {
+                for (i, name) in names.iter().enumerate() {
+                    let pointer = format!("{place}{FIELD}/{i}");
+                    let path = format!("kubeadm{}", format!("{place}{FIELD}").replace('/', "."));
+                    let refused = name
+                        .as_str()
+                        .and_then(|name| refused_preflight_error(&path, name));
+                    self.found
+                        .0
+                        .extend(refused.map(|diagnostic| diagnostic.at((self.at)(&pointer))));
+                }
+            }
+            Some(other) => self.complain(
+                &format!("{place}{FIELD}"),
+                format!("{}; a list is expected", kind_of(other)),
+                "",
+            ),
         }
     }
+
+    /// Complains about lists that are no lists of named entries, such as the maps that v1beta3 had.
+    fn lists(&mut self, place: &str, value: &Value) {
+        let Value::Object(map) = value else { return };
+        for (key, value) in map {
+            let place = format!("{place}/{}", escape(key));
+            if !BY_NAME.contains(&key.as_str()) {
+                self.lists(&place, value);
+                continue;
+            }
+            let named = |entry: &Value| entry.get("name").is_some_and(Value::is_string);
+            if !value.is_null()
+                && !value
+                    .as_array()
+                    .is_some_and(|entries| entries.iter().all(named))
+            {
+                let help =
+                    "v1beta4 writes `- {name: v, value: \"4\"}` where v1beta3 wrote `v: \"4\"`";
+                self.complain(&place, "not a list of entries with a name", help);
+            }
+        }
+    }
+}
+
+/// Returns a key as it stands in a JSON pointer.
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn merge(base: &mut Value, user: &Value, place: &str, found: &mut Diagnostics) {

@@ -7,6 +7,7 @@
 mod certificate;
 mod credentials;
 mod documents;
+mod from_spec;
 mod generate;
 mod input;
 mod merge;
@@ -15,7 +16,7 @@ pub use certificate::{CaCertHash, CertificateError};
 pub use credentials::{CertificateKey, CredentialError, Credentials, Token};
 pub use documents::Documents;
 pub use generate::{init, join};
-pub use input::{ControlPlane, Join, KubeadmInput, Node, Taint};
+pub use input::{Join, KubeadmInput, Node, Taint};
 pub use merge::UserDocuments;
 
 /// `apiVersion` of kubeadm's own documents.

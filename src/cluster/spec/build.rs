@@ -10,14 +10,16 @@ use serde_json::json;
 use super::check;
 use super::host::Draft;
 use super::known::WAYS;
+use super::kube_vip::{read_bgp, read_kube_vip};
+use super::network::{extend_no_proxy, read_endpoint, read_subnet, read_vip};
 use super::read::{self, Findings, Got, Vars};
-use super::{
-    Bgp, BgpPeer, ClusterSpec, Documents, KubeVip, LoadBalancer, Origin, Profile, Proxies, Version,
-    Vrrp, Way,
-};
+use super::reader::Reader;
+use super::release::{read_containerd, read_version};
+use super::vrrp::read_vrrp;
+use super::{ClusterSpec, LoadBalancer, Origin, Profile, Proxies, Vrrp, Way};
 use super::{kubeadm, unknown, vrrp};
 use crate::inventory::Inventory;
-use crate::model::{Diagnostic, Diagnostics, Endpoint, Secret, Span, Value};
+use crate::model::{Diagnostic, Diagnostics, Endpoint, Map, Value};
 use crate::template::host_scopes_over;
 
 /// The group of control planes.
@@ -62,97 +64,6 @@ fn defaults() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Reads variables that a whole cluster shares.
-pub(super) struct Reader<'i> {
-    /// The cluster's hosts, control planes first.
-    pub(super) members: Vec<Vars<'i>>,
-    pub(super) findings: Findings,
-}
-
-impl Reader<'_> {
-    /// Returns the value that all hosts agree on. Hosts for which it is not set do not disagree: a group_vars file of
-    /// the control planes is enough.
-    fn get(&mut self, name: &str) -> Option<Got<Value>> {
-        let mut first: Option<(&Vars<'_>, Got<Value>)> = None;
-        for member in &self.members {
-            let Some(got) = member.get(name, &mut self.findings) else {
-                continue;
-            };
-            match &first {
-                None => first = Some((member, got)),
-                Some((other, agreed)) if agreed.value != got.value => {
-                    let (one, two) = (&other.host.name, &member.host.name);
-                    let place = agreed
-                        .span
-                        .as_ref()
-                        .map_or_else(String::new, |s| format!(" ({s})"));
-                    let error = Diagnostic::error(format!(
-                        "`{name}` is one for a whole cluster, and differs between {one}{place} and {two}"
-                    ));
-                    self.findings.push(
-                        error
-                            .at(got.span)
-                            .help("set it once, in group_vars/all.yml"),
-                    );
-                }
-                Some(_) => {}
-            }
-        }
-        first.map(|(_, got)| got)
-    }
-
-    fn text(&mut self, name: &str) -> Option<Got<String>> {
-        let got = self.get(name)?;
-        let got = read::text(name, got, &mut self.findings)?;
-        if got.value.trim().is_empty() {
-            self.findings.push(
-                Diagnostic::error(format!("`{name}` is empty"))
-                    .at(got.span)
-                    .help("leave it out, or give it a value"),
-            );
-            return None;
-        }
-        Some(got)
-    }
-
-    fn boolean(&mut self, name: &str) -> Option<bool> {
-        let got = self.get(name)?;
-        read::boolean(name, got, &mut self.findings).map(|g| g.value)
-    }
-
-    fn integer(&mut self, name: &str, low: i64, high: i64) -> Option<Got<i64>> {
-        let got = self.get(name)?;
-        read::integer(name, low, high, got, &mut self.findings)
-    }
-
-    fn port(&mut self, name: &str) -> Option<Got<u16>> {
-        let got = self.get(name)?;
-        read::port(name, got, &mut self.findings)
-    }
-
-    fn one_of(&mut self, name: &str, words: &[&'static str]) -> Option<Got<&'static str>> {
-        let got = self.get(name)?;
-        read::one_of(name, words, got, &mut self.findings)
-    }
-
-    fn texts(&mut self, name: &str) -> Option<Got<Vec<String>>> {
-        let got = self.get(name)?;
-        read::texts(name, got, &mut self.findings)
-    }
-
-    fn missing(&mut self, name: &str, help: &str) {
-        // Whoever set it wrongly was told so already.
-        if !self
-            .members
-            .iter()
-            .any(|m| m.variable(name).is_some_and(|v| !v.value.is_null()))
-        {
-            self.findings
-                .push(Diagnostic::error(format!("`{name}` is not set")).help(help));
-        }
-    }
-}
-
 /// What is read of a cluster before it is known to be sound. A missing part was told, or has no default.
 pub(super) struct Parts {
     pub(super) way: Way,
@@ -161,7 +72,6 @@ pub(super) struct Parts {
     pub(super) dest_port: Got<u16>,
     pub(super) src_port: Got<u16>,
     pub(super) endpoint: Option<Got<Endpoint>>,
-    pub(super) router_id: Option<u8>,
     pub(super) weight: Option<Got<i16>>,
     pub(super) pod_subnet: Option<Got<IpNet>>,
     pub(super) service_subnet: Option<Got<IpNet>>,
@@ -173,7 +83,7 @@ impl ClusterSpec {
     /// cluster. `used` are the names that templates and conditions of roles use: a variable among them is not unknown.
     pub fn build(inventory: &Inventory, used: &BTreeSet<String>) -> (Option<Self>, Diagnostics) {
         let defaults = defaults();
-        let scopes = host_scopes_over(inventory, &defaults);
+        let scopes = host_scopes_over(inventory, &defaults, &|_| Map::new());
         let mut names: Vec<&str> = Vec::new();
         for group in [CONTROL_PLANE, WORKER, LOAD_BALANCER, ETCD] {
             for host in inventory.hosts_of(group) {
@@ -270,7 +180,6 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
         dest_port,
         src_port,
         endpoint,
-        router_id: vrrp_set.router_id,
         weight: vrrp_set.weight,
         pod_subnet,
         service_subnet,
@@ -314,7 +223,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
     let documents = reader
         .get("kubeadm")
         .and_then(|got| kubeadm::read(got, &mut reader.findings))
-        .unwrap_or_else(Documents::new);
+        .unwrap_or_default();
     let ignored = reader
         .get("ignore_preflight_errors")
         .and_then(|got| kubeadm::read_ignored(got, &mut reader.findings))
@@ -426,265 +335,6 @@ fn weight(parts: &Parts, balancing: usize) -> i16 {
     }
 }
 
-fn read_version(reader: &mut Reader<'_>) -> Option<Version> {
-    let Some(got) = reader.get("kubernetes_version") else {
-        reader.missing(
-            "kubernetes_version",
-            "set it in group_vars/all.yml, exact and quoted: kubernetes_version: \"1.36.3\"",
-        );
-        return None;
-    };
-    let version = read_exact("kubernetes_version", &got, &mut reader.findings)?;
-    // kubeadm's v1beta4, the one form that is written, is there from 1.31 on (kubernetes.io, kubeadm configuration).
-    if version < Version::new(1, 31, 0) {
-        let error = Diagnostic::error(format!(
-            "Kubernetes {version} is too old: 1.31 is the first with kubeadm's v1beta4"
-        ))
-        .at(got.span);
-        reader
-            .findings
-            .push(error.help("choose a release that is still maintained"));
-        return None;
-    }
-    Some(version)
-}
-
-fn read_exact(name: &str, got: &Got<Value>, findings: &mut Findings) -> Option<Version> {
-    let error = match &got.value {
-        Value::String(text) => match text.parse::<Version>() {
-            Ok(version) => return Some(version),
-            Err(error) => Diagnostic::error(format!("`{name}`: `{text}` {error}")),
-        },
-        Value::Number(number) => {
-            let written = got.written("").unwrap_or_default();
-            let error = Diagnostic::error(format!(
-                "`{name}` has no quotes, and YAML reads {written} as the number {number}"
-            ));
-            error.help("write the exact version, three numbers with quotes, as in \"1.36.3\"")
-        }
-        other => Diagnostic::error(format!(
-            "`{name}` is a version, not {}",
-            read::describe(other)
-        ))
-        .help("write three numbers with quotes, as in \"1.36.3\""),
-    };
-    findings.push(error.at(got.span.clone()));
-    None
-}
-
-fn read_containerd(reader: &mut Reader<'_>, kubernetes: Option<Version>) -> Option<Version> {
-    let got = reader.get("containerd_version")?;
-    let version = read_exact("containerd_version", &got, &mut reader.findings)?;
-    if version.major < 2 && kubernetes.is_some_and(|k| k >= Version::new(1, 36, 0)) {
-        let error = Diagnostic::error(format!(
-            "containerd {version} is too old for Kubernetes 1.36 and newer"
-        ))
-        .at(got.span);
-        reader.findings.push(error.help("choose 2.0 or newer"));
-    }
-    Some(version)
-}
-
-fn read_vip(reader: &mut Reader<'_>, way: Way) -> Option<Got<IpAddr>> {
-    let Some(got) = reader.get("apiserver_vip") else {
-        if way.has_vip() {
-            reader.missing("apiserver_vip", "set it in group_vars/all.yml to an unused address in the hosts' network, or choose `load_balancer: external`");
-        }
-        return None;
-    };
-    if !way.has_vip() {
-        let warning =
-            Diagnostic::warning("`apiserver_vip` means nothing with `load_balancer: external`")
-                .at(got.span);
-        reader
-            .findings
-            .push(warning.help("`control_plane_endpoint` names the load balancer"));
-        return None;
-    }
-    read::address("apiserver_vip", got, &mut reader.findings)
-}
-
-fn read_endpoint(
-    reader: &mut Reader<'_>,
-    way: Way,
-    vip: Option<&Got<IpAddr>>,
-    dest_port: &mut Got<u16>,
-) -> Option<Got<Endpoint>> {
-    let Some(got) = reader.get("control_plane_endpoint") else {
-        if way.has_vip() {
-            let vip = vip?;
-            return Endpoint::new(&vip.value.to_string(), dest_port.value)
-                .ok()
-                .map(|e| Got::new(e, vip.span.clone()));
-        }
-        reader.missing("control_plane_endpoint", "with `load_balancer: external` it names the load balancer: control_plane_endpoint: \"api.example.org:6443\"");
-        return None;
-    };
-    let got = read::parsed::<Endpoint>("control_plane_endpoint", got, &mut reader.findings)?;
-    let port = got.value.port();
-    if way.has_vip() {
-        if port != dest_port.value {
-            let error = Diagnostic::error(format!(
-                "`control_plane_endpoint` has the port {port}, and `apiserver_dest_port` is {}",
-                dest_port.value
-            ));
-            reader
-                .findings
-                .push(error.at(got.span.clone()).help(format!(
-                    "set `apiserver_dest_port: {port}`, or the endpoint to that port"
-                )));
-        }
-        if let (Some(address), Some(vip)) = (got.value.address(), vip)
-            && address != vip.value
-        {
-            let error = Diagnostic::error(format!(
-                "`control_plane_endpoint` is at {address}, and `apiserver_vip` is {}",
-                vip.value
-            ));
-            reader.findings.push(
-                error
-                    .at(got.span.clone())
-                    .help("leave the endpoint out, or give it a DNS name"),
-            );
-        }
-    } else {
-        if dest_port.span.is_some() && port != dest_port.value {
-            let warning = Diagnostic::warning(
-                "`apiserver_dest_port` means nothing with `load_balancer: external`",
-            )
-            .at(dest_port.span.clone());
-            reader
-                .findings
-                .push(warning.help("the endpoint's own port counts"));
-        }
-        *dest_port = Got::new(port, got.span.clone());
-    }
-    Some(got)
-}
-
-fn read_subnet(reader: &mut Reader<'_>, name: &str, default: &str) -> Option<Got<IpNet>> {
-    let Some(got) = reader.get(name) else {
-        return default.parse().ok().map(|net| Got::new(net, None));
-    };
-    let got = read::text(name, got, &mut reader.findings)?;
-    let error = |message: String, span: Option<Span>| Diagnostic::error(message).at(span);
-    if got.value.contains(',') {
-        let error = error(
-            format!("`{name}` is one network: dual stack is not built yet"),
-            got.span,
-        );
-        reader
-            .findings
-            .push(error.help("name the IPv4 network alone"));
-        return None;
-    }
-    let net: IpNet = match got.value.parse() {
-        Ok(net) => net,
-        Err(_) => {
-            let error = error(
-                format!("`{name}` is a network in CIDR form, not `{}`", got.value),
-                got.span,
-            );
-            reader.findings.push(error.help(format!("as in {default}")));
-            return None;
-        }
-    };
-    let problem = match net {
-        IpNet::V6(_) => Some(format!("`{name}` cannot be {net}: IPv6 is not built yet")),
-        IpNet::V4(v4) if v4.trunc() != v4 => {
-            let trunc = v4.trunc();
-            reader.findings.push(
-                error(
-                    format!("`{name}` has bits behind its prefix: {net}"),
-                    got.span,
-                )
-                .help(format!("write {trunc}")),
-            );
-            return None;
-        }
-        // kubeadm gives each node a /24 of the pods' network, and takes at least eight addresses for services.
-        IpNet::V4(v4) if name == "pod_subnet" && v4.prefix_len() > 24 => Some(format!(
-            "`{name}` is too small: every node takes a /24 of it"
-        )),
-        IpNet::V4(v4) if v4.prefix_len() > 28 => Some(format!(
-            "`{name}` is too small: Kubernetes takes several addresses at once"
-        )),
-        IpNet::V4(_) => None,
-    };
-    if let Some(problem) = problem {
-        reader.findings.push(error(problem, got.span));
-        return None;
-    }
-    Some(got.map(|_| net))
-}
-
-#[derive(Default)]
-struct VrrpSet {
-    router_id: Option<u8>,
-    auth_pass: Option<Secret<String>>,
-    unicast: bool,
-    weight: Option<Got<i16>>,
-}
-
-fn read_vrrp(
-    reader: &mut Reader<'_>,
-    way: Way,
-    profile: Profile,
-    vip: Option<&Got<IpAddr>>,
-) -> VrrpSet {
-    let router_id = reader
-        .integer("router_id", 1, 255)
-        .and_then(|got| u8::try_from(got.value).ok());
-    let weight = reader
-        .integer("weight", -253, -1)
-        .and_then(|got| i16::try_from(got.value).ok().map(|w| got.map(|_| w)));
-    let unicast = reader.boolean("vrrp_unicast").unwrap_or(false);
-    let mut auth_pass = None;
-    if let Some(got) = reader.get("auth_pass")
-        && let Some(got) = read::text("auth_pass", got, &mut reader.findings)
-    {
-        let length = got.value.len();
-        if length > 8
-            || length == 0
-            || got.value.chars().any(|c| {
-                c.is_whitespace() || c.is_control() || !c.is_ascii() || "\"'#!{}".contains(c)
-            })
-        {
-            let message = if length > 8 {
-                format!("`auth_pass` has {length} characters, and 8 count")
-            } else {
-                "`auth_pass` holds a character that keepalived.conf cannot, or nothing".to_owned()
-            };
-            let error = Diagnostic::error(message).at(got.span);
-            reader
-                .findings
-                .push(error.help("leave it out: it is derived from `apiserver_vip`"));
-        } else if profile == Profile::Fast && way.uses_vrrp() {
-            let warning = Diagnostic::warning(
-                "`auth_pass` means nothing with the profile `fast`: VRRPv3 has no passwords",
-            )
-            .at(got.span);
-            reader
-                .findings
-                .push(warning.help("leave it out, or set `load_balancer_profile: seed`"));
-        } else {
-            auth_pass = Some(got.value);
-        }
-    }
-    let vip = vip.map(|g| g.value);
-    VrrpSet {
-        router_id: router_id.or_else(|| vip.map(vrrp::router_id)),
-        auth_pass: match profile {
-            Profile::Seed => auth_pass
-                .or_else(|| vip.map(vrrp::auth_pass))
-                .map(Secret::new),
-            Profile::Fast => None,
-        },
-        unicast,
-        weight,
-    }
-}
-
 fn read_origin(reader: &mut Reader<'_>, name: &str) -> Option<Origin> {
     Some(
         match reader
@@ -718,166 +368,4 @@ fn read_name(reader: &mut Reader<'_>) -> String {
         return default();
     }
     got.value
-}
-
-fn read_kube_vip(reader: &mut Reader<'_>, way: Way, profile: Profile) -> Option<KubeVip> {
-    let image = reader
-        .text("kube_vip_image")
-        .map_or_else(|| "ghcr.io/kube-vip/kube-vip".to_owned(), |g| g.value);
-    let version = reader
-        .text("kube_vip_version")
-        .map_or_else(|| "v1.2.3".to_owned(), |g| g.value);
-    let services = reader.boolean("kube_vip_services").unwrap_or(false);
-    let dedicated = reader
-        .one_of("kube_vip_kubeconfig", &["dedicated", "admin"])
-        .is_none_or(|g| g.value == "dedicated");
-    let mut lease = match profile {
-        Profile::Fast => [5, 3, 1],
-        Profile::Seed => [15, 10, 2],
-    };
-    if let Some(got) = reader.text("kube_vip_lease") {
-        let numbers: Vec<u16> = got
-            .value
-            .split('/')
-            .filter_map(|n| n.trim().parse().ok())
-            .collect();
-        match numbers[..] {
-            // client-go's leader election refuses anything else (leaderelection.go, NewLeaderElector).
-            [duration, renew, retry]
-                if duration > renew && 5 * u32::from(renew) > 6 * u32::from(retry) && retry > 0 =>
-            {
-                lease = [duration, renew, retry];
-            }
-            [_, _, _] => {
-                let error = Diagnostic::error(format!("`kube_vip_lease` cannot be {}", got.value))
-                    .at(got.span);
-                reader.findings.push(error.help("the lease is longer than the renewal, and the renewal than 1.2 times the retry: 5/3/1"));
-            }
-            _ => {
-                let error = Diagnostic::error(format!(
-                    "`kube_vip_lease` is three numbers of seconds, not `{}`",
-                    got.value
-                ))
-                .at(got.span);
-                reader
-                    .findings
-                    .push(error.help("as in \"5/3/1\": lease, renewal and retry"));
-            }
-        }
-    }
-    matches!(way, Way::KubeVipArp | Way::KubeVipBgp).then_some(KubeVip {
-        image,
-        version,
-        lease,
-        services,
-        dedicated_kubeconfig: dedicated,
-    })
-}
-
-fn read_bgp(reader: &mut Reader<'_>, way: Way, profile: Profile) -> Option<Bgp> {
-    let local_as = reader
-        .integer("bgp_local_as", 1, i64::from(u32::MAX))
-        .and_then(|g| u32::try_from(g.value).ok());
-    let (hold, keepalive) = match profile {
-        Profile::Fast => (3, 1),
-        Profile::Seed => (30, 10),
-    };
-    let seconds = |got: Option<Got<i64>>, default| {
-        got.and_then(|g| u16::try_from(g.value).ok())
-            .unwrap_or(default)
-    };
-    let hold_time = reader.integer("bgp_hold_time", 1, i64::from(u16::MAX));
-    let hold_span = hold_time.as_ref().and_then(|g| g.span.clone());
-    let hold_time = seconds(hold_time, hold);
-    let keepalive_interval = seconds(
-        reader.integer("bgp_keepalive_interval", 1, i64::from(u16::MAX)),
-        keepalive,
-    );
-    let bfd = reader.boolean("bgp_bfd").unwrap_or(false);
-    let mut peers = Vec::new();
-    if let Some(got) = reader.texts("bgp_peers") {
-        for (i, text) in got.value.iter().enumerate() {
-            match peer(text) {
-                Ok(peer) => peers.push(peer),
-                Err(problem) => reader.findings.push(
-                    Diagnostic::error(format!("`bgp_peers`: {problem}"))
-                        .at(got.at(&format!("/{i}"))),
-                ),
-            }
-        }
-    } else if way == Way::KubeVipBgp {
-        reader.missing(
-            "bgp_peers",
-            "name the routers, as in bgp_peers: [\"192.0.2.1:65001::false\"]",
-        );
-    }
-    if way == Way::KubeVipBgp {
-        // RFC 4271, 4.2 and 4.4: at least three seconds, and three keepalives within them.
-        if hold_time < 3 || keepalive_interval.saturating_mul(3) > hold_time {
-            let error = Diagnostic::error(format!(
-                "a hold time of {hold_time} s with keepalives each {keepalive_interval} s breaks BGP sessions"
-            ));
-            reader.findings.push(error.at(hold_span).help(
-                "the hold time is three keepalive intervals or more, and 3 s at least (RFC 4271)",
-            ));
-        }
-        return Some(Bgp {
-            local_as: local_as.unwrap_or(65000),
-            peers,
-            hold_time,
-            keepalive_interval,
-            bfd,
-        });
-    }
-    None
-}
-
-/// Returns the router of `address:AS[:password[:multihop…]]`. A password is never part of a message.
-fn peer(text: &str) -> Result<BgpPeer, String> {
-    let mut parts = text.splitn(4, ':');
-    let address = parts.next().unwrap_or_default();
-    let address: IpAddr = address.parse().map_err(|_| {
-        format!("`{address}` is no address; a peer is address:AS:password:multihop")
-    })?;
-    let number = parts.next().unwrap_or_default();
-    let autonomous_system = number.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-        format!("`{number}` is no AS number; a peer is address:AS:password:multihop")
-    })?;
-    let password = parts
-        .next()
-        .filter(|p| !p.is_empty())
-        .map(|p| Secret::new(p.to_owned()));
-    Ok(BgpPeer {
-        address,
-        autonomous_system,
-        password,
-        rest: parts.next().unwrap_or("false").to_owned(),
-    })
-}
-
-/// Adds what a node must never ask a proxy for: its own cluster.
-fn extend_no_proxy(
-    no_proxy: &mut Vec<String>,
-    endpoint: &Endpoint,
-    vip: Option<IpAddr>,
-    subnets: [IpNet; 2],
-    hosts: impl Iterator<Item = IpAddr>,
-) {
-    let own = [
-        "localhost".into(),
-        "127.0.0.1".into(),
-        ".svc".into(),
-        ".cluster.local".into(),
-        endpoint.host().to_owned(),
-    ];
-    let own = own
-        .into_iter()
-        .chain(vip.map(|v| v.to_string()))
-        .chain(subnets.map(|s| s.to_string()))
-        .chain(hosts.map(|h| h.to_string()));
-    for name in own {
-        if !no_proxy.contains(&name) {
-            no_proxy.push(name);
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::build::{CONTROL_PLANE, ETCD, LOAD_BALANCER, Parts};
+use super::build::{CLUSTER, CONTROL_PLANE, ETCD, LOAD_BALANCER, Parts, WORKER};
 use super::host::HostSpec;
 use super::read::Findings;
 use super::vrrp::{self, State};
@@ -49,6 +49,21 @@ pub(super) fn groups(
             )));
         }
         _ => {}
+    }
+    for host in inventory.hosts_of(CLUSTER) {
+        let member = |group| inventory.is_in(host.as_str(), group);
+        if ![CONTROL_PLANE, WORKER, LOAD_BALANCER, ETCD]
+            .into_iter()
+            .any(member)
+        {
+            let at = inventory.hosts.get(host.as_str()).map(|h| h.span.clone());
+            let warning = Diagnostic::warning(format!(
+                "`{host}` is in `{CLUSTER}`, and neither a control plane nor a worker"
+            ));
+            findings.push(warning.at(at).help(format!(
+                "put it into `{CONTROL_PLANE}` or `{WORKER}`: nothing is done to it as it is"
+            )));
+        }
     }
     for host in inventory.hosts_of(ETCD) {
         if !control_planes.contains(&host) {

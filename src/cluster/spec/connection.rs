@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use super::read::{self, Findings, Got, Vars};
 use crate::inventory::{Inventory, Variable};
 use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value};
-use crate::template::{host_scope, host_scopes};
+use crate::template::host_scopes;
 
 /// How SSH reaches a host, from Ansible's connection variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +35,8 @@ pub fn connections(inventory: &Inventory) -> (IndexMap<HostName, Connection>, Di
         .hosts
         .iter()
         .filter_map(|(name, host)| {
-            let vars = Vars {
-                host,
-                scope: host_scope(inventory, host, &host.vars, &hosts),
-            };
+            let scope = hosts.get(name.as_str())?.clone().with_hosts(hosts.clone());
+            let vars = Vars { host, scope };
             Some((name.clone(), read_connection(&vars, &mut findings)?))
         })
         .collect();

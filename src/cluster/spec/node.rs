@@ -90,7 +90,7 @@ impl fmt::Display for Taint {
 }
 
 /// Checks a label's or taint's key: `[prefix/]name` (kubernetes.io, "Labels and Selectors", syntax and character set).
-pub fn check_key(key: &str) -> Result<(), String> {
+pub(super) fn check_key(key: &str) -> Result<(), String> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -116,7 +116,7 @@ pub fn check_key(key: &str) -> Result<(), String> {
 }
 
 /// Checks a label's or taint's value; it may be empty.
-pub fn check_value(value: &str) -> Result<(), String> {
+pub(super) fn check_value(value: &str) -> Result<(), String> {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let fits = value.len() <= 63
         && value

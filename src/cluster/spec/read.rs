@@ -25,12 +25,6 @@ impl Findings {
         }
     }
 
-    pub(super) fn extend(&mut self, diagnostics: Diagnostics) {
-        for diagnostic in diagnostics.0 {
-            self.push(diagnostic);
-        }
-    }
-
     pub(super) fn has_errors(&self) -> bool {
         self.diagnostics.has_errors()
     }

@@ -1,10 +1,12 @@
 //! Names that nothing knows.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use super::build::{CLUSTER, CONTROL_PLANE, ETCD, LOAD_BALANCER, WORKER};
 use super::known::{ALIASES, HARMLESS, KNOWN, NOT_READ};
 use super::read::Findings;
+use super::variables::ROLE_NAMES;
 use crate::inventory::{Inventory, Level};
 use crate::model::{Diagnostic, nearest};
 use crate::template::{MAGIC, names_in_value};
@@ -18,8 +20,16 @@ pub(super) fn variables(
     findings: &mut Findings,
 ) {
     let mut uses: HashSet<String> = used.iter().cloned().collect();
+    // A group's variable has one node for all hosts: looking at it once is enough.
+    let mut seen: HashSet<usize> = HashSet::new();
     for variable in inventory.hosts.values().flat_map(|h| h.vars.values()) {
-        uses.extend(names_in_value(&variable.value));
+        if variable
+            .node
+            .as_ref()
+            .is_none_or(|n| seen.insert(Arc::as_ptr(n).addr()))
+        {
+            uses.extend(names_in_value(&variable.value));
+        }
     }
     let known: HashSet<&str> = KNOWN
         .iter()
@@ -47,6 +57,21 @@ pub(super) fn variables(
                         .at(at)
                         .help(*help),
                 );
+                continue;
+            }
+            if ROLE_NAMES.contains(&name.as_str()) {
+                let error = Diagnostic::error(format!(
+                    "`{name}` cannot be set: it follows from the rest of the inventory"
+                ));
+                findings.push(error.at(at).help("give your own variable another name"));
+                continue;
+            }
+            // `ansible_host` alone is both: there unless it is set.
+            if MAGIC.contains(&name.as_str()) && name != "ansible_host" {
+                let error = Diagnostic::error(format!(
+                    "`{name}` cannot be set: it is what Ansible calls a magic variable"
+                ));
+                findings.push(error.at(at).help("give your own variable another name"));
                 continue;
             }
             if known.contains(name.as_str()) || uses.contains(name) {

@@ -1,13 +1,18 @@
 //! The cluster's numbers as variables, for the templates of roles.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{ClusterSpec, HostSpec, Origin};
+use crate::inventory::Inventory;
 use crate::model::{Map, Value};
+use crate::template::{Hosts, host_scopes_over};
 
 /// Variables that [`ClusterSpec::variables`] sets beside the known ones.
 pub const ROLE_NAMES: &[&str] = &[
     "control_plane_endpoint_host",
+    "control_plane_endpoint_is_name",
     "control_plane_endpoint_port",
     "control_planes",
     "is_control_plane",
@@ -20,19 +25,20 @@ pub const ROLE_NAMES: &[&str] = &[
     "vrrp_peers",
 ];
 
-/// Returns the variables of [`ClusterSpec::variables`] that are null because only the host knows them. Whoever renders
-/// a template fills them in from facts.
+/// Returns the variables that [`ClusterSpec::variables`] leaves out because only the host knows them. Whoever renders a
+/// template sets them from facts.
 pub fn from_facts(variables: &Map) -> Vec<&'static str> {
     ["interface"]
         .into_iter()
-        .filter(|name| variables.get(*name).is_some_and(Value::is_null))
+        .filter(|name| !variables.contains_key(*name))
         .collect()
 }
 
 impl ClusterSpec {
-    /// Returns what templates see of the cluster and of `host`: every known variable with its default or derived value,
-    /// and those of [`ROLE_NAMES`]. Values are final, not templates. What does not apply is null (`auth_pass` with the
-    /// profile `fast`); `interface` is null until facts say which one carries `ip`.
+    /// Returns what templates see of the cluster and of `host`: every known variable that has a value, set, derived or
+    /// by default, and those of [`ROLE_NAMES`]. Values are final, not templates. What does not apply (`auth_pass` with
+    /// the profile `fast`) is left out and not null, since a null renders as nothing and a missing variable is an
+    /// error; so is `interface` until facts say which one carries `ip` ([`from_facts`]).
     ///
     /// `known::is_secret` says which values must not be shown.
     pub fn variables(&self, host: &HostSpec) -> Map {
@@ -68,6 +74,7 @@ impl ClusterSpec {
             ("control_plane_endpoint", json!(self.endpoint.to_string())),
             ("control_plane_endpoint_host", json!(self.endpoint.host())),
             ("control_plane_endpoint_port", json!(self.endpoint.port())),
+            ("control_plane_endpoint_is_name", json!(self.endpoint.address().is_none())),
             ("control_planes", members(&mut self.control_planes())),
             ("load_balancers", members(&mut self.load_balancers())),
             ("load_balancer", json!(balancer.way.name())),
@@ -137,9 +144,9 @@ impl ClusterSpec {
                 json!(bgp.map(|b| b.keepalive_interval)),
             ),
             ("bgp_bfd", json!(bgp.is_some_and(|b| b.bfd))),
-            ("image_repository", json!(self.image_repository)),
-            ("http_proxy", json!(self.proxies.http)),
-            ("https_proxy", json!(self.proxies.https)),
+            ("image_repository", json!(self.image_repository.as_deref().unwrap_or_default())),
+            ("http_proxy", json!(self.proxies.http.as_deref().unwrap_or_default())),
+            ("https_proxy", json!(self.proxies.https.as_deref().unwrap_or_default())),
             ("no_proxy", json!(self.proxies.no_proxy.join(","))),
             ("pod_subnet", json!(self.pod_subnet.to_string())),
             ("service_subnet", json!(self.service_subnet.to_string())),
@@ -160,8 +167,20 @@ impl ClusterSpec {
         ];
         pairs
             .into_iter()
+            .filter(|(_, value)| !value.is_null())
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
+    }
+
+    /// Returns the scopes of all hosts of the inventory, with the cluster's variables set over the inventory's on the
+    /// hosts of the cluster: what roles render in, and what they see as `hostvars`.
+    pub fn scopes(&self, inventory: &Inventory) -> Arc<Hosts> {
+        host_scopes_over(inventory, &[], &|name| {
+            self.hosts
+                .get(name)
+                .map(|host| self.variables(host))
+                .unwrap_or_default()
+        })
     }
 }
 

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::way::Profile;
-use crate::model::Sha256;
+use super::read::{self, Got};
+use super::reader::Reader;
+use super::way::{Profile, Way};
+use crate::model::{Diagnostic, Secret, Sha256};
 
 /// keepalived's initial state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,11 +32,11 @@ const HIGHEST: usize = 200;
 const LOWEST: usize = 100;
 
 /// How many hosts can have distinct derived priorities.
-pub const MOST_HOSTS: usize = HIGHEST - LOWEST + 1;
+pub(super) const MOST_HOSTS: usize = HIGHEST - LOWEST + 1;
 
 /// Returns the priority of the host at `index` of `count`. `seed`: 101 and then 100, as kubeadm's document has it.
 /// `fast`: distinct ones, since backups of one priority both take the address when the master dies.
-pub fn priority(profile: Profile, index: usize, count: usize) -> u8 {
+pub(super) fn priority(profile: Profile, index: usize, count: usize) -> u8 {
     let priority = match profile {
         Profile::Seed => 100 + usize::from(index == 0),
         Profile::Fast => HIGHEST - (index * (HIGHEST - LOWEST)) / count.saturating_sub(1).max(1),
@@ -43,7 +45,7 @@ pub fn priority(profile: Profile, index: usize, count: usize) -> u8 {
 }
 
 /// Returns the state of the host at `index`.
-pub fn state(index: usize) -> State {
+pub(super) fn state(index: usize) -> State {
     if index == 0 {
         State::Master
     } else {
@@ -53,7 +55,7 @@ pub fn state(index: usize) -> State {
 
 /// Returns what a failed check takes off a priority. It has to be more than what lies between any two hosts, or the
 /// address stays on a failed one. `seed`: -2, as kubeadm's document has it.
-pub fn weight(profile: Profile, priorities: &[u8]) -> i16 {
+pub(super) fn weight(profile: Profile, priorities: &[u8]) -> i16 {
     match profile {
         Profile::Seed => -2,
         Profile::Fast => -(spread(priorities) + 1),
@@ -61,7 +63,7 @@ pub fn weight(profile: Profile, priorities: &[u8]) -> i16 {
 }
 
 /// Returns the highest priority less the lowest.
-pub fn spread(priorities: &[u8]) -> i16 {
+pub(super) fn spread(priorities: &[u8]) -> i16 {
     let highest = priorities.iter().max().copied().unwrap_or(0);
     let lowest = priorities.iter().min().copied().unwrap_or(0);
     i16::from(highest) - i16::from(lowest)
@@ -69,7 +71,7 @@ pub fn spread(priorities: &[u8]) -> i16 {
 
 /// Returns the virtual router id of a virtual address, 1 to 255 (RFC 9568, 5.2.3) and never 51: that is the default of
 /// keepalived's example and so of everybody else's cluster in the same network.
-pub fn router_id(vip: IpAddr) -> u8 {
+pub(super) fn router_id(vip: IpAddr) -> u8 {
     let byte = digest_bytes("router_id", vip).next().unwrap_or(0);
     let id = 1 + byte % 254;
     if id >= 51 { id + 1 } else { id }
@@ -77,7 +79,7 @@ pub fn router_id(vip: IpAddr) -> u8 {
 
 /// Returns the VRRP password of a virtual address: 8 characters, more do not count (keepalived.conf(5)). It keeps apart
 /// clusters that share a router id by mistake; it is no secret, since VRRP sends it in the clear.
-pub fn auth_pass(vip: IpAddr) -> String {
+pub(super) fn auth_pass(vip: IpAddr) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     digest_bytes("auth_pass", vip)
         .take(8)
@@ -88,4 +90,72 @@ pub fn auth_pass(vip: IpAddr) -> String {
 fn digest_bytes(what: &str, vip: IpAddr) -> impl Iterator<Item = u8> {
     let hex = Sha256::of(format!("quorate {what} {vip}")).to_string();
     (0..hex.len() / 2).filter_map(move |i| u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok())
+}
+
+/// What is set of VRRP, or derived from the virtual address.
+#[derive(Default)]
+pub(super) struct VrrpSet {
+    pub(super) router_id: Option<u8>,
+    pub(super) auth_pass: Option<Secret<String>>,
+    pub(super) unicast: bool,
+    pub(super) weight: Option<Got<i16>>,
+}
+
+pub(super) fn read_vrrp(
+    reader: &mut Reader<'_>,
+    way: Way,
+    profile: Profile,
+    vip: Option<&Got<IpAddr>>,
+) -> VrrpSet {
+    let router_id = reader
+        .integer("router_id", 1, 255)
+        .and_then(|got| u8::try_from(got.value).ok());
+    let weight = reader
+        .integer("weight", -253, -1)
+        .and_then(|got| i16::try_from(got.value).ok().map(|w| got.map(|_| w)));
+    let unicast = reader.boolean("vrrp_unicast").unwrap_or(false);
+    let mut auth_pass = None;
+    if let Some(got) = reader.get("auth_pass")
+        && let Some(got) = read::text("auth_pass", got, &mut reader.findings)
+    {
+        let length = got.value.len();
+        if length > 8
+            || length == 0
+            || got.value.chars().any(|c| {
+                c.is_whitespace() || c.is_control() || !c.is_ascii() || "\"'#!{}".contains(c)
+            })
+        {
+            let message = if length > 8 {
+                format!("`auth_pass` has {length} characters, and 8 count")
+            } else {
+                "`auth_pass` holds a character that keepalived.conf cannot, or nothing".to_owned()
+            };
+            let error = Diagnostic::error(message).at(got.span);
+            reader
+                .findings
+                .push(error.help("leave it out: it is derived from `apiserver_vip`"));
+        } else if profile == Profile::Fast && way.uses_vrrp() {
+            let warning = Diagnostic::warning(
+                "`auth_pass` means nothing with the profile `fast`: VRRPv3 has no passwords",
+            )
+            .at(got.span);
+            reader
+                .findings
+                .push(warning.help("leave it out, or set `load_balancer_profile: seed`"));
+        } else {
+            auth_pass = Some(got.value);
+        }
+    }
+    let vip = vip.map(|g| g.value);
+    VrrpSet {
+        router_id: router_id.or_else(|| vip.map(self::router_id)),
+        auth_pass: match profile {
+            Profile::Seed => auth_pass
+                .or_else(|| vip.map(self::auth_pass))
+                .map(Secret::new),
+            Profile::Fast => None,
+        },
+        unicast,
+        weight,
+    }
 }

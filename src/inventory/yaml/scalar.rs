@@ -88,19 +88,14 @@ fn core(text: &str) -> Result<Value, String> {
     if !body.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return Ok(Value::String(text.into()));
     }
-    let unsigned = text == body;
-    if let Some(rest) = body
-        .strip_prefix("0o")
-        .filter(|r| unsigned && !r.is_empty())
-    {
-        if rest.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
+    // Octal and hexadecimal numbers have no sign in 1.2.
+    if text == body {
+        let octal = |r: &&str| !r.is_empty() && r.bytes().all(|b| (b'0'..=b'7').contains(&b));
+        let hexadecimal = |r: &&str| !r.is_empty() && r.bytes().all(|b| b.is_ascii_hexdigit());
+        if let Some(rest) = body.strip_prefix("0o").filter(octal) {
             return radix(sign, rest, 8, text);
         }
-    } else if let Some(rest) = body
-        .strip_prefix("0x")
-        .filter(|r| unsigned && !r.is_empty())
-    {
-        if rest.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if let Some(rest) = body.strip_prefix("0x").filter(hexadecimal) {
             return radix(sign, rest, 16, text);
         }
     }
@@ -217,7 +212,9 @@ fn float(sign: &str, body: &str, text: &str, yaml_1_1: bool) -> Result<Value, St
             whole.bytes().all(digit)
                 && fraction.bytes().all(digit)
                 && mantissa.bytes().any(|b| b.is_ascii_digit())
-                && (!whole.is_empty() || fraction.starts_with(|c: char| c.is_ascii_digit()))
+                && (!whole.is_empty()
+                    // In YAML 1.1 `.5` has no sign.
+                    || (fraction.starts_with(|c: char| c.is_ascii_digit()) && !(yaml_1_1 && text != body)))
                 && !whole.starts_with('_')
         }
         // YAML 1.1 asks for a point: `1e3` is text there, a number in 1.2.

@@ -1,0 +1,363 @@
+//! All that a command reads before it contacts anybody: inventory, cluster, roles and files, with every mistake at once.
+
+use std::collections::BTreeMap;
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use camino::{Utf8Path, Utf8PathBuf};
+use indexmap::IndexMap;
+
+use super::request::Request;
+use crate::cluster::act::Manifest;
+use crate::cluster::kubeadm::{self, CaCertHash, Credentials, Join, KubeadmInput, UserDocuments};
+use crate::cluster::spec::{ClusterSpec, Connection, HostSpec};
+use crate::cluster::{Shape, load_balancer};
+use crate::engine::journal;
+use crate::engine::{Config, Desired};
+use crate::event::Status;
+use crate::host::{Fact, Facts, Observed};
+use crate::inventory::{self, Inventory, Variables};
+use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Sha256};
+use crate::plan::{HostPlan, Step};
+use crate::role::{Disk, HostRoles, Library, Registered, Selection, StepResult};
+use crate::template::{self, Scope};
+use crate::transport::{Elevation, Target};
+
+/// The roles of every node of the cluster, in order.
+const NODE_ROLES: [&str; 3] = ["hosts", "container_runtime", "kubernetes"];
+
+/// What was read.
+pub(super) struct Project {
+    pub(super) inventory: Inventory,
+    pub(super) spec: ClusterSpec,
+    shape: Shape,
+    hosts: BTreeMap<HostName, HostDesired>,
+    manifests: Vec<Manifest>,
+    /// The folder `.quorate`.
+    home: Utf8PathBuf,
+    parts: Option<load_balancer::Parts>,
+}
+
+/// What is wanted of one host.
+struct HostDesired {
+    roles: HostRoles,
+    scope: Scope,
+    facts: Facts,
+    input: Option<KubeadmInput>,
+    digest: String,
+}
+
+/// Returns all roles: the binary's, and those beside the inventory.
+pub(super) fn library(request: &Request) -> (Library, Diagnostics) {
+    Library::load(&beside(&request.inventory))
+}
+
+/// Returns the folder that an inventory lies in: roles and site files are beside it.
+fn beside(inventories: &[Utf8PathBuf]) -> Utf8PathBuf {
+    let first = inventories.first().map_or(Utf8Path::new("inventory"), |path| path);
+    let folder = if first.is_dir() { Some(first) } else { first.parent() };
+    match folder {
+        Some(folder) if !folder.as_str().is_empty() => folder.to_owned(),
+        _ => Utf8PathBuf::from("."),
+    }
+}
+
+impl Project {
+    /// Reads everything. What is returned beside errors is `None`.
+    pub(super) fn read(request: &Request) -> (Option<Self>, Diagnostics) {
+        let (inventory, mut found) = inventory::load(&request.inventory, &request.extra_vars);
+        let (library, roles_found) = library(request);
+        found.extend(roles_found);
+        let (spec, spec_found) = ClusterSpec::build(&inventory, &library.used_names());
+        found.extend(spec_found);
+        let Some(spec) = spec else { return (None, found) };
+        let parts = load_balancer::parts(spec.load_balancer.way);
+        let folder = beside(&request.inventory);
+        let disk = Arc::new(Disk::new(folder.clone()));
+        let selection = Selection {
+            tags: request.tags.iter().cloned().collect(),
+            skip: request.skip_tags.iter().cloned().collect(),
+        };
+        let scopes = spec.scopes(&inventory);
+        let user = match UserDocuments::of(&spec) {
+            Ok(user) => user,
+            Err(errors) => {
+                found.extend(errors);
+                UserDocuments::default()
+            }
+        };
+        let mut hosts = BTreeMap::new();
+        for (name, host) in &spec.hosts {
+            let Some(entry) = inventory.hosts.get(name) else { continue };
+            let scope = template::host_scope(entry, &Variables::default(), &scopes);
+            let mut roles = Vec::new();
+            for role in role_names(host, parts.as_ref()) {
+                match library.get(role) {
+                    Ok(role) => roles.push(role),
+                    Err(error) => found.push(error),
+                }
+            }
+            let roles = HostRoles::new(roles, disk.clone())
+                .select(selection.clone())
+                .fixed(inventory.extra.keys().cloned())
+                .diffs(request.report.diff);
+            let facts = match roles.facts(&scope) {
+                Ok(facts) => facts,
+                Err(errors) => {
+                    found.extend(errors);
+                    Facts::new()
+                }
+            };
+            let input = host.roles.node().then(|| KubeadmInput::of(&spec, host, user.clone()));
+            let digest = match input.as_ref().map(digest) {
+                Some(Ok(digest)) => digest,
+                Some(Err(errors)) => {
+                    found.extend(errors);
+                    String::new()
+                }
+                None => String::new(),
+            };
+            hosts.insert(name.clone(), HostDesired { roles, scope, facts, input, digest });
+        }
+        disk.remember();
+        let manifests = manifests(&spec, &folder, &mut found);
+        // A mistake in what all hosts share shows once.
+        let mut seen = Diagnostics::default();
+        for finding in found.0 {
+            if !seen.0.contains(&finding) {
+                seen.push(finding);
+            }
+        }
+        if seen.has_errors() {
+            return (None, seen);
+        }
+        let names = |hosts: &mut dyn Iterator<Item = &HostSpec>| hosts.map(|h| h.name.clone()).collect::<Vec<_>>();
+        let shape = Shape {
+            control_planes: names(&mut spec.control_planes()),
+            workers: names(&mut spec.workers().filter(|h| !h.roles.control_plane)),
+            load_balancers: if parts.as_ref().is_some_and(|p| p.vip_before_init) {
+                names(&mut spec.load_balancers())
+            } else {
+                Vec::new()
+            },
+            endpoint: spec.endpoint.clone(),
+            version: spec.kubernetes_version.to_string(),
+        };
+        let home = journal::home(request.inventory.first().map_or(Utf8Path::new("inventory"), |p| p));
+        (Some(Self { inventory, spec, shape, hosts, manifests, home, parts }), seen)
+    }
+
+    /// Returns where the user's kubeconfig lies.
+    pub(super) fn kubeconfig(&self) -> Utf8PathBuf {
+        self.home.join(format!("{}.kubeconfig", self.spec.name))
+    }
+
+    fn host(&self, host: &HostName) -> Result<&HostDesired, String> {
+        self.hosts.get(host).ok_or_else(|| format!("{host} is not in the cluster"))
+    }
+
+    fn input(&self, host: &HostName) -> Result<&KubeadmInput, String> {
+        self.host(host)?.input.as_ref().ok_or_else(|| format!("{host} is no node"))
+    }
+}
+
+/// Returns how a host is reached, with what the command line says of it.
+pub(super) fn target(name: &HostName, connection: &Connection, request: &Request, password: Option<&Secret<String>>) -> Target {
+    let user = request.user.clone().or_else(|| connection.user.clone());
+    let user = user.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".into());
+    let root = request.r#become || connection.r#become.unwrap_or(user != "root");
+    let elevation = if root {
+        let password = connection.become_password.clone().or_else(|| password.cloned());
+        Elevation::Sudo { user: connection.become_user.clone(), password }
+    } else {
+        Elevation::None
+    };
+    Target {
+        name: name.clone(),
+        address: connection.host.clone(),
+        port: connection.port.unwrap_or(22),
+        user,
+        keys: connection.private_key_file.iter().cloned().collect(),
+        elevation,
+    }
+}
+
+/// Returns how all hosts of the cluster are reached.
+pub(super) fn targets(spec: &ClusterSpec, request: &Request, password: Option<&Secret<String>>) -> IndexMap<HostName, Target> {
+    spec.hosts.iter().map(|(name, host)| (name.clone(), target(name, &host.connection, request, password))).collect()
+}
+
+fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    // The load balancer comes up while images are still on their way: it is what init waits for.
+    if host.roles.node() {
+        names.push(NODE_ROLES[0]);
+    }
+    if host.roles.load_balancer {
+        names.extend(parts.iter().flat_map(|p| p.roles));
+    }
+    if host.roles.node() {
+        names.extend(&NODE_ROLES[1..]);
+    }
+    names
+}
+
+/// The digest that a marker carries: of what init or join would be told, but for secrets and the CA, which a resumed run
+/// does not choose.
+fn digest(input: &KubeadmInput) -> Result<String, Diagnostics> {
+    let credentials = credentials().map_err(|error| Diagnostics(vec![Diagnostic::error(error)]))?;
+    let pin = Join { ca_cert_hashes: vec![CaCertHash::new(Sha256::of(""))] };
+    let join = kubeadm::join(input, &pin, &credentials.token, Some(&credentials.certificate_key))?;
+    let mut text = join.config_digest().to_string();
+    if input.node.is_control_plane {
+        text.push_str(&kubeadm::init(input, &credentials)?.config_digest().to_string());
+    }
+    Ok(Sha256::of(text).to_string())
+}
+
+fn credentials() -> Result<Credentials, String> {
+    Credentials::generate().map_err(|error| error.to_string())
+}
+
+/// Reads the manifests that are files; a URL is the host's to fetch.
+fn manifests(spec: &ClusterSpec, folder: &Utf8Path, found: &mut Diagnostics) -> Vec<Manifest> {
+    let mut manifests = Vec::new();
+    for name in &spec.cni_manifests {
+        let text = if name.starts_with("https://") || name.starts_with("http://") {
+            None
+        } else {
+            match std::fs::read_to_string(folder.join(name)) {
+                Ok(text) => Some(text),
+                Err(error) => {
+                    let help = format!("`cni_manifest` names files from {folder} on, or URLs");
+                    found.push(Diagnostic::error(format!("cannot read the manifest {}: {error}", folder.join(name))).help(help));
+                    continue;
+                }
+            }
+        };
+        let name = name.rsplit('/').next().unwrap_or(name).to_string();
+        let name = if text.is_some() { name } else { spec.cni_manifests[manifests.len()].clone() };
+        manifests.push(Manifest { name, text });
+    }
+    manifests
+}
+
+/// Returns findings as one sentence.
+fn sentence(found: &Diagnostics) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Desired for Project {
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn vip(&self) -> Option<std::net::IpAddr> {
+        self.spec.load_balancer.vip
+    }
+
+    fn has_network(&self) -> bool {
+        !self.manifests.is_empty()
+    }
+
+    fn node(&self, host: &HostName) -> Option<(String, u16)> {
+        let input = self.hosts.get(host)?.input.as_ref()?;
+        Some((input.node.address.to_string(), input.bind_port))
+    }
+
+    fn facts(&self, host: &HostName) -> Facts {
+        let mut facts = self.hosts.get(host).map(|h| h.facts.clone()).unwrap_or_default();
+        if self.shape.load_balancers.contains(host) {
+            facts.extend(self.parts.iter().flat_map(|p| p.units).map(|unit| Fact::Unit((*unit).to_string())));
+        }
+        facts
+    }
+
+    fn plan(&self, host: &HostName, observed: &Observed, registered: &Registered) -> Result<HostPlan, String> {
+        let desired = self.host(host)?;
+        if let Some(spec) = self.spec.hosts.get(host) {
+            let carried: Vec<_> = observed.system.addresses.iter().map(|(_, address, _)| *address).collect();
+            if let Some(finding) = self.spec.check_address(spec, &carried) {
+                return Err(finding.to_string());
+            }
+        }
+        desired.roles.plan(&desired.scope, observed, registered).map_err(|found| sentence(&found))
+    }
+
+    fn judge(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+        step: &Step,
+        result: &StepResult,
+    ) -> Result<Status, String> {
+        let desired = self.host(host)?;
+        desired.roles.judge(&desired.scope, observed, registered, step, result).map_err(|found| sentence(&found))
+    }
+
+    fn credentials(&self) -> Result<Credentials, String> {
+        credentials()
+    }
+
+    fn init(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String> {
+        let documents = kubeadm::init(self.input(host)?, credentials).map_err(|found| sentence(&found))?;
+        Ok((documents.yaml().map_err(|error| error.to_string())?, self.digest(host)))
+    }
+
+    fn join(&self, host: &HostName, credentials: &Credentials, ca: &str) -> Result<Config, String> {
+        let input = self.input(host)?;
+        let pin = Join { ca_cert_hashes: vec![CaCertHash::of_pem(ca).map_err(|error| error.to_string())?] };
+        let key = input.node.is_control_plane.then_some(&credentials.certificate_key);
+        let documents = kubeadm::join(input, &pin, &credentials.token, key).map_err(|found| sentence(&found))?;
+        Ok((documents.yaml().map_err(|error| error.to_string())?, self.digest(host)))
+    }
+
+    fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String> {
+        Ok(self.init(host, credentials)?.0)
+    }
+
+    fn digest(&self, host: &HostName) -> String {
+        self.hosts.get(host).map(|h| h.digest.clone()).unwrap_or_default()
+    }
+
+    fn manifests(&self) -> &[Manifest] {
+        &self.manifests
+    }
+
+    fn keep_kubeconfig(&self, admin_conf: &str) -> Result<String, String> {
+        let path = self.kubeconfig();
+        journal::prepare(&self.home).map_err(|error| format!("{}: {error}", self.home))?;
+        let text = reachable(admin_conf, &self.spec);
+        let temporary = tempfile::Builder::new()
+            .prefix(".kubeconfig")
+            .tempfile_in(&self.home)
+            .map_err(|error| format!("{}: {error}", self.home))?;
+        // tempfile makes it 0600.
+        std::fs::write(temporary.path(), text).map_err(|error| format!("{path}: {error}"))?;
+        temporary.persist(&path).map_err(|error| format!("{path}: {error}"))?;
+        Ok(path.into_string())
+    }
+
+    fn has_kubeconfig(&self, ca: Option<Sha256>) -> bool {
+        let Ok(text) = std::fs::read_to_string(self.kubeconfig()) else { return false };
+        let data = text.lines().find_map(|line| line.trim().strip_prefix("certificate-authority-data: "));
+        let kept = data.and_then(|data| BASE64.decode(data.trim()).ok()).map(Sha256::of);
+        ca.is_none() || kept == ca
+    }
+}
+
+/// Returns the kubeconfig with an address that this machine can reach: the VIP's where the endpoint's name means
+/// nothing here. The VIP is in the API server's certificate.
+fn reachable(admin_conf: &str, spec: &ClusterSpec) -> String {
+    let endpoint = &spec.endpoint;
+    let known = (endpoint.host(), endpoint.port()).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
+    match spec.load_balancer.vip {
+        Some(vip) if !known => {
+            admin_conf.replace(&format!("https://{endpoint}"), &format!("https://{}", std::net::SocketAddr::new(vip, endpoint.port())))
+        }
+        _ => admin_conf.to_string(),
+    }
+}

@@ -1,0 +1,5 @@
+//! `external`: somebody else's load balancer. Nothing is installed; the endpoint is waited for like any other.
+
+use super::Parts;
+
+pub(super) const PARTS: Parts = Parts { roles: &[], units: &[], vip_before_init: false };

@@ -1,0 +1,99 @@
+//! Variables that a whole cluster shares.
+
+use super::read::{self, Findings, Got, Vars};
+use crate::model::{Diagnostic, Value};
+
+/// Reads variables that a whole cluster shares.
+pub(super) struct Reader<'i> {
+    /// The cluster's hosts, control planes first.
+    pub(super) members: Vec<Vars<'i>>,
+    pub(super) findings: Findings,
+}
+
+impl Reader<'_> {
+    /// Returns the value that all hosts agree on. Hosts for which it is not set do not disagree: a group_vars file of
+    /// the control planes is enough.
+    pub(super) fn get(&mut self, name: &str) -> Option<Got<Value>> {
+        let mut first: Option<(&Vars<'_>, Got<Value>)> = None;
+        for member in &self.members {
+            let Some(got) = member.get(name, &mut self.findings) else {
+                continue;
+            };
+            match &first {
+                None => first = Some((member, got)),
+                Some((other, agreed)) if agreed.value != got.value => {
+                    let (one, two) = (&other.host.name, &member.host.name);
+                    let place = agreed
+                        .span
+                        .as_ref()
+                        .map_or_else(String::new, |s| format!(" ({s})"));
+                    let error = Diagnostic::error(format!(
+                        "`{name}` is one for a whole cluster, and differs between {one}{place} and {two}"
+                    ));
+                    self.findings.push(
+                        error
+                            .at(got.span)
+                            .help("set it once, in group_vars/all.yml"),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        first.map(|(_, got)| got)
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Option<Got<String>> {
+        let got = self.get(name)?;
+        let got = read::text(name, got, &mut self.findings)?;
+        if got.value.trim().is_empty() {
+            self.findings.push(
+                Diagnostic::error(format!("`{name}` is empty"))
+                    .at(got.span)
+                    .help("leave it out, or give it a value"),
+            );
+            return None;
+        }
+        Some(got)
+    }
+
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        let got = self.get(name)?;
+        read::boolean(name, got, &mut self.findings).map(|g| g.value)
+    }
+
+    pub(super) fn integer(&mut self, name: &str, low: i64, high: i64) -> Option<Got<i64>> {
+        let got = self.get(name)?;
+        read::integer(name, low, high, got, &mut self.findings)
+    }
+
+    pub(super) fn port(&mut self, name: &str) -> Option<Got<u16>> {
+        let got = self.get(name)?;
+        read::port(name, got, &mut self.findings)
+    }
+
+    pub(super) fn one_of(
+        &mut self,
+        name: &str,
+        words: &[&'static str],
+    ) -> Option<Got<&'static str>> {
+        let got = self.get(name)?;
+        read::one_of(name, words, got, &mut self.findings)
+    }
+
+    pub(super) fn texts(&mut self, name: &str) -> Option<Got<Vec<String>>> {
+        let got = self.get(name)?;
+        read::texts(name, got, &mut self.findings)
+    }
+
+    pub(super) fn missing(&mut self, name: &str, help: &str) {
+        // Whoever set it wrongly was told so already.
+        if !self
+            .members
+            .iter()
+            .any(|m| m.variable(name).is_some_and(|v| !v.value.is_null()))
+        {
+            self.findings
+                .push(Diagnostic::error(format!("`{name}` is not set")).help(help));
+        }
+    }
+}
