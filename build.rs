@@ -1,5 +1,4 @@
 //! Lets cargo look at roles/ again: what `include_dir!` embeds is not among the files that it watches by itself.
-#![expect(clippy::print_stdout, reason = "cargo reads it")]
 
 fn main() {
     println!("cargo:rerun-if-changed=roles");

@@ -86,21 +86,10 @@ fn builtin_roles_are_read_and_planned() {
         .facts(&cluster())
         .map_err(|d| d.iter().map(|d| d.to_string()).collect::<Vec<_>>())
         .unwrap();
-    println!("{facts:#?}");
-    let plan = roles
-        .plan(&cluster(), &host(), &Registered::default())
-        .unwrap();
-    for step in &plan.steps {
-        println!("{}", step.title);
-        for change in step.planned() {
-            println!("    {} {}", change.what, change.why);
-        }
-    }
-    println!(
-        "{:?} {:?}",
-        plan.handlers.iter().map(|h| &h.id).collect::<Vec<_>>(),
-        plan.known_after_apply
-    );
+    let start = std::time::Instant::now();
+    let plan = roles.plan(&cluster(), &host(), &Registered::default()).unwrap();
+    println!("planned in {:?}", start.elapsed());
+    assert!(facts.len() > 40 && plan.handlers.len() == 4 && plan.known_after_apply.is_empty());
     assert!(!plan.steps.is_empty());
 }
 

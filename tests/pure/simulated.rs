@@ -138,11 +138,9 @@ impl Model {
                     }
                     lines.push("swaps-listed".into());
                 }
-                Fact::Images => {
-                    if self.units.get("containerd").is_some_and(|u| u.0) {
-                        lines.extend(self.images.iter().map(|i| format!("image {i}")));
-                        lines.push("images-listed".into());
-                    }
+                Fact::Images if self.units.get("containerd").is_some_and(|u| u.0) => {
+                    lines.extend(self.images.iter().map(|i| format!("image {i}")));
+                    lines.push("images-listed".into());
                 }
                 _ => {}
             }
