@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use camino::Utf8Path;
-use quorate::host::{Observed, System};
 use quorate::model::Sha256;
 use quorate::role::{
     ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Library, Registered,
@@ -66,16 +65,6 @@ pub(crate) fn cluster() -> Scope {
     }))
 }
 
-fn host() -> Observed {
-    let mut observed = Observed::default();
-    observed.system = System {
-        hostname: "cp1".into(),
-        addresses: vec![("eth1".into(), "10.77.0.11".parse().unwrap(), 24)],
-        ..System::default()
-    };
-    observed
-}
-
 #[test]
 fn builtin_roles_are_read_and_planned() {
     let (library, diagnostics) = Library::builtin();
@@ -86,8 +75,9 @@ fn builtin_roles_are_read_and_planned() {
         .facts(&cluster())
         .map_err(|d| d.iter().map(|d| d.to_string()).collect::<Vec<_>>())
         .unwrap();
+    let observed = super::simulated::Model::bare().observe(&facts);
     let start = std::time::Instant::now();
-    let plan = roles.plan(&cluster(), &host(), &Registered::default()).unwrap();
+    let plan = roles.plan(&cluster(), &observed, &Registered::default()).unwrap();
     println!("planned in {:?}", start.elapsed());
     assert!(facts.len() > 40 && plan.handlers.len() == 4 && plan.known_after_apply.is_empty());
     assert!(!plan.steps.is_empty());
