@@ -77,7 +77,9 @@ fn builtin_roles_are_read_and_planned() {
         .unwrap();
     let observed = super::simulated::Model::bare().observe(&facts);
     let start = std::time::Instant::now();
-    let plan = roles.plan(&cluster(), &observed, &Registered::default()).unwrap();
+    let plan = roles
+        .plan(&cluster(), &observed, &Registered::default())
+        .unwrap();
     println!("planned in {:?}", start.elapsed());
     assert!(facts.len() > 40 && plan.handlers.len() == 4 && plan.known_after_apply.is_empty());
     assert!(!plan.steps.is_empty());
