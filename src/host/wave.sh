@@ -182,6 +182,7 @@ installed() {
 missing() {
   lacking=
   for package do
+    case "$lacking " in *" $package "*) continue ;; esac
     installed "$package" || lacking="$lacking $package"
   done
   [ -n "$lacking" ]
