@@ -348,7 +348,14 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         };
         let mut detail: Vec<String> = Vec::new();
         if step.tolerant {
-            match (self.judge)(step, &StepResult { changed: end == End::Changed, rc: status, stdout: output.clone() }) {
+            match (self.judge)(
+                step,
+                &StepResult {
+                    changed: end == End::Changed,
+                    rc: status,
+                    stdout: output.clone(),
+                },
+            ) {
                 Ok(status) => judged = status,
                 Err(message) => {
                     judged = Status::Failed;
