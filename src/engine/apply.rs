@@ -4,9 +4,12 @@ mod acts;
 mod ending;
 mod waves;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
+use futures::StreamExt as _;
 use indexmap::IndexMap;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Settings;
@@ -20,6 +23,9 @@ use crate::event::Event;
 use crate::host::Observed;
 use crate::model::HostName;
 
+/// How often in a row acts may fail to start before the run gives up: each time a host is marked as failed.
+const MOST_FUTILE: u32 = 1000;
+
 /// Something that a task did.
 enum Done {
     Wave {
@@ -31,9 +37,11 @@ enum Done {
         end: Box<WaveEnd>,
     },
     Vip(Result<Vec<(HostName, Observed)>, String>),
+    /// The control planes, looked at once more under their locks.
+    Checked(Vec<(HostName, Result<Observed, Problem>)>),
     Looked {
         host: HostName,
-        result: Box<Result<(Session, Observed), Problem>>,
+        result: Box<Result<(Session, Lock, Observed), Problem>>,
     },
 }
 
@@ -41,16 +49,23 @@ struct Run {
     state: State,
     tasks: JoinSet<Done>,
     locks: IndexMap<HostName, Lock>,
+    /// Hosts that were looked at since their lock is held: nobody else can have changed them since.
+    certain: HashSet<HostName>,
+    /// Whether control planes are being looked at again, or the load balancers for the VIP.
+    checking: bool,
     /// Hosts whose waves disturb a live cluster, one after the other.
     queue: VecDeque<HostName>,
+    /// The host that failed in the queue: after it no other is tried.
+    abandoned: Option<HostName>,
+    /// How many waves run at once.
+    forks: Arc<Semaphore>,
+    waves: IndexMap<HostName, u32>,
     retries: IndexMap<HostName, u32>,
     secrets: Option<Credentials>,
     ca: Option<String>,
-    changed: bool,
     live: bool,
     under_way: Vec<HostName>,
     act: &'static str,
-    abandoned: Option<HostName>,
 }
 
 /// Converges hosts and cluster.
@@ -61,20 +76,24 @@ pub async fn apply(settings: &Settings) {
         state,
         tasks: JoinSet::new(),
         locks: IndexMap::new(),
+        certain: HashSet::new(),
+        checking: false,
         queue: VecDeque::new(),
+        abandoned: None,
+        forks: Arc::new(Semaphore::new(settings.forks.max(1))),
+        waves: IndexMap::new(),
         retries: IndexMap::new(),
         secrets: None,
         ca: None,
-        changed: false,
         live: false,
         under_way: Vec::new(),
         act: "probe",
-        abandoned: None,
     };
-    run.converge().await;
-    for (_, lock) in std::mem::take(&mut run.locks) {
-        lock.release().await;
+    if !settings.cancel.is_asked() {
+        run.converge().await;
     }
+    let locks = std::mem::take(&mut run.locks);
+    futures::future::join_all(locks.into_values().map(Lock::release)).await;
     if settings.cancel.is_asked() {
         settings
             .emit(Event::Interrupted {
@@ -113,40 +132,20 @@ impl Run {
             return self.end_quietly().await;
         }
         let mut locked = pending.clone();
-        locked.extend(
-            forecast
-                .acts
-                .iter()
-                .map(|(host, ..)| host.clone())
-                .filter(|h| settings.is_ours(h)),
-        );
+        locked.extend(forecast.acts.iter().map(|(host, ..)| host.clone()));
+        locked.retain(|h| settings.is_ours(h));
+        if !forecast.acts.is_empty() {
+            locked.extend(shape.control_planes.iter().cloned());
+        }
         locked.sort();
         locked.dedup();
         if !self.lock(&locked).await {
             return;
         }
-        self.changed = true;
         self.begin("prepare", &pending).await;
         for host in pending {
-            let member = self
-                .state
-                .view
-                .hosts
-                .get(&host)
-                .is_some_and(|h| !h.kubernetes.traces.is_empty());
-            let balances = shape.load_balancers.contains(&host);
-            let disturbs = self
-                .state
-                .hosts
-                .get(&host)
-                .is_some_and(|h| h.plan.disturbs());
-            if self.live && disturbs && (member || balances) {
-                self.queue.push_back(host);
-            } else {
-                self.start_wave(&host);
-            }
+            self.dispatch(&host).await;
         }
-        self.start_queued();
         self.work().await;
     }
 
@@ -177,22 +176,24 @@ impl Run {
             .is_some_and(|h| h.session.is_some() && (!h.plan.is_empty() || h.plan.more))
     }
 
-    /// Takes all locks, or says who holds one and gives the others back.
+    /// Takes all locks, or says who holds one. A host that cannot be reached has none to take.
     async fn lock(&mut self, hosts: &[HostName]) -> bool {
         let settings = self.settings();
         let sessions: Vec<(HostName, Session)> = hosts
             .iter()
+            .filter(|h| !self.locks.get(*h).is_some_and(Lock::is_held))
             .filter_map(|h| Some((h.clone(), self.state.hosts.get(h)?.session.clone()?)))
-            .filter(|(h, _)| !self.locks.contains_key(h))
             .collect();
         let takes = sessions.into_iter().map(|(host, session)| {
             let settings = settings.clone();
             async move { (host, Lock::take(&session, &settings).await) }
         });
+        let mut taken = futures::stream::iter(takes).buffer_unordered(settings.forks.max(1));
         let mut good = true;
-        for (host, result) in futures::future::join_all(takes).await {
+        while let Some((host, result)) = taken.next().await {
             match result {
                 Ok(lock) => {
+                    self.certain.remove(&host);
                     self.locks.insert(host, lock);
                 }
                 Err(problem) => {
@@ -218,16 +219,20 @@ impl Run {
 
     /// Decides and starts until nothing is under way and nothing is left.
     async fn work(&mut self) {
+        let mut futile = 0;
         loop {
             let settings = self.settings();
-            let stopping = settings.cancel.is_asked();
-            if !stopping {
+            if !settings.cancel.is_asked() {
                 let decision = cluster::next(settings.desired.shape(), &self.state.view);
                 let idle = self.tasks.is_empty();
                 match decision {
                     Decision::Do(acts) => {
-                        if !self.start_acts(acts).await && idle {
-                            return;
+                        if self.start_acts(acts).await {
+                            futile = 0;
+                        } else if idle && futile < MOST_FUTILE {
+                            // The hosts that could not be acted on are marked: what is left may differ.
+                            futile += 1;
+                            continue;
                         }
                     }
                     Decision::Refuse(refusal) if idle => return self.refuse(refusal).await,
@@ -279,13 +284,16 @@ impl Run {
             Done::Wave { host, end } => self.wave_done(host, *end).await,
             Done::Act { act, end } => self.act_done(act, *end).await,
             Done::Looked { host, result } => self.looked(host, *result).await,
+            Done::Checked(seen) => self.checked(seen).await,
             Done::Vip(Ok(seen)) => {
+                self.checking = false;
                 self.state.view.vip_checked = true;
                 for (host, observed) in seen {
                     self.observe(&host, observed);
                 }
             }
             Done::Vip(Err(message)) => {
+                self.checking = false;
                 let help = "look at `journalctl -u keepalived` on the load balancers: do they hear each other's adverts (IP protocol 112)?";
                 for host in &self.settings().desired.shape().load_balancers {
                     if let Some(state) = self.state.hosts.get_mut(host) {
@@ -313,6 +321,9 @@ impl Run {
     fn observe(&mut self, name: &HostName, observed: Observed) {
         if let Some(host) = self.state.hosts.get_mut(name) {
             host.observed.update(observed);
+        }
+        if self.locks.get(name).is_some_and(Lock::is_held) {
+            self.certain.insert(name.clone());
         }
         self.state.refresh(name);
         self.state.view.note_api(name);

@@ -1,8 +1,11 @@
 //! What the workflow decided, started on its host, and what comes of it.
 
-use std::time::{Duration, Instant};
+use std::net::IpAddr;
+use std::time::Duration;
 
-use super::super::session::{Session, WaveEnd};
+use tokio::time::Instant;
+
+use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, trouble};
 use super::{Done, Run};
 use crate::cluster::kubeadm::Credentials;
@@ -16,8 +19,11 @@ use crate::plan::HostPlan;
 const VIP_SECONDS: u64 = 30;
 
 impl Run {
-    /// Starts acts; returns whether one was started.
+    /// Starts acts; returns whether something is under way because of them.
     pub(super) async fn start_acts(&mut self, acts: Vec<Act>) -> bool {
+        if self.checking {
+            return true;
+        }
         let mut started = false;
         for act in acts {
             let name = match &act {
@@ -34,20 +40,19 @@ impl Run {
             self.begin(name, &shown).await;
             if act == Act::CheckVip {
                 self.check_vip();
-                started = true;
-                continue;
+                return true;
             }
-            if !self.lock(&hosts).await {
+            if !self.lock(&self.to_lock(&act)).await {
                 for host in &hosts {
-                    self.stand(host, Standing::Failed("its lock could not be taken".into()));
+                    self.stand(host, Standing::Failed("a lock could not be taken".into()));
                 }
                 continue;
+            }
+            if self.check_control_planes(&act) {
+                return true;
             }
             match self.steps(&act) {
-                Ok(plan) => {
-                    self.start_act(act, plan);
-                    started = true;
-                }
+                Ok(plan) => started |= self.start_act(act, plan),
                 Err(message) => {
                     for host in &hosts {
                         self.state.fail(host, &message).await;
@@ -58,60 +63,90 @@ impl Run {
         started
     }
 
+    /// Who changes the control plane's membership holds all control planes: two runs with different limits must meet.
+    fn to_lock(&self, act: &Act) -> Vec<HostName> {
+        let mut hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
+        if changes_membership(act) {
+            hosts.extend(self.state.settings.desired.shape().control_planes.clone());
+        }
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
+    /// Before membership changes: looks again at control planes that were last seen before their lock was held, because
+    /// another run may have come to its end in between. Returns whether there were any.
+    fn check_control_planes(&mut self, act: &Act) -> bool {
+        if !changes_membership(act) {
+            return false;
+        }
+        let settings = self.settings();
+        let stale: Vec<(HostName, Session)> = self
+            .to_lock(act)
+            .into_iter()
+            .filter(|host| !self.certain.contains(host))
+            .filter_map(|host| {
+                let session = self.state.hosts.get(&host)?.session.clone()?;
+                Some((host, session))
+            })
+            .collect();
+        if stale.is_empty() {
+            return false;
+        }
+        self.checking = true;
+        self.tasks.spawn(async move {
+            let looks = stale.into_iter().map(|(host, session)| {
+                let facts = cluster_facts(settings.desired.as_ref(), &host);
+                async move { (host, session.probe(&facts).await) }
+            });
+            Done::Checked(futures::future::join_all(looks).await)
+        });
+        true
+    }
+
+    pub(super) async fn checked(&mut self, seen: Vec<(HostName, Result<Observed, Problem>)>) {
+        self.checking = false;
+        for (host, result) in seen {
+            match result {
+                Ok(observed) => {
+                    self.observe(&host, observed);
+                    // Once: a lock that is lost again and again must not make this go round for ever.
+                    self.certain.insert(host);
+                }
+                Err(problem) => {
+                    if let Some(state) = self.state.hosts.get_mut(&host) {
+                        state.session = None;
+                    }
+                    self.stand(&host, Standing::Unknown(problem.message.clone()));
+                    trouble(&self.settings(), &host, problem).await;
+                }
+            }
+        }
+        self.state.view.choose_api();
+    }
+
     /// Looks at the load balancers until exactly one holds the VIP.
     fn check_vip(&mut self) {
         let settings = self.settings();
-        let sessions: Vec<(HostName, Session)> = settings
-            .desired
-            .shape()
-            .load_balancers
+        self.checking = true;
+        let balancers = settings.desired.shape().load_balancers.clone();
+        let known = self.state.view.vip_holders(&balancers).len();
+        let vip = settings.desired.vip().filter(|_| known != 1);
+        let Some(vip) = vip else {
+            // The waves' own last facts say so already, or there is no address of ours: no further trip.
+            self.tasks.spawn(async { Done::Vip(Ok(Vec::new())) });
+            return;
+        };
+        let sessions: Vec<(HostName, Session)> = balancers
             .iter()
             .filter_map(|h| Some((h.clone(), self.state.hosts.get(h)?.session.clone()?)))
             .collect();
-        let known = self
-            .state
-            .view
-            .vip_holders(&settings.desired.shape().load_balancers)
-            .len();
-        if known == 1 {
-            // The waves' own last facts say so already: no further trip.
-            self.tasks.spawn(async { Done::Vip(Ok(Vec::new())) });
-            return;
-        }
-        let Some(vip) = settings.desired.vip() else {
-            return;
-        };
+        let mut cancel = settings.cancel.clone();
         self.tasks.spawn(async move {
-            let deadline = Instant::now() + Duration::from_secs(VIP_SECONDS);
-            loop {
-                let looks = sessions.iter().map(|(host, session)| async move {
-                    let observed = session.probe(&Facts::from([Fact::System])).await;
-                    (host.clone(), observed)
-                });
-                let seen: Vec<(HostName, Observed)> = futures::future::join_all(looks)
-                    .await
-                    .into_iter()
-                    .filter_map(|(h, o)| Some((h, o.ok()?)))
-                    .collect();
-                let holders: Vec<&str> = seen
-                    .iter()
-                    .filter(|(_, o)| o.interface_of(vip).is_some())
-                    .map(|(h, _)| h.as_str())
-                    .collect();
-                if holders.len() == 1 {
-                    return Done::Vip(Ok(seen));
-                }
-                if Instant::now() > deadline {
-                    let who = if holders.is_empty() {
-                        "no host".to_string()
-                    } else {
-                        holders.join(", ")
-                    };
-                    return Done::Vip(Err(format!(
-                        "{vip} is to be on exactly one host; after {VIP_SECONDS} s it is on {who}"
-                    )));
-                }
-                tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::select! {
+                result = one_holder(vip, &sessions) => Done::Vip(result),
+                // Nothing is decided any more: what is said here does not matter.
+                () = cancel.asked() => Done::Vip(Ok(Vec::new())),
             }
         });
     }
@@ -128,6 +163,11 @@ impl Run {
         let settings = self.settings();
         let desired = settings.desired.as_ref();
         let endpoint = desired.shape().endpoint.to_string();
+        let marker = act.host().and_then(|host| {
+            let host = self.state.view.hosts.get(host)?;
+            host.kubernetes.marker.clone()
+        });
+        let seen = marker.as_ref();
         match act {
             Act::CheckVip => Ok(HostPlan::default()),
             Act::Init { host, resume } => {
@@ -140,6 +180,7 @@ impl Run {
                     endpoint: &endpoint,
                     manifests: desired.manifests(),
                     resume: *resume,
+                    seen,
                 };
                 Ok(act::init(&input))
             }
@@ -170,6 +211,8 @@ impl Run {
                     control_plane: matches!(act, Act::JoinControlPlane { .. })
                         .then_some((node.0.as_str(), node.1)),
                     resume: *resume,
+                    ready: self.state.view.node(host).is_some_and(|n| n.is_ready()),
+                    seen,
                 };
                 Ok(act::join(&input))
             }
@@ -179,23 +222,26 @@ impl Run {
                     if worker { "join-worker" } else { "join" },
                     &settings.run,
                     &desired.digest(host),
+                    seen,
                 ))
             }
         }
     }
 
-    fn start_act(&mut self, act: Act, plan: HostPlan) {
+    fn start_act(&mut self, act: Act, plan: HostPlan) -> bool {
         let settings = self.settings();
         let Some(name) = act.host().cloned() else {
-            return;
+            return false;
         };
-        let Some(host) = self.state.hosts.get_mut(&name) else {
-            return;
+        let session = self.state.hosts.get(&name).and_then(|h| h.session.clone());
+        let Some(session) = session else {
+            self.stand(&name, Standing::Unknown("there is no connection".into()));
+            self.state.view.choose_api();
+            return false;
         };
-        let Some(session) = host.session.clone() else {
-            return;
-        };
-        host.busy = true;
+        if let Some(host) = self.state.hosts.get_mut(&name) {
+            host.busy = true;
+        }
         self.state.refresh(&name);
         self.tasks.spawn(async move {
             let facts = cluster_facts(settings.desired.as_ref(), &name);
@@ -205,6 +251,7 @@ impl Run {
                 end: Box::new(end),
             }
         });
+        true
     }
 
     pub(super) async fn act_done(&mut self, act: Act, end: WaveEnd) {
@@ -218,7 +265,7 @@ impl Run {
         self.take_outputs(&name, &end).await;
         if let Some(problem) = end.problem {
             if problem.trouble == Trouble::Lost && self.again(&name) {
-                return self.look_again(name).await;
+                return self.look_again(name, "the connection was lost").await;
             }
             self.stand(&name, Standing::Failed(problem.message.clone()));
             return trouble(&settings, &name, problem).await;
@@ -227,17 +274,16 @@ impl Run {
             return self.stand(&name, Standing::Failed(format!("`{title}` failed")));
         }
         if end.stopped {
-            self.under_way.push(name.clone());
-            return self.stand(
-                &name,
-                Standing::Failed("stopped at a step's boundary".into()),
-            );
+            return self.interrupted(&name).await;
         }
-        if let Some(observed) = end.observed {
-            self.observe(&name, observed);
-        }
-        match act {
-            Act::Init { .. } | Act::Mint { .. } => self.state.view.token = true,
+        match &act {
+            // Who attached to another run's kubeadm has brought no token of his own into the cluster.
+            Act::Init { .. } => {
+                let own = act::started_by(&settings.run);
+                let said = end.output(act::KUBEADM).unwrap_or_default();
+                self.state.view.token = said.contains(&own);
+            }
+            Act::Mint { .. } => self.state.view.token = true,
             Act::JoinControlPlane { .. } | Act::JoinWorker { .. } => {
                 if let Some(host) = self.state.hosts.get_mut(&name) {
                     host.joined = true;
@@ -245,7 +291,10 @@ impl Run {
             }
             Act::CheckVip | Act::Finish { .. } => {}
         }
-        self.state.refresh(&name);
+        match end.observed {
+            Some(observed) => self.observe(&name, observed),
+            None => self.without_facts(name).await,
+        }
     }
 
     /// Takes what a wave brought back for the controller.
@@ -265,5 +314,48 @@ impl Run {
                     .await;
             }
         }
+    }
+}
+
+/// Returns whether the act changes who is a control plane.
+fn changes_membership(act: &Act) -> bool {
+    matches!(act, Act::Init { .. } | Act::JoinControlPlane { .. })
+}
+
+/// Looks at the hosts until exactly one carries the address.
+async fn one_holder(
+    vip: IpAddr,
+    sessions: &[(HostName, Session)],
+) -> Result<Vec<(HostName, Observed)>, String> {
+    let deadline = Instant::now() + Duration::from_secs(VIP_SECONDS);
+    loop {
+        let looks = sessions.iter().map(|(host, session)| async move {
+            let observed = session.probe(&Facts::from([Fact::System])).await;
+            (host.clone(), observed)
+        });
+        let seen: Vec<(HostName, Observed)> = futures::future::join_all(looks)
+            .await
+            .into_iter()
+            .filter_map(|(h, o)| Some((h, o.ok()?)))
+            .collect();
+        let holders: Vec<&str> = seen
+            .iter()
+            .filter(|(_, o)| o.interface_of(vip).is_some())
+            .map(|(h, _)| h.as_str())
+            .collect();
+        if holders.len() == 1 {
+            return Ok(seen);
+        }
+        if Instant::now() > deadline {
+            let who = if holders.is_empty() {
+                "no host".to_string()
+            } else {
+                holders.join(", ")
+            };
+            return Err(format!(
+                "{vip} is to be on exactly one host; after {VIP_SECONDS} s it is on {who}"
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }

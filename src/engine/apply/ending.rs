@@ -3,6 +3,7 @@
 use super::super::look::summary;
 use super::super::state::{cluster_facts, trouble};
 use super::Run;
+use crate::cluster::next::{Cause, Missing};
 use crate::cluster::{self, Decision, Standing, act};
 use crate::event::{Event, Status};
 use crate::host::Facts;
@@ -50,25 +51,27 @@ impl Run {
         self.take_outputs(&host, &end).await;
     }
 
-    pub(super) async fn report_missing(&self, missing: Vec<(HostName, String)>) {
-        for (host, reason) in missing {
+    pub(super) async fn report_missing(&self, missing: Vec<Missing>) {
+        for missed in missing {
             // A host in trouble has said so itself.
             let told =
-                self.state.hosts.get(&host).is_some_and(|h| {
+                self.state.hosts.get(&missed.host).is_some_and(|h| {
                     matches!(h.standing, Standing::Unknown(_) | Standing::Failed(_))
                 });
-            let settings = self.settings();
-            if told {
-                continue;
-            }
-            let message = format!("{host} is not in the cluster: {reason}");
-            settings
-                .emit(Event::Refused {
-                    hosts: vec![host],
+            let message = format!("{} is not in the cluster: {}", missed.host, missed.reason);
+            let event = match missed.cause {
+                Cause::Trouble if told => continue,
+                Cause::Trouble | Cause::Limit => Event::Warning {
+                    host: Some(missed.host),
                     message,
-                    help: None,
-                })
-                .await;
+                },
+                Cause::Unsafe(help) => Event::Refused {
+                    hosts: vec![missed.host],
+                    message,
+                    help: Some(help),
+                },
+            };
+            self.settings().emit(event).await;
         }
     }
 
@@ -114,7 +117,7 @@ impl Run {
         if let Some(observed) = end.observed {
             self.observe(&host, observed);
         }
-        if end.failed.is_some() {
+        if end.failed.is_some() || end.stopped {
             return;
         }
         self.keep_missing_kubeconfig().await;

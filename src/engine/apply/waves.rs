@@ -1,5 +1,6 @@
 //! The hosts' own waves: at once on a new cluster, one by one where a live one would feel it.
 
+use super::super::lock::Lock;
 use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, facts, trouble};
 use super::{Done, Run};
@@ -11,9 +12,41 @@ use crate::role::StepResult;
 
 /// How often a host's lost wave is begun again after a new look.
 const RETRIES: u32 = 2;
+/// How many waves one host may need: each ends where a task depends on the result of one before.
+const MOST_WAVES: u32 = 50;
 
 impl Run {
-    pub(super) fn start_wave(&mut self, name: &HostName) {
+    /// Starts a host's next wave, now or when its turn comes.
+    pub(super) async fn dispatch(&mut self, name: &HostName) {
+        if self.state.settings.cancel.is_asked() {
+            return self.stopped(name);
+        }
+        if !self.goes_alone(name) {
+            return self.start_wave(name);
+        }
+        if let Some(failed) = self.abandoned.clone() {
+            return self.give_up(name, &failed).await;
+        }
+        self.stand(name, Standing::Preparing);
+        if !self.queue.contains(name) {
+            self.queue.push_back(name.clone());
+        }
+        if self.queue.front() == Some(name) {
+            self.start_wave(name);
+        }
+    }
+
+    /// Returns whether the host's next wave disturbs a live cluster that the host is a part of.
+    fn goes_alone(&self, name: &HostName) -> bool {
+        let disturbs = |h: &super::super::state::HostState| h.plan.disturbs();
+        let balancers = &self.state.settings.desired.shape().load_balancers;
+        let member = self.state.view.hosts.get(name);
+        self.live
+            && self.state.hosts.get(name).is_some_and(disturbs)
+            && (balancers.contains(name) || member.is_some_and(|h| h.has_traces()))
+    }
+
+    fn start_wave(&mut self, name: &HostName) {
         let settings = self.settings();
         let gate = self.gate(name);
         let Some(host) = self.state.hosts.get_mut(name) else {
@@ -25,15 +58,20 @@ impl Run {
         host.standing = Standing::Preparing;
         host.busy = true;
         let mut plan = host.plan.clone();
-        if plan.disturbs() && !plan.more {
+        // After each wave that disturbs, not only after the last: the last may not.
+        if plan.disturbs() {
             plan.gates.extend(gate);
         }
         let registered = host.registered.clone();
         let observed = host.observed.clone();
         self.state.refresh(name);
+        *self.waves.entry(name.clone()).or_default() += 1;
         let facts = cluster_facts(settings.desired.as_ref(), name);
         let name = name.clone();
+        let forks = self.forks.clone();
         self.tasks.spawn(async move {
+            // The semaphore is never closed; without a permit the wave runs all the same.
+            let _permit = forks.acquire_owned().await.ok();
             let desired = settings.desired.clone();
             let judge = |step: &crate::plan::Step, result: &StepResult| {
                 desired.judge(&name, &observed, &registered, step, result)
@@ -59,18 +97,7 @@ impl Run {
             .then(|| act::endpoint_answers(&endpoint, "/etc/kubernetes/pki/ca.crt"))
     }
 
-    pub(super) fn start_queued(&mut self) {
-        let busy = |host: &HostName| self.state.hosts.get(host).is_some_and(|h| h.busy);
-        if self.queue.front().is_some_and(busy) {
-            return;
-        }
-        if let Some(host) = self.queue.front().cloned() {
-            self.start_wave(&host);
-        }
-    }
-
     pub(super) async fn wave_done(&mut self, name: HostName, end: WaveEnd) {
-        let queued = self.queue.front() == Some(&name);
         let Some(host) = self.state.hosts.get_mut(&name) else {
             return;
         };
@@ -83,77 +110,149 @@ impl Run {
             };
             host.registered.record(step.title.clone(), *status, result);
         }
-        let good = end.is_good();
+        if end.is_good() {
+            return self.wave_good(name, end).await;
+        }
         if let Some(problem) = &end.problem {
             if problem.trouble == Trouble::Lost && self.again(&name) {
-                return self.look_again(name).await;
+                return self.look_again(name, "the connection was lost").await;
             }
-            trouble(&self.settings(), &name, problem.clone()).await;
             self.stand(&name, Standing::Failed(problem.message.clone()));
+            trouble(&self.settings(), &name, problem.clone()).await;
         } else if let Some((title, _)) = &end.failed {
             self.stand(&name, Standing::Failed(format!("`{title}` failed")));
-        } else if end.stopped {
-            self.under_way.push(name.clone());
-            self.stand(
-                &name,
-                Standing::Failed("stopped at a step's boundary".into()),
-            );
+        } else {
+            self.interrupted(&name).await;
         }
-        if good {
-            let plan = self
+        self.leave_queue(&name, false).await;
+    }
+
+    async fn wave_good(&mut self, name: HostName, end: WaveEnd) {
+        let mut more = false;
+        if let Some(host) = self.state.hosts.get_mut(&name) {
+            more = host.plan.more;
+            let plan = &host.plan;
+            let handlers = plan.handlers.iter().flat_map(|h| &h.steps);
+            let steps = plan.steps.iter().chain(handlers);
+            for change in steps.flat_map(|s| &s.changes) {
+                change.effect.apply(&mut host.observed);
+            }
+        }
+        let Some(observed) = end.observed else {
+            return self.without_facts(name).await;
+        };
+        self.observe(&name, observed);
+        let waves = self.waves.get(&name).copied().unwrap_or_default();
+        let planned = if more { self.state.plan(&name) } else { Ok(()) };
+        let left = more && self.has_work(&name);
+        let stuck = left
+            && self
                 .state
                 .hosts
                 .get(&name)
-                .map(|h| h.plan.clone())
-                .unwrap_or_default();
-            if let Some(host) = self.state.hosts.get_mut(&name) {
-                let all = plan
-                    .steps
-                    .iter()
-                    .chain(plan.handlers.iter().flat_map(|h| &h.steps));
-                for change in all.flat_map(|s| &s.changes) {
-                    change.effect.apply(&mut host.observed);
+                .is_some_and(|h| h.plan.is_empty());
+        match planned {
+            Ok(()) if left && !stuck && waves < MOST_WAVES => {
+                // Its turn in the queue is over unless it disturbs once more.
+                if self.queue.front() == Some(&name) && !self.goes_alone(&name) {
+                    self.leave_queue(&name, true).await;
                 }
+                return self.dispatch(&name).await;
             }
-            if let Some(observed) = end.observed {
-                self.observe(&name, observed);
+            Ok(()) if left => {
+                let message = "tasks are left that wait for a result which does not come";
+                self.state.fail(&name, message).await;
             }
-            if plan.more {
-                match self.state.plan(&name) {
-                    Ok(()) if self.has_work(&name) => return self.start_wave(&name),
-                    Ok(()) => {}
-                    Err(message) => {
-                        self.state.fail(&name, &message).await;
-                        return self.queue_done(&name, queued, false).await;
-                    }
-                }
-            }
-            self.stand(&name, Standing::Prepared);
+            Ok(()) => self.stand(&name, Standing::Prepared),
+            Err(message) => self.state.fail(&name, &message).await,
         }
-        self.queue_done(&name, queued, good).await;
+        let good = self.is_prepared(&name);
+        self.leave_queue(&name, good).await;
+    }
+
+    fn is_prepared(&self, name: &HostName) -> bool {
+        let host = self.state.hosts.get(name);
+        host.is_some_and(|h| h.standing == Standing::Prepared)
     }
 
     /// After a host that disturbs: the next one, or none where this one failed.
-    async fn queue_done(&mut self, name: &HostName, queued: bool, good: bool) {
-        if !queued {
+    async fn leave_queue(&mut self, name: &HostName, good: bool) {
+        if self.queue.front() != Some(name) {
             return;
         }
         self.queue.pop_front();
         if good {
-            return self.start_queued();
+            if let Some(next) = self.queue.front().cloned() {
+                self.start_wave_or_stop(&next);
+            }
+            return;
+        }
+        if self.state.settings.cancel.is_asked() {
+            for left in std::mem::take(&mut self.queue) {
+                self.stopped(&left);
+            }
+            return;
         }
         self.abandoned = Some(name.clone());
         for left in std::mem::take(&mut self.queue) {
-            let reason =
-                format!("not tried: {name} failed before it, and both carry the path to the API");
-            self.stand(&left, Standing::Failed(reason.clone()));
-            self.settings()
-                .emit(Event::Warning {
-                    host: Some(left),
-                    message: reason,
-                })
+            self.give_up(&left, name).await;
+        }
+    }
+
+    fn start_wave_or_stop(&mut self, name: &HostName) {
+        if !self.state.settings.cancel.is_asked() {
+            return self.start_wave(name);
+        }
+        for left in std::mem::take(&mut self.queue) {
+            self.stopped(&left);
+        }
+    }
+
+    async fn give_up(&mut self, name: &HostName, failed: &HostName) {
+        let reason =
+            format!("not tried: {failed} failed before it, and both carry the path to the API");
+        self.stand(name, Standing::Failed(reason.clone()));
+        self.settings()
+            .emit(Event::Warning {
+                host: Some(name.clone()),
+                message: reason,
+            })
+            .await;
+    }
+
+    fn stopped(&mut self, name: &HostName) {
+        self.stand(
+            name,
+            Standing::Failed("stopped at a step's boundary".into()),
+        );
+    }
+
+    /// A wave ended at a step's boundary: the user asked for it, or the lock was lost.
+    pub(super) async fn interrupted(&mut self, name: &HostName) {
+        self.stopped(name);
+        if self.state.settings.cancel.is_asked() {
+            return self.under_way.push(name.clone());
+        }
+        let problem = Problem {
+            trouble: Trouble::Locked,
+            message:
+                "this run's lock was lost in the middle of a wave: another run may have broken it"
+                    .into(),
+            help: Some("see who else works on this host, then run again".into()),
+        };
+        trouble(&self.settings(), name, problem).await;
+    }
+
+    /// All steps were done, but what the host is like now is not known.
+    pub(super) async fn without_facts(&mut self, name: HostName) {
+        if self.again(&name) {
+            return self
+                .look_again(name, "its last facts could not be read")
                 .await;
         }
+        let message = "its facts could not be read, and again not after a new look";
+        self.state.fail(&name, message).await;
+        self.leave_queue(&name, false).await;
     }
 
     pub(super) fn again(&mut self, name: &HostName) -> bool {
@@ -163,31 +262,40 @@ impl Run {
     }
 
     /// After a lost channel: look again, never send again blindly.
-    pub(super) async fn look_again(&mut self, name: HostName) {
+    pub(super) async fn look_again(&mut self, name: HostName, why: &str) {
         let settings = self.settings();
         settings
             .emit(Event::Warning {
                 host: Some(name.clone()),
-                message: "the connection was lost; looking at the host again".into(),
+                message: format!("{why}; looking at the host again"),
             })
             .await;
-        // The lock went with the connection; the host's transient units go on.
-        self.locks.swap_remove(&name);
         let Some(target) = settings.targets.get(&name).cloned() else {
             return;
         };
+        self.certain.remove(&name);
+        let lock = self.locks.swap_remove(&name);
+        let mut old = None;
         if let Some(host) = self.state.hosts.get_mut(&name) {
             host.busy = true;
-            host.session = None;
+            old = host.session.take();
         }
         self.state.refresh(&name);
         self.tasks.spawn(async move {
+            if let Some(lock) = lock {
+                lock.release().await;
+            }
+            if let Some(old) = old {
+                old.close().await;
+            }
             let looked = async {
                 let session = Session::open(&settings, &target).await?;
+                // The old connection's script has ended when its lock can be had.
+                let lock = Lock::take_again(&session, &settings).await?;
                 let observed = session
                     .probe(&facts(settings.desired.as_ref(), &name))
                     .await?;
-                Ok((session, observed))
+                Ok((session, lock, observed))
             };
             let result = looked.await;
             Done::Looked {
@@ -200,45 +308,33 @@ impl Run {
     pub(super) async fn looked(
         &mut self,
         name: HostName,
-        result: Result<(Session, Observed), Problem>,
+        result: Result<(Session, Lock, Observed), Problem>,
     ) {
         if let Some(host) = self.state.hosts.get_mut(&name) {
             host.busy = false;
         }
         match result {
-            Ok((session, observed)) => {
+            Ok((session, lock, observed)) => {
+                self.locks.insert(name.clone(), lock);
                 if let Some(host) = self.state.hosts.get_mut(&name) {
                     host.session = Some(session);
-                    host.observed = observed;
                 }
+                self.observe(&name, observed);
                 self.stand(&name, Standing::Prepared);
-                self.state.view.note_api(&name);
-                if !self.lock(std::slice::from_ref(&name)).await {
-                    return self.stand(
-                        &name,
-                        Standing::Failed("its lock could not be taken again".into()),
-                    );
-                }
                 match self.state.plan(&name) {
-                    Ok(()) if self.has_work(&name) => self.start_wave(&name),
+                    Ok(()) if self.has_work(&name) => return self.dispatch(&name).await,
                     Ok(()) => {}
                     Err(message) => self.state.fail(&name, &message).await,
                 }
             }
             Err(problem) => {
                 self.stand(&name, Standing::Unknown(problem.message.clone()));
+                // What its API server said last is no word to go by any more.
+                self.state.view.choose_api();
                 trouble(&self.settings(), &name, problem).await;
             }
         }
-        let queued = self.queue.front() == Some(&name);
-        let busy = self.state.hosts.get(&name).is_some_and(|h| h.busy);
-        if queued && !busy {
-            let good = self
-                .state
-                .hosts
-                .get(&name)
-                .is_some_and(|h| h.standing == Standing::Prepared);
-            self.queue_done(&name, queued, good).await;
-        }
+        let good = self.is_prepared(&name);
+        self.leave_queue(&name, good).await;
     }
 }
