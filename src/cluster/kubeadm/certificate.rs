@@ -69,23 +69,33 @@ const VERSION: u8 = 0xa0;
 /// Returns SubjectPublicKeyInfo, header and all. In a TBSCertificate (RFC 5280, 4.1) it stands after version, serial
 /// number, signature algorithm, issuer, validity and subject.
 fn public_key(certificate: &[u8]) -> Option<&[u8]> {
-    let (tag, _, certificate, _) = element(certificate)?;
-    let (inner, _, mut rest, _) = element(certificate)?;
-    if tag != SEQUENCE || inner != SEQUENCE {
+    let signed = element(certificate)?;
+    let inner = element(signed.content)?;
+    if signed.tag != SEQUENCE || inner.tag != SEQUENCE {
         return None;
     }
+    let mut rest = inner.content;
     if rest.first() == Some(&VERSION) {
-        rest = element(rest)?.3;
+        rest = element(rest)?.rest;
     }
     for _ in 0..5 {
-        rest = element(rest)?.3;
+        rest = element(rest)?.rest;
     }
-    let (tag, whole, _, _) = element(rest)?;
-    (tag == SEQUENCE).then_some(whole)
+    let key = element(rest)?;
+    (key.tag == SEQUENCE).then_some(key.whole)
 }
 
-/// Splits the first DER element off: tag, the whole element, its content, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+/// A DER element and what follows it.
+struct Element<'a> {
+    tag: u8,
+    /// Tag, length and content.
+    whole: &'a [u8],
+    content: &'a [u8],
+    rest: &'a [u8],
+}
+
+/// Splits the first DER element off.
+fn element(der: &[u8]) -> Option<Element<'_>> {
     let (&tag, &first) = (der.first()?, der.get(1)?);
     let (header, length) = if first < 0x80 {
         (2, usize::from(first))
@@ -101,5 +111,10 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
         (2 + count, length)
     };
     let end = header.checked_add(length)?;
-    Some((tag, der.get(..end)?, der.get(header..end)?, der.get(end..)?))
+    Some(Element {
+        tag,
+        whole: der.get(..end)?,
+        content: der.get(header..end)?,
+        rest: der.get(end..)?,
+    })
 }
