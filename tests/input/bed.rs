@@ -160,10 +160,11 @@ impl Bed {
 
     /// As [`Bed::refused`], with further arguments.
     pub(crate) fn refused_with(&self, arguments: &[&str]) -> String {
+        let validate = self.run(&[&["validate"], arguments].concat());
+        assert_eq!((validate.exit, validate.out.as_str()), (4, ""), "{}", validate.err);
         let apply = self.run(&[&["apply"], arguments].concat());
         assert_eq!((apply.exit, apply.out.as_str()), (4, ""), "{}", apply.err);
-        let validate = self.run(&[&["validate"], arguments].concat());
-        assert_eq!((validate.exit, &validate.err), (4, &apply.err));
+        assert_eq!(validate.err, apply.err);
         let plan = self.run(&[&["plan"], arguments].concat());
         assert_eq!((plan.exit, &plan.err), (4, &apply.err));
         assert!(!self.path(".quorate").exists(), "a journal of nothing");

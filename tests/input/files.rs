@@ -20,6 +20,18 @@ fn no_inventory() {
 }
 
 #[test]
+fn the_first_inventory_of_the_message_is_sound() {
+    let text = Bed::empty().refused();
+    let lines = text.lines().skip_while(|line| line.trim() != "all:");
+    let lines = lines.take_while(|line| !line.contains("quorate validate"));
+    // The message is indented as a whole.
+    let margin = text.lines().find(|l| l.trim() == "all:").unwrap().find('a').unwrap();
+    let first: String = lines.map(|line| format!("{}\n", line.get(margin..).unwrap_or_default())).collect();
+    let bed = Bed::empty().file(HOSTS_FILE, &first);
+    assert_eq!(bed.warned(), "", "{first}");
+}
+
+#[test]
 fn an_inventory_that_was_named_and_is_not_there() {
     insta::assert_snapshot!(Bed::sound().refused_with(&["-i", "inventry"]));
 }
@@ -113,7 +125,7 @@ fn vaulted() {
 fn variables_of_a_group_that_is_not_there() {
     let bed = Bed::sound().file("inventory/group_vars/kube_nodes.yml", "node_labels: { disk: ssd }\n");
     insta::assert_snapshot!(bed.warned());
-    let bed = Bed::sound().file("inventory/host_vars/cp4.yml", "priority: 90\n");
+    let bed = Bed::sound().file("inventory/host_vars/cpq1.yml", "priority: 90\n");
     insta::assert_snapshot!("variables_of_a_host_that_is_not_there", bed.warned());
 }
 

@@ -39,7 +39,7 @@ fn an_unknown_keyword() {
 
 #[test]
 fn keywords_of_ansible_that_are_not_there() {
-    for keyword in ["delegate_to: cp1", "run_once: true", "block: []", "with_items: [1]", "until: x", "ignore_errors: true", "become_user: x", "environment: {}", "async: 3", "vars: {}"] {
+    for keyword in ["delegate_to: cp1", "run_once: true", "block: []", "with_items: [1]", "until: x", "ignore_errors: true", "become_user: x", "environment: {}", "async: 3"] {
         let word = keyword.split(':').next().unwrap();
         insta::assert_snapshot!(format!("keyword_{word}"), refused(&format!("- name: an editor\n  package: {{ name: vim }}\n  {keyword}\n")));
     }
@@ -88,7 +88,8 @@ fn an_unknown_handler() {
 
 #[test]
 fn a_task_without_a_name() {
-    insta::assert_snapshot!(refused("- package: { name: vim }\n"));
+    // Ansible takes it as well; the module stands for it.
+    assert_eq!(bed("- package: { name: vim }\n").warned(), "");
 }
 
 #[test]
@@ -104,13 +105,12 @@ fn conditions() {
 }
 
 #[test]
-fn a_command_that_changes_always() {
-    insta::assert_snapshot!(refused("- name: a\n  command: { cmd: /bin/true }\n"));
-    insta::assert_snapshot!("a_shell", refused("- name: a\n  shell: echo a | wc\n"));
+fn a_command_with_an_open_quote() {
+    insta::assert_snapshot!(refused("- name: a\n  command: echo 'a\n"));
 }
 
 #[test]
-fn a_secret_mode_no_yaml() {
+fn a_tab() {
     insta::assert_snapshot!(refused("- name: a\n\tpackage: { name: vim }\n"));
 }
 

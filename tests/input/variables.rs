@@ -87,17 +87,19 @@ fn a_password_of_which_eight_would_count() {
 fn a_key_that_cannot_be_read() {
     insta::assert_snapshot!(refused("ansible_ssh_private_key_file: keys/id_ed25519\n"));
     let bed = Bed::sound()
-        .vars("ansible_ssh_private_key_file: ../inventory\n");
+        .vars("ansible_ssh_private_key_file: inventory\n");
     insta::assert_snapshot!("a_key_that_is_a_folder", bed.refused());
     let bed = Bed::sound()
-        .file("inventory/key", "this is no key\n")
-        .vars("ansible_ssh_private_key_file: key\n");
+        .file("id", "this is no key\n")
+        .vars("ansible_ssh_private_key_file: ~/id\n");
     insta::assert_snapshot!("a_key_that_is_none", bed.refused());
+    let bed = bed.file("id", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    insta::assert_snapshot!("a_key_that_others_may_read", bed.refused());
 }
 
 #[test]
 fn a_jump_host_that_is_not_there_yet() {
-    insta::assert_snapshot!(refused("ansible_ssh_common_args: -o ProxyJump=bastion\n"));
+    insta::assert_snapshot!(Bed::sound().vars("ansible_ssh_common_args: -o ProxyJump=bastion\n").warned());
     insta::assert_snapshot!("another_connection", refused("ansible_connection: local\n"));
 }
 
@@ -120,13 +122,22 @@ fn files_that_are_not_there() {
     insta::assert_snapshot!(bed.refused());
     let bed = bed.vars("kubernetes_files: ../airgap\n");
     insta::assert_snapshot!("a_folder_of_files_that_is_not_there", bed.refused());
+    let bed = bed.file("airgap/bin/kubeadm", "x");
+    insta::assert_snapshot!("a_folder_of_files_that_is_half_full", bed.refused());
 }
 
 #[test]
 fn jinja_where_tera_is_read() {
-    insta::assert_snapshot!(refused(
-        "a: \"{{ b | default('x') }}\"\nb: \"{{ '1' | bool }}\"\nc: \"{{ lookup('env', 'HOME') }}\"\nd: \"{{ x if y else z }}\"\ncluster_name: \"{{ a }}{{ b }}{{ c }}{{ d }}\"\n"
-    ));
+    for (name, value) in [
+        ("jinja_default", "apiserver_vip | default('x')"),
+        ("jinja_bool", "'yes' | bool"),
+        ("jinja_lookup", "lookup('env', 'HOME')"),
+        ("jinja_method", "apiserver_vip.split('.')"),
+        ("jinja_filter_unknown", "apiserver_vip | ipaddr"),
+        ("jinja_regex", "apiserver_vip | regex_replace('a', 'b')"),
+    ] {
+        insta::assert_snapshot!(name, refused(&format!("cluster_name: \"{{{{ {value} }}}}\"\n")));
+    }
 }
 
 #[test]
@@ -147,8 +158,7 @@ fn extra_variables() {
         ("extra_file_with_a_mistake", "@extra.yml"),
         ("extra_file_that_is_a_list", "@list.yml"),
         ("extra_broken_json", "{\"a\": "),
-        ("extra_quote_without_an_end", "a='b"),
-        ("extra_empty", ""),
+        ("extra_quote_without_an_end", "cluster_name='b"),
     ] {
         insta::assert_snapshot!(name, bed.refused_with(&["-e", value]));
     }
@@ -157,7 +167,7 @@ fn extra_variables() {
 
 #[test]
 fn a_host_by_a_group_s_name() {
-    let bed = Bed::sound().replace(HOSTS_FILE, "    w1:", "    kube_node:");
+    let bed = Bed::sound().file("inventory/more.yml", "w1:\n  hosts:\n    cp1:\n");
     insta::assert_snapshot!(bed.warned());
 }
 
