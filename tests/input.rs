@@ -15,7 +15,12 @@ mod cluster;
 mod command;
 #[path = "input/files.rs"]
 mod files;
+#[path = "input/hosts.rs"]
+mod hosts;
 #[path = "input/role.rs"]
 mod role;
+#[allow(dead_code, reason = "the tests of the wire use more of it")]
+#[path = "wire/sshd.rs"]
+mod sshd;
 #[path = "input/variables.rs"]
 mod variables;

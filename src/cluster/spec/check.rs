@@ -184,8 +184,9 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
         }
         let names: Vec<&str> = hosts.iter().map(|(name, _)| *name).collect();
         let error = Diagnostic::error(format!(
-            "{} are all reached at {address}:{port}",
-            read::list(&names)
+            "{} are {} reached at {address}:{port}",
+            read::list(&names),
+            if names.len() == 2 { "both" } else { "all" }
         ));
         findings.push(
             error
