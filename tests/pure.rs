@@ -8,13 +8,7 @@ mod pure {
     mod kubeadm;
     mod kubeadm_credentials;
     mod kubeadm_user;
-    mod modules;
-    mod role;
-    mod sandbox;
     mod seed;
-    mod seed_inventory;
-    mod shell;
-    mod simulated;
     mod spec;
     mod template;
     mod yaml;

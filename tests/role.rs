@@ -1,18 +1,24 @@
 //! Tests of the role language, of plans, and of what hosts run for them.
 
+// Helpers of tests are tests.
 #![allow(
+    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests are no tests to clippy"
+    clippy::print_stdout,
+    clippy::print_stderr
 )]
 
+#[path = "pure/files.rs"]
+mod files;
 #[path = "pure/modules.rs"]
 mod modules;
 #[path = "pure/role.rs"]
 mod role;
 #[path = "pure/sandbox.rs"]
 mod sandbox;
+#[path = "pure/seed_inventory.rs"]
+mod seed_inventory;
 #[path = "pure/shell.rs"]
 mod shell;
 #[path = "pure/simulated.rs"]

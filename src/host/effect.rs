@@ -368,7 +368,12 @@ impl Effect {
             Self::SwapOff => "swap_off".into(),
             Self::Hostname(name) => format!("set_hostname {}", sh::quote(name)),
             Self::ImportImage { archive, names } => {
-                format!("image {} {}", archive.length(), sh::words(names))
+                format!(
+                    "image {} {} {}",
+                    archive.length(),
+                    archive.sha256().short(),
+                    sh::words(names)
+                )
             }
             Self::Unpack { archive, into } => {
                 format!(
@@ -482,9 +487,10 @@ impl Effect {
                 observed.files.insert(path.clone(), None);
             }
             Self::InstallPackages(names) => {
-                observed.forget();
+                observed.forget_absent();
                 for name in names {
-                    observed.packages.remove(name);
+                    // Which version is known after apply.
+                    observed.packages.insert(name.clone(), Some(String::new()));
                 }
             }
             Self::RemovePackages(names) => {

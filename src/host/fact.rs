@@ -328,6 +328,13 @@ impl Observed {
         self.units.clear();
     }
 
+    /// Forgets what a package may bring: files and units that were not there. Those that are there stay as they are
+    /// (dpkg's `--force-confold`), and what is written is compared with them on the host once more.
+    pub(super) fn forget_absent(&mut self) {
+        self.files.retain(|_, state| state.is_some());
+        self.units.retain(|_, unit| unit.load == "loaded");
+    }
+
     /// Forgets that directories above `path` are absent: what is made in them makes them.
     pub(super) fn forget_parents(&mut self, path: &str) {
         let above = |p: &str| {

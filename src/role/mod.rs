@@ -14,6 +14,7 @@ mod scope;
 mod select;
 mod shlex;
 mod task;
+mod walk;
 
 pub use files::{ControllerFile, ControllerFiles, Disk, FileError, ImageArchive};
 pub use host::HostRoles;

@@ -1,1 +1,549 @@
-//! To be written.
+//! A table per module: arguments and what is there -> effects, or the reason for none; and every mistake with its place.
+
+use quorate::event::Status;
+use quorate::host::{Effect, Expect, Fact, Facts, Observed};
+use quorate::plan::HostPlan;
+use quorate::role::{HostRoles, Library, Registered, Selection, StepResult};
+
+use super::role::{only, with};
+use super::simulated::{Entry, Model, text};
+
+fn plan_on(tasks: &str, model: &Model) -> HostPlan {
+    let (roles, scope) = only(tasks);
+    let facts = roles
+        .facts(&scope)
+        .unwrap_or_else(|e| panic!("{tasks}\n{e:?}"));
+    roles
+        .plan(&scope, &model.observe(&facts), &Registered::default())
+        .unwrap_or_else(|e| panic!("{tasks}\n{e:?}"))
+}
+
+fn effects(plan: &HostPlan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .map(|c| format!("{} [{}]", c.effect.describe(), c.why))
+        .collect()
+}
+
+/// Module and arguments; what is planned on the host below.
+const TABLE: &[(&str, &[&str])] = &[
+    ("package: curl", &[]),
+    (
+        "apt: {name: [curl, haproxy]}",
+        &["install haproxy [not installed]"],
+    ),
+    (
+        "ansible.builtin.dnf: {name: curl, state: absent}",
+        &["remove packages curl [installed]"],
+    ),
+    ("package: {name: haproxy, state: absent}", &[]),
+    ("service: {name: up, state: started, enabled: true}", &[]),
+    (
+        "systemd: {name: down, state: started, enabled: true}",
+        &["enable down [is disabled]", "start down [is inactive]"],
+    ),
+    (
+        "service: {name: up, state: stopped, enabled: false}",
+        &["disable up [is enabled]", "stop up [is active]"],
+    ),
+    ("service: {name: down, state: stopped, enabled: false}", &[]),
+    (
+        "service: {name: up, state: restarted}",
+        &["restart up [asked for]"],
+    ),
+    (
+        "service: {name: stale, daemon_reload: true, enabled: true}",
+        &["reload systemd's units [its file changed]"],
+    ),
+    (
+        "service: {name: up, daemon_reload: true, state: started}",
+        &[],
+    ),
+    (
+        "service: {name: up, masked: true}",
+        &["mask up [is enabled]"],
+    ),
+    ("copy: {dest: /etc/a, content: \"a\\n\"}", &[]),
+    (
+        "copy: {dest: /etc/a, content: b}",
+        &["write /etc/a [content differs]"],
+    ),
+    (
+        "copy: {dest: /etc/a, content: \"a\\n\", mode: \"0600\"}",
+        &["set mode 0600 of /etc/a [mode is 0644]"],
+    ),
+    (
+        "copy: {dest: /etc/a, content: \"a\\n\", mode: \"0644\", owner: root, group: adm}",
+        &["set group adm of /etc/a [group is root]"],
+    ),
+    (
+        "copy: {dest: /etc/none, content: b}",
+        &["write /etc/none [is absent]"],
+    ),
+    (
+        "copy: {dest: /etc/l, content: b}",
+        &["write /etc/l [is a symbolic link]"],
+    ),
+    (
+        "template: {src: t, dest: /etc/t}",
+        &["write /etc/t [is absent]"],
+    ),
+    ("file: {path: /etc/d, state: directory}", &[]),
+    (
+        "file: {path: /etc/d, state: directory, mode: \"0700\"}",
+        &["set mode 0700 of /etc/d [mode is 0755]"],
+    ),
+    (
+        "file: {path: /etc/e/, state: directory}",
+        &["make directory /etc/e [is absent]"],
+    ),
+    (
+        "file: {path: /etc/a, state: directory}",
+        &["make directory /etc/a [is no directory]"],
+    ),
+    ("file: {path: /etc/a, mode: \"0644\"}", &[]),
+    (
+        "file: {path: /etc/none, mode: \"0644\"}",
+        &["set mode 0644 of /etc/none [is absent]"],
+    ),
+    (
+        "file: {path: /etc/a, state: absent}",
+        &["remove /etc/a [is there]"],
+    ),
+    ("file: {path: /etc/none, state: absent}", &[]),
+    ("file: {path: /etc/l, state: link, src: a}", &[]),
+    (
+        "file: {path: /etc/l, state: link, src: b}",
+        &["link /etc/l to b [points to a]"],
+    ),
+    (
+        "file: {path: /etc/a, state: link, src: b}",
+        &["link /etc/a to b [is no link]"],
+    ),
+    (
+        "file: {path: /etc/none, state: touch}",
+        &["write /etc/none [is absent]"],
+    ),
+    ("file: {path: /etc/a, state: touch}", &[]),
+    (
+        "sysctl: {name: net.ipv4.ip_forward, value: 1}",
+        &[
+            "write /etc/sysctl.d/99-quorate.conf [is absent]",
+            "set net.ipv4.ip_forward = 1 [is 0]",
+        ],
+    ),
+    (
+        "sysctl: {name: net.ipv4.ip_forward, value: \"0\", sysctl_file: /etc/sysctl.d/s.conf}",
+        &[],
+    ),
+    (
+        "sysctl: {name: no.such, value: \"1\", sysctl_file: /etc/sysctl.d/s.conf}",
+        &[
+            "write /etc/sysctl.d/s.conf [content differs]",
+            "set no.such = 1 [is not there yet]",
+        ],
+    ),
+    ("modprobe: overlay", &[]),
+    (
+        "modprobe: {name: br_netfilter}",
+        &["load module br_netfilter [not loaded]"],
+    ),
+    (
+        "modprobe: {name: overlay, persistent: present}",
+        &["write /etc/modules-load.d/overlay.conf [is absent]"],
+    ),
+    ("hostname: cp1", &[]),
+    ("hostname: {name: cp2}", &["set hostname cp2 [is cp1]"]),
+    (
+        "swap: absent",
+        &[
+            "turn swap off [in use: /dev/sda2]",
+            "write /etc/fstab [content differs]",
+        ],
+    ),
+    (
+        "blockinfile: {path: /etc/hosts, block: 10.0.0.1 a}",
+        &["write /etc/hosts [content differs]"],
+    ),
+    (
+        "blockinfile: {path: /etc/none, block: a, create: true}",
+        &["write /etc/none [is absent]"],
+    ),
+    ("blockinfile: {path: /etc/none, state: absent}", &[]),
+    ("blockinfile: {path: /etc/block, block: in}", &[]),
+    (
+        "blockinfile: {path: /etc/block, block: other}",
+        &["write /etc/block [content differs]"],
+    ),
+    (
+        "blockinfile: {path: /etc/block, block: ''}",
+        &["write /etc/block [content differs]"],
+    ),
+    ("command: {argv: [make, it], creates: /etc/a}", &[]),
+    (
+        "command: {argv: [make, it], creates: /etc/none}",
+        &["run make it [/etc/none is absent]"],
+    ),
+    ("command: {cmd: rm 'a b', removes: /etc/none}", &[]),
+    (
+        "command: {cmd: rm 'a b', removes: /etc/a}",
+        &["run rm 'a b' [/etc/a is there]"],
+    ),
+    ("command: sync now", &["run sync now [runs each time]"]),
+    ("shell: a | b", &["run /bin/sh -c 'a | b' [runs each time]"]),
+    (
+        "binaries: {src: /srv, names: [tool], dest: /usr/local/bin}",
+        &["write /usr/local/bin/tool [is absent]"],
+    ),
+    (
+        "unarchive: {src: /srv/x.tar.gz, dest: /opt/cni}",
+        &["unpack into /opt/cni [not unpacked yet]"],
+    ),
+    (
+        "container_images: {src: /srv}",
+        &["import registry.k8s.io/coredns/coredns:v1.13.1 [not there]"],
+    ),
+    ("container_images: {src: /srv, include: ['kube-*']}", &[]),
+    ("container_images: {src: /srv, exclude: ['coredns*']}", &[]),
+];
+
+fn model() -> Model {
+    let mut model = Model::bare();
+    model.packages.insert("curl".into());
+    model.units.insert("up".into(), (true, true, 1));
+    model.units.insert("containerd".into(), (true, true, 1));
+    model.units.insert("down".into(), (false, false, 0));
+    model.units.insert("stale".into(), (true, true, 1));
+    model.stale.insert("stale".into());
+    model.modules.insert("overlay".into());
+    model
+        .images
+        .insert("registry.k8s.io/kube-apiserver:v1.36.3".into());
+    model.files.insert("/etc/a".into(), text("a\n"));
+    model
+        .files
+        .insert("/etc/d".into(), Entry::Directory { mode: 0o755 });
+    model
+        .files
+        .insert("/etc/l".into(), Entry::Link { target: "a".into() });
+    model.files.insert(
+        "/etc/sysctl.d/s.conf".into(),
+        text("# ours\nnet.ipv4.ip_forward = 0\n"),
+    );
+    let block = "first\n# BEGIN ANSIBLE MANAGED BLOCK\nin\n# END ANSIBLE MANAGED BLOCK\nlast\n";
+    model.files.insert("/etc/block".into(), text(block));
+    model
+}
+
+#[test]
+fn modules_plan_what_differs_and_nothing_else() {
+    for (task, expected) in TABLE {
+        let texts = [
+            ("tasks/main.yml", format!("- {task}\n")),
+            ("templates/t.tera", "x\n".to_string()),
+        ];
+        let (roles, scope) = with(texts.iter().map(|(p, t)| (*p, t.as_str())));
+        let facts = roles
+            .facts(&scope)
+            .unwrap_or_else(|e| panic!("{task}\n{e:?}"));
+        let plan = roles
+            .plan(&scope, &model().observe(&facts), &Registered::default())
+            .unwrap_or_else(|e| panic!("{task}\n{e:?}"));
+        assert_eq!(effects(&plan), *expected, "{task}");
+        assert_eq!(plan.ok, u32::from(expected.is_empty()), "{task}");
+        // What nobody has seen is planned with that reason, never taken for unchanged.
+        let blind = roles.plan(&scope, &Observed::default(), &Registered::default());
+        if let Ok(blind) = blind {
+            let reasons = blind
+                .steps
+                .iter()
+                .flat_map(|s| &s.changes)
+                .filter(|c| c.why == "(known after apply)")
+                .count();
+            let own = ["command", "shell", "hostname", "state: restarted"]
+                .iter()
+                .any(|w| task.contains(w));
+            assert!(own || reasons > 0, "{task}: {:?}", effects(&blind));
+        }
+    }
+}
+
+fn written(plan: &HostPlan) -> (String, Expect) {
+    let write = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .find_map(|c| match &c.effect {
+            Effect::WriteFile(file) => Some(file),
+            _ => None,
+        });
+    let file = write.expect("no file is written");
+    let diff = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .find_map(|c| c.diff.clone())
+        .unwrap();
+    (diff.after, file.expect)
+}
+
+#[test]
+fn edits_leave_the_rest_of_a_file_alone() {
+    let cases = [
+        (
+            "blockinfile: {path: /etc/block, block: \"a\\nb\"}",
+            "first\n# BEGIN ANSIBLE MANAGED BLOCK\na\nb\n# END ANSIBLE MANAGED BLOCK\nlast\n",
+        ),
+        (
+            "blockinfile: {path: /etc/block, state: absent}",
+            "first\nlast\n",
+        ),
+        (
+            "blockinfile: {path: /etc/hosts, block: \"10.0.0.1 a\\n\", marker: '# {mark} q'}",
+            "127.0.0.1 localhost\n# BEGIN q\n10.0.0.1 a\n# END q\n",
+        ),
+        (
+            "swap: {state: absent}",
+            "/dev/sda1 / ext4 defaults 0 1\n# /dev/sda2 none swap sw 0 0\n",
+        ),
+        (
+            "sysctl: {name: net.ipv4.ip_forward, value: 1, sysctl_file: /etc/sysctl.d/s.conf}",
+            "# ours\nnet.ipv4.ip_forward = 1\n",
+        ),
+        (
+            "sysctl: {name: a.b, value: '1   2', sysctl_file: /etc/sysctl.d/s.conf}",
+            "# ours\nnet.ipv4.ip_forward = 0\na.b = 1 2\n",
+        ),
+    ];
+    for (task, expected) in cases {
+        let (after, expect) = written(&plan_on(&format!("- {task}\n"), &model()));
+        assert_eq!(after, expected, "{task}");
+        assert!(matches!(expect, Expect::Content(_)), "{task}");
+    }
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let cases = [
+        "- copyy: {dest: /a}",
+        "- copy: {dst: /a, content: x}",
+        "- copy: {content: x}",
+        "- copy: {dest: etc/a, content: x}",
+        "- copy: {dest: /etc/../a, content: x}",
+        "- copy: {dest: /a, content: x, mode: 644}",
+        "- copy: {dest: /a, content: x, mode: rw}",
+        "- copy: {dest: /a, content: x, src: y}",
+        "- copy: {dest: /a, src: y}",
+        "- copy: {dest: /a, content: x, validate: check}",
+        "- template: {src: nothing.j2, dest: /a}",
+        "- file: {path: /etc, state: absent}",
+        "- file: {path: /a/b, state: abset}",
+        "- service: {name: a}",
+        "- service: {name: 'a*', state: started}",
+        "- package: {name: 'a=1'}",
+        "- package: {name: 'a; rm -rf /'}",
+        "- sysctl: {name: ../x, value: 1}",
+        "- modprobe: {name: a/b}",
+        "- hostname: -x",
+        "- command: \"echo 'x\"",
+        "- command: {argv: []}",
+        "- command: x\n  become: false\n- file: {path: /a/b, state: directory}\n  become: false",
+        "- command: x\n  delegate_to: cp1",
+        "- block: []",
+        "- command: x\n  with_items: [a]",
+        "- command: x\n  whenn: true",
+        "- command: x\n  when: \"{{ a }}\"",
+        "- command: x\n  when: a",
+        "- command: x\n  loop: 3",
+        "- command: x\n  loop: ansible_user",
+        "- command: x\n  notify: nobody",
+        "- command: \"{{ nothing }}\"",
+        "- copy: {dest: /a, content: x}\n  changed_when: false",
+        "- command: x\n  register: a-b",
+        "- command: x\n  copy: {dest: /a, content: y}",
+        "- name: nothing",
+        "- 3",
+        "a: b",
+        "- swap: present",
+        "- blockinfile: {path: /a, block: x, marker: x}",
+        "- container_images: {src: /srv, include: [a.io/none:1]}",
+    ];
+    let mut all = String::new();
+    for tasks in cases {
+        let (library, found) = Library::from_texts("r", [("tasks/main.yml", tasks)]);
+        let found = if found.has_errors() {
+            found
+        } else {
+            let roles = HostRoles::new(
+                vec![library.get("r").unwrap()],
+                std::sync::Arc::new(super::role::AllThere),
+            );
+            let (_, scope) = only("- command: x");
+            let scope = if tasks.contains("become") {
+                quorate::template::Scope::new()
+            } else {
+                scope
+            };
+            roles.facts(&scope).err().unwrap_or_default()
+        };
+        assert!(found.has_errors(), "nothing is wrong with {tasks}");
+        all.push_str(&format!("{tasks}\n"));
+        found
+            .iter()
+            .for_each(|d| all.push_str(&format!("    {d}\n")));
+    }
+    insta::assert_snapshot!("mistakes", all);
+}
+
+#[test]
+fn nothing_makes_the_reader_panic() {
+    let words = [
+        "- ", "copy", ":", " ", "{", "}", "[", "]", "\n", "  ", "when", "'", "\"", "{{", "}}",
+        "loop", "item", "#", "&a", "*a", "~", "é",
+    ];
+    let mut seed = 7_u64;
+    for _ in 0..3000 {
+        let mut text = String::new();
+        for _ in 0..12 {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            text.push_str(words[(seed >> 33) as usize % words.len()]);
+        }
+        let (library, _) = Library::from_texts(
+            "r",
+            [
+                ("tasks/main.yml", text.as_str()),
+                ("meta/main.yml", text.as_str()),
+                ("handlers/main.yml", text.as_str()),
+            ],
+        );
+        let roles = HostRoles::new(
+            vec![library.get("r").unwrap()],
+            std::sync::Arc::new(super::role::AllThere),
+        );
+        let _ = roles.facts(&quorate::template::Scope::new());
+    }
+}
+
+#[test]
+fn results_end_the_wave_and_are_judged() {
+    let tasks = "- command: ask\n  register: said\n  changed_when: '\"new\" in said.stdout'\n  failed_when: said.rc > 1\n  notify: h\n\
+                 - copy: {dest: /etc/x, content: '{{ said.stdout }}'}\n  when: said.rc == 0\n";
+    let handlers = "- name: h\n  command: handle\n";
+    let (roles, scope) = with([("tasks/main.yml", tasks), ("handlers/main.yml", handlers)]);
+    let observed = Model::bare().observe(&roles.facts(&scope).unwrap());
+    let none = Registered::default();
+    let first = roles.plan(&scope, &observed, &none).unwrap();
+    assert!(first.more && first.steps.len() == 1 && first.handlers.is_empty());
+    assert_eq!(first.known_after_apply, ["r : copy (task 2)"]);
+    let step = &first.steps[0];
+    assert!(step.tolerant && step.notify.is_empty() && step.register.as_deref() == Some("said"));
+    let result = |rc: i32, stdout: &str| StepResult {
+        changed: true,
+        rc,
+        stdout: stdout.into(),
+    };
+    for (rc, stdout, status) in [
+        (0, "new\n", Status::Changed),
+        (0, "old", Status::Ok),
+        (1, "old", Status::Ok),
+        (2, "new", Status::Failed),
+    ] {
+        let judged = roles
+            .judge(&scope, &observed, &none, step, &result(rc, stdout))
+            .unwrap();
+        assert_eq!(judged, status, "{rc} {stdout}");
+    }
+    let mut registered = Registered::default();
+    registered.record(&step.title, Status::Changed, result(0, "new\n"));
+    let second = roles.plan(&scope, &observed, &registered).unwrap();
+    assert_eq!(
+        effects(&second),
+        [
+            "run true [the command changed something]",
+            "write /etc/x [is absent]"
+        ]
+    );
+    assert_eq!(second.handlers.len(), 1);
+    assert!(!second.more);
+    registered.record("r : command (task 1)", Status::Ok, result(1, ""));
+    let other = roles.plan(&scope, &observed, &registered).unwrap();
+    assert!(other.is_empty() && other.skipped == 1, "{other:?}");
+}
+
+#[test]
+fn loops_conditions_and_variables() {
+    let tasks = "- name: each\n  copy: {dest: '/etc/{{ item.name }}', content: '{{ text }} {{ item.n }}'}\n  loop: '{{ files }}'\n  when: [item.n > 1, facts.os == 'debian']\n  vars: {text: 'n = {{ own }}'}\n  no_log: true\n\
+                 - command: 'on {{ interface }}'\n  loop: [a, a]\n  changed_when: false\n  tags: [t]\n";
+    let texts = [
+        ("tasks/main.yml", tasks),
+        (
+            "defaults/main.yml",
+            "files: [{name: x, n: 1}, {name: y, n: 2}]\nown: default\nansible_user: loses\n",
+        ),
+        ("vars/main.yml", "own: vars\n"),
+        ("meta/main.yml", "disturbs_api: true\n"),
+    ];
+    let (roles, mut scope) = with(texts);
+    scope.set("ip", quorate::template::Binding::fixed("10.77.0.11".into()));
+    scope.set("own", quorate::template::Binding::fixed("inventory".into()));
+    let plan = |roles: &HostRoles| {
+        let facts = roles.facts(&scope).unwrap();
+        assert!(
+            facts.contains(&Fact::File("/etc/y".into()))
+                || !facts.contains(&Fact::File("/etc/x".into()))
+        );
+        roles
+            .plan(
+                &scope,
+                &Model::bare().observe(&facts),
+                &Registered::default(),
+            )
+            .unwrap()
+    };
+    let all = plan(&roles);
+    let titles: Vec<&str> = all.steps.iter().map(|s| s.title.as_str()).collect();
+    assert_eq!(
+        titles,
+        [
+            "r : each (y)",
+            "r : command (task 2) (a)",
+            "r : command (task 2) (a) #2"
+        ]
+    );
+    assert_eq!(all.skipped, 1);
+    assert_eq!(
+        written(&all).0,
+        "n = vars 2",
+        "a role's vars win over the inventory's"
+    );
+    assert!(all.steps.iter().all(|s| s.disturbs) && all.disturbs());
+    assert_eq!(
+        all.steps[0].planned()[0].diff.as_deref(),
+        Some("(content is not shown)")
+    );
+    assert_eq!(effects(&all)[1], "run on eth1 [runs each time]");
+    let fixed = plan(&roles.clone().fixed(["own".to_string()]));
+    assert_eq!(
+        written(&fixed).0,
+        "n = inventory 2",
+        "-e wins over a role's vars"
+    );
+    let chosen = plan(&roles.clone().select(Selection {
+        tags: ["t".to_string()].into(),
+        skip: Default::default(),
+    }));
+    assert_eq!(chosen.steps.len(), 2);
+    assert_eq!(
+        Facts::from([Fact::System]),
+        roles
+            .select(Selection {
+                tags: ["t".to_string()].into(),
+                skip: Default::default()
+            })
+            .facts(&scope)
+            .unwrap()
+    );
+}

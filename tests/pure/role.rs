@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use camino::Utf8Path;
-use quorate::host::{Observed, System};
 use quorate::model::Sha256;
 use quorate::role::{
     ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Library, Registered,
@@ -49,7 +48,7 @@ pub(crate) fn scope(values: Value) -> Scope {
     scope
 }
 
-fn cluster() -> Scope {
+pub(crate) fn cluster() -> Scope {
     scope(json!({
         "inventory_hostname": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
         "ip": "10.77.0.11", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
@@ -66,16 +65,6 @@ fn cluster() -> Scope {
     }))
 }
 
-fn host() -> Observed {
-    let mut observed = Observed::default();
-    observed.system = System {
-        hostname: "cp1".into(),
-        addresses: vec![("eth1".into(), "10.77.0.11".parse().unwrap(), 24)],
-        ..System::default()
-    };
-    observed
-}
-
 #[test]
 fn builtin_roles_are_read_and_planned() {
     let (library, diagnostics) = Library::builtin();
@@ -86,20 +75,24 @@ fn builtin_roles_are_read_and_planned() {
         .facts(&cluster())
         .map_err(|d| d.iter().map(|d| d.to_string()).collect::<Vec<_>>())
         .unwrap();
-    println!("{facts:#?}");
+    let observed = super::simulated::Model::bare().observe(&facts);
+    let start = std::time::Instant::now();
     let plan = roles
-        .plan(&cluster(), &host(), &Registered::default())
+        .plan(&cluster(), &observed, &Registered::default())
         .unwrap();
-    for step in &plan.steps {
-        println!("{}", step.title);
-        for change in step.planned() {
-            println!("    {} {}", change.what, change.why);
-        }
-    }
-    println!(
-        "{:?} {:?}",
-        plan.handlers.iter().map(|h| &h.id).collect::<Vec<_>>(),
-        plan.known_after_apply
-    );
+    println!("planned in {:?}", start.elapsed());
+    assert!(facts.len() > 40 && plan.handlers.len() == 4 && plan.known_after_apply.is_empty());
     assert!(!plan.steps.is_empty());
+}
+
+/// A host with one role `r` of these tasks.
+pub(crate) fn only(tasks: &str) -> (HostRoles, Scope) {
+    with([("tasks/main.yml", tasks)])
+}
+
+pub(crate) fn with<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> (HostRoles, Scope) {
+    let (library, diagnostics) = Library::from_texts("r", texts);
+    assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
+    let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
+    (roles, scope(json!({ "ansible_user": "admin" })))
 }

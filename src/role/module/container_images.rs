@@ -1,4 +1,5 @@
-//! `container_images`: images from archives in a folder of the controller.
+//! `container_images`: images from archives in a folder of the controller. Patterns of `include` and `exclude` are held
+//! against the image's full name, the last part of it, and the archive's file name.
 
 use camino::Utf8PathBuf;
 
@@ -42,28 +43,33 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
             return None;
         }
     };
-    let wanted = |name: &String| {
-        include.iter().any(|g| glob::matches(g, name))
-            && !exclude.iter().any(|g| glob::matches(g, name))
-    };
     let mut archives = Vec::new();
     for archive in &found {
-        let names: Vec<String> = archive
-            .names
-            .iter()
-            .filter(|n| wanted(n))
-            .cloned()
-            .collect();
+        let file = archive.file.path.file_name().unwrap_or_default();
+        let fits = |patterns: &[String], name: &str| {
+            let last = name.rsplit('/').next().unwrap_or(name);
+            patterns
+                .iter()
+                .any(|p| [name, last, file].iter().any(|text| glob::matches(p, text)))
+        };
+        let wanted = |name: &&String| fits(&include, name) && !fits(&exclude, name);
+        let names: Vec<String> = archive.names.iter().filter(wanted).cloned().collect();
         if !names.is_empty() {
-            archives.push(Archive {
-                content: archive.file.clone().content(),
-                names,
-            });
+            archives.push((
+                file.to_string(),
+                Archive {
+                    content: archive.file.clone().content(),
+                    names,
+                },
+            ));
         }
     }
     // A pattern without wildcards is an image that somebody needs.
     for pattern in include.iter().filter(|p| !p.contains(['*', '?', '['])) {
-        if !archives.iter().any(|a| a.names.contains(pattern)) {
+        if !archives
+            .iter()
+            .any(|(file, a)| file == pattern || a.names.contains(pattern))
+        {
             args.complain(
                 "include",
                 format!("no archive in {src} holds the image {pattern}"),
@@ -71,7 +77,9 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
             );
         }
     }
-    Some(Box::new(Images(archives)))
+    Some(Box::new(Images(
+        archives.into_iter().map(|(_, a)| a).collect(),
+    )))
 }
 
 impl Action for Images {

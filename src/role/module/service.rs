@@ -32,6 +32,11 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     } else {
         Some(args.name("name")?)
     };
+    // systemd.unit(5); a pattern would stand for several units, of which each answers.
+    if let Some(bad) = name.as_ref().filter(|n| n.contains(['*', '=', '~', '+'])) {
+        let message = format!("`{bad}` is no name of a unit");
+        args.complain("name", message, None);
+    }
     let state = match args.choice(
         "state",
         &["", "started", "stopped", "restarted", "reloaded"],

@@ -1,0 +1,353 @@
+//! One pass over a host's tasks, in order, over a working copy of what is known of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::host::HostRoles;
+use super::library::Role;
+use super::module::{Look, Verdict};
+use super::result::{self, Registered, StepResult};
+use super::task::{Condition, Task, id};
+use super::{item, scope};
+use crate::event::Status;
+use crate::host::script::Report;
+use crate::host::{Effect, Observed, Run};
+use crate::model::{Diagnostic, Diagnostics, Value};
+use crate::plan::{Change, HandlerPlan, HostPlan, Step};
+use crate::template::Scope;
+
+/// One pass over all tasks.
+pub(super) struct Walk<'a> {
+    host: &'a HostRoles,
+    registered: &'a Registered,
+    observed: &'a Observed,
+    /// The inventory's scope with the host's facts.
+    pub(super) seen: Scope,
+    now: Observed,
+    steady: Observed,
+    pub(super) plan: HostPlan,
+    pub(super) errors: Diagnostics,
+    /// Handlers that a step of this wave notifies.
+    notified: BTreeSet<String>,
+    /// Values of `register` so far.
+    values: BTreeMap<String, Value>,
+    /// Variables whose value this wave will bring.
+    unknown: BTreeSet<String>,
+    titles: BTreeMap<String, usize>,
+    /// Whether the wave ends here.
+    ended: bool,
+    /// The title that `judge` looks for, and the scope of its item.
+    pub(super) wanted: Option<String>,
+    pub(super) found: Option<Scope>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        host: &'a HostRoles,
+        scope: &Scope,
+        observed: &'a Observed,
+        registered: &'a Registered,
+    ) -> Self {
+        Self {
+            host,
+            registered,
+            observed,
+            seen: scope::with_facts(scope, Some(&observed.system)),
+            now: observed.clone(),
+            steady: observed.clone(),
+            plan: HostPlan::default(),
+            errors: Diagnostics::default(),
+            notified: BTreeSet::new(),
+            values: BTreeMap::new(),
+            unknown: BTreeSet::new(),
+            titles: BTreeMap::new(),
+            ended: false,
+            wanted: None,
+            found: None,
+        }
+    }
+
+    /// Returns a title that no other step has: results are kept by title.
+    fn title(&mut self, role: &Role, name: &str, label: Option<String>) -> String {
+        let title = match label {
+            Some(label) => format!("{} : {name} ({label})", role.name),
+            None => format!("{} : {name}", role.name),
+        };
+        let count = self.titles.entry(title.clone()).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            title
+        } else {
+            format!("{title} #{count}")
+        }
+    }
+
+    pub(super) fn task(&mut self, role: &Arc<Role>, task: &Task, base: &Scope) {
+        let scope = self.host.scope(base, task, &self.values);
+        if !self.unknown.is_empty() && !self.ended {
+            self.ended = !item::names(task, role, &scope).is_disjoint(&self.unknown);
+        }
+        if self.ended {
+            self.later(role, task, &scope);
+            return;
+        }
+        let items = match item::items(task, role, &scope) {
+            Ok(items) => items,
+            Err(errors) => return self.errors.extend(errors),
+        };
+        if items.is_empty() {
+            self.plan.skipped += 1;
+        }
+        let looped = task.items.is_some();
+        let mut results: Vec<(Value, Option<Value>)> = Vec::new();
+        for each in items {
+            let mut scope = scope.clone();
+            each.enter(&mut scope);
+            let name = match scope.render_text(&task.name, None) {
+                Ok(name) => name,
+                Err(error) => return self.errors.push(error.at(task.span.clone())),
+            };
+            let title = self.title(role, &name, each.label());
+            if self.wanted.as_ref() == Some(&title) {
+                self.found = Some(scope);
+                return;
+            }
+            if self.ended {
+                self.plan.known_after_apply.push(title);
+                continue;
+            }
+            let value = self.item(role, task, &scope, title);
+            results.push((each.value(), value));
+        }
+        let Some(name) = &task.register else { return };
+        if self.ended || results.iter().any(|(_, value)| value.is_none()) {
+            self.unknown.insert(name.clone());
+            return;
+        }
+        let mut known: Vec<(Value, Value)> = results
+            .into_iter()
+            .filter_map(|(item, value)| Some((item, value?)))
+            .collect();
+        let value = if looped {
+            result::looped(known)
+        } else {
+            known.pop().map_or(Value::Null, |(_, value)| value)
+        };
+        self.values.insert(name.clone(), value);
+    }
+
+    /// Takes down a task that the wave does not reach.
+    fn later(&mut self, role: &Role, task: &Task, scope: &Scope) {
+        self.plan.more = true;
+        if let Some(name) = &task.register {
+            self.unknown.insert(name.clone());
+        }
+        // Without a loop `when` may say no already.
+        if task.items.is_none() && item::holds(&task.when, scope).is_ok_and(|holds| !holds) {
+            return;
+        }
+        let name = scope
+            .render_text(&task.name, None)
+            .unwrap_or_else(|_| task.name.clone());
+        let title = self.title(role, &name, None);
+        self.plan.known_after_apply.push(title);
+    }
+
+    /// Plans a task or one item of its loop, and returns its result where it is known.
+    fn item(
+        &mut self,
+        role: &Arc<Role>,
+        task: &Task,
+        scope: &Scope,
+        title: String,
+    ) -> Option<Value> {
+        let known = |status: Status| Some(result::value(status, &StepResult::default()));
+        match item::holds(&task.when, scope) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.plan.skipped += 1;
+                return known(Status::Skipped);
+            }
+            Err(error) => {
+                self.errors.push(error);
+                return None;
+            }
+        }
+        let notify = self.host.notified(role, task, &mut self.errors);
+        if let Some((status, result)) = self.registered.get(&title) {
+            let (status, value) = (*status, result::value(*status, result));
+            if status == Status::Changed && item::judges_change(task) && !notify.is_empty() {
+                self.notify_later(role, task, &title, notify);
+            }
+            return Some(value);
+        }
+        let action = match item::action(task, role, scope, self.host.files.as_ref()) {
+            Ok(action) => action,
+            Err(errors) => {
+                self.errors.extend(errors);
+                return None;
+            }
+        };
+        let changes = match action.plan(&Look {
+            now: &self.now,
+            steady: &self.steady,
+        }) {
+            Verdict::Nothing(_) => {
+                self.plan.ok += 1;
+                return known(Status::Ok);
+            }
+            Verdict::Changes(changes) | Verdict::Always(changes) => changes,
+            Verdict::Refused(reason) => {
+                self.errors
+                    .push(Diagnostic::error(format!("{title}: {reason}")).at(task.span.clone()));
+                return None;
+            }
+            // Nothing before it could have changed the file: it cannot be read at all.
+            Verdict::Unseen(path) if self.plan.steps.is_empty() => {
+                let message = format!(
+                    "{title}: {path} cannot be edited: it is no regular file, or larger than 256 KiB"
+                );
+                self.errors
+                    .push(Diagnostic::error(message).at(task.span.clone()));
+                return None;
+            }
+            Verdict::Unseen(_) => {
+                self.ended = true;
+                self.plan.more = true;
+                self.plan.known_after_apply.push(title);
+                return None;
+            }
+        };
+        self.step(role, task, title, changes, notify);
+        None
+    }
+
+    fn step(
+        &mut self,
+        role: &Role,
+        task: &Task,
+        title: String,
+        changes: Vec<Change>,
+        notify: Vec<String>,
+    ) {
+        for change in &changes {
+            change.effect.apply(&mut self.now);
+            if !matches!(
+                change.effect,
+                Effect::InstallPackages(_) | Effect::RemovePackages(_)
+            ) {
+                change.effect.apply(&mut self.steady);
+            }
+        }
+        let judged = task.is_judged();
+        let never_fails = matches!(task.failed_when, Some(Condition::Literal(false)));
+        let mut step = Step::new(title, task.module.category, changes);
+        step.secret = task.no_log;
+        step.disturbs = role.disturbs_api;
+        step.tolerant = judged || never_fails;
+        step.register = task
+            .register
+            .clone()
+            .or_else(|| judged.then(|| "result".to_string()));
+        step.report = item::report(task);
+        // Whether it changes anything is only known when its result is judged: the handlers are notified after that.
+        let quiet = step.report == Report::Ok || item::judges_change(task);
+        if !quiet {
+            self.notified.extend(notify.iter().cloned());
+            step.notify = notify;
+        } else if step.report != Report::Ok && !notify.is_empty() {
+            self.plan.more = true;
+        }
+        self.ended |= judged;
+        self.plan.steps.push(step);
+    }
+
+    /// Plans the mark of handlers whose task was judged as changed in an earlier wave.
+    fn notify_later(&mut self, role: &Role, task: &Task, title: &str, notify: Vec<String>) {
+        let title = format!("{title} (handlers)");
+        if self.registered.get(&title).is_some() {
+            return;
+        }
+        let change = Change::new(
+            Effect::Run(Run::new(["true"])),
+            "the command changed something",
+        );
+        self.notified.extend(notify.iter().cloned());
+        let mut step = Step::new(title, task.module.category, vec![change]);
+        step.disturbs = role.disturbs_api;
+        step.notify = notify;
+        self.plan.steps.push(step);
+    }
+
+    pub(super) fn handlers(&mut self) {
+        for role in &self.host.roles {
+            let base = scope::with_role(&self.seen, role, &self.host.fixed);
+            for handler in &role.handlers {
+                let id = id(&role.name, &handler.name);
+                let pending = self.observed.pending.contains(&id);
+                if !pending && !self.notified.contains(&id) {
+                    continue;
+                }
+                let steps = self.handler(role, handler, &base);
+                self.plan.handlers.push(HandlerPlan { id, pending, steps });
+            }
+        }
+    }
+
+    fn handler(&mut self, role: &Arc<Role>, handler: &Task, base: &Scope) -> Vec<Step> {
+        let scope = self.host.scope(base, handler, &self.values);
+        let mut steps = Vec::new();
+        let items = match item::items(handler, role, &scope) {
+            Ok(items) => items,
+            Err(errors) => {
+                self.errors.extend(errors);
+                return steps;
+            }
+        };
+        for each in items {
+            let mut scope = scope.clone();
+            each.enter(&mut scope);
+            let title = self.title(role, &handler.name, each.label());
+            match item::holds(&handler.when, &scope) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    self.errors.push(error);
+                    continue;
+                }
+            }
+            let notify = self.host.notified(role, handler, &mut self.errors);
+            match item::action(handler, role, &scope, self.host.files.as_ref()) {
+                Ok(action) => match action.plan(&Look {
+                    now: &self.now,
+                    steady: &self.steady,
+                }) {
+                    Verdict::Changes(changes) | Verdict::Always(changes) => {
+                        for change in &changes {
+                            change.effect.apply(&mut self.now);
+                            change.effect.apply(&mut self.steady);
+                        }
+                        self.notified.extend(notify.iter().cloned());
+                        let mut step = Step::new(title, handler.module.category, changes);
+                        step.secret = handler.no_log;
+                        step.disturbs = role.disturbs_api;
+                        step.report = item::report(handler);
+                        step.notify = notify;
+                        steps.push(step);
+                    }
+                    Verdict::Nothing(_) => {}
+                    Verdict::Refused(reason) => {
+                        self.errors.push(
+                            Diagnostic::error(format!("{title}: {reason}"))
+                                .at(handler.span.clone()),
+                        );
+                    }
+                    // The mark stays, and the next run plans it.
+                    Verdict::Unseen(_) => {}
+                },
+                Err(errors) => self.errors.extend(errors),
+            }
+        }
+        steps
+    }
+}
