@@ -368,7 +368,12 @@ impl Effect {
             Self::SwapOff => "swap_off".into(),
             Self::Hostname(name) => format!("set_hostname {}", sh::quote(name)),
             Self::ImportImage { archive, names } => {
-                format!("image {} {}", archive.length(), sh::words(names))
+                format!(
+                    "image {} {} {}",
+                    archive.length(),
+                    archive.sha256().short(),
+                    sh::words(names)
+                )
             }
             Self::Unpack { archive, into } => {
                 format!(

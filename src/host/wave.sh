@@ -182,6 +182,7 @@ installed() {
 missing() {
   lacking=
   for package do
+    case "$lacking " in *" $package "*) continue ;; esac
     installed "$package" || lacking="$lacking $package"
   done
   [ -n "$lacking" ]
@@ -311,17 +312,22 @@ $name
 "*) ;; *) return 1 ;; esac
   done
 }
-image() { # bytes name...
+# The unit and the file carry the archive's digest: a run that comes after a lost one waits for the import of its own archive.
+image() { # bytes digest name...
   bytes=$1
-  shift
+  import=image-$2
+  shift 2
+  if running "quorate-$import.service"; then
+    long "$import" 900 true
+  fi
   if has_images "$@"; then
     receive "$bytes" >/dev/null
     return
   fi
   changing || return 1
-  archive=$state/image-$id.tar
+  archive=$state/$import.tar
   receive "$bytes" >"$archive" || { rm -f "$archive"; return 1; }
-  long "image-$id" 900 ctr -n k8s.io images import --all-platforms=false "$archive" || { status=$?; rm -f "$archive"; return $status; }
+  long "$import" 900 ctr -n k8s.io images import --all-platforms=false "$archive" || { status=$?; rm -f "$archive"; return $status; }
   rm -f "$archive"
   has_images "$@" || { echo "The archive was imported, but it did not hold $*."; return 1; }
 }

@@ -74,7 +74,7 @@ const TOOLS: &[(&str, &str)] = &[
     ),
     (
         "apt-get",
-        "echo \"apt $*\" >>@/apt.log\nwhile [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done\nshift\nfor p do echo \"$p\" >>@/packages; done",
+        "echo \"apt $*\" >>@/apt.log\nwhile [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done\nshift\nfor p do [ \"$p\" != unheard-of ] || { echo \"E: Unable to locate package $p\"; exit 100; }; done\nfor p do echo \"$p\" >>@/packages; done",
     ),
     (
         "ctr",

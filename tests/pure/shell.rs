@@ -625,6 +625,43 @@ fn packages_are_installed_as_a_unit_and_once() {
 }
 
 #[test]
+fn packages_of_all_steps_are_installed_in_one_call() {
+    let install = |name: &str| Effect::InstallPackages(vec![name.into()]);
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        sandbox.write("/packages", "");
+        let outcome = sandbox.steps(vec![
+            step(0, install("haproxy")),
+            step(1, write("/etc/a", "1", Expect::Any)),
+            step(2, install("keepalived")),
+            step(3, write("/etc/apt/sources.list.d/x.list", "1", Expect::Any)),
+            step(4, install("later")),
+        ]);
+        let calls: Vec<String> = sandbox.read("/apt.log").unwrap().lines().map(str::to_string).collect();
+        assert_eq!(calls.len(), 2, "{kind:?} {calls:?}");
+        assert!(calls[0].ends_with("-- haproxy keepalived"), "{calls:?}");
+        assert!(calls[1].ends_with("-- later"), "{calls:?}");
+        for id in [0, 2, 4] {
+            assert_eq!(outcome.end(id).unwrap().0, End::Changed, "{kind:?} {id} {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_package_that_does_not_exist_fails_its_own_step() {
+    let install = |name: &str| Effect::InstallPackages(vec![name.into()]);
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        sandbox.write("/packages", "");
+        let outcome = sandbox.steps(vec![step(0, install("haproxy")), step(1, install("unheard-of"))]);
+        assert_eq!(outcome.end(0).unwrap().0, End::Changed, "{kind:?} {outcome:?}");
+        let (end, _, output) = outcome.end(1).unwrap();
+        assert_eq!(end, End::Failed, "{kind:?}");
+        assert!(output.contains("Unable to locate package unheard-of"), "{output}");
+    }
+}
+
+#[test]
 fn a_wave_stops_at_the_next_step() {
     for kind in SHELLS {
         let sandbox = Sandbox::new(kind);
