@@ -460,7 +460,7 @@ pub const ALIASES: &[(&str, &str)] = &[
 pub const NOT_READ: &[(&str, &str)] = &[
     (
         "ansible_ssh_common_args",
-        "jump hosts and ~/.ssh/config are not built yet: the hosts have to be reachable directly",
+        "jump hosts and ~/.ssh/config are not read yet: run quorate on a machine that reaches the hosts",
     ),
     ("ansible_ssh_extra_args", "options of ssh and ~/.ssh/config are not read yet"),
     ("ansible_ssh_args", "options of ssh and ~/.ssh/config are not read yet"),
