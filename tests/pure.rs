@@ -9,7 +9,6 @@ mod pure {
     mod kubeadm_credentials;
     mod kubeadm_user;
     mod seed;
-    mod seed_inventory;
     mod spec;
     mod template;
     mod yaml;

@@ -17,6 +17,8 @@ mod modules;
 mod role;
 #[path = "pure/sandbox.rs"]
 mod sandbox;
+#[path = "pure/seed_inventory.rs"]
+mod seed_inventory;
 #[path = "pure/shell.rs"]
 mod shell;
 #[path = "pure/simulated.rs"]

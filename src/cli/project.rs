@@ -10,8 +10,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
 
 use super::request::Request;
-use crate::cluster::act::Manifest;
-use crate::cluster::kubeadm::{self, CaCertHash, Credentials, Join, KubeadmInput, UserDocuments};
+use crate::cluster::act::{self, Manifest};
+use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput, UserDocuments};
 use crate::cluster::spec::{ClusterSpec, Connection, HostSpec};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::journal;
@@ -204,11 +204,10 @@ fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'st
     names
 }
 
-/// The digest that a marker carries: of what init or join would be told, but for secrets and the CA, which a resumed run
-/// does not choose.
+/// The digest that a marker carries: of what init or join would be told, but for secrets.
 fn digest(input: &KubeadmInput) -> Result<String, Diagnostics> {
     let credentials = credentials().map_err(|error| Diagnostics(vec![Diagnostic::error(error)]))?;
-    let pin = Join { ca_cert_hashes: vec![CaCertHash::new(Sha256::of(""))] };
+    let pin = Join { discovery: act::DISCOVERY.into() };
     let join = kubeadm::join(input, &pin, &credentials.token, Some(&credentials.certificate_key))?;
     let mut text = join.config_digest().to_string();
     if input.node.is_control_plane {
@@ -307,9 +306,9 @@ impl Desired for Project {
         Ok((documents.yaml().map_err(|error| error.to_string())?, self.digest(host)))
     }
 
-    fn join(&self, host: &HostName, credentials: &Credentials, ca: &str) -> Result<Config, String> {
+    fn join(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String> {
         let input = self.input(host)?;
-        let pin = Join { ca_cert_hashes: vec![CaCertHash::of_pem(ca).map_err(|error| error.to_string())?] };
+        let pin = Join { discovery: act::DISCOVERY.into() };
         let key = input.node.is_control_plane.then_some(&credentials.certificate_key);
         let documents = kubeadm::join(input, &pin, &credentials.token, key).map_err(|found| sentence(&found))?;
         Ok((documents.yaml().map_err(|error| error.to_string())?, self.digest(host)))

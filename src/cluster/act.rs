@@ -12,6 +12,8 @@ use crate::plan::{Change, HostPlan, Step};
 pub const CONFIG: &str = "/run/quorate/kubeadm.yaml";
 /// Where a joining host finds the cluster's CA before kubeadm has brought it.
 const CA: &str = "/run/quorate/ca.crt";
+/// The kubeconfig that a joining host discovers the cluster by (v1beta4 `discovery.file`). It holds no secret.
+pub const DISCOVERY: &str = "/run/quorate/discovery.conf";
 /// The marker of what was begun.
 pub const MARKER: &str = "/var/lib/quorate/kubeadm";
 /// The unit that kubeadm runs as, without prefix and suffix.
@@ -117,7 +119,7 @@ pub fn join(input: &Join) -> HostPlan {
         vec![Change::new(
             file(CA, input.ca, Mode::PRIVATE, None),
             "to verify the endpoint by",
-        )],
+        ), Change::new(file(DISCOVERY, &discovery(input.endpoint), Mode::PRIVATE, None), "to join by")],
     )];
     steps.push(endpoint_answers(input.endpoint, CA));
     steps.extend(begin(input.config, input.digest, input.run, act));
@@ -127,6 +129,14 @@ pub fn join(input: &Join) -> HostPlan {
         steps,
         ..HostPlan::default()
     }
+}
+
+/// A kubeconfig without a user: kubeadm adds the token.
+fn discovery(endpoint: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: cluster\n  cluster:\n    server: https://{endpoint}\n    certificate-authority: {CA}\n\
+         contexts:\n- name: discovery\n  context:\n    cluster: cluster\n    user: nobody\ncurrent-context: discovery\nusers:\n- name: nobody\n  user: {{}}\n"
+    )
 }
 
 /// Returns the steps that bring a token, and with `certificates` an encrypted copy of the control plane's certificates,

@@ -727,7 +727,7 @@ impl Run {
                     .ca
                     .clone()
                     .ok_or("the cluster's CA certificate is not known")?;
-                let (config, digest) = desired.join(host, &secrets, &ca)?;
+                let (config, digest) = desired.join(host, &secrets)?;
                 let node = desired
                     .node(host)
                     .ok_or_else(|| format!("{host} has no cluster address"))?;

@@ -44,8 +44,8 @@ pub trait Desired: Send + Sync {
     fn credentials(&self) -> Result<Credentials, String>;
     /// Returns the configuration of `kubeadm init` on this host.
     fn init(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String>;
-    /// Returns the configuration of `kubeadm join` on this host; `ca` is the cluster's CA certificate in PEM.
-    fn join(&self, host: &HostName, credentials: &Credentials, ca: &str) -> Result<Config, String>;
+    /// Returns the configuration of `kubeadm join` on this host.
+    fn join(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String>;
     /// Returns the configuration that brings the secrets into a live cluster.
     fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String>;
     /// Returns the digest of the configuration that init or join would use on this host.

@@ -460,17 +460,27 @@ fn help_for(lines: &[String], host: &HostName) -> String {
     found.unwrap_or_else(|| format!("look at the lines above, mend the cause on {host} and run again: what is done stays done"))
 }
 
-/// Returns the last lines of an output, for a person.
+/// Returns the last lines of an output, for a person: without colours, and without the list of kernel settings that
+/// kubeadm's SystemVerification prints before any error (k8s.io/system-validators).
 fn tail(output: &str) -> Vec<String> {
-    let lines: Vec<&str> = output
+    const NOISE: [&str; 4] = ["CONFIG_", "CGROUPS_", "KERNEL_VERSION: ", "OS: "];
+    let lines: Vec<String> = output
         .lines()
-        .map(str::trim_end)
-        .filter(|l| !l.is_empty())
+        .map(|line| plain(line).trim_end().chars().take(500).collect::<String>())
+        .filter(|line| !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise)))
         .collect();
-    lines[lines.len().saturating_sub(20)..]
-        .iter()
-        .map(|l| l.chars().take(500).collect())
-        .collect()
+    lines[lines.len().saturating_sub(20)..].to_vec()
+}
+
+/// Returns a line without its colours (ECMA-48 SGR: `ESC [ ... m`).
+fn plain(line: &str) -> String {
+    let mut pieces = line.split("\u{1b}[");
+    let mut text = pieces.next().unwrap_or_default().to_string();
+    for piece in pieces {
+        let end = piece.find(|c: char| !(c.is_ascii_digit() || c == ';'));
+        text.push_str(end.map_or("", |end| piece[end..].strip_prefix('m').unwrap_or(&piece[end..])));
+    }
+    text
 }
 
 impl Problem {

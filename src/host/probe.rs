@@ -225,7 +225,7 @@ impl<'a> Parser<'a> {
                     .insert(rest.parse().map_err(|_| bad())?, true);
             }
             "kubernetes" => self.kubernetes(rest).ok_or_else(bad)?,
-            "body" => self.body.extend(decode(rest).ok_or_else(bad)?),
+            "body" => self.body.extend(rest.as_bytes()),
             "http" => {
                 let (what, status) = rest.split_once(' ').ok_or_else(bad)?;
                 let body = std::mem::take(&mut self.body);

@@ -98,16 +98,8 @@ probe_ports() {
     grep -qE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A " $tables && say port "$port"
   done
 }
-# Passes curl's own lines on and wraps what a server said, so that it can forge no line of ours.
-bodies() {
-  while IFS= read -r line; do
-    case $line in
-    "$nonce http "*) printf '%s\n' "$line" ;;
-    '') ;;
-    *) say body "$(printf '%s' "$line" | base64_line)" ;;
-    esac
-  done
-}
+# Passes curl's own lines on and marks what a server said, so that it can forge no line of ours.
+bodies() { awk -v n="$nonce" 'index($0, n " http ") == 1 { print; next } length { print n " body " $0 }'; }
 probe_kubernetes() {
   own=$1
   port=$2

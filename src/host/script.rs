@@ -122,11 +122,13 @@ pub fn request(wave: &Wave, nonce: &str) -> Request {
         body.push_str(&calls);
     }
     body.push_str("say finished\nfinish 0\n");
+    let gathered = gathered(&wave.steps).join(" ");
     // Everything is inside main: a script that was cut off defines nothing but functions.
     let text = format!(
-        "{}\nstop=/run/quorate-stop.{}\n{probe}\n{functions}\n{}",
+        "{}\nstop=/run/quorate-stop.{}\ngathered={}\n{probe}\n{functions}\n{}",
         header(nonce),
         sh::quote(&wave.run),
+        sh::quote(&gathered),
         main(&format!("{WAVE}\n{body}"))
     );
     let mut stdin = vec![Segment::Bytes(text.clone().into_bytes().into())];
@@ -206,4 +208,27 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
         bootstrap(text.len()),
         vec![Segment::Bytes(text.into_bytes().into())],
     )
+}
+
+/// Returns the packages of all steps that one call of the package manager may install together: up to the first effect
+/// that could change where packages come from.
+fn gathered(steps: &[Step]) -> Vec<&str> {
+    const SOURCES: [&str; 4] = ["/etc/apt", "/etc/yum", "/etc/dnf", "/etc/pki"];
+    let mut names = Vec::new();
+    for effect in steps.iter().flat_map(|step| &step.effects) {
+        let path = match effect {
+            Effect::InstallPackages(more) => {
+                names.extend(more.iter().map(String::as_str));
+                continue;
+            }
+            Effect::Run(_) | Effect::Unpack { .. } | Effect::RemovePackages(_) => break,
+            Effect::WriteFile(file) => &file.path,
+            Effect::Directory { path, .. } | Effect::Attributes { path, .. } | Effect::Link { path, .. } | Effect::Remove { path } => path,
+            _ => continue,
+        };
+        if SOURCES.iter().any(|source| path.starts_with(source)) {
+            break;
+        }
+    }
+    names
 }

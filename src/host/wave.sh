@@ -186,24 +186,40 @@ missing() {
   done
   [ -n "$lacking" ]
 }
+install() {
+  if command -v apt-get >/dev/null 2>&1; then
+    long packages 1800 /bin/sh -c 'install() { apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install --no-install-recommends -- "$@"; }
+      install "$@" || { apt-get -q update && install "$@"; }' sh "$@"
+  elif command -v dnf >/dev/null 2>&1; then
+    long packages 1800 dnf -q -y --setopt=install_weak_deps=False install "$@"
+  elif command -v yum >/dev/null 2>&1; then
+    long packages 1800 yum -q -y install "$@"
+  else
+    echo "No package manager that is known: apt-get, dnf or yum."
+    return 1
+  fi
+}
+# The first step that installs takes along what later steps of the wave will ask for ($gathered): a package manager starts
+# once, not once a step. A later step counts what was installed for it as its own change.
+installed_here=
 packages() {
+  for package do
+    case " $installed_here " in *" $package "*) changing || return 1 ;; esac
+  done
   missing "$@" || return 0
   if running quorate-packages.service; then
     long packages 1800 true
     missing "$@" || return 0
   fi
   changing || return 1
-  if command -v apt-get >/dev/null 2>&1; then
-    long packages 1800 /bin/sh -c 'install() { apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install --no-install-recommends -- "$@"; }
-      install "$@" || { apt-get -q update && install "$@"; }' sh $lacking
-  elif command -v dnf >/dev/null 2>&1; then
-    long packages 1800 dnf -q -y --setopt=install_weak_deps=False install $lacking
-  elif command -v yum >/dev/null 2>&1; then
-    long packages 1800 yum -q -y install $lacking
-  else
-    echo "No package manager that is known: apt-get, dnf or yum."
-    return 1
+  if [ -n "$gathered" ] && missing "$@" $gathered; then
+    gathered=
+    installed_here=$lacking
+    install $lacking >/dev/null && return 0
+    installed_here=
   fi
+  missing "$@" || return 0
+  install $lacking
 }
 packages_absent() {
   present=

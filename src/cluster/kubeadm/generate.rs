@@ -59,11 +59,6 @@ pub fn join(
     key: Option<&CertificateKey>,
 ) -> Result<Documents, Diagnostics> {
     let mut found = input.complaints();
-    if join.ca_cert_hashes.is_empty() {
-        found.push(Diagnostic::error(
-            "no pin of the cluster's CA is known: a join without one would trust anybody",
-        ));
-    }
     if input.node.is_control_plane && key.is_none() {
         found.push(Diagnostic::error(format!(
             "{} is a control plane, and there is no certificate key to join it with",
@@ -79,7 +74,7 @@ pub fn join(
         return Err(found);
     }
     let documents =
-        Documents::new(vec![document]).hide(0, "/discovery/bootstrapToken/token", token.secret());
+        Documents::new(vec![document]).hide(0, "/discovery/tlsBootstrapToken", token.secret());
     Ok(match key.filter(|_| input.node.is_control_plane) {
         Some(key) => documents.hide(0, "/controlPlane/certificateKey", key.secret()),
         None => documents,
@@ -120,20 +115,14 @@ fn cluster_configuration(input: &KubeadmInput) -> Value {
 }
 
 fn join_configuration(input: &KubeadmInput, join: &Join) -> Value {
-    let hashes: Vec<String> = join
-        .ca_cert_hashes
-        .iter()
-        .map(ToString::to_string)
-        .collect();
     let mut document = json!({
         "apiVersion": KUBEADM_API,
         "kind": "JoinConfiguration",
         "discovery": {
-            "bootstrapToken": {
-                "apiServerEndpoint": input.endpoint.to_string(),
-                "token": Documents::mask(),
-                "caCertHashes": hashes,
-            },
+            // A file pins the whole CA, and unlike a token alone it needs no signature in cluster-info, which the
+            // controller manager writes seconds after init; kubeadm asks for it only once in 5 s.
+            "file": {"kubeConfigPath": join.discovery},
+            "tlsBootstrapToken": Documents::mask(),
         },
         "nodeRegistration": node_registration(input),
     });

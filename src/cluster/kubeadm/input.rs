@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{CRI_SOCKET, CaCertHash, FIRST_MINOR, UserDocuments};
+use super::{CRI_SOCKET, FIRST_MINOR, UserDocuments};
 use crate::model::{Diagnostic, Diagnostics, Endpoint};
 
 /// The taint that kubeadm puts on a control plane of its own accord (kubeadm init, mark-control-plane).
@@ -81,8 +81,8 @@ pub struct Node {
 /// What a join needs to know of the cluster that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
-    /// Pins of the cluster's CA; never empty.
-    pub ca_cert_hashes: Vec<CaCertHash>,
+    /// The path on the host of a kubeconfig that names the endpoint and the cluster's CA, and holds no secret.
+    pub discovery: String,
 }
 
 /// All that the documents of one node are made of, but for secrets.

@@ -4,7 +4,6 @@
 //! from 1.31 on. What a user writes in the variable `kubeadm` is merged over what is generated; [`UserDocuments`] says
 //! how, and what is refused.
 
-mod certificate;
 mod credentials;
 mod documents;
 mod from_spec;
@@ -12,7 +11,6 @@ mod generate;
 mod input;
 mod merge;
 
-pub use certificate::{CaCertHash, CertificateError};
 pub use credentials::{CertificateKey, CredentialError, Credentials, Token};
 pub use documents::Documents;
 pub use generate::{init, join};
