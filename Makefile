@@ -38,6 +38,7 @@ test: prepare ## all rings of tests, the lab included
 	@$(MAKE) check
 	@$(MAKE) test-pure
 	@$(MAKE) test-wire
+	@$(MAKE) test-tools
 	@$(MAKE) test-lab
 
 check: ## format and lints
@@ -54,6 +55,11 @@ test-pure: ## tables, snapshots, scripts under dash and busybox
 
 test-wire: ## SSH: an in-process server and a real sshd
 	cargo test --locked --test wire
+
+# The binaries come from the lab's files; haproxy and keepalived from Debian.
+test-tools: lab-up ## what the real tools say of rendered files
+	@scripts/prepare.sh --tools
+	PATH="$(CURDIR)/vagrant/.lab/files/bin:/usr/sbin:$$PATH" cargo test --locked --test pure -- --ignored
 
 test-lab: build lab-up ## the lab ring: bootstrap, drift, kills, reboot, a second worker
 	$(LAB_TEST) short::

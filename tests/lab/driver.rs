@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -168,10 +167,6 @@ impl Lab {
     pub(crate) fn bootstrapped(&self) {
         self.bare();
         self.quorate(&["apply"]).run().expect(0);
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
     }
 
     pub(crate) fn inventory(&self) -> PathBuf {
