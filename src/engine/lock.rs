@@ -44,15 +44,12 @@ impl Lock {
             loop {
                 tokio::select! {
                     chunk = chunks.recv() => match chunk {
-                        Some(Chunk::Stdout(bytes)) if text.len() < 4096 => {
-                            text.extend(bytes);
-                            let line = record::Lines::new(&nonce, &text).next();
-                            if let (Some(line), Some(told)) = (line, told.take_if(|_| text.ends_with(b"\n"))) {
+                        Some(chunk) => {
+                            if let Some(line) = first_line(&mut text, chunk, &nonce) && let Some(told) = told.take() {
                                 holding = line == "locked";
                                 let _ = told.send(line);
                             }
                         }
-                        Some(_) => {}
                         None => break,
                     },
                     _ = beats.tick() => if let Some(beat) = &beat {
@@ -60,6 +57,12 @@ impl Lock {
                     },
                     _ = stopped.recv(), if beat.is_some() => beat = None,
                     result = &mut hold => {
+                        // A refusal ends the exec at once: its end may be seen before its words are read.
+                        while let Ok(chunk) = chunks.try_recv() {
+                            if let Some(line) = first_line(&mut text, chunk, &nonce) && let Some(told) = told.take() {
+                                let _ = told.send(line);
+                            }
+                        }
                         match (result, told.take()) {
                             (Err(problem), Some(told)) => {
                                 let _ = told.send(format!("broken {}", problem.message));
@@ -138,4 +141,16 @@ impl Lock {
         let _ = self.stop.send(()).await;
         let _ = tokio::time::timeout(Duration::from_secs(5), self.held).await;
     }
+}
+
+/// Returns the lock's word, once it is there whole: `locked`, or `held WHO`.
+fn first_line(text: &mut Vec<u8>, chunk: Chunk, nonce: &str) -> Option<String> {
+    let Chunk::Stdout(bytes) = chunk else {
+        return None;
+    };
+    if text.len() < 4096 {
+        text.extend(bytes);
+    }
+    let line = record::Lines::new(nonce, text).next();
+    line.filter(|_| text.ends_with(b"\n"))
 }
