@@ -399,7 +399,7 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
     }
 
     async fn sent(&mut self, bytes: u64) {
-        let text = format!("sent {} MiB", bytes >> 20);
+        let text = format!("sent {}", indicatif::HumanBytes(bytes));
         self.session
             .settings
             .emit(Event::Progress {
