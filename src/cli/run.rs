@@ -232,7 +232,7 @@ fn settings(
     let connect: Arc<dyn Connect> = transport::stack(ssh_options(request), read_only, Arc::new(Counters::default()));
     let (events, receiver) = mpsc::channel(EVENTS);
     let (asked, cancel) = Cancel::new();
-    tokio::spawn(signals(asked));
+    tokio::spawn(signals(asked, events.downgrade()));
     let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let settings = Settings {
@@ -253,7 +253,7 @@ fn settings(
 }
 
 /// The first Ctrl-C asks the run to stop at a step's boundary; the second leaves at once.
-async fn signals(asked: tokio::sync::watch::Sender<bool>) {
+async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSender<Event>) {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     let mut count = 0;
     loop {
@@ -270,6 +270,11 @@ async fn signals(asked: tokio::sync::watch::Sender<bool>) {
         count += 1;
         if count == 1 {
             let _ = asked.send(true);
+            // A weak sender: a signal that never comes must not keep the report open.
+            if let Some(events) = events.upgrade() {
+                let message = "stopping at the next step's boundary; Ctrl-C again leaves at once, and what runs on the hosts goes on".into();
+                let _ = events.send(Event::Warning { host: None, message }).await;
+            }
         } else {
             #[expect(clippy::exit, reason = "the second Ctrl-C leaves at once; transient units on the hosts go on")]
             std::process::exit(i32::from(ExitCode::Interrupted.code()));
