@@ -843,13 +843,16 @@ impl History {
     fn converge(mut self) -> Result<(), String> {
         let mut last = None;
         for round in 0..40 {
-            let calm =
-                self.faults == 0 && self.world.hosts.values().all(|h| h.up && h.unit.is_none());
+            let calm = self.faults == 0 && self.world.hosts.values().all(|h| h.up);
             let decision = self.run();
             if let Some(wrong) = self.world.wrong.first() {
                 return Err(wrong.clone());
             }
-            if calm && matches!(&decision, Some(Decision::Done { missing }) if missing.is_empty()) {
+            if calm {
+                // One run in which nothing dies is enough, wherever the ones before have ended.
+                if !matches!(&decision, Some(Decision::Done { missing }) if missing.is_empty()) {
+                    return Err(format!("nothing died, and yet: {decision:?}"));
+                }
                 self.whole()?;
                 let after = self.look();
                 let forecast = forecast_of(&self.shape, &after.view);
