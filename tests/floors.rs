@@ -16,8 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
     ("host", 1),
     ("inventory", 1),
-    ("template", 1),
-    ("yaml", 1),
+    ("template", 2),
     ("role", 2),
     ("plan", 2),
     ("cluster", 3),
@@ -31,8 +30,7 @@ const FLOORS: &[(&str, u8)] = &[
 /// Uses of a module on the same floor, each with its reason.
 const BESIDE: &[(&str, &str, &str)] = &[
     ("event", "model", "events name hosts"),
-    ("inventory", "yaml", "inventory files are YAML"),
-    ("inventory", "template", "variables hold templates"),
+    ("role", "template", "arguments and files of roles are templates"),
     ("role", "plan", "a role's tasks become a plan's steps"),
 ];
 

@@ -1,6 +1,7 @@
 //! Floor 5: arguments in, exit code out. clap, color-eyre and exit codes live here alone.
 
 mod args;
+mod controller;
 mod demo;
 mod exit;
 mod program;

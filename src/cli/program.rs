@@ -11,6 +11,7 @@ use super::args::{Cli, Task};
 use super::exit::{self, WrongInput};
 use super::{demo, replay, run};
 use crate::event::ExitCode;
+use crate::model::{Diagnostic, Diagnostics};
 use crate::report::{Color, Options, Output, diagnostics};
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
@@ -71,13 +72,30 @@ fn fail(error: &Report, options: &Options) -> ExitCode {
     let text = match error.downcast_ref::<WrongInput>() {
         Some(WrongInput(findings)) if options.output == Output::Json => diagnostics::json(findings),
         Some(WrongInput(findings)) => diagnostics::render(findings, options.color.on_stderr()),
+        None if options.output == Output::Json => {
+            diagnostics::json(&Diagnostics(vec![Diagnostic::error(causes(error))]))
+        }
         None if options.verbosity > 0 => format!("error: {error:?}\n"),
-        // The chain of causes on one line; where in the code it came from is for -v.
-        None => format!("{ERROR}error:{ERROR:#} {error:#}\n"),
+        // Where in the code it came from is for -v.
+        None => format!("{ERROR}error:{ERROR:#} {}\n", causes(error)),
     };
     // There is nobody left to tell if standard error is closed.
     let _ = options.color.stderr().write_all(text.as_bytes());
     exit::of_error(error)
+}
+
+/// Returns the chain of causes on one line. A cause that stands in the text before it already is not told again.
+fn causes(error: &Report) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn install_hooks(color: Color) {

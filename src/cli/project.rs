@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
 
+use super::controller;
 use super::request::Request;
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput, UserDocuments};
@@ -70,11 +71,14 @@ impl Project {
         let (inventory, mut found) = inventory::load(&request.inventory, &request.extra_vars);
         let (library, roles_found) = library(request);
         found.extend(roles_found);
+        controller::tags(request, &library, &mut found);
         let (spec, spec_found) = ClusterSpec::build(&inventory, &library.used_names());
         found.extend(spec_found);
         let Some(spec) = spec else { return (None, found) };
         let parts = load_balancer::parts(spec.load_balancer.way);
         let folder = beside(&request.inventory);
+        controller::files(request, &inventory, &spec, &folder, &mut found);
+        let files_are_there = spec.kubernetes_files.as_ref().is_none_or(|path| folder.join(path).is_dir());
         let disk = Arc::new(Disk::new(folder.clone()));
         let selection = Selection {
             tags: request.tags.iter().cloned().collect(),
@@ -105,6 +109,8 @@ impl Project {
                 .diffs(request.report.diff);
             let facts = match roles.facts(&scope) {
                 Ok(facts) => facts,
+                // What a missing folder does not hold is no news.
+                Err(_) if !files_are_there => Facts::new(),
                 Err(errors) => {
                     found.extend(errors);
                     Facts::new()
@@ -122,7 +128,7 @@ impl Project {
             hosts.insert(name.clone(), HostDesired { roles, scope, facts, input, digest });
         }
         disk.remember();
-        let manifests = manifests(&spec, &folder, &mut found);
+        let manifests = manifests(&inventory, &spec, &folder, &mut found);
         // A mistake in what all hosts share shows once.
         let mut seen = Diagnostics::default();
         for finding in found.0 {
@@ -179,7 +185,7 @@ pub(super) fn target(name: &HostName, connection: &Connection, request: &Request
         address: connection.host.clone(),
         port: connection.port.unwrap_or(22),
         user,
-        keys: connection.private_key_file.iter().cloned().collect(),
+        keys: connection.private_key_file.iter().map(|path| controller::home(path)).collect(),
         elevation,
     }
 }
@@ -221,17 +227,18 @@ fn credentials() -> Result<Credentials, String> {
 }
 
 /// Reads the manifests that are files; a URL is the host's to fetch.
-fn manifests(spec: &ClusterSpec, folder: &Utf8Path, found: &mut Diagnostics) -> Vec<Manifest> {
+fn manifests(inventory: &Inventory, spec: &ClusterSpec, folder: &Utf8Path, found: &mut Diagnostics) -> Vec<Manifest> {
     let mut manifests = Vec::new();
-    for name in &spec.cni_manifests {
+    for (number, name) in spec.cni_manifests.iter().enumerate() {
         let text = if name.starts_with("https://") || name.starts_with("http://") {
             None
         } else {
             match std::fs::read_to_string(folder.join(name)) {
                 Ok(text) => Some(text),
                 Err(error) => {
-                    let help = format!("`cni_manifest` names files from {folder} on, or URLs");
-                    found.push(Diagnostic::error(format!("cannot read the manifest {}: {error}", folder.join(name))).help(help));
+                    let help = format!("a relative path in `cni_manifest` begins in the folder {folder}; a URL begins with https://");
+                    let at = controller::place(inventory, "cni_manifest", &format!("/{number}"));
+                    found.push(Diagnostic::error(format!("cannot read the manifest {}: {error}", folder.join(name))).at(at).help(help));
                     continue;
                 }
             }

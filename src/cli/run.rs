@@ -18,7 +18,7 @@ use crate::engine::journal::{self, Journal};
 use crate::engine::{self, Cancel, Settings};
 use crate::event::{Event, ExitCode};
 use crate::inventory;
-use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value};
+use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value, nearest};
 use crate::report::{self, Reporters, diagnostics};
 use crate::transport::ssh::{HostKeyPolicy, SshOptions};
 use crate::transport::{self, Connect, Counters, Target};
@@ -43,7 +43,9 @@ fn validate(request: &Request) -> Result<ExitCode> {
     let project = read(request)?;
     let hosts = project.spec.hosts.len();
     let control_planes = project.spec.control_planes().count();
-    print(request, &format!("{hosts} hosts, {control_planes} control planes: the input is sound. Nobody was contacted.\n"))?;
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let (hosts, control_planes) = (count(hosts, "host"), count(control_planes, "control plane"));
+    print(request, &format!("{hosts}, {control_planes}: the input is sound. Nobody was contacted.\n"))?;
     Ok(ExitCode::Done)
 }
 
@@ -144,9 +146,16 @@ fn explain(request: &Request, host: &str, name: Option<&str>) -> Result<ExitCode
             text.push_str(&format!("  over   {}\n", place(overrode)));
         }
     }
-    if text.is_empty() {
-        let name = name.unwrap_or("any variable");
-        text = format!("{} has no {name} in the inventory\n", host.name);
+    if let (true, Some(name)) = (text.is_empty(), name) {
+        let names = spec::known::KNOWN.iter().map(|known| known.name);
+        let Some(known) = spec::known::KNOWN.iter().find(|known| known.name == name) else {
+            let error = Diagnostic::error(format!("{} has no variable `{name}`", host.name));
+            let near = nearest(name, names.chain(host.vars.keys().map(String::as_str)));
+            let help = near.map_or_else(|| "`quorate inventory host` shows them all".into(), |near| format!("did you mean `{near}`?"));
+            return Err(wrong(error.help(help)).into());
+        };
+        let default = if known.default.is_empty() { "none" } else { known.default };
+        text = format!("{name} is not set for {}\n  default {default}\n", host.name);
     }
     print(request, &text)?;
     Ok(ExitCode::Done)
@@ -212,6 +221,8 @@ fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
 fn ssh_options(request: &Request) -> SshOptions {
     let mut options = SshOptions::from_environment();
     if let Some(file) = &request.known_hosts {
+        // In place of the user's own files; the machine's stay, as with ssh's UserKnownHostsFile.
+        options.known_hosts.retain(|known| known.starts_with("/etc"));
         options.known_hosts.insert(0, file.clone());
     }
     options.host_key_policy = match request.host_key {

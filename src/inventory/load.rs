@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
 use super::{Inventory, pattern};
-use crate::model::{Diagnostic, Diagnostics, HostName, Source, Span};
+use crate::model::{Diagnostic, Diagnostics, HostName, Source, Span, nearest};
 
 /// Returns the inventory that the values of `-i` and `-e` describe, and everything that is wrong with it.
 pub fn load(inventories: &[Utf8PathBuf], extra: &[String]) -> (Inventory, Diagnostics) {
@@ -119,7 +119,7 @@ fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Ar
                     path: path.to_owned(),
                     text,
                 });
-                diagnostics.push(Diagnostic::error("the file is not UTF-8 text").at(Span {
+                diagnostics.push(Diagnostic::error("the file is not UTF-8 text").help("save it as UTF-8").at(Span {
                     source,
                     range: upto..upto,
                 }));
@@ -128,18 +128,78 @@ fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Ar
         },
         Err(error) => error,
     };
-    let help = if error.kind() == std::io::ErrorKind::NotFound {
-        if what == "inventory" {
-            "`-i` names another file or folder; without it `inventory` is read"
-        } else {
-            "look at the path"
-        }
+    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    diagnostics.push(if missing && what == "inventory" {
+        no_inventory(path)
+    } else if missing {
+        let error = Diagnostic::error(format!("there is no {what} {path}"));
+        error.help(match similar(path) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "look at the path".into(),
+        })
     } else {
-        "look at the file's permissions"
-    };
-    diagnostics
-        .push(Diagnostic::error(format!("failed to read the {what} {path}: {error}")).help(help));
+        Diagnostic::error(format!("failed to read the {what} {path}: {error}"))
+            .help("look at the file's permissions")
+    });
     None
+}
+
+/// Where the inventory is without `-i`.
+const DEFAULT: &str = "inventory";
+
+/// Names under which people keep an inventory elsewhere.
+const USUAL: &[&str] = &[
+    "hosts.yml",
+    "hosts.yaml",
+    "inventory.yml",
+    "inventory.yaml",
+    "hosts",
+];
+
+fn no_inventory(path: &Utf8Path) -> Diagnostic {
+    let error = Diagnostic::error(format!("there is no inventory: `{path}` does not exist"));
+    if let Some(near) = similar(path) {
+        return error.help(format!("did you mean `-i {near}`?"));
+    }
+    if path != DEFAULT {
+        return error.help("look at the path");
+    }
+    if let Some(other) = USUAL.iter().find(|name| Utf8Path::new(name).is_file()) {
+        return error.help(format!("did you mean `-i {other}`?"));
+    }
+    error.help(format!(
+        "go to the folder that holds `{DEFAULT}`, or name yours with `-i PATH`. A new one begins as the file {DEFAULT}/hosts.yml:\n{FIRST}"
+    ))
+}
+
+/// The shortest inventory of a highly available cluster.
+const FIRST: &str = "
+    all:
+      vars:
+        kubernetes_version: \"1.36.3\"
+        apiserver_vip: 192.0.2.10        # unused, in the hosts' network
+    kube_control_plane:
+      hosts:
+        cp1: { ansible_host: 192.0.2.11 }
+        cp2: { ansible_host: 192.0.2.12 }
+        cp3: { ansible_host: 192.0.2.13 }
+    kube_node:
+      hosts:
+        w1: { ansible_host: 192.0.2.21 }
+
+Then `quorate validate` reads it and contacts nobody.";
+
+/// Returns the path beside `path` whose name is nearly the same.
+fn similar(path: &Utf8Path) -> Option<Utf8PathBuf> {
+    let folder = path.parent().filter(|f| !f.as_str().is_empty());
+    let listing = folder.unwrap_or(Utf8Path::new(".")).read_dir_utf8().ok()?;
+    let mut names: Vec<String> = listing
+        .flatten()
+        .map(|entry| entry.file_name().to_owned())
+        .collect();
+    names.sort();
+    let near = nearest(path.file_name()?, names.iter().map(String::as_str))?;
+    Some(folder.map_or_else(|| near.into(), |folder| folder.join(near)))
 }
 
 /// Endings that Ansible skips in a folder of inventories (INVENTORY_IGNORE_EXTS and REJECT_EXTS).

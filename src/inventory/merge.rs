@@ -18,7 +18,9 @@ impl Inventory {
     pub fn build(input: &Input) -> (Self, Diagnostics) {
         let mut diagnostics = input.diagnostics.clone();
         let graph = Graph::read(&input.inventories, &mut diagnostics);
+        let mut partial = diagnostics.has_errors();
         let files = read_vars(&input.vars, &mut diagnostics);
+        partial |= files.len() < input.vars.len() && diagnostics.has_errors();
         let extra = extra::read(&input.extra, &mut diagnostics);
         let depths = depths(&graph);
 
@@ -101,6 +103,7 @@ impl Inventory {
             hosts,
             groups,
             extra,
+            partial,
         };
         inventory.check(&input.vars, &mut diagnostics);
         (inventory, diagnostics)

@@ -32,6 +32,8 @@ pub struct Inventory {
     pub groups: IndexMap<GroupName, Group>,
     /// What `-e` sets, for every host.
     pub extra: Variables,
+    /// Whether something of it could not be read: what seems to be missing may stand there.
+    pub partial: bool,
 }
 
 /// A host.

@@ -67,6 +67,11 @@ impl Inventory {
                 .keys()
                 .map(HostName::as_str)
                 .chain(self.groups.keys().map(|g| g.as_str()));
+            if let Some(subscript) = part.strip_prefix(expression).filter(|s| s.contains(':')) {
+                return Err(error.help(format!(
+                    "`{subscript}` in a pattern counts the hosts of a group; for names write `{expression}*`, or each name with `:` between them"
+                )));
+            }
             return Err(match nearest(expression, known) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
                 None => error.help("`quorate inventory graph` shows the groups and their hosts"),

@@ -158,6 +158,9 @@ const MAX_NODES: usize = 500_000;
 /// Maps and lists inside one another; kubeadm's deepest document has seven levels.
 const MAX_DEPTH: usize = 64;
 
+/// What to do about ansible-vault.
+const VAULT: &str = "values encrypted with ansible-vault cannot be decrypted here yet: keep the secret in a file of its own and pass it with `-e @FILE`";
+
 /// Returns the tree of the one document in `source`, and all that is wrong with it. `None` is an empty document, or one
 /// whose syntax is broken; a tree comes back beside errors where the parser could go on (duplicate keys, tags).
 pub fn parse(source: &Arc<Source>, schema: Schema) -> (Option<Node>, Diagnostics) {
@@ -172,6 +175,18 @@ pub fn parse(source: &Arc<Source>, schema: Schema) -> (Option<Node>, Diagnostics
                 source: source.clone(),
                 range: 0..0,
             }),
+        );
+        return (None, diagnostics);
+    }
+    if source.text.starts_with("$ANSIBLE_VAULT;") {
+        let at = Span {
+            source: source.clone(),
+            range: 0..source.text.lines().next().map_or(0, str::len),
+        };
+        diagnostics.push(
+            Diagnostic::error("the file is encrypted with ansible-vault")
+                .at(at)
+                .help(VAULT),
         );
         return (None, diagnostics);
     }
@@ -498,7 +513,7 @@ impl<'s> Builder<'s> {
         let diagnostic = Diagnostic::error(format!("the tag `{name}` is not read")).at(at);
         self.diagnostics.push(match name.as_str() {
             "!vault" | "!vault-encrypted" => diagnostic.help(
-                "values encrypted with ansible-vault cannot be decrypted here yet: keep the secret in a file of its own and pass it with `-e @FILE`",
+                VAULT,
             ),
             "!unsafe" => diagnostic.help("write the text with `{% raw %}…{% endraw %}` to keep it from being rendered"),
             _ => diagnostic.help("tags other than !!str, !!int, !!float, !!bool, !!null, !!seq and !!map have no meaning here"),

@@ -1,8 +1,6 @@
 //! The moving display on a terminal: a thread draws it, so that its clocks run while nothing happens.
 
-use std::fs::File;
 use std::io::{self, Write as _};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -180,21 +178,17 @@ fn watch_size(shared: &Arc<Shared>) {
     });
 }
 
-/// Returns the terminal's size, as stty(1) tells it: the system call for it would need unsafe code. It is asked once
-/// and after each resize.
+/// Returns the size of the terminal behind standard output. It is asked once and after each resize.
 fn terminal_size() -> Size {
-    let ask = || {
-        let terminal = File::open("/dev/tty").ok()?;
-        let output = Command::new("stty")
-            .arg("size")
-            .stdin(terminal)
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        let (rows, columns) = text.trim().split_once(' ')?;
-        let (rows, columns) = (rows.parse().ok()?, columns.parse().ok()?);
-        (rows > 0 && columns > 0).then_some(Size { columns, rows })
+    let Some((columns, rows)) = terminal_size::terminal_size_of(io::stdout()) else {
+        return Size::default();
     };
-    ask().unwrap_or_default()
+    // Some serial lines say 0 by 0.
+    if columns.0 == 0 || rows.0 == 0 {
+        return Size::default();
+    }
+    Size {
+        columns: columns.0.into(),
+        rows: rows.0.into(),
+    }
 }

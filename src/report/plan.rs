@@ -142,7 +142,16 @@ fn reason(why: &str) -> String {
     if why.is_empty() {
         String::new()
     } else {
-        paint(DIM, format_args!(" ({why})"))
+        paint(DIM, format_args!(" {}", in_brackets(why)))
+    }
+}
+
+/// Returns the text in brackets, unless it has its own: `(known after apply)`.
+fn in_brackets(text: &str) -> String {
+    if text.starts_with('(') && text.ends_with(')') {
+        text.to_string()
+    } else {
+        format!("({text})")
     }
 }
 
@@ -167,6 +176,6 @@ pub(super) fn change_line(change: &PlannedChange) -> String {
     if change.why.is_empty() {
         change.what.clone()
     } else {
-        format!("{} ({})", change.what, change.why)
+        format!("{} {}", change.what, in_brackets(&change.why))
     }
 }

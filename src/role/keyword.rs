@@ -57,6 +57,10 @@ const REFUSED: &[(&str, &str)] = &[
         "put the file beside the role and use `copy`, or use `command` with `creates`",
     ),
     ("ignore_errors", "use `failed_when: false` on a command"),
+    (
+        "hosts",
+        "tasks/main.yml is a list of tasks, not of plays: which hosts run a role is the workflow's business",
+    ),
     ("import_role", "name the role in the play"),
     (
         "import_tasks",
@@ -111,6 +115,10 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("set_fact", "use vars/main.yml; its values are templates"),
     ("setup", "leave it out: facts are there as `facts`"),
+    (
+        "tasks",
+        "tasks/main.yml is a list of tasks, not of plays: write the tasks themselves",
+    ),
     ("until", "wait inside the command, with a deadline"),
     ("wait_for", "wait inside a command, with a deadline"),
 ];

@@ -88,6 +88,12 @@ impl Role {
             .filter_map(|k| k.strip_prefix("templates/"))
     }
 
+    /// Returns the tags of its tasks.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        let tags = self.tasks.iter().flat_map(|task| &task.tags);
+        tags.map(String::as_str)
+    }
+
     /// Returns the variables that its tasks, handlers, templates and own variables name.
     pub fn used_names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();

@@ -335,7 +335,7 @@ impl Reader<'_> {
 
     fn keyword(&mut self, task: &mut Task, key: &str, node: &Node) {
         let is_command = matches!(task.module.name, "command" | "shell");
-        let refuse = |reader: &mut Self| {
+        let refuse = |reader: &mut Self, why: &str| {
             let message = format!(
                 "`{key}` is for `command` and `shell` only, not for `{}`",
                 task.module.name
@@ -343,7 +343,7 @@ impl Reader<'_> {
             reader.complain(
                 message,
                 &node.span,
-                "the other modules know themselves whether they changed something".to_string(),
+                why.to_string(),
             );
         };
         match key {
@@ -384,7 +384,7 @@ impl Reader<'_> {
             }
             "become_user" => match node.as_str().filter(|t| is_account(t)) {
                 Some("root") => {}
-                Some(_) if !is_command => refuse(self),
+                Some(_) if !is_command => refuse(self, "the other modules run as root: leave it out"),
                 Some(text) => task.run_as = Some(RunAs::User(text.to_string())),
                 None => self.wrong(key, "the name of an account", node),
             },
@@ -393,7 +393,10 @@ impl Reader<'_> {
                 Kind::Scalar(_) => task.failed_when = self.conditions(key, node).into_iter().next(),
                 _ => self.wrong(key, "one expression (join several with `or`)", node),
             },
-            "changed_when" | "failed_when" => refuse(self),
+            "changed_when" | "failed_when" => refuse(
+                self,
+                "the other modules know themselves whether they changed something",
+            ),
             "vars" => match node.as_map() {
                 Some(entries) => {
                     let what = format!("vars of task {} of role {}", self.number, self.role);

@@ -200,6 +200,9 @@ pub(super) fn hint(text: &str, fault: &Fault) -> Option<String> {
     if message.starts_with("`+` requires") {
         return Some("text is joined with `~`, lists with `[...a, ...b]`; `+` adds numbers".into());
     }
+    if message.starts_with("Unexpected end") {
+        return Some("each `{{` ends with `}}`, each `{% if … %}` with `{% endif %}`, each `{% for … %}` with `{% endfor %}`".into());
+    }
     if message.contains("expected identifier") || message.contains("but expected =") {
         return arguments(text.get(..start)?);
     }

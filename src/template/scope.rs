@@ -464,6 +464,10 @@ impl Scope {
             Diagnostic::error(format!("the variable `{name}` is not defined")).at(place);
         if let Some(near) = nearest(name, self.names()) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        } else if name.starts_with("ansible_") {
+            diagnostic = diagnostic.help("Ansible's facts are not gathered; what is known of a host is in `facts`");
+        } else {
+            diagnostic = diagnostic.help(format!("set it, as in group_vars/all.yml, or write `{name} | default(value=…)`"));
         }
         Failure {
             diagnostic,

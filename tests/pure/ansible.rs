@@ -121,7 +121,7 @@ fn limits_come_in_the_order_of_the_inventory() {
         error("~("),
         "`~(` is no pattern (after `~` stands a regular expression; otherwise `*`, `?` and `[…]` are wildcards)"
     );
-    assert!(error("@/nowhere").starts_with("failed to read the list of hosts /nowhere"));
+    assert!(error("@/nowhere").starts_with("there is no list of hosts /nowhere"));
     assert_eq!(
         error(""),
         "the pattern `` is empty (write `all` for all hosts)"

@@ -202,14 +202,14 @@ fn what_cannot_be_read_is_told() {
     };
     assert!(
         told(&["nothing"], &[])
-            .starts_with("failed to read the inventory DIR/nothing: No such file")
+            .starts_with("there is no inventory: `DIR/nothing` does not exist")
     );
     std::fs::create_dir_all(path.join("empty")).unwrap();
     assert!(told(&["empty"], &[]).starts_with("the folder DIR/empty holds no inventory file"));
     std::fs::write(path.join("latin.yml"), b"g: {hosts: {a: {x: \"\xe9\"}}}\n").unwrap();
     assert_eq!(
         told(&["latin.yml"], &[]),
-        "DIR/latin.yml:1:21: the file is not UTF-8 text"
+        "DIR/latin.yml:1:21: the file is not UTF-8 text (save it as UTF-8)"
     );
     std::fs::write(path.join("h.yml"), "g: {hosts: {a: }}\n").unwrap();
     std::fs::create_dir_all(path.join("group_vars/g")).unwrap();
@@ -221,6 +221,6 @@ fn what_cannot_be_read_is_told() {
     );
     assert!(
         told(&["h.yml"], &["@/nowhere.yml"])
-            .contains("failed to read the file of variables /nowhere.yml")
+            .contains("there is no file of variables /nowhere.yml")
     );
 }

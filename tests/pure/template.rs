@@ -111,7 +111,7 @@ fn values_are_rendered_when_they_are_needed() {
             .render_text("{{ broken }}", None)
             .unwrap_err()
             .to_string(),
-        "i.yml:8:21: the variable `nobody` is not defined"
+        "i.yml:8:21: the variable `nobody` is not defined (set it, as in group_vars/all.yml, or write `nobody | default(value=…)`)"
     );
     assert_eq!(scope.get("nobody"), None);
 }
@@ -161,8 +161,8 @@ fn filters() {
             "{{ 'plain' | quote }}{{ 5 | quote }}{{ '' | quote }}",
             "plain5''",
         ),
-        ("{{ m | to_json }}", r#"{"a":"1.30","b":[1,"no"]}"#),
-        ("{{ m | to_nice_yaml }}", "a: \"1.30\"\nb:\n- 1\n- \"no\"\n"),
+        ("{{ m | to_json }}", r#"{"b":[1,"no"],"a":"1.30"}"#),
+        ("{{ m | to_nice_yaml }}", "b:\n- 1\n- \"no\"\na: \"1.30\"\n"),
         ("{{ l | map(attribute='ip') | join(sep=',') }}", "a,b"),
         (
             "{{ '/etc/x/y.conf' | basename }} {{ '/etc/x/y.conf' | dirname }}",

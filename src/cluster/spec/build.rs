@@ -104,6 +104,7 @@ impl ClusterSpec {
             .collect();
         let mut reader = Reader {
             members,
+            partial: inventory.partial,
             findings: Findings::default(),
         };
         let spec = read_cluster(&mut reader, inventory);
@@ -165,7 +166,9 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
     let vrrp_set = read_vrrp(reader, way, profile, vip.as_ref());
 
     let hosts: Vec<Draft> = {
-        let Reader { members, findings } = reader;
+        let Reader {
+        members, findings, ..
+    } = reader;
         let mut order: Vec<&Vars<'_>> = members.iter().collect();
         order.sort_by_key(|m| inventory.hosts.get_index_of(m.host.name.as_str()));
         order

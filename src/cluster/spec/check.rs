@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use indexmap::IndexMap;
+
 use super::build::{CLUSTER, CONTROL_PLANE, ETCD, LOAD_BALANCER, Parts, WORKER};
 use super::host::HostSpec;
-use super::read::Findings;
+use super::read::{self, Findings};
 use super::vrrp::{self, State};
 use super::way::{Profile, Way};
 use crate::inventory::Inventory;
@@ -21,6 +23,8 @@ pub(super) fn groups(
     let control_planes = inventory.hosts_of(CONTROL_PLANE);
     let span = |group: &str| inventory.groups.get(group).and_then(|g| g.span.clone());
     match control_planes.len() {
+        // The group may stand in what could not be read.
+        0 if inventory.partial => {}
         0 => {
             let error =
                 Diagnostic::error("the cluster has no control plane").at(span(CONTROL_PLANE));
@@ -30,20 +34,20 @@ pub(super) fn groups(
         }
         1 => {
             let warning =
-                Diagnostic::warning("one control plane alone: the cluster does not outlive it")
+                Diagnostic::warning("one control plane alone: the cluster is lost with it")
                     .at(span(CONTROL_PLANE));
-            findings.push(warning.help("three outlive the loss of one"));
+            findings.push(warning.help("three survive the loss of one"));
         }
         // etcd needs more than half of its members (etcd.io, FAQ "failure tolerance").
         n if n % 2 == 0 => {
             let message = format!(
-                "{n} control planes outlive the loss of {}, no more than {} would",
+                "an even number of control planes: {n} survive the loss of {}, and so would {}",
                 (n - 1) / 2,
                 n - 1
             );
             let warning = Diagnostic::warning(message).at(span(CONTROL_PLANE));
             findings.push(warning.help(format!(
-                "add one, or leave one out: {} outlive {}",
+                "etcd needs more than half of its members: add one ({} survive the loss of {}), or leave one out",
                 n + 1,
                 n / 2
             )));
@@ -115,7 +119,7 @@ pub(super) fn groups(
 /// Checks addresses and ports against each other.
 pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
     let mut by_ip: HashMap<IpAddr, (&str, Option<&Span>)> = HashMap::new();
-    let mut by_ssh: HashMap<(String, u16), (&str, &Span)> = HashMap::new();
+    let mut by_ssh: IndexMap<(String, u16), Vec<(&str, &Span)>> = IndexMap::new();
     for host in &parts.hosts {
         let name = host.name.as_str();
         if let Some(ip) = &host.ip {
@@ -147,24 +151,6 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
                         .help("it is an address of its own, in the hosts' network and unused"),
                 );
             }
-            for (what, subnet) in [
-                ("pod_subnet", &parts.pod_subnet),
-                ("service_subnet", &parts.service_subnet),
-            ] {
-                if let Some(subnet) = subnet
-                    && subnet.value.contains(&ip.address)
-                {
-                    let error = Diagnostic::error(format!(
-                        "`{what}` {} holds {}, the address of `{name}`",
-                        subnet.value, ip.address
-                    ));
-                    findings.push(
-                        error
-                            .at(subnet.span.clone().or(span.clone()))
-                            .help(format!("choose a `{what}` that no host is in")),
-                    );
-                }
-            }
         }
         if let Some(connection) = &host.connection {
             if let Some(vip) = &parts.vip
@@ -185,25 +171,59 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
                 connection.host.to_ascii_lowercase(),
                 connection.port.unwrap_or(22),
             );
-            if let Some((other, place)) = by_ssh.get(&key) {
-                let error = Diagnostic::error(format!(
-                    "`{name}` and `{other}` ({place}) are both reached at {}:{}",
-                    key.0, key.1
-                ));
-                findings.push(
-                    error
-                        .at(host.connection_span.clone())
-                        .help("each host has its own `ansible_host`, or its own `ansible_port`"),
-                );
-            } else {
-                by_ssh.insert(key, (name, &host.connection_span));
-            }
+            by_ssh
+                .entry(key)
+                .or_default()
+                .push((name, &host.connection_span));
         }
+    }
+    for ((address, port), hosts) in by_ssh {
+        let [.., (_, last)] = hosts[..] else { continue };
+        if hosts.len() < 2 {
+            continue;
+        }
+        let names: Vec<&str> = hosts.iter().map(|(name, _)| *name).collect();
+        let error = Diagnostic::error(format!(
+            "{} are {} reached at {address}:{port}",
+            read::list(&names),
+            if names.len() == 2 { "both" } else { "all" }
+        ));
+        findings.push(
+            error
+                .at(last.clone())
+                .help("each host has its own `ansible_host`, or its own `ansible_port`"),
+        );
     }
     for (what, subnet) in [
         ("pod_subnet", &parts.pod_subnet),
         ("service_subnet", &parts.service_subnet),
     ] {
+        let inside: Vec<_> = parts
+            .hosts
+            .iter()
+            .filter(|host| {
+                let address = host.ip.as_ref().map(|ip| ip.address);
+                subnet
+                    .as_ref()
+                    .zip(address)
+                    .is_some_and(|(s, a)| s.value.contains(&a))
+            })
+            .collect();
+        if let (Some(subnet), Some(first)) = (subnet, inside.first()) {
+            let at = subnet.span.clone().or_else(|| first.ip.as_ref()?.span.clone());
+            let names: Vec<&str> = inside.iter().map(|host| host.name.as_str()).collect();
+            let error = Diagnostic::error(format!(
+                "`{what}` {} holds the {} of {}",
+                subnet.value,
+                if names.len() == 1 { "address" } else { "addresses" },
+                read::list(&names)
+            ));
+            findings.push(
+                error
+                    .at(at)
+                    .help(format!("choose a `{what}` that no host is in")),
+            );
+        }
         if let (Some(vip), Some(subnet)) = (&parts.vip, subnet)
             && subnet.value.contains(&vip.value)
         {

@@ -13,9 +13,9 @@ use crate::template::host_scopes;
 pub struct Connection {
     /// `ansible_host`: the name or address; the host's own name unless set.
     pub host: String,
-    /// `ansible_port`; `None` leaves it to ~/.ssh/config, and then 22.
+    /// `ansible_port`; `None` is 22.
     pub port: Option<u16>,
-    /// `ansible_user`; `None` leaves it to `-u`, ~/.ssh/config, and then the user's own name.
+    /// `ansible_user`; `None` leaves it to `-u`, and then the user's own name.
     pub user: Option<String>,
     /// `ansible_ssh_private_key_file`.
     pub private_key_file: Option<Utf8PathBuf>,

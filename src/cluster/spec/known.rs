@@ -121,7 +121,7 @@ pub const KNOWN: &[KnownVariable] = &[
         Endpoint,
         Cluster,
         "apiserver_vip:apiserver_dest_port",
-        "Where clients reach the API, as kubeadm's controlPlaneEndpoint; a DNS name is put into /etc/hosts unless it resolves.",
+        "Where clients reach the API, as kubeadm's controlPlaneEndpoint; a DNS name is put into /etc/hosts (control_plane_endpoint_in_hosts).",
     ),
     known(
         "load_balancer",
@@ -135,7 +135,7 @@ pub const KNOWN: &[KnownVariable] = &[
         Enum(&["fast", "seed"]),
         Cluster,
         "fast",
-        "`fast` fails over within a second; `seed` has the values of the kubeadm document, word for word.",
+        "`fast` moves the address within a second of a host's death; `seed` has the values of the kubeadm document, word for word.",
     ),
     known(
         "apiserver_vip",
@@ -460,10 +460,10 @@ pub const ALIASES: &[(&str, &str)] = &[
 pub const NOT_READ: &[(&str, &str)] = &[
     (
         "ansible_ssh_common_args",
-        "put ProxyJump and the like into ~/.ssh/config",
+        "jump hosts and ~/.ssh/config are not read yet: run quorate on a machine that reaches the hosts",
     ),
-    ("ansible_ssh_extra_args", "put options into ~/.ssh/config"),
-    ("ansible_ssh_args", "put options into ~/.ssh/config"),
+    ("ansible_ssh_extra_args", "options of ssh are not read yet: `ansible_port`, `ansible_user` and `ansible_ssh_private_key_file` are"),
+    ("ansible_ssh_args", "options of ssh are not read yet: `ansible_port`, `ansible_user` and `ansible_ssh_private_key_file` are"),
     ("ansible_ssh_executable", "quorate speaks SSH itself"),
     ("ansible_password", "use a key or an agent"),
     ("ansible_ssh_pass", "use a key or an agent"),

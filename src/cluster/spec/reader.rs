@@ -7,6 +7,8 @@ use crate::model::{Diagnostic, Value};
 pub(super) struct Reader<'i> {
     /// The cluster's hosts, control planes first.
     pub(super) members: Vec<Vars<'i>>,
+    /// Whether something of the inventory could not be read.
+    pub(super) partial: bool,
     pub(super) findings: Findings,
 }
 
@@ -86,8 +88,9 @@ impl Reader<'_> {
     }
 
     pub(super) fn missing(&mut self, name: &str, help: &str) {
-        // Whoever set it wrongly was told so already.
-        if !self
+        // Whoever set it wrongly was told so already, and what could not be read may set it.
+        if !self.partial
+            && !self
             .members
             .iter()
             .any(|m| m.variable(name).is_some_and(|v| !v.value.is_null()))

@@ -41,7 +41,12 @@ pub(super) fn explain(source: &Arc<Source>, error: &ScanError) -> Diagnostics {
         );
     }
     let mut diagnostic = Diagnostic::error(format!("not YAML: {}", error.info())).at(at);
-    if let Some(help) = help(&source.text, offset, error.kind()) {
+    if let Some(help) = help(
+        &source.text,
+        offset,
+        error.kind(),
+        error.info().contains("quoted scalar"),
+    ) {
         diagnostic = diagnostic.help(help);
     } else if let Some(tab) = tabs.first() {
         diagnostic = diagnostic.help(format!(
@@ -71,7 +76,12 @@ fn tabs(source: &Arc<Source>) -> Vec<Span> {
     tabs
 }
 
-fn help(text: &str, offset: usize, kind: &ErrorKind) -> Option<&'static str> {
+fn help(
+    text: &str,
+    offset: usize,
+    kind: &ErrorKind,
+    in_quotes: bool,
+) -> Option<&'static str> {
     let mut at = offset.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -94,6 +104,7 @@ fn help(text: &str, offset: usize, kind: &ErrorKind) -> Option<&'static str> {
         return Some("text with a colon and a space in it needs quotes");
     }
     match kind {
+        _ if in_quotes => Some("look above for a quote that is opened and not closed"),
         ErrorKind::InvalidIndentation
         | ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::SimpleKeyExpected => Some(

@@ -1,6 +1,6 @@
 //! `binaries`: programs from a folder of the controller.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::target::{Attributes, Target};
 use super::{Action, Look, Module, Questions, Verdict};
@@ -8,6 +8,7 @@ use crate::event::Category;
 use crate::model::Mode;
 use crate::plan::Change;
 use crate::role::args::Args;
+use crate::role::files::FileError;
 
 pub(super) const MODULE: Module = Module {
     name: "binaries",
@@ -33,8 +34,18 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     attributes.group = attributes.group.or(Some("root".into()));
     let (src, dest, names) = (Utf8PathBuf::from(src?), dest?, names?);
     let mut targets = Vec::new();
+    let missing: Vec<&str> = names
+        .iter()
+        .filter(|name| args.files.file(&src.join(name)) == Err(FileError::Missing))
+        .map(String::as_str)
+        .collect();
+    if !missing.is_empty() {
+        let message = format!("{src} holds no {}", missing.join(", no "));
+        args.complain("src", message, help(&src));
+        return None;
+    }
     for name in names {
-        // One complaint for each that is missing.
+        // One complaint for each that cannot be read.
         let Some(file) = args.controller_file("src", &src.join(&name)) else {
             continue;
         };
@@ -47,6 +58,12 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         targets.push(target);
     }
     Some(Box::new(Binaries(targets)))
+}
+
+/// Returns where a relative path begins.
+pub(super) fn help(src: &Utf8Path) -> Option<String> {
+    src.is_relative()
+        .then(|| "a relative path begins in the inventory's folder".to_string())
 }
 
 impl Action for Binaries {

@@ -50,6 +50,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         }
     };
     let run = Run {
+        label: label(args.module, argv.as_deref()),
         creates,
         removes,
         chdir,
@@ -58,6 +59,15 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         ..Run::new(argv?)
     };
     Some(Box::new(Command(run)))
+}
+
+/// Returns what a plan calls a shell's command: its text, or the first line of several, without the shell around it.
+fn label(module: &str, argv: Option<&[String]>) -> Option<String> {
+    let text = argv.filter(|_| module == "shell")?.last()?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next()?;
+    let more = if lines.next().is_some() { " …" } else { "" };
+    Some(format!("{first}{more}"))
 }
 
 fn words(args: &mut Args<'_>) -> Option<Vec<String>> {

@@ -39,7 +39,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
             let message = format!(
                 "`container_images` needs the folder {src} with *.tar, *.tar.gz or *.tar.zst: {error}"
             );
-            args.complain("src", message, None);
+            args.complain("src", message, super::binaries::help(&src));
             return None;
         }
     };

@@ -13,3 +13,8 @@ pub use channel::SshTransport;
 pub(super) use connector::Address;
 pub use connector::SshConnector;
 pub use options::{HostKeyPolicy, SshOptions};
+
+/// Returns why a file cannot be used as a private key, with what to do; `None` where it can, by itself or through an agent.
+pub fn key_trouble(path: &camino::Utf8Path) -> Option<String> {
+    identity::load(path).err().map(|error| error.to_string())
+}

@@ -1,0 +1,26 @@
+//! Bad input, given to the whole program: what it says, its exit code, and that nobody was contacted.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
+#[path = "input/bed.rs"]
+mod bed;
+#[path = "input/cluster.rs"]
+mod cluster;
+#[path = "input/command.rs"]
+mod command;
+#[path = "input/files.rs"]
+mod files;
+#[path = "input/hosts.rs"]
+mod hosts;
+#[path = "input/role.rs"]
+mod role;
+#[allow(dead_code, reason = "the tests of the wire use more of it")]
+#[path = "wire/sshd.rs"]
+mod sshd;
+#[path = "input/variables.rs"]
+mod variables;

@@ -1,0 +1,115 @@
+//! The command line: what does not exist, what chooses nobody, and where output goes.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::bed::Bed;
+
+#[test]
+fn what_is_no_command() {
+    let bed = Bed::sound();
+    for (name, arguments) in [
+        ("a_command_mistyped", &["aply"][..]),
+        ("a_flag_mistyped", &["plan", "--lmit", "cp1"]),
+        ("a_command_of_others", &["up"]),
+        ("a_number_of_forks_that_is_none", &["plan", "-f", "0"]),
+        ("exec_without_a_command", &["exec"]),
+        ("exec_without_its_dashes", &["exec", "uptime"]),
+        ("inventory_without_more", &["inventory", "host"]),
+        ("an_output_that_is_none", &["plan", "--output", "xml"]),
+    ] {
+        let outcome = bed.run(arguments);
+        assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{arguments:?}");
+        insta::assert_snapshot!(name, outcome.err);
+    }
+    bed.nobody_came();
+}
+
+#[test]
+fn a_limit_that_chooses_nobody() {
+    let bed = Bed::sound().file("hosts.txt", "# nobody\n").file("wrong.txt", "cp1\ncp9\n");
+    for (name, limit) in [
+        ("limit_unknown", "nobody"),
+        ("limit_mistyped", "cp[1:3]:w2"),
+        ("limit_that_takes_all_away", "cp1:!kube_control_plane"),
+        ("limit_glob", "db*"),
+        ("limit_open_bracket", "cp["),
+        ("limit_file_missing", "@nothing.txt"),
+        ("limit_file_empty", "@hosts.txt"),
+        ("limit_file_with_a_mistake", "@wrong.txt"),
+        ("limit_empty", ""),
+    ] {
+        let outcome = bed.run(&["plan", "--limit", limit]);
+        assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{limit}");
+        insta::assert_snapshot!(name, outcome.err);
+        assert_eq!(bed.run(&["apply", "--limit", limit]).exit, 4);
+        assert_eq!(bed.run(&["exec", "--limit", limit, "--", "true"]).exit, 4);
+        assert_eq!(bed.run(&["status", "--limit", limit]).exit, 4);
+    }
+    bed.nobody_came();
+}
+
+#[test]
+fn unknown_names() {
+    let bed = Bed::sound();
+    for (name, arguments) in [
+        ("inventory_of_an_unknown_host", &["inventory", "host", "cp9"][..]),
+        ("explain_an_unknown_host", &["vars", "explain", "cp9"]),
+        ("explain_an_unknown_variable", &["vars", "explain", "cp1", "apiserver_vipp"]),
+        ("show_an_unknown_role", &["roles", "show", "haproxi"]),
+        ("replay_of_nothing", &["replay", ".quorate/journal/none.jsonl"]),
+        ("replay_of_something_else", &["replay", "inventory/hosts.yml"]),
+        ("unknown_tag", &["plan", "--tags", "pakages"]),
+        ("known_hosts_missing", &["plan", "--known-hosts", "nothing"]),
+    ] {
+        let outcome = bed.run(arguments);
+        assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{arguments:?}: {}", outcome.err);
+        insta::assert_snapshot!(name, outcome.err);
+    }
+    bed.nobody_came();
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let bed = Bed::sound().vars("apiserver_src_prot: 1\n");
+    let plain = bed.run(&["validate"]).err;
+    assert!(!plain.contains('\x1b'));
+    let always = bed.run(&["validate", "--color", "always"]).err;
+    assert!(always.contains('\x1b'));
+    let no_color = bed.outcome(bed.command(&["validate"]).env("NO_COLOR", "1").env("CLICOLOR_FORCE", "1"));
+    assert!(!no_color.err.contains('\x1b'), "{}", no_color.err);
+}
+
+#[test]
+fn errors_as_json() {
+    let bed = Bed::sound().vars("apiserver_src_prot: 1\napiserver_dest_port: high\n");
+    let text = bed.refused_with(&["--output", "json"]);
+    insta::assert_snapshot!(text);
+    for line in text.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    let outcome = Bed::sound().run(&["plan", "--limit", "nobody", "--output", "json"]);
+    insta::assert_snapshot!("a_limit_as_json", outcome.err);
+    let outcome = Bed::sound().run(&["replay", "nothing", "--output", "json"]);
+    insta::assert_snapshot!("an_unreadable_journal_as_json", outcome.err);
+}
+
+#[test]
+fn a_reader_that_goes_away() {
+    let bed = Bed::sound();
+    for arguments in [&["inventory", "list"][..], &["roles", "show", "haproxy"], &["--help"], &["completions", "bash"], &["demo-progress", "--speed", "1000", "--output", "plain"]] {
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin("quorate"))
+            .args(arguments)
+            .current_dir(bed.root())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        assert!(!first.is_empty());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}

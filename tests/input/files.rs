@@ -1,0 +1,162 @@
+//! Inventory files: their YAML, their keys, and which of them are read.
+
+use crate::bed::{Bed, HOSTS, HOSTS_FILE, VARS, VARS_FILE};
+
+#[test]
+fn no_inventory() {
+    let bed = Bed::empty();
+    insta::assert_snapshot!(bed.refused());
+    for arguments in [
+        &["inventory", "list"][..],
+        &["inventory", "graph"],
+        &["vars", "explain", "cp1"],
+        &["exec", "--", "true"],
+        &["status"],
+    ] {
+        let outcome = bed.run(arguments);
+        assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""));
+        assert_eq!(outcome.err, bed.refused(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_first_inventory_of_the_message_is_sound() {
+    let text = Bed::empty().refused();
+    let lines = text.lines().skip_while(|line| line.trim() != "all:");
+    let lines = lines.take_while(|line| !line.contains("quorate validate"));
+    // The message is indented as a whole.
+    let margin = text.lines().find(|l| l.trim() == "all:").unwrap().find('a').unwrap();
+    let first: String = lines.map(|line| format!("{}\n", line.get(margin..).unwrap_or_default())).collect();
+    let bed = Bed::empty().file(HOSTS_FILE, &first);
+    assert_eq!(bed.warned(), "", "{first}");
+}
+
+#[test]
+fn an_inventory_that_was_named_and_is_not_there() {
+    insta::assert_snapshot!(Bed::sound().refused_with(&["-i", "inventry"]));
+}
+
+#[test]
+fn a_file_of_another_name_beside() {
+    let bed = Bed::empty().file("hosts.yml", HOSTS);
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn an_empty_folder() {
+    let bed = Bed::empty().file("inventory/README.md", "nothing here");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn an_empty_file() {
+    insta::assert_snapshot!(Bed::empty().file("inventory/hosts.yml", "").refused());
+}
+
+#[test]
+fn a_folder_of_several_files_and_one_is_wrong() {
+    let bed = Bed::sound()
+        .file("inventory/more/20-workers.yml", "kube_node:\n  hosts:\n    w2: { ansible_host: 127.0.0.8, ip: 10.0.0.22 }\n")
+        .file("inventory/10-more.yaml", "kube_node:\n  hosts\n");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn ini() {
+    let bed = Bed::empty().file("inventory/hosts.ini", "[kube_control_plane]\ncp1 ip=10.0.0.11\n");
+    insta::assert_snapshot!(bed.refused());
+    let bed = Bed::empty().file("inventory", "[kube_control_plane]\ncp1 ip=10.0.0.11\n");
+    insta::assert_snapshot!("ini_without_an_extension", bed.refused());
+}
+
+#[test]
+fn tabs() {
+    let bed = Bed::sound().replace(HOSTS_FILE, "    cp2", "\tcp2");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn a_key_twice() {
+    let bed = Bed::sound().vars("apiserver_vip: 10.0.0.9\n");
+    insta::assert_snapshot!(bed.refused());
+    let bed = Bed::sound().replace(HOSTS_FILE, "cp3:", "cp2:");
+    insta::assert_snapshot!("a_host_twice", bed.refused());
+}
+
+#[test]
+fn an_unknown_key_of_a_group() {
+    let bed = Bed::sound().replace(HOSTS_FILE, "kube_node:\n  hosts:", "kube_node:\n  host:");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn hosts_as_a_list() {
+    let bed = Bed::sound().file(HOSTS_FILE, "kube_control_plane:\n  hosts:\n    - cp1\n    - cp2\n");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn a_range_that_runs_down() {
+    let bed = Bed::sound().replace(HOSTS_FILE, "    w1:", "    w[3:1]:");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn a_quote_without_an_end() {
+    let bed = Bed::sound().vars("cluster_name: \"mine\napiserver_src_port: 6443\n");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn no_text_at_all() {
+    let bed = Bed::sound().bytes(VARS_FILE, b"cluster_name: \xff\xfe\n");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn vaulted() {
+    let bed = Bed::sound().vars("auth_pass: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3132\n");
+    insta::assert_snapshot!(bed.refused());
+    let bed = Bed::sound().file("inventory/group_vars/kube_node.yml", "$ANSIBLE_VAULT;1.1;AES256\n3132\n");
+    insta::assert_snapshot!("a_vaulted_file", bed.refused());
+}
+
+#[test]
+fn variables_of_a_group_that_is_not_there() {
+    let bed = Bed::sound().file("inventory/group_vars/kube_nodes.yml", "node_labels: { disk: ssd }\n");
+    insta::assert_snapshot!(bed.warned());
+    let bed = Bed::sound().file("inventory/host_vars/cpq1.yml", "priority: 90\n");
+    insta::assert_snapshot!("variables_of_a_host_that_is_not_there", bed.warned());
+}
+
+#[test]
+fn a_loop_of_groups() {
+    let text = format!("{HOSTS}a:\n  children:\n    b:\nb:\n  children:\n    a:\n");
+    insta::assert_snapshot!(Bed::sound().file(HOSTS_FILE, &text).refused());
+}
+
+#[test]
+fn two_inventories_that_disagree() {
+    // As in Ansible the later one wins, and `vars explain` tells.
+    let bed = Bed::sound()
+        .file("other/hosts.yml", "all:\n  vars:\n    cluster_name: other\n")
+        .file("other/group_vars/all.yml", "apiserver_vip: 10.0.0.99\n");
+    let both = ["-i", "inventory", "-i", "other"];
+    assert_eq!(bed.run(&[&["validate"], &both[..]].concat()).exit, 0);
+    let told = bed.run(&[&["vars", "explain", "cp1", "apiserver_vip"], &both[..]].concat());
+    insta::assert_snapshot!(told.out);
+    // And where they make nonsense together, the place of each is known.
+    let bed = bed.file("other/hosts.yml", "kube_node:\n  hosts:\n    w9: { ansible_host: 127.0.0.8, ip: 10.0.0.11 }\n");
+    insta::assert_snapshot!("two_inventories_with_one_address", bed.refused_with(&both));
+}
+
+#[test]
+fn mistakes_in_several_files_show_at_once() {
+    let bed = Bed::sound()
+        .replace(HOSTS_FILE, "kube_node:\n  hosts:", "kube_node:\n  host:")
+        .file(VARS_FILE, &VARS.replace("apiserver_vip: 10.0.0.10", "apiserver_vipp: 10.0.0.10"))
+        .file("inventory/host_vars/cp1.yml", "priority: high\n")
+        .file("inventory/group_vars/kube_control_plane.yml", "router_id: 51\nrouter_id: 52\n")
+        .file("inventory/roles/hosts/tasks/main.yml", "- name: nothing\n  pakage:\n    name: vim\n");
+    insta::assert_snapshot!(bed.refused_with(&["-e", "cluster_name"]));
+}

@@ -1,0 +1,178 @@
+//! Variables: their names, types and values, wherever they were set.
+
+use crate::bed::{Bed, HOSTS_FILE, VARS_FILE};
+
+/// Returns what is said of these further lines of group_vars/all.yml.
+fn refused(lines: &str) -> String {
+    Bed::sound().vars(lines).refused()
+}
+
+#[test]
+fn an_unknown_name_near_a_known_one() {
+    insta::assert_snapshot!(refused("apiserver_src_prot: 6444\n"));
+}
+
+#[test]
+fn an_unknown_name_that_nothing_uses() {
+    let bed = Bed::sound().vars("my_own_thing: 1\n");
+    insta::assert_snapshot!(bed.warned());
+    insta::assert_snapshot!("strict_variables", refused("my_own_thing: 1\nstrict_variables: true\n"));
+}
+
+#[test]
+fn an_unknown_connection_variable() {
+    insta::assert_snapshot!(refused("ansible_prot: 2222\n"));
+}
+
+#[test]
+fn wrong_types() {
+    insta::assert_snapshot!(refused(
+        "apiserver_src_port: high\ncni_manifest: { a: 1 }\nnode_labels: [a]\nvrrp_unicast: 7\nkubeadm: text\nload_balancer: keepalivd-haproxy\n"
+    ));
+}
+
+#[test]
+fn ports_out_of_range() {
+    insta::assert_snapshot!(refused("apiserver_src_port: 66000\napiserver_dest_port: 0\n"));
+}
+
+#[test]
+fn what_is_required_is_missing() {
+    let bed = Bed::sound().file(VARS_FILE, "ansible_port: {port}\n");
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn an_undefined_variable_in_a_value() {
+    insta::assert_snapshot!(refused("control_plane_endpoint: \"{{ endpoint_name }}:8443\"\n"));
+}
+
+#[test]
+fn an_undefined_variable_near_a_known_one() {
+    insta::assert_snapshot!(refused("control_plane_endpoint: \"api:{{ apiserver_dest_prt }}\"\n"));
+}
+
+#[test]
+fn a_value_that_is_made_of_itself() {
+    insta::assert_snapshot!(refused("cluster_name: \"{{ a }}\"\na: \"{{ b }}\"\nb: \"{{ a }}\"\n"));
+}
+
+#[test]
+fn a_version_without_quotes() {
+    let bed = Bed::sound().replace(VARS_FILE, "\"1.36.3\"", "1.30");
+    insta::assert_snapshot!(bed.refused());
+    let bed = Bed::sound().replace(VARS_FILE, "\"1.36.3\"", "v1.36");
+    insta::assert_snapshot!("a_version_without_its_patch", bed.refused());
+    let bed = Bed::sound().replace(VARS_FILE, "\"1.36.3\"", "latest");
+    insta::assert_snapshot!("a_version_by_name", bed.refused());
+}
+
+#[test]
+fn router_ids() {
+    for (id, name) in [("0", "router_id_0"), ("256", "router_id_256"), ("-1", "router_id_negative"), ("fifty", "router_id_word")] {
+        insta::assert_snapshot!(name, refused(&format!("load_balancer_profile: seed\nrouter_id: {id}\n")));
+    }
+    let bed = Bed::sound().vars("router_id: 255\n");
+    assert_eq!(bed.warned(), "");
+}
+
+#[test]
+fn a_password_of_which_eight_would_count() {
+    insta::assert_snapshot!(refused("load_balancer_profile: seed\nauth_pass: correct-horse\n"));
+    // The profile `fast` has no place for one.
+    insta::assert_snapshot!("a_password_that_nobody_reads", Bed::sound().vars("auth_pass: horse\n").warned());
+}
+
+#[test]
+fn a_key_that_cannot_be_read() {
+    insta::assert_snapshot!(refused("ansible_ssh_private_key_file: keys/id_ed25519\n"));
+    let bed = Bed::sound()
+        .vars("ansible_ssh_private_key_file: inventory\n");
+    insta::assert_snapshot!("a_key_that_is_a_folder", bed.refused());
+    let bed = Bed::sound()
+        .file("id", "this is no key\n")
+        .vars("ansible_ssh_private_key_file: ~/id\n");
+    insta::assert_snapshot!("a_key_that_is_none", bed.refused());
+    let bed = bed.file("id", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    insta::assert_snapshot!("a_key_that_others_may_read", bed.refused());
+}
+
+#[test]
+fn a_jump_host_that_is_not_there_yet() {
+    insta::assert_snapshot!(Bed::sound().vars("ansible_ssh_common_args: -o ProxyJump=bastion\n").warned());
+    insta::assert_snapshot!("another_connection", refused("ansible_connection: local\n"));
+}
+
+#[test]
+fn kubeadm_documents() {
+    insta::assert_snapshot!(refused(
+        "kubeadm:\n  ClusterConfiguraton: {}\n  InitConfiguration: []\n  ClusterConfiguration:\n    kubernetesVersion: v1.35.0\n    controlPlaneEndpoint: else:1\n    netwrking: {}\n"
+    ));
+    insta::assert_snapshot!("ignored_preflight", refused("ignore_preflight_errors: [all, Port-6443]\n"));
+}
+
+#[test]
+fn a_manifest_that_is_not_there() {
+    insta::assert_snapshot!(refused("cni_manifest: cni.yaml\n"));
+}
+
+#[test]
+fn files_that_are_not_there() {
+    let bed = Bed::sound().replace(VARS_FILE, "kubernetes_source: present", "kubernetes_source: files");
+    insta::assert_snapshot!(bed.refused());
+    let bed = bed.vars("kubernetes_files: ../airgap\n");
+    insta::assert_snapshot!("a_folder_of_files_that_is_not_there", bed.refused());
+    let bed = bed.file("airgap/bin/kubeadm", "x");
+    insta::assert_snapshot!("a_folder_of_files_that_is_half_full", bed.refused());
+}
+
+#[test]
+fn jinja_where_tera_is_read() {
+    for (name, value) in [
+        ("jinja_default", "apiserver_vip | default('x')"),
+        ("jinja_bool", "'yes' | bool"),
+        ("jinja_lookup", "lookup('env', 'HOME')"),
+        ("jinja_method", "apiserver_vip.split('.')"),
+        ("jinja_filter_unknown", "apiserver_vip | ipaddr"),
+        ("jinja_regex", "apiserver_vip | regex_replace('a', 'b')"),
+    ] {
+        insta::assert_snapshot!(name, refused(&format!("cluster_name: \"{{{{ {value} }}}}\"\n")));
+    }
+}
+
+#[test]
+fn a_template_that_does_not_end() {
+    insta::assert_snapshot!(refused("cluster_name: \"{{ apiserver_vip\"\n"));
+}
+
+#[test]
+fn extra_variables() {
+    let bed = Bed::sound()
+        .file("extra.yml", "apiserver_src_prot: 1\n")
+        .file("list.yml", "- a\n");
+    for (name, value) in [
+        ("extra_without_a_value", "cluster_name"),
+        ("extra_of_a_wrong_type", "apiserver_src_port=high"),
+        ("extra_near_a_known_name", "apiserver_vipp=10.0.0.9"),
+        ("extra_file_missing", "@extras.yml"),
+        ("extra_file_with_a_mistake", "@extra.yml"),
+        ("extra_file_that_is_a_list", "@list.yml"),
+        ("extra_broken_json", "{\"a\": "),
+        ("extra_quote_without_an_end", "cluster_name='b"),
+    ] {
+        insta::assert_snapshot!(name, bed.refused_with(&["-e", value]));
+    }
+    assert_eq!(bed.run(&["validate", "-e", "apiserver_src_port=6444"]).exit, 0);
+}
+
+#[test]
+fn a_host_by_a_group_s_name() {
+    let bed = Bed::sound().file("inventory/more.yml", "w1:\n  hosts:\n    cp1:\n");
+    insta::assert_snapshot!(bed.warned());
+}
+
+#[test]
+fn a_host_that_kubernetes_would_not_have() {
+    let bed = Bed::sound().replace(HOSTS_FILE, "    w1:", "    Worker_1:");
+    insta::assert_snapshot!(bed.refused());
+}
