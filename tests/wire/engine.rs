@@ -289,6 +289,8 @@ struct Bench {
     disturbs: bool,
     waves: u32,
     cancelled: bool,
+    /// Whether the user asks to stop when the first wave has begun.
+    cancelled_in_wave: bool,
     read_only: bool,
 }
 
@@ -341,6 +343,7 @@ impl Bench {
             disturbs: false,
             waves: 1,
             cancelled: false,
+            cancelled_in_wave: false,
             read_only: false,
         }
     }
@@ -394,7 +397,18 @@ impl Bench {
         dial: impl Fn(&Target) -> Result<(), TransportError> + Send + Sync + 'static,
     ) -> Outcome {
         let model = self.model.clone();
-        let fake = FakeConnector::new(move |call| answer(&model, call)).with_dial(dial);
+        let (asked, cancel) = Cancel::new();
+        if self.cancelled {
+            asked.send(true).unwrap();
+        }
+        let in_wave = self.cancelled_in_wave;
+        let fake = FakeConnector::new(move |call| {
+            if in_wave && call.request.kind() == Kind::Wave {
+                asked.send(true).unwrap();
+            }
+            answer(&model, call)
+        })
+        .with_dial(dial);
         let counters = Arc::new(Counters::default());
         let mut connect: Arc<dyn Connect> = Arc::new(CountingConnector::new(
             Arc::new(fake.clone()),
@@ -414,10 +428,6 @@ impl Bench {
         let targets: IndexMap<HostName, Target> =
             self.hosts.iter().map(|h| (h.clone(), target(h))).collect();
         let (events, mut receiver) = mpsc::channel(16);
-        let (asked, cancel) = Cancel::new();
-        if self.cancelled {
-            asked.send(true).unwrap();
-        }
         let settings = Settings {
             desired: Arc::new(Wanted {
                 shape: self.shape,
@@ -863,6 +873,28 @@ async fn who_is_interrupted_changes_nothing_more() {
     let outcome = bench.run("apply", obey).await;
     assert_eq!(outcome.exit(), ExitCode::Interrupted);
     assert_eq!(outcome.count(Kind::Wave) + outcome.count(Kind::Lock), 0);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_at_a_steps_boundary_and_names_the_host() {
+    for (waves, stops) in [(1, true), (3, false)] {
+        let mut bench = Bench::new(&["a"]);
+        bench.cancelled_in_wave = true;
+        bench.waves = waves;
+        let outcome = bench
+            .run("apply", move |model, call| match call.request.kind() {
+                Kind::Wave if stops => {
+                    Reply::stdout(framed(call, ["start 0".into(), "stopped 1".into()]))
+                }
+                _ => obey(model, call),
+            })
+            .await;
+        assert_eq!(outcome.exit(), ExitCode::Interrupted, "{}", outcome.text());
+        // What was left of it is not begun.
+        assert_eq!(outcome.waves(), ["a"]);
+        let named = if stops { vec![name("a")] } else { Vec::new() };
+        assert_eq!(outcome.recap.under_way, named);
+    }
 }
 
 #[tokio::test]
