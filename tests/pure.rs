@@ -2,6 +2,8 @@
 
 mod pure {
     mod ansible;
+    mod cluster_next;
+    mod cluster_sim;
     mod example;
     mod fuzz;
     mod inventory;

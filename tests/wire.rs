@@ -7,6 +7,8 @@
     reason = "helpers of tests are no tests to clippy"
 )]
 
+#[path = "wire/engine.rs"]
+mod engine;
 #[path = "wire/bad_server.rs"]
 mod bad_server;
 #[path = "wire/help.rs"]

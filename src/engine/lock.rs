@@ -41,36 +41,40 @@ impl Lock {
             let mut holding = false;
             let mut beats = tokio::time::interval(Duration::from_secs(script::LOCK_SECONDS / 4));
             let mut beat = Some(beat);
+            let mut ended = None;
             loop {
                 tokio::select! {
                     chunk = chunks.recv() => match chunk {
                         Some(Chunk::Stdout(bytes)) if text.len() < 4096 => {
                             text.extend(bytes);
                             let line = record::Lines::new(&nonce, &text).next();
-                            if let (Some(line), Some(told)) = (line, told.take_if(|_| text.ends_with(b"\n"))) {
+                            if let (Some(line), true) = (line, told.is_some()) {
                                 holding = line == "locked";
-                                let _ = told.send(line);
+                                let _ = told.take().map(|told| told.send(line));
                             }
                         }
                         Some(_) => {}
-                        None => break,
+                        // Its word may come after its end: both are waited for.
+                        None if ended.is_some() => break,
+                        None => {
+                            ended = Some((&mut hold).await);
+                            break;
+                        }
                     },
                     _ = beats.tick() => if let Some(beat) = &beat {
                         let _ = beat.try_send(b".".to_vec());
                     },
                     _ = stopped.recv(), if beat.is_some() => beat = None,
-                    result = &mut hold => {
-                        match (result, told.take()) {
-                            (Err(problem), Some(told)) => {
-                                let _ = told.send(format!("broken {}", problem.message));
-                            }
-                            // Held, not given back, and yet gone: whoever broke it may be at work here.
-                            (Ok(_), None) if holding && beat.is_some() => owned.ask_to_stop().await,
-                            _ => {}
-                        }
-                        break;
-                    }
+                    result = &mut hold, if ended.is_none() => ended = Some(result),
                 }
+            }
+            match (ended, told) {
+                (Some(Err(problem)), Some(told)) => {
+                    let _ = told.send(format!("broken {}", problem.message));
+                }
+                // Held, not given back, and yet gone: whoever broke it may be at work here.
+                (Some(Ok(_)), None) if holding && beat.is_some() => owned.ask_to_stop().await,
+                _ => {}
             }
         });
         let lock = Self { stop, held };
