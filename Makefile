@@ -1,3 +1,77 @@
-check:
+# The two commands of the README are `make lab` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab lab-long torture bench bench-plan
+
+QUORATE := target/release/quorate
+LAB := -i inventory/lab --known-hosts vagrant/.lab/known_hosts
+NODE ?= cp1
+# One lab, one test at a time; the tests' own output says what they wait for.
+LAB_TEST := QUORATE_BIN=$(CURDIR)/$(QUORATE) cargo test --test lab -- --test-threads=1 --nocapture
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+prepare: ## installs what building and testing need (Debian)
+	@scripts/prepare.sh
+
+build: prepare ## the release binary
+	cargo build --release --locked
+
+lab-up: prepare
+	vagrant/lab up
+
+lab: build lab-up ## a lab of four hosts with a real cluster on it
+	$(QUORATE) $(LAB) apply
+	@scripts/lab-summary.sh
+
+lab-down: ## removes this checkout's lab
+	vagrant/lab down
+
+lab-ssh: ## a shell on a host: make lab-ssh NODE=cp1
+	@vagrant/lab ssh $(NODE)
+
+# In this order and not side by side: what is quick to fail comes first.
+test: prepare ## all rings of tests, the lab included
+	@$(MAKE) check
+	@$(MAKE) test-pure
+	@$(MAKE) test-wire
+	@$(MAKE) test-tools
+	@$(MAKE) test-lab
+
+check: ## format and lints
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --test lab --locked -- -D warnings
+	shellcheck -x -P SCRIPTDIR vagrant/lab vagrant/scripts/*.sh scripts/*.sh .ci/run
+
+# All targets but the two rings with commands of their own: a new file in tests/ is in it by itself.
+PURE := $(patsubst tests/%.rs,--test %,$(filter-out tests/lab.rs tests/wire.rs,$(wildcard tests/*.rs)))
+test-pure: ## tables, snapshots, scripts under dash and busybox
+	cargo test --locked --lib --bins $(PURE)
+	cargo test --locked --doc
+
+test-wire: ## SSH: an in-process server and a real sshd
+	cargo test --locked --test wire
+
+# The binaries come from the lab's files; haproxy and keepalived from Debian.
+test-tools: lab-up ## what the real tools say of rendered files
+	@scripts/prepare.sh --tools
+	PATH="$(CURDIR)/vagrant/.lab/files/bin:/usr/sbin:$$PATH" cargo test --locked --test pure -- --ignored
+
+test-lab: build lab-up ## the lab ring: bootstrap, drift, kills, reboot, a second worker
+	$(LAB_TEST) short::
+
+lab-long: build lab-up ## the lab ring's long stories
+	$(LAB_TEST) long::
+
+torture: build lab-up ## every kill point of init and join
+	$(LAB_TEST) torture::
+
+bench-plan: build ## wall time of a plan without changes: ten runs, median
+	@scripts/bench.sh plan
+
+bench: build lab-up ## bootstrap from bare: split, memory, sizes; then bench-plan
+	@scripts/bench.sh all

@@ -81,7 +81,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Inventory {
-    /// Everything; with --output json in the shape of ansible-inventory --list
+    /// Everything, as JSON in the shape of ansible-inventory --list
     List,
     /// The groups as a tree
     Graph,
@@ -179,7 +179,7 @@ pub(super) struct Common {
     /// auto is colours on a terminal unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, help_heading = SHOWN)]
     color: ColorArg,
-    /// Do what destroys without asking
+    /// Do what destroys without asking (nothing does yet)
     #[arg(long, global = true)]
     yes: bool,
     /// What to do about a host key that is not known

@@ -4,8 +4,9 @@
 //! Before it starts, a marker says what was begun, by which run, with which configuration; after it, that it is done.
 
 use crate::event::Category;
+use crate::host::fact::Marker;
 use crate::host::{Content, Effect, Expect, Run, WriteFile};
-use crate::model::{Mode, Secret};
+use crate::model::{Mode, Secret, Sha256};
 use crate::plan::{Change, HostPlan, Step};
 
 /// Where kubeadm's configuration lies while it runs. /run is memory: its secrets never reach a disk.
@@ -30,6 +31,8 @@ const READY_SECONDS: u64 = 300;
 pub const ADMIN_CONF: &str = "admin_conf";
 /// The step that brings the cluster's CA back.
 pub const CA_CERTIFICATE: &str = "ca_certificate";
+/// The step that runs kubeadm, whose last words tell which run had started it.
+pub const KUBEADM: &str = "kubeadm";
 
 /// A manifest that is applied once, after init.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Init<'a> {
     pub manifests: &'a [Manifest],
     /// Whether an init was begun before: kubeadm's preflight would refuse its own traces.
     pub resume: bool,
+    /// The marker as it was seen: written over only while it is still that.
+    pub seen: Option<&'a Marker>,
 }
 
 /// What `kubeadm join` needs.
@@ -74,14 +79,19 @@ pub struct Join<'a> {
     pub control_plane: Option<(&'a str, u16)>,
     /// Whether a join was begun before.
     pub resume: bool,
+    /// Whether its Node is Ready already: kubeadm would refuse to start the kubelet again.
+    pub ready: bool,
+    /// The marker as it was seen: written over only while it is still that.
+    pub seen: Option<&'a Marker>,
 }
 
 /// Returns the steps of init.
 pub fn init(input: &Init) -> HostPlan {
-    let mut steps = begin(input.config, input.digest, input.run, "init");
+    let mut steps = begin(input.config, input.digest, input.run, "init", input.seen);
     steps.push(kubeadm(
         "init",
-        input.resume,
+        input.run,
+        if input.resume { "preflight" } else { "" },
         "--upload-certs --skip-token-print --skip-certificate-key-print",
         "",
     ));
@@ -122,8 +132,21 @@ pub fn join(input: &Join) -> HostPlan {
         ), Change::new(file(DISCOVERY, &discovery(input.endpoint), Mode::PRIVATE, None), "to join by")],
     )];
     steps.push(endpoint_answers(input.endpoint, CA));
-    steps.extend(begin(input.config, input.digest, input.run, act));
-    steps.push(kubeadm("join", input.resume, "", &kick));
+    steps.extend(begin(
+        input.config,
+        input.digest,
+        input.run,
+        act,
+        input.seen,
+    ));
+    // `a Node with name "cp2" and status "Ready" already exists` is the phase kubelet-start's word (facts: kubeadm
+    // 1.36, phases/join/kubelet.go); the phases behind it finish what is missing.
+    let skip = match (input.resume, input.ready) {
+        (false, _) => "",
+        (true, false) => "preflight",
+        (true, true) => "preflight,kubelet-start",
+    };
+    steps.push(kubeadm("join", input.run, skip, "", &kick));
     steps.push(done(act, input.run, input.digest));
     HostPlan {
         steps,
@@ -194,9 +217,14 @@ pub fn mint(config: &Secret<String>, token_id: &str, certificates: bool) -> Host
 }
 
 /// Returns the step that says of a full member that kubeadm came to its end.
-pub fn finish(act: &str, run: &str, digest: &str) -> HostPlan {
+pub fn finish(act: &str, run: &str, digest: &str, seen: Option<&Marker>) -> HostPlan {
+    let marker = marker(act, run, digest, true, guard(seen));
     HostPlan {
-        steps: vec![done(act, run, digest)],
+        steps: vec![Step::new(
+            "cluster : marker",
+            Category::Own,
+            vec![Change::new(marker, "kubeadm is done")],
+        )],
         ..HostPlan::default()
     }
 }
@@ -274,7 +302,14 @@ fn wait(title: &str, what: &str, condition: &str, seconds: u64) -> Step {
     )
 }
 
-fn begin(config: &Secret<String>, digest: &str, run: &str, act: &str) -> Vec<Step> {
+/// Configuration and marker. The marker is guarded: two controllers that both saw none cannot both begin.
+fn begin(
+    config: &Secret<String>,
+    digest: &str,
+    run: &str,
+    act: &str,
+    seen: Option<&Marker>,
+) -> Vec<Step> {
     let validate = "kubeadm config validate --config %s".to_string();
     let mut written = Step::new(
         "cluster : kubeadm configuration",
@@ -285,7 +320,7 @@ fn begin(config: &Secret<String>, digest: &str, run: &str, act: &str) -> Vec<Ste
         )],
     );
     written.secret = true;
-    let marker = marker(act, run, digest, false);
+    let marker = marker(act, run, digest, false, guard(seen));
     vec![
         written,
         Step::new(
@@ -297,30 +332,51 @@ fn begin(config: &Secret<String>, digest: &str, run: &str, act: &str) -> Vec<Ste
 }
 
 fn done(act: &str, run: &str, digest: &str) -> Step {
+    let begun = Expect::Content(Sha256::of(text(act, run, digest, false)));
     Step::new(
         "cluster : marker",
         Category::Own,
         vec![Change::new(
-            marker(act, run, digest, true),
+            marker(act, run, digest, true, begun),
             "kubeadm is done",
         )],
     )
 }
 
-fn marker(act: &str, run: &str, digest: &str, done: bool) -> Effect {
-    let text = format!("{act} {run} {digest}{}\n", if done { " done" } else { "" });
-    file(MARKER, &text, Mode::PRIVATE, None)
+/// The marker's one line, as the probe reads it back.
+fn text(act: &str, run: &str, digest: &str, done: bool) -> String {
+    format!("{act} {run} {digest}{}\n", if done { " done" } else { "" })
+}
+
+fn guard(seen: Option<&Marker>) -> Expect {
+    match seen {
+        None => Expect::Absent,
+        Some(m) => Expect::Content(Sha256::of(text(&m.act, &m.run, &m.config, m.done))),
+    }
+}
+
+fn marker(act: &str, run: &str, digest: &str, done: bool, expect: Expect) -> Effect {
+    let text = text(act, run, digest, done);
+    let effect = file(MARKER, &text, Mode::PRIVATE, None);
+    match effect {
+        Effect::WriteFile(file) => Effect::WriteFile(WriteFile { expect, ..file }),
+        other => other,
+    }
 }
 
 /// kubeadm as a unit's script. Its configuration goes when it ends, not when the connection does.
-fn kubeadm(verb: &str, resume: bool, flags: &str, beside: &str) -> Step {
+///
+/// Its last word names the run that started it: whoever attaches learns whose token is in the cluster.
+fn kubeadm(verb: &str, run: &str, skip: &str, flags: &str, beside: &str) -> Step {
+    let resume = !skip.is_empty();
     let skip = if resume {
-        "--skip-phases=preflight"
+        format!("--skip-phases={skip}")
     } else {
-        ""
+        String::new()
     };
     let script = format!(
-        "{beside}kubeadm {verb} --config {CONFIG} {flags} {skip}\nstatus=$?\nrm -f {CONFIG}\nexit $status"
+        "{beside}kubeadm {verb} --config {CONFIG} {flags} {skip}\nstatus=$?\nrm -f {CONFIG}\necho '{}'\nexit $status",
+        started_by(run)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);
     run.label = Some(format!("kubeadm {verb}"));
@@ -330,11 +386,18 @@ fn kubeadm(verb: &str, resume: bool, flags: &str, beside: &str) -> Step {
     } else {
         "not a member yet"
     };
-    Step::new(
+    let mut step = Step::new(
         format!("cluster : kubeadm {verb}"),
         Category::Kubeadm,
         vec![Change::new(Effect::Run(run), why)],
-    )
+    );
+    step.register = Some(KUBEADM.into());
+    step
+}
+
+/// Returns the line with which a run's own kubeadm ends.
+pub fn started_by(run: &str) -> String {
+    format!("quorate: started by run {run}")
 }
 
 /// A joining control plane's kubelet asks its own API server for a certificate. The first attempt comes before etcd has

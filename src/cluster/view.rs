@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::host::fact::{Api, Kubernetes, NodeState};
+use crate::host::fact::{Api, EtcdMember, Kubernetes, NodeState};
 use crate::model::{Endpoint, HostName, Sha256};
 
 /// The cluster as it is wanted.
@@ -42,6 +42,8 @@ pub struct HostView {
     pub standing: Standing,
     /// Its membership, as its own files and its API server tell.
     pub kubernetes: Kubernetes,
+    /// Its cluster address, by which etcd knows a member that has not started yet.
+    pub address: Option<String>,
     /// Whether the run may change it.
     pub ours: bool,
     /// Whether one of its addresses is the VIP.
@@ -67,6 +69,13 @@ pub struct View {
     pub token: bool,
 }
 
+impl Shape {
+    /// Returns all nodes: control planes, then workers.
+    pub fn nodes(&self) -> impl Iterator<Item = &HostName> {
+        self.control_planes.iter().chain(&self.workers)
+    }
+}
+
 impl HostView {
     /// Returns whether the host could be looked at.
     pub fn is_known(&self) -> bool {
@@ -79,6 +88,55 @@ impl HostView {
             .marker
             .as_ref()
             .is_some_and(|m| m.act == act && !m.done)
+    }
+
+    /// Returns whether kubeadm was started here by quorate, for whatever, and has not come to its end.
+    pub fn has_open_marker(&self) -> bool {
+        self.kubernetes.marker.as_ref().is_some_and(|m| !m.done)
+    }
+
+    /// Returns whether what was begun here was begun with the configuration that is wanted now.
+    pub fn is_marked_with_its_config(&self) -> bool {
+        let marker = self.kubernetes.marker.as_ref();
+        marker.is_some_and(|m| m.config == self.config)
+    }
+
+    /// Returns whether the run may do something here now.
+    pub fn may_act(&self) -> bool {
+        self.ours && !self.busy && self.standing == Standing::Prepared
+    }
+
+    /// Returns whether something is under way here, or will be.
+    pub fn is_at_work(&self) -> bool {
+        self.busy || self.standing == Standing::Preparing
+    }
+
+    /// Returns whether kubeadm has left anything here: then its preflight would refuse its own traces.
+    pub fn has_traces(&self) -> bool {
+        !self.kubernetes.traces.is_empty()
+    }
+
+    /// Returns whether a trace of this name is here.
+    pub fn has_trace(&self, end: &str) -> bool {
+        self.kubernetes.traces.iter().any(|t| t.ends_with(end))
+    }
+
+    /// Returns whether the host shows membership in a cluster. The kubelet's configuration alone does not:
+    /// a package may bring one.
+    pub fn shows_membership(&self) -> bool {
+        let mut traces = self.kubernetes.traces.iter();
+        traces.any(|trace| !trace.ends_with("/kubelet/config.yaml"))
+    }
+
+    /// Returns whether the member of etcd is this host's, by its address.
+    pub fn is_peer(&self, member: &EtcdMember) -> bool {
+        let Some(address) = &self.address else {
+            return false;
+        };
+        let plain = format!("//{address}:");
+        let bracketed = format!("//[{address}]:");
+        let mut peers = member.peers.iter();
+        peers.any(|p| p.contains(&plain) || p.contains(&bracketed))
     }
 
     /// Returns the API server's word, if it is live and kubeadm's configuration is in it.
@@ -101,6 +159,7 @@ impl View {
         let known = self
             .hosts
             .iter()
+            .filter(|(_, host)| host.is_known())
             .filter_map(|(name, host)| Some((name, host.api()?)));
         // The first of equals: max_by_key would take the last.
         let best = known
@@ -124,6 +183,13 @@ impl View {
             .as_ref()?
             .iter()
             .find(|node| node.name == name.as_str())
+    }
+
+    /// Returns whether the host carries the certificate of the cluster that the API server speaks for.
+    pub fn is_of_the_cluster(&self, name: &HostName) -> bool {
+        let ca = |name: &HostName| self.hosts.get(name).and_then(|h| h.kubernetes.ca);
+        self.api()
+            .is_some_and(|(via, _)| ca(name).is_some() && ca(name) == ca(via))
     }
 
     /// Returns each cluster identity seen (the digest of its CA's certificate) with the hosts that carry it.
@@ -153,11 +219,7 @@ impl View {
             None => true,
         };
         let placed = match self.hosts.get(name) {
-            Some(host) if host.is_known() => host
-                .kubernetes
-                .traces
-                .iter()
-                .any(|t| t.ends_with("kube-apiserver.yaml")),
+            Some(host) if host.is_known() => host.has_trace("kube-apiserver.yaml"),
             _ => true,
         };
         labelled && voting && placed

@@ -87,42 +87,34 @@ async fn one(
         format!("exec /bin/sh -c {}", sh::quote(line)),
         Vec::new(),
     );
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<(bool, String)>();
-    let mut rest = [Vec::new(), Vec::new()];
-    let printer = async {
-        while let Some((stderr, line)) = receiver.recv().await {
-            settings
-                .emit(Event::Output {
-                    host: target.name.clone(),
-                    stderr,
-                    line,
-                })
-                .await;
-        }
+    // Bounded: a host that prints faster than it is read waits.
+    let (sender, mut chunks) = tokio::sync::mpsc::channel(64);
+    let emit = |stderr: bool, line: String| {
+        settings.emit(Event::Output {
+            host: target.name.clone(),
+            stderr,
+            line,
+        })
     };
-    let run = async {
-        let exit = session
-            .run(request, |chunk| {
-                let (stderr, bytes) = match chunk {
-                    Chunk::Stdout(bytes) => (false, bytes),
-                    Chunk::Stderr(bytes) => (true, bytes),
-                    Chunk::Sent(_) => return Ok(()),
-                };
-                for line in lines(&mut rest[usize::from(stderr)], &bytes) {
-                    let _ = sender.send((stderr, line));
-                }
-                Ok(())
-            })
-            .await;
-        for (stderr, rest) in [(false, &rest[0]), (true, &rest[1])] {
-            if !rest.is_empty() {
-                let _ = sender.send((stderr, String::from_utf8_lossy(rest).into_owned()));
+    let printer = async {
+        let mut rest = [Vec::new(), Vec::new()];
+        while let Some(chunk) = chunks.recv().await {
+            let (stderr, bytes) = match chunk {
+                Chunk::Stdout(bytes) => (false, bytes),
+                Chunk::Stderr(bytes) => (true, bytes),
+                Chunk::Sent(_) => continue,
+            };
+            for line in lines(&mut rest[usize::from(stderr)], &bytes) {
+                emit(stderr, line).await;
             }
         }
-        drop(sender);
-        exit
+        for (stderr, rest) in [(false, &rest[0]), (true, &rest[1])] {
+            if !rest.is_empty() {
+                emit(stderr, String::from_utf8_lossy(rest).into_owned()).await;
+            }
+        }
     };
-    let (exit, ()) = tokio::join!(run, printer);
+    let (exit, ()) = tokio::join!(session.hold(request, None, sender), printer);
     session.close().await;
     Ok(exit?.status)
 }

@@ -13,6 +13,8 @@ use crate::transport::Chunk;
 
 /// How long taking a lock may take.
 const TAKE_SECONDS: u64 = 30;
+/// How long the lock of this run's own lost connection may take to go: its last beat's life, and a poll.
+const AGAIN_SECONDS: u64 = script::LOCK_SECONDS + 15;
 
 /// A held lock. It goes when this is released, when the connection breaks, or when nothing beats for
 /// [`script::LOCK_SECONDS`].
@@ -32,10 +34,11 @@ impl Lock {
         let (told, answer) = oneshot::channel::<String>();
         let owned = session.clone();
         let held = tokio::spawn(async move {
-            let hold = owned.hold(request, live, sender);
+            let hold = owned.hold(request, Some(live), sender);
             tokio::pin!(hold);
             let mut told = Some(told);
             let mut text = Vec::new();
+            let mut holding = false;
             let mut beats = tokio::time::interval(Duration::from_secs(script::LOCK_SECONDS / 4));
             let mut beat = Some(beat);
             loop {
@@ -45,6 +48,7 @@ impl Lock {
                             text.extend(bytes);
                             let line = record::Lines::new(&nonce, &text).next();
                             if let (Some(line), Some(told)) = (line, told.take_if(|_| text.ends_with(b"\n"))) {
+                                holding = line == "locked";
                                 let _ = told.send(line);
                             }
                         }
@@ -56,8 +60,13 @@ impl Lock {
                     },
                     _ = stopped.recv(), if beat.is_some() => beat = None,
                     result = &mut hold => {
-                        if let (Err(problem), Some(told)) = (result, told.take()) {
-                            let _ = told.send(format!("broken {}", problem.message));
+                        match (result, told.take()) {
+                            (Err(problem), Some(told)) => {
+                                let _ = told.send(format!("broken {}", problem.message));
+                            }
+                            // Held, not given back, and yet gone: whoever broke it may be at work here.
+                            (Ok(_), None) if holding && beat.is_some() => owned.ask_to_stop().await,
+                            _ => {}
                         }
                         break;
                     }
@@ -95,6 +104,33 @@ impl Lock {
                 )))
             }
         }
+    }
+
+    /// Takes the lock after this run's own connection was lost: where the lock of that one is still there, waits until
+    /// it goes. A script that the lost connection left behind ends no later.
+    pub(super) async fn take_again(
+        session: &Session,
+        settings: &Settings,
+    ) -> Result<Self, Problem> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(AGAIN_SECONDS);
+        loop {
+            match Self::take(session, settings).await {
+                Err(problem)
+                    if problem.trouble == Trouble::Locked
+                        && problem.message.ends_with(&settings.owner)
+                        && tokio::time::Instant::now() < deadline
+                        && !settings.cancel.is_asked() =>
+                {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Returns whether it is still held: it goes with its connection, or when somebody breaks it.
+    pub(super) fn is_held(&self) -> bool {
+        !self.held.is_finished()
     }
 
     /// Gives the lock back.

@@ -134,6 +134,15 @@ async fn report_plan(state: &State) {
             })
             .await;
     }
+    if let Some((message, help)) = forecast.failure {
+        let message = format!("apply would fail: {message}; {help}");
+        settings
+            .emit(Event::Warning {
+                host: None,
+                message,
+            })
+            .await;
+    }
     if let Some(refusal) = forecast.refusal {
         settings
             .emit(Event::Refused {

@@ -22,7 +22,7 @@ const PROBE_SECONDS: u64 = 120;
 /// How long a wave may take without a word: longer than any deadline inside it.
 const WAVE_SILENCE_SECONDS: u64 = 1900;
 /// The longest answer to a probe, in bytes.
-const ANSWER_LIMIT: usize = 64 << 20;
+const ANSWER_LIMIT: usize = 16 << 20;
 
 /// What went wrong with a host, for the user.
 #[derive(Debug, Clone)]
@@ -164,32 +164,42 @@ impl Session {
         tokio::pin!(exec);
         let mut exit = None;
         let mut cancel = self.settings.cancel.clone();
+        // Beside the reading: a host that waits to be read could not hear it.
+        let stop = async {
+            cancel.asked().await;
+            self.ask_to_stop().await;
+        };
+        tokio::pin!(stop);
         let mut asked = false;
+        // Records are words; whatever else comes is noise, and does not put the end off.
         let silence = Duration::from_secs(WAVE_SILENCE_SECONDS);
+        let silent = tokio::time::sleep(silence);
+        tokio::pin!(silent);
         loop {
             tokio::select! {
                 biased;
-                chunk = tokio::time::timeout(silence, chunks.recv()) => match chunk {
-                    Ok(Some(Chunk::Stdout(bytes))) => {
+                () = &mut silent => {
+                    reader.end.problem = Some(Problem::protocol(&format!("no word for {WAVE_SILENCE_SECONDS} s in the middle of a wave")));
+                    break;
+                }
+                chunk = chunks.recv() => match chunk {
+                    Some(Chunk::Stdout(bytes)) => {
                         for line in lines.add(&bytes) {
                             if let Some(record) = record::framed(&nonce, &line).and_then(|l| record::wave_record(&l)) {
+                                silent.as_mut().reset(tokio::time::Instant::now() + silence);
                                 reader.record(record).await;
                             }
                         }
                     }
-                    Ok(Some(Chunk::Stderr(bytes))) => stderr.add(&bytes),
-                    Ok(Some(Chunk::Sent(bytes))) => reader.sent(bytes).await,
-                    Ok(None) => break,
-                    Err(_) => {
-                        reader.end.problem = Some(Problem::protocol(&format!("no word for {WAVE_SILENCE_SECONDS} s in the middle of a wave")));
-                        break;
+                    Some(Chunk::Stderr(bytes)) => stderr.add(&bytes),
+                    Some(Chunk::Sent(bytes)) => {
+                        silent.as_mut().reset(tokio::time::Instant::now() + silence);
+                        reader.sent(bytes).await;
                     }
+                    None => break,
                 },
                 result = &mut exec, if exit.is_none() => exit = Some(result),
-                () = cancel.asked(), if !asked => {
-                    asked = true;
-                    self.ask_to_stop().await;
-                }
+                () = &mut stop, if !asked => asked = true,
             }
         }
         if exit.is_none() && reader.end.problem.is_none() {
@@ -226,21 +236,22 @@ impl Session {
         }
     }
 
-    /// Runs a request whose standard input stays open for `live`.
+    /// Runs a request whose standard input stays open for `live`, and hands its output to a bounded queue.
     pub(super) async fn hold(
         &self,
         request: Request,
-        live: mpsc::Receiver<Vec<u8>>,
+        live: Option<mpsc::Receiver<Vec<u8>>>,
         output: mpsc::Sender<Chunk>,
     ) -> Result<Exit, Problem> {
         self.started(&request).await;
         self.transport
-            .exec(request, Some(live), output)
+            .exec(request, live, output)
             .await
             .map_err(Problem::from)
     }
 
-    async fn ask_to_stop(&self) {
+    /// Asks a wave of this run on this host to stop before its next step.
+    pub(super) async fn ask_to_stop(&self) {
         let request = script::stop_request(&self.settings.run);
         // Bounded: whoever waits for a stop must not wait for a host that is gone.
         let _ = tokio::time::timeout(Duration::from_secs(10), self.run(request, |_| Ok(()))).await;
@@ -348,7 +359,14 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         };
         let mut detail: Vec<String> = Vec::new();
         if step.tolerant {
-            match (self.judge)(step, &StepResult { changed: end == End::Changed, rc: status, stdout: output.clone() }) {
+            match (self.judge)(
+                step,
+                &StepResult {
+                    changed: end == End::Changed,
+                    rc: status,
+                    stdout: output.clone(),
+                },
+            ) {
                 Ok(status) => judged = status,
                 Err(message) => {
                     judged = Status::Failed;
@@ -424,7 +442,7 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
             _ => {}
         }
         if self.finished && self.has_facts {
-            self.end.observed = Some(self.facts.finish());
+            self.end.observed = self.facts.finish();
         }
         self.end
     }

@@ -135,6 +135,7 @@ impl State {
         let view = HostView {
             standing: host.standing.clone(),
             kubernetes: host.observed.kubernetes.clone().unwrap_or_default(),
+            address: desired.node(name).map(|(address, _)| address),
             ours: self.settings.is_ours(name),
             holds_vip,
             config: desired.digest(name),

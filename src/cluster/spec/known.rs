@@ -121,7 +121,7 @@ pub const KNOWN: &[KnownVariable] = &[
         Endpoint,
         Cluster,
         "apiserver_vip:apiserver_dest_port",
-        "Where clients reach the API, as kubeadm's controlPlaneEndpoint; a DNS name is put into /etc/hosts unless it resolves.",
+        "Where clients reach the API, as kubeadm's controlPlaneEndpoint; a DNS name is put into /etc/hosts (control_plane_endpoint_in_hosts).",
     ),
     known(
         "load_balancer",
@@ -135,7 +135,7 @@ pub const KNOWN: &[KnownVariable] = &[
         Enum(&["fast", "seed"]),
         Cluster,
         "fast",
-        "`fast` fails over within a second; `seed` has the values of the kubeadm document, word for word.",
+        "`fast` moves the address within a second of a host's death; `seed` has the values of the kubeadm document, word for word.",
     ),
     known(
         "apiserver_vip",

@@ -1,0 +1,160 @@
+//! What forbids everything: asked before the first wave of any host, and before every act.
+
+use super::super::view::{HostView, Shape, View};
+use super::{Refusal, has_done, is, names};
+use crate::model::HostName;
+
+/// Returns why nothing at all may be done: asked before the first wave of any host.
+pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
+    let identities = view.identities();
+    if identities.len() > 1 {
+        let named: Vec<String> = identities
+            .iter()
+            .map(|(ca, hosts)| format!("{} on {}", ca.short(), names(hosts)))
+            .collect();
+        return Some(Refusal {
+            hosts: identities.into_values().flatten().collect(),
+            message: format!("the hosts belong to different clusters (digest of ca.crt): {}", named.join("; ")),
+            help: "keep the hosts of one cluster in this inventory; on a host that is to leave its cluster run `kubeadm reset` yourself".into(),
+        });
+    }
+    if let Some(refusal) = begun_elsewhere(shape, view) {
+        return Some(refusal);
+    }
+    let Some((host, api)) = view.api() else {
+        return unknown_cluster(shape, view);
+    };
+    let wanted = shape.endpoint.to_string();
+    if let Some(live) = api.endpoint.as_ref().filter(|live| **live != wanted) {
+        return Some(Refusal {
+            hosts: vec![host.clone()],
+            message: format!(
+                "the live cluster's control-plane endpoint is {live}, the inventory says {wanted}"
+            ),
+            help: format!(
+                "set control_plane_endpoint: {live}; every certificate and kubeconfig of the cluster names it"
+            ),
+        });
+    }
+    let wanted = format!("v{}", shape.version);
+    if let Some(live) = api.version.as_ref().filter(|live| **live != wanted) {
+        return Some(Refusal {
+            hosts: vec![host.clone()],
+            message: format!(
+                "the live cluster runs Kubernetes {live}, the inventory says {wanted}"
+            ),
+            help: format!(
+                "set kubernetes_version: \"{}\"; an upgrade is an act of its own",
+                live.trim_start_matches('v')
+            ),
+        });
+    }
+    None
+}
+
+/// Returns the control plane on which an init was begun and has not come to its end.
+pub(super) fn begun<'a>(shape: &'a Shape, view: &View) -> Option<&'a HostName> {
+    let mut all = shape.control_planes.iter();
+    all.find(|n| is(view, n, |h| h.unfinished("init")))
+}
+
+/// An init is taken up on its own control plane and with its own configuration, or not at all.
+fn begun_elsewhere(shape: &Shape, view: &View) -> Option<Refusal> {
+    let begun: Vec<&HostName> = shape
+        .nodes()
+        .filter(|n| is(view, n, |h| h.unfinished("init")))
+        .collect();
+    if begun.len() > 1 {
+        return Some(Refusal {
+            hosts: begun.iter().map(|n| (*n).clone()).collect(),
+            message: format!("init was begun on more than one host: {}", names(&begun)),
+            help: "run `kubeadm reset` yourself on all of them but one, and remove /var/lib/quorate/kubeadm there".into(),
+        });
+    }
+    let name = *begun.first()?;
+    let host = view.hosts.get(name)?;
+    if !shape.control_planes.contains(name) {
+        return Some(Refusal {
+            hosts: vec![name.clone()],
+            message: format!("init was begun on {name}, which is no control plane any more"),
+            help: format!(
+                "put {name} back into kube_control_plane, or start over: `kubeadm reset -f && rm /var/lib/quorate/kubeadm` on {name}"
+            ),
+        });
+    }
+    (!host.is_marked_with_its_config()).then(|| Refusal {
+        hosts: vec![name.clone()],
+        message: format!("init was begun on {name} with another configuration"),
+        help: other_config(name, host),
+    })
+}
+
+/// Returns what to do about a host where kubeadm was begun with another configuration.
+pub(super) fn other_config(name: &HostName, host: &HostView) -> String {
+    if host.kubernetes.kubeadm_running {
+        return format!(
+            "kubeadm is still running there: wait for it, or end it with `systemctl stop quorate-kubeadm.service` on {name}"
+        );
+    }
+    format!(
+        "put the old variables back and run again, or start over: `kubeadm reset -f && rm /var/lib/quorate/kubeadm` on {name}"
+    )
+}
+
+/// No API server knows a cluster, yet a host belongs to one: an init beside it would make a second one.
+fn unknown_cluster(shape: &Shape, view: &View) -> Option<Refusal> {
+    let wanted = shape.endpoint.to_string();
+    let elsewhere = shape.workers.iter().find_map(|name| {
+        let server = view.hosts.get(name)?.kubernetes.server.as_deref()?;
+        let server = server.strip_prefix("https://").unwrap_or(server);
+        (server != wanted).then(|| (name, server.to_string()))
+    });
+    if let Some((name, server)) = elsewhere {
+        return Some(Refusal {
+            hosts: vec![name.clone()],
+            message: format!(
+                "{name} belongs to the cluster at {server}, the inventory's control-plane endpoint is {wanted}"
+            ),
+            help: format!(
+                "set control_plane_endpoint: {server}, or run `kubeadm reset` on {name} yourself if it is to leave that cluster"
+            ),
+        });
+    }
+    // The cluster of these hosts is down: that is a failure to be told of, not a reason to leave its hosts alone.
+    if shape.nodes().any(|n| is(view, n, has_done)) {
+        return None;
+    }
+    let begun = begun(shape, view);
+    let first = begun.or(shape.control_planes.first());
+    let rooted = first.is_some_and(|n| is(view, n, |h| h.kubernetes.ca.is_some()));
+    let foreign = shape
+        .nodes()
+        .filter(|n| Some(*n) != begun)
+        .find_map(|name| {
+            let host = view.hosts.get(name)?;
+            let mut found = host.kubernetes.traces.clone();
+            found.retain(|trace| !trace.ends_with("/kubelet/config.yaml"));
+            if let Some(marker) = host.kubernetes.marker.as_ref() {
+                found.push(format!("a {} that was begun", marker.act));
+            }
+            if host.kubernetes.kubeadm_running {
+                found.push("kubeadm running".into());
+            }
+            // Whoever brings a CA of his own puts it on the host that is initialised.
+            if host.kubernetes.ca.is_some() && Some(name) != first && !rooted {
+                found.push("/etc/kubernetes/pki/ca.crt".into());
+            }
+            (!found.is_empty()).then_some((name, found))
+        });
+    let (name, found) = foreign?;
+    Some(Refusal {
+        hosts: vec![name.clone()],
+        message: format!(
+            "{name} is a member of some cluster already (found {}), and no API server of this inventory knows it",
+            found.join(", ")
+        ),
+        help: format!(
+            "if the host is to be used here, run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on {name} yourself, then run again"
+        ),
+    })
+}

@@ -1,0 +1,119 @@
+//! What the workflow would do, as far as it can be told beforehand.
+
+use super::super::view::{Shape, Standing, View};
+use super::join::{Join, join};
+use super::{Act, Cause, Decision, Missing, Refusal, is, is_worker, next};
+use crate::model::HostName;
+
+/// What the workflow would do, as far as it can be told beforehand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// Host, what, why.
+    pub acts: Vec<(HostName, String, String)>,
+    /// What it would refuse.
+    pub refusal: Option<Refusal>,
+    /// What it would fail on: message, and what to do.
+    pub failure: Option<(String, String)>,
+}
+
+/// Returns what `apply` would do to the cluster if every preparation went well.
+pub fn forecast(shape: &Shape, view: &View) -> Forecast {
+    let mut view = view.clone();
+    view.vip_checked = true;
+    view.token = true;
+    for host in view.hosts.values_mut() {
+        if host.standing == Standing::Preparing {
+            host.standing = Standing::Prepared;
+        }
+    }
+    let mut forecast = Forecast::default();
+    let acts = match next(shape, &view) {
+        Decision::Refuse(refusal) => {
+            forecast.refusal = Some(refusal);
+            return forecast;
+        }
+        Decision::Fail { message, help } => {
+            forecast.failure = Some((message, help));
+            return forecast;
+        }
+        Decision::Do(acts) => acts,
+        Decision::Done { .. } | Decision::Wait => Vec::new(),
+    };
+    let mut first = None;
+    for act in &acts {
+        let (host, what, why) = match act {
+            Act::Init {
+                host,
+                resume: false,
+            } => (host, "kubeadm init", "no host shows a cluster"),
+            Act::Init { host, resume: true } => (host, "kubeadm init", "begun before, not done"),
+            Act::Finish { host } => (
+                host,
+                "mark kubeadm as done",
+                "a full member whose marker says otherwise",
+            ),
+            _ => continue,
+        };
+        first = Some(host);
+        forecast.acts.push((host.clone(), what.into(), why.into()));
+    }
+    if view.api.is_none() && first.is_none() {
+        return forecast;
+    }
+    for name in shape.nodes() {
+        let Some(host) = view.hosts.get(name).filter(|h| !h.joined && !h.busy) else {
+            continue;
+        };
+        let control_plane = shape.control_planes.contains(name);
+        let is_in = if control_plane {
+            view.is_control_plane(name)
+        } else {
+            is_worker(&view, name, host)
+        };
+        if is_in || forecast.acts.iter().any(|(host, ..)| host == name) {
+            continue;
+        }
+        let why = if view.api.is_none() {
+            // All that forbids a join before init has forbidden init.
+            if !is(&view, name, |h| h.may_act()) {
+                continue;
+            }
+            "not a member yet"
+        } else {
+            match join(
+                &view,
+                name,
+                host,
+                if control_plane { "join" } else { "join-worker" },
+            ) {
+                Join::Now { resume: false } => "not a member yet",
+                Join::Now { resume: true } => "begun before, not done",
+                Join::Not(missing) => {
+                    forecast.refuse(missing);
+                    continue;
+                }
+                Join::Later => continue,
+            }
+        };
+        let what = if control_plane {
+            "kubeadm join --control-plane"
+        } else {
+            "kubeadm join"
+        };
+        forecast.acts.push((name.clone(), what.into(), why.into()));
+    }
+    forecast
+}
+
+impl Forecast {
+    fn refuse(&mut self, missing: Missing) {
+        if let Cause::Unsafe(help) = missing.cause {
+            let message = format!("{} is not in the cluster: {}", missing.host, missing.reason);
+            self.refusal.get_or_insert(Refusal {
+                hosts: vec![missing.host],
+                message,
+                help,
+            });
+        }
+    }
+}

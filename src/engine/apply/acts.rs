@@ -1,0 +1,361 @@
+//! What the workflow decided, started on its host, and what comes of it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::session::{Problem, Session, WaveEnd};
+use super::super::state::{cluster_facts, trouble};
+use super::{Done, Run};
+use crate::cluster::kubeadm::Credentials;
+use crate::cluster::{Act, Standing, act};
+use crate::event::{Event, Status, Trouble};
+use crate::host::{Fact, Facts, Observed};
+use crate::model::{HostName, Secret};
+use crate::plan::HostPlan;
+
+/// How long exactly one load balancer may take to hold the VIP: three adverts and an election, many times over.
+const VIP_SECONDS: u64 = 30;
+
+impl Run {
+    /// Starts acts; returns whether something is under way because of them.
+    pub(super) async fn start_acts(&mut self, acts: Vec<Act>) -> bool {
+        if self.checking {
+            return true;
+        }
+        let mut started = false;
+        for act in acts {
+            let name = match &act {
+                Act::CheckVip => "load balancer",
+                Act::Init { .. } => "init",
+                _ => "join",
+            };
+            let hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
+            let shown = if hosts.is_empty() {
+                self.settings().desired.shape().load_balancers.clone()
+            } else {
+                hosts.clone()
+            };
+            self.begin(name, &shown).await;
+            if act == Act::CheckVip {
+                self.check_vip();
+                return true;
+            }
+            if !self.lock(&self.to_lock(&act)).await {
+                for host in &hosts {
+                    self.stand(host, Standing::Failed("a lock could not be taken".into()));
+                }
+                continue;
+            }
+            if self.check_control_planes(&act) {
+                return true;
+            }
+            match self.steps(&act) {
+                Ok(plan) => started |= self.start_act(act, plan),
+                Err(message) => {
+                    for host in &hosts {
+                        self.state.fail(host, &message).await;
+                    }
+                }
+            }
+        }
+        started
+    }
+
+    /// Who changes the control plane's membership holds all control planes: two runs with different limits must meet.
+    fn to_lock(&self, act: &Act) -> Vec<HostName> {
+        let mut hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
+        if changes_membership(act) {
+            hosts.extend(self.state.settings.desired.shape().control_planes.clone());
+        }
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
+    /// Before membership changes: looks again at control planes that were last seen before their lock was held, because
+    /// another run may have come to its end in between. Returns whether there were any.
+    fn check_control_planes(&mut self, act: &Act) -> bool {
+        if !changes_membership(act) {
+            return false;
+        }
+        let settings = self.settings();
+        let stale: Vec<(HostName, Session)> = self
+            .to_lock(act)
+            .into_iter()
+            .filter(|host| !self.certain.contains(host))
+            .filter_map(|host| {
+                let session = self.state.hosts.get(&host)?.session.clone()?;
+                Some((host, session))
+            })
+            .collect();
+        if stale.is_empty() {
+            return false;
+        }
+        self.checking = true;
+        self.tasks.spawn(async move {
+            let looks = stale.into_iter().map(|(host, session)| {
+                let facts = cluster_facts(settings.desired.as_ref(), &host);
+                async move { (host, session.probe(&facts).await) }
+            });
+            Done::Checked(futures::future::join_all(looks).await)
+        });
+        true
+    }
+
+    pub(super) async fn checked(&mut self, seen: Vec<(HostName, Result<Observed, Problem>)>) {
+        self.checking = false;
+        for (host, result) in seen {
+            match result {
+                Ok(observed) => {
+                    self.observe(&host, observed);
+                    // Once: a lock that is lost again and again must not make this go round for ever.
+                    self.certain.insert(host);
+                }
+                Err(problem) => {
+                    if let Some(state) = self.state.hosts.get_mut(&host) {
+                        state.session = None;
+                    }
+                    self.stand(&host, Standing::Unknown(problem.message.clone()));
+                    trouble(&self.settings(), &host, problem).await;
+                }
+            }
+        }
+        self.state.view.choose_api();
+    }
+
+    /// Looks at the load balancers until exactly one holds the VIP.
+    fn check_vip(&mut self) {
+        let settings = self.settings();
+        self.checking = true;
+        let balancers = settings.desired.shape().load_balancers.clone();
+        let known = self.state.view.vip_holders(&balancers).len();
+        let vip = settings.desired.vip().filter(|_| known != 1);
+        let Some(vip) = vip else {
+            // The waves' own last facts say so already, or there is no address of ours: no further trip.
+            self.tasks.spawn(async { Done::Vip(Ok(Vec::new())) });
+            return;
+        };
+        let sessions: Vec<(HostName, Session)> = balancers
+            .iter()
+            .filter_map(|h| Some((h.clone(), self.state.hosts.get(h)?.session.clone()?)))
+            .collect();
+        let mut cancel = settings.cancel.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                result = one_holder(vip, &sessions) => Done::Vip(result),
+                // Nothing is decided any more: what is said here does not matter.
+                () = cancel.asked() => Done::Vip(Ok(Vec::new())),
+            }
+        });
+    }
+
+    fn secrets(&mut self) -> Result<Credentials, String> {
+        if let Some(secrets) = &self.secrets {
+            return Ok(secrets.clone());
+        }
+        let secrets = self.state.settings.desired.credentials()?;
+        Ok(self.secrets.insert(secrets).clone())
+    }
+
+    fn steps(&mut self, act: &Act) -> Result<HostPlan, String> {
+        let settings = self.settings();
+        let desired = settings.desired.as_ref();
+        let endpoint = desired.shape().endpoint.to_string();
+        let marker = act.host().and_then(|host| {
+            let host = self.state.view.hosts.get(host)?;
+            host.kubernetes.marker.clone()
+        });
+        let seen = marker.as_ref();
+        match act {
+            Act::CheckVip => Ok(HostPlan::default()),
+            Act::Init { host, resume } => {
+                let secrets = self.secrets()?;
+                let (config, digest) = desired.init(host, &secrets)?;
+                let input = act::Init {
+                    config: &config,
+                    digest: &digest,
+                    run: &settings.run,
+                    endpoint: &endpoint,
+                    manifests: desired.manifests(),
+                    resume: *resume,
+                    seen,
+                };
+                Ok(act::init(&input))
+            }
+            Act::Mint { host, certificates } => {
+                // New ones: what an earlier run has brought may have expired.
+                self.secrets = None;
+                let secrets = self.secrets()?;
+                let config: Secret<String> = desired.mint(host, &secrets)?;
+                let id = secrets.token.id().to_string();
+                Ok(act::mint(&config, &id, *certificates))
+            }
+            Act::JoinControlPlane { host, resume } | Act::JoinWorker { host, resume } => {
+                let secrets = self.secrets()?;
+                let ca = self
+                    .ca
+                    .clone()
+                    .ok_or("the cluster's CA certificate is not known")?;
+                let (config, digest) = desired.join(host, &secrets)?;
+                let node = desired
+                    .node(host)
+                    .ok_or_else(|| format!("{host} has no cluster address"))?;
+                let input = act::Join {
+                    config: &config,
+                    digest: &digest,
+                    run: &settings.run,
+                    endpoint: &endpoint,
+                    ca: &ca,
+                    control_plane: matches!(act, Act::JoinControlPlane { .. })
+                        .then_some((node.0.as_str(), node.1)),
+                    resume: *resume,
+                    ready: self.state.view.node(host).is_some_and(|n| n.is_ready()),
+                    seen,
+                };
+                Ok(act::join(&input))
+            }
+            Act::Finish { host } => {
+                let worker = desired.shape().workers.contains(host);
+                Ok(act::finish(
+                    if worker { "join-worker" } else { "join" },
+                    &settings.run,
+                    &desired.digest(host),
+                    seen,
+                ))
+            }
+        }
+    }
+
+    fn start_act(&mut self, act: Act, plan: HostPlan) -> bool {
+        let settings = self.settings();
+        let Some(name) = act.host().cloned() else {
+            return false;
+        };
+        let session = self.state.hosts.get(&name).and_then(|h| h.session.clone());
+        let Some(session) = session else {
+            self.stand(&name, Standing::Unknown("there is no connection".into()));
+            self.state.view.choose_api();
+            return false;
+        };
+        if let Some(host) = self.state.hosts.get_mut(&name) {
+            host.busy = true;
+        }
+        self.state.refresh(&name);
+        self.tasks.spawn(async move {
+            let facts = cluster_facts(settings.desired.as_ref(), &name);
+            let end = session.wave(&plan, &facts, |_, _| Ok(Status::Ok)).await;
+            Done::Act {
+                act,
+                end: Box::new(end),
+            }
+        });
+        true
+    }
+
+    pub(super) async fn act_done(&mut self, act: Act, end: WaveEnd) {
+        let settings = self.settings();
+        let Some(name) = act.host().cloned() else {
+            return;
+        };
+        if let Some(host) = self.state.hosts.get_mut(&name) {
+            host.busy = false;
+        }
+        self.take_outputs(&name, &end).await;
+        if let Some(problem) = end.problem {
+            if problem.trouble == Trouble::Lost && self.again(&name) {
+                return self.look_again(name, "the connection was lost").await;
+            }
+            self.stand(&name, Standing::Failed(problem.message.clone()));
+            return trouble(&settings, &name, problem).await;
+        }
+        if let Some((title, _)) = &end.failed {
+            return self.stand(&name, Standing::Failed(format!("`{title}` failed")));
+        }
+        if end.stopped {
+            return self.interrupted(&name).await;
+        }
+        match &act {
+            // Who attached to another run's kubeadm has brought no token of his own into the cluster.
+            Act::Init { .. } => {
+                let own = act::started_by(&settings.run);
+                let said = end.output(act::KUBEADM).unwrap_or_default();
+                self.state.view.token = said.contains(&own);
+            }
+            Act::Mint { .. } => self.state.view.token = true,
+            Act::JoinControlPlane { .. } | Act::JoinWorker { .. } => {
+                if let Some(host) = self.state.hosts.get_mut(&name) {
+                    host.joined = true;
+                }
+            }
+            Act::CheckVip | Act::Finish { .. } => {}
+        }
+        match end.observed {
+            Some(observed) => self.observe(&name, observed),
+            None => self.without_facts(name).await,
+        }
+    }
+
+    /// Takes what a wave brought back for the controller.
+    pub(super) async fn take_outputs(&mut self, name: &HostName, end: &WaveEnd) {
+        if let Some(ca) = end.output(act::CA_CERTIFICATE) {
+            self.ca = Some(ca.to_string());
+        }
+        if let Some(admin) = end.output(act::ADMIN_CONF) {
+            let settings = self.settings();
+            if let Err(message) = settings.desired.keep_kubeconfig(admin) {
+                let message = format!("the kubeconfig could not be kept: {message}");
+                settings
+                    .emit(Event::Warning {
+                        host: Some(name.clone()),
+                        message,
+                    })
+                    .await;
+            }
+        }
+    }
+}
+
+/// Returns whether the act changes who is a control plane.
+fn changes_membership(act: &Act) -> bool {
+    matches!(act, Act::Init { .. } | Act::JoinControlPlane { .. })
+}
+
+/// Looks at the hosts until exactly one carries the address.
+async fn one_holder(
+    vip: IpAddr,
+    sessions: &[(HostName, Session)],
+) -> Result<Vec<(HostName, Observed)>, String> {
+    let deadline = Instant::now() + Duration::from_secs(VIP_SECONDS);
+    loop {
+        let looks = sessions.iter().map(|(host, session)| async move {
+            let observed = session.probe(&Facts::from([Fact::System])).await;
+            (host.clone(), observed)
+        });
+        let seen: Vec<(HostName, Observed)> = futures::future::join_all(looks)
+            .await
+            .into_iter()
+            .filter_map(|(h, o)| Some((h, o.ok()?)))
+            .collect();
+        let holders: Vec<&str> = seen
+            .iter()
+            .filter(|(_, o)| o.interface_of(vip).is_some())
+            .map(|(h, _)| h.as_str())
+            .collect();
+        if holders.len() == 1 {
+            return Ok(seen);
+        }
+        if Instant::now() > deadline {
+            let who = if holders.is_empty() {
+                "no host".to_string()
+            } else {
+                holders.join(", ")
+            };
+            return Err(format!(
+                "{vip} is to be on exactly one host; after {VIP_SECONDS} s it is on {who}"
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}

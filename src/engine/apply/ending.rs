@@ -1,0 +1,137 @@
+//! How a run ends: the cluster is whole, somebody is missing, or it was refused.
+
+use super::super::look::summary;
+use super::super::state::{cluster_facts, trouble};
+use super::Run;
+use crate::cluster::next::{Cause, Missing};
+use crate::cluster::{self, Decision, Standing, act};
+use crate::event::{Event, Status};
+use crate::host::Facts;
+use crate::model::HostName;
+
+impl Run {
+    pub(super) async fn end_quietly(&mut self) {
+        let settings = self.settings();
+        let decision = cluster::next(settings.desired.shape(), &self.state.view);
+        match decision {
+            Decision::Fail { message, help } => {
+                settings
+                    .emit(Event::ClusterFailed {
+                        message,
+                        help: Some(help),
+                    })
+                    .await;
+            }
+            Decision::Refuse(refusal) => return self.refuse(refusal).await,
+            Decision::Done { missing } => self.report_missing(missing).await,
+            Decision::Do(_) | Decision::Wait => {}
+        }
+        self.keep_missing_kubeconfig().await;
+        if let Some((summary, healthy)) = summary(&self.state) {
+            settings.emit(Event::Cluster { summary, healthy }).await;
+        }
+    }
+
+    /// The user's kubeconfig, where it is not there although the cluster is.
+    pub(super) async fn keep_missing_kubeconfig(&mut self) {
+        let settings = self.settings();
+        let ca = self.state.view.identities().keys().next().copied();
+        if settings.desired.has_kubeconfig(ca) {
+            return;
+        }
+        let Some(host) = self.state.view.api().map(|(host, _)| host.clone()) else {
+            return;
+        };
+        let Some(session) = self.state.hosts.get(&host).and_then(|h| h.session.clone()) else {
+            return;
+        };
+        let end = session
+            .wave(&act::kubeconfig(), &Facts::new(), |_, _| Ok(Status::Ok))
+            .await;
+        self.take_outputs(&host, &end).await;
+    }
+
+    pub(super) async fn report_missing(&self, missing: Vec<Missing>) {
+        for missed in missing {
+            // A host in trouble has said so itself.
+            let told =
+                self.state.hosts.get(&missed.host).is_some_and(|h| {
+                    matches!(h.standing, Standing::Unknown(_) | Standing::Failed(_))
+                });
+            let message = format!("{} is not in the cluster: {}", missed.host, missed.reason);
+            let event = match missed.cause {
+                Cause::Trouble if told => continue,
+                Cause::Trouble | Cause::Limit => Event::Warning {
+                    host: Some(missed.host),
+                    message,
+                },
+                Cause::Unsafe(help) => Event::Refused {
+                    hosts: vec![missed.host],
+                    message,
+                    help: Some(help),
+                },
+            };
+            self.settings().emit(event).await;
+        }
+    }
+
+    /// Waits on a control plane until the cluster is whole, and says how it is.
+    pub(super) async fn verify(&mut self) {
+        let settings = self.settings();
+        let shape = settings.desired.shape();
+        let Some(host) = self.state.view.api().map(|(host, _)| host.clone()) else {
+            return;
+        };
+        self.begin("verify", std::slice::from_ref(&host)).await;
+        let in_it = |name: &&HostName| {
+            self.state.view.node(name).is_some()
+                || self.state.hosts.get(*name).is_some_and(|h| h.joined)
+        };
+        let reachable = |name: &&HostName| {
+            self.state
+                .hosts
+                .get(*name)
+                .is_some_and(|h| h.session.is_some())
+        };
+        let members: Vec<&str> = shape
+            .control_planes
+            .iter()
+            .chain(&shape.workers)
+            .filter(in_it)
+            .filter(reachable)
+            .map(|n| n.as_str())
+            .collect();
+        let plan = act::verify(
+            &shape.endpoint.to_string(),
+            &members,
+            settings.desired.has_network(),
+        );
+        let Some(session) = self.state.hosts.get(&host).and_then(|h| h.session.clone()) else {
+            return;
+        };
+        let facts = cluster_facts(settings.desired.as_ref(), &host);
+        let end = session.wave(&plan, &facts, |_, _| Ok(Status::Ok)).await;
+        if let Some(problem) = &end.problem {
+            return trouble(&settings, &host, problem.clone()).await;
+        }
+        if let Some(observed) = end.observed {
+            self.observe(&host, observed);
+        }
+        if end.failed.is_some() || end.stopped {
+            return;
+        }
+        self.keep_missing_kubeconfig().await;
+        if let Some((summary, healthy)) = summary(&self.state) {
+            settings.emit(Event::Cluster { summary, healthy }).await;
+        }
+    }
+
+    pub(super) async fn refuse(&self, refusal: cluster::next::Refusal) {
+        let event = Event::Refused {
+            hosts: refusal.hosts,
+            message: refusal.message,
+            help: Some(refusal.help),
+        };
+        self.settings().emit(event).await;
+    }
+}

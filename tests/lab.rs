@@ -1,0 +1,25 @@
+//! The lab ring: real hosts, a real cluster. `make test-lab` runs the short stories, `make lab-long` and `make torture` the
+//! rest. Each test brings the lab to the state that it begins from; where the one before left it so, that takes a second.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
+#[path = "lab/cluster.rs"]
+mod cluster;
+#[path = "lab/driver.rs"]
+mod driver;
+#[path = "lab/journal.rs"]
+mod journal;
+#[path = "lab/kill.rs"]
+mod kill;
+#[path = "lab/long.rs"]
+mod long;
+#[path = "lab/short.rs"]
+mod short;
+#[path = "lab/torture.rs"]
+mod torture;

@@ -1,0 +1,101 @@
+//! Reads a run's journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// The records of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    records: Vec<Value>,
+}
+
+impl Journal {
+    /// Returns the journal in that folder whose first record names `mark`; an empty one where there is none yet.
+    pub(crate) fn find(folder: &Path, mark: &str) -> Self {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|e| e.path()).collect();
+        // The newest first: process ids come again.
+        paths.sort();
+        for path in paths.into_iter().rev() {
+            let Ok(text) = fs::read_to_string(&path) else {
+                continue;
+            };
+            if text.lines().next().is_some_and(|l| l.contains(mark)) {
+                // The last line of a killed run may be cut.
+                let records = text
+                    .lines()
+                    .filter_map(|l| serde_json::from_str(l).ok())
+                    .collect();
+                return Self {
+                    path,
+                    text,
+                    records,
+                };
+            }
+        }
+        Self::default()
+    }
+
+    fn events<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.records.iter().filter(move |r| r["event"] == event)
+    }
+
+    /// How many connections were made to each host.
+    pub(crate) fn connections(&self) -> BTreeMap<String, u32> {
+        count(self.events("connected"))
+    }
+
+    /// How many execs of any kind were made on each host.
+    pub(crate) fn execs(&self) -> BTreeMap<String, u32> {
+        count(self.events("exec_started"))
+    }
+
+    /// How many execs of a kind were made, over all hosts.
+    pub(crate) fn execs_of(&self, kind: &str) -> usize {
+        self.events("exec_started")
+            .filter(|r| r["kind"] == kind)
+            .count()
+    }
+
+    /// Host and title of each step with that status.
+    pub(crate) fn steps(&self, status: &str) -> Vec<(String, String)> {
+        self.events("step_finished")
+            .filter(|r| r["status"] == status)
+            .map(|r| (text(&r["host"]), text(&r["title"])))
+            .collect()
+    }
+
+    /// Hosts on which something was changed.
+    pub(crate) fn changed_hosts(&self) -> BTreeSet<String> {
+        self.steps("changed").into_iter().map(|(h, _)| h).collect()
+    }
+
+    /// Host and title of each planned step.
+    pub(crate) fn planned(&self) -> Vec<(String, String)> {
+        self.events("planned")
+            .map(|r| (text(&r["host"]), text(&r["title"])))
+            .collect()
+    }
+
+    /// Whether an act has begun.
+    pub(crate) fn has_act(&self, act: &str) -> bool {
+        self.events("act_started").any(|r| r["act"] == act)
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_string()
+}
+
+fn count<'a>(records: impl Iterator<Item = &'a Value>) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for record in records {
+        *counts.entry(text(&record["host"])).or_default() += 1;
+    }
+    counts
+}

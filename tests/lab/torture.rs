@@ -1,0 +1,68 @@
+//! `make torture`: every kill point.
+
+use crate::driver::Lab;
+use crate::kill::{Point, kill_and_go_on};
+
+#[test]
+fn killed_between_load_balancer_and_init() {
+    kill_and_go_on(
+        &Lab::take("killed between load balancer and init"),
+        Point::LoadBalancer,
+        false,
+    );
+}
+
+#[test]
+fn killed_in_init_after_certificates() {
+    kill_and_go_on(
+        &Lab::take("killed in init, after the certificates"),
+        Point::Certificates,
+        false,
+    );
+}
+
+#[test]
+fn killed_in_init_after_manifests() {
+    kill_and_go_on(
+        &Lab::take("killed in init, after the manifests"),
+        Point::Manifests,
+        false,
+    );
+}
+
+#[test]
+fn killed_with_kubeadm_in_init_after_manifests() {
+    kill_and_go_on(
+        &Lab::take("killed with kubeadm in init, after the manifests"),
+        Point::Manifests,
+        true,
+    );
+}
+
+#[test]
+fn killed_with_the_api_up_before_the_configuration_is_there() {
+    kill_and_go_on(&Lab::take("killed with the API up"), Point::Api, false);
+}
+
+#[test]
+fn killed_with_kubeadm_with_the_api_up_before_the_configuration_is_there() {
+    kill_and_go_on(
+        &Lab::take("killed with kubeadm with the API up"),
+        Point::Api,
+        true,
+    );
+}
+
+#[test]
+fn killed_between_joins() {
+    kill_and_go_on(
+        &Lab::take("killed between joins"),
+        Point::BetweenJoins,
+        false,
+    );
+}
+
+#[test]
+fn killed_in_a_join() {
+    kill_and_go_on(&Lab::take("killed in a join"), Point::Join, false);
+}
