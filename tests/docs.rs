@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test docs` writes the table anew.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

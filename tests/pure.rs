@@ -1,5 +1,12 @@
 //! Tests of the floors without IO: tables of text and what comes of it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
 mod pure {
     mod ansible;
     mod cluster_next;

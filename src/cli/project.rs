@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use super::controller;
 use super::request::Request;
 use crate::cluster::act::{self, Manifest};
-use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput, UserDocuments};
+use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
 use crate::cluster::spec::{ClusterSpec, Connection, HostSpec};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::journal;
@@ -85,13 +85,6 @@ impl Project {
             skip: request.skip_tags.iter().cloned().collect(),
         };
         let scopes = spec.scopes(&inventory);
-        let user = match UserDocuments::of(&spec) {
-            Ok(user) => user,
-            Err(errors) => {
-                found.extend(errors);
-                UserDocuments::default()
-            }
-        };
         let mut hosts = BTreeMap::new();
         for (name, host) in &spec.hosts {
             let Some(entry) = inventory.hosts.get(name) else { continue };
@@ -116,7 +109,7 @@ impl Project {
                     Facts::new()
                 }
             };
-            let input = host.roles.node().then(|| KubeadmInput::of(&spec, host, user.clone()));
+            let input = host.roles.node().then(|| KubeadmInput::of(&spec, host));
             let digest = match input.as_ref().map(digest) {
                 Some(Ok(digest)) => digest,
                 Some(Err(errors)) => {

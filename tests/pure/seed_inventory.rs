@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate::cluster::kubeadm::{Credentials, KubeadmInput, UserDocuments, init};
+use quorate::cluster::kubeadm::{Credentials, KubeadmInput, init};
 use quorate::cluster::spec::ClusterSpec;
 use quorate::inventory::{Input, Inventory};
 use quorate::role::{HostRoles, Library};
@@ -57,7 +57,7 @@ fn roles_need_no_variable_that_an_inventory_does_not_give() {
 #[test]
 fn kubeadms_input_is_the_specifications() {
     let spec = spec("control_plane_endpoint: api.example.org:8443\nkubeadm: {KubeletConfiguration: {cgroupDriver: cgroupfs}}\n");
-    let input = KubeadmInput::of(&spec, &spec.hosts["cp1"], UserDocuments::of(&spec).unwrap());
+    let input = KubeadmInput::of(&spec, &spec.hosts["cp1"]);
     let documents = init(&input, &Credentials::generate().unwrap()).unwrap();
     let cluster = documents.get("ClusterConfiguration").unwrap();
     assert_eq!(cluster["apiServer"]["certSANs"], json!(["api.example.org", "10.0.0.10", "10.0.0.11", "10.0.0.12", "10.0.0.13"]));
