@@ -57,8 +57,14 @@ pub(super) fn library(request: &Request) -> (Library, Diagnostics) {
 
 /// Returns the folder that an inventory lies in: roles and site files are beside it.
 fn beside(inventories: &[Utf8PathBuf]) -> Utf8PathBuf {
-    let first = inventories.first().map_or(Utf8Path::new("inventory"), |path| path);
-    let folder = if first.is_dir() { Some(first) } else { first.parent() };
+    let first = inventories
+        .first()
+        .map_or(Utf8Path::new("inventory"), |path| path);
+    let folder = if first.is_dir() {
+        Some(first)
+    } else {
+        first.parent()
+    };
     match folder {
         Some(folder) if !folder.as_str().is_empty() => folder.to_owned(),
         _ => Utf8PathBuf::from("."),
@@ -74,11 +80,16 @@ impl Project {
         controller::tags(request, &library, &mut found);
         let (spec, spec_found) = ClusterSpec::build(&inventory, &library.used_names());
         found.extend(spec_found);
-        let Some(spec) = spec else { return (None, found) };
+        let Some(spec) = spec else {
+            return (None, found);
+        };
         let parts = load_balancer::parts(spec.load_balancer.way);
         let folder = beside(&request.inventory);
         controller::files(request, &inventory, &spec, &folder, &mut found);
-        let files_are_there = spec.kubernetes_files.as_ref().is_none_or(|path| folder.join(path).is_dir());
+        let files_are_there = spec
+            .kubernetes_files
+            .as_ref()
+            .is_none_or(|path| folder.join(path).is_dir());
         let disk = Arc::new(Disk::new(folder.clone()));
         let selection = Selection {
             tags: request.tags.iter().cloned().collect(),
@@ -87,7 +98,9 @@ impl Project {
         let scopes = spec.scopes(&inventory);
         let mut hosts = BTreeMap::new();
         for (name, host) in &spec.hosts {
-            let Some(entry) = inventory.hosts.get(name) else { continue };
+            let Some(entry) = inventory.hosts.get(name) else {
+                continue;
+            };
             let scope = template::host_scope(entry, &Variables::default(), &scopes);
             let mut roles = Vec::new();
             for role in role_names(host, parts.as_ref()) {
@@ -118,7 +131,16 @@ impl Project {
                 }
                 None => String::new(),
             };
-            hosts.insert(name.clone(), HostDesired { roles, scope, facts, input, digest });
+            hosts.insert(
+                name.clone(),
+                HostDesired {
+                    roles,
+                    scope,
+                    facts,
+                    input,
+                    digest,
+                },
+            );
         }
         disk.remember();
         let manifests = manifests(&inventory, &spec, &folder, &mut found);
@@ -132,7 +154,9 @@ impl Project {
         if seen.has_errors() {
             return (None, seen);
         }
-        let names = |hosts: &mut dyn Iterator<Item = &HostSpec>| hosts.map(|h| h.name.clone()).collect::<Vec<_>>();
+        let names = |hosts: &mut dyn Iterator<Item = &HostSpec>| {
+            hosts.map(|h| h.name.clone()).collect::<Vec<_>>()
+        };
         let shape = Shape {
             control_planes: names(&mut spec.control_planes()),
             workers: names(&mut spec.workers().filter(|h| !h.roles.control_plane)),
@@ -144,8 +168,24 @@ impl Project {
             endpoint: spec.endpoint.clone(),
             version: spec.kubernetes_version.to_string(),
         };
-        let home = journal::home(request.inventory.first().map_or(Utf8Path::new("inventory"), |p| p));
-        (Some(Self { inventory, spec, shape, hosts, manifests, home, parts }), seen)
+        let home = journal::home(
+            request
+                .inventory
+                .first()
+                .map_or(Utf8Path::new("inventory"), |p| p),
+        );
+        (
+            Some(Self {
+                inventory,
+                spec,
+                shape,
+                hosts,
+                manifests,
+                home,
+                parts,
+            }),
+            seen,
+        )
     }
 
     /// Returns where the user's kubeconfig lies.
@@ -154,22 +194,40 @@ impl Project {
     }
 
     fn host(&self, host: &HostName) -> Result<&HostDesired, String> {
-        self.hosts.get(host).ok_or_else(|| format!("{host} is not in the cluster"))
+        self.hosts
+            .get(host)
+            .ok_or_else(|| format!("{host} is not in the cluster"))
     }
 
     fn input(&self, host: &HostName) -> Result<&KubeadmInput, String> {
-        self.host(host)?.input.as_ref().ok_or_else(|| format!("{host} is no node"))
+        self.host(host)?
+            .input
+            .as_ref()
+            .ok_or_else(|| format!("{host} is no node"))
     }
 }
 
 /// Returns how a host is reached, with what the command line says of it.
-pub(super) fn target(name: &HostName, connection: &Connection, request: &Request, password: Option<&Secret<String>>) -> Target {
+pub(super) fn target(
+    name: &HostName,
+    connection: &Connection,
+    request: &Request,
+    password: Option<&Secret<String>>,
+) -> Target {
     let user = request.user.clone().or_else(|| connection.user.clone());
-    let user = user.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".into());
+    let user = user
+        .or_else(|| std::env::var("USER").ok())
+        .unwrap_or_else(|| "root".into());
     let root = request.r#become || connection.r#become.unwrap_or(user != "root");
     let elevation = if root {
-        let password = connection.become_password.clone().or_else(|| password.cloned());
-        Elevation::Sudo { user: connection.become_user.clone(), password }
+        let password = connection
+            .become_password
+            .clone()
+            .or_else(|| password.cloned());
+        Elevation::Sudo {
+            user: connection.become_user.clone(),
+            password,
+        }
     } else {
         Elevation::None
     };
@@ -178,14 +236,30 @@ pub(super) fn target(name: &HostName, connection: &Connection, request: &Request
         address: connection.host.clone(),
         port: connection.port.unwrap_or(22),
         user,
-        keys: connection.private_key_file.iter().map(|path| controller::home(path)).collect(),
+        keys: connection
+            .private_key_file
+            .iter()
+            .map(|path| controller::home(path))
+            .collect(),
         elevation,
     }
 }
 
 /// Returns how all hosts of the cluster are reached.
-pub(super) fn targets(spec: &ClusterSpec, request: &Request, password: Option<&Secret<String>>) -> IndexMap<HostName, Target> {
-    spec.hosts.iter().map(|(name, host)| (name.clone(), target(name, &host.connection, request, password))).collect()
+pub(super) fn targets(
+    spec: &ClusterSpec,
+    request: &Request,
+    password: Option<&Secret<String>>,
+) -> IndexMap<HostName, Target> {
+    spec.hosts
+        .iter()
+        .map(|(name, host)| {
+            (
+                name.clone(),
+                target(name, &host.connection, request, password),
+            )
+        })
+        .collect()
 }
 
 fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
@@ -206,11 +280,22 @@ fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'st
 /// The digest that a marker carries: of what init or join would be told, but for secrets.
 fn digest(input: &KubeadmInput) -> Result<String, Diagnostics> {
     let credentials = credentials().map_err(|error| Diagnostics(vec![Diagnostic::error(error)]))?;
-    let pin = Join { discovery: act::DISCOVERY.into() };
-    let join = kubeadm::join(input, &pin, &credentials.token, Some(&credentials.certificate_key))?;
+    let pin = Join {
+        discovery: act::DISCOVERY.into(),
+    };
+    let join = kubeadm::join(
+        input,
+        &pin,
+        &credentials.token,
+        Some(&credentials.certificate_key),
+    )?;
     let mut text = join.config_digest().to_string();
     if input.node.is_control_plane {
-        text.push_str(&kubeadm::init(input, &credentials)?.config_digest().to_string());
+        text.push_str(
+            &kubeadm::init(input, &credentials)?
+                .config_digest()
+                .to_string(),
+        );
     }
     Ok(Sha256::of(text).to_string())
 }
@@ -220,7 +305,12 @@ fn credentials() -> Result<Credentials, String> {
 }
 
 /// Reads the manifests that are files; a URL is the host's to fetch.
-fn manifests(inventory: &Inventory, spec: &ClusterSpec, folder: &Utf8Path, found: &mut Diagnostics) -> Vec<Manifest> {
+fn manifests(
+    inventory: &Inventory,
+    spec: &ClusterSpec,
+    folder: &Utf8Path,
+    found: &mut Diagnostics,
+) -> Vec<Manifest> {
     let mut manifests = Vec::new();
     for (number, name) in spec.cni_manifests.iter().enumerate() {
         let text = if name.starts_with("https://") || name.starts_with("http://") {
@@ -229,15 +319,28 @@ fn manifests(inventory: &Inventory, spec: &ClusterSpec, folder: &Utf8Path, found
             match std::fs::read_to_string(folder.join(name)) {
                 Ok(text) => Some(text),
                 Err(error) => {
-                    let help = format!("a relative path in `cni_manifest` begins in the folder {folder}; a URL begins with https://");
+                    let help = format!(
+                        "a relative path in `cni_manifest` begins in the folder {folder}; a URL begins with https://"
+                    );
                     let at = controller::place(inventory, "cni_manifest", &format!("/{number}"));
-                    found.push(Diagnostic::error(format!("cannot read the manifest {}: {error}", folder.join(name))).at(at).help(help));
+                    found.push(
+                        Diagnostic::error(format!(
+                            "cannot read the manifest {}: {error}",
+                            folder.join(name)
+                        ))
+                        .at(at)
+                        .help(help),
+                    );
                     continue;
                 }
             }
         };
         let name = name.rsplit('/').next().unwrap_or(name).to_string();
-        let name = if text.is_some() { name } else { spec.cni_manifests[manifests.len()].clone() };
+        let name = if text.is_some() {
+            name
+        } else {
+            spec.cni_manifests[manifests.len()].clone()
+        };
         manifests.push(Manifest { name, text });
     }
     manifests
@@ -245,7 +348,11 @@ fn manifests(inventory: &Inventory, spec: &ClusterSpec, folder: &Utf8Path, found
 
 /// Returns findings as one sentence.
 fn sentence(found: &Diagnostics) -> String {
-    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    found
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 impl Desired for Project {
@@ -267,22 +374,44 @@ impl Desired for Project {
     }
 
     fn facts(&self, host: &HostName) -> Facts {
-        let mut facts = self.hosts.get(host).map(|h| h.facts.clone()).unwrap_or_default();
+        let mut facts = self
+            .hosts
+            .get(host)
+            .map(|h| h.facts.clone())
+            .unwrap_or_default();
         if self.shape.load_balancers.contains(host) {
-            facts.extend(self.parts.iter().flat_map(|p| p.units).map(|unit| Fact::Unit((*unit).to_string())));
+            facts.extend(
+                self.parts
+                    .iter()
+                    .flat_map(|p| p.units)
+                    .map(|unit| Fact::Unit((*unit).to_string())),
+            );
         }
         facts
     }
 
-    fn plan(&self, host: &HostName, observed: &Observed, registered: &Registered) -> Result<HostPlan, String> {
+    fn plan(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String> {
         let desired = self.host(host)?;
         if let Some(spec) = self.spec.hosts.get(host) {
-            let carried: Vec<_> = observed.system.addresses.iter().map(|(_, address, _)| *address).collect();
+            let carried: Vec<_> = observed
+                .system
+                .addresses
+                .iter()
+                .map(|(_, address, _)| *address)
+                .collect();
             if let Some(finding) = self.spec.check_address(spec, &carried) {
                 return Err(finding.to_string());
             }
         }
-        desired.roles.plan(&desired.scope, observed, registered).map_err(|found| sentence(&found))
+        desired
+            .roles
+            .plan(&desired.scope, observed, registered)
+            .map_err(|found| sentence(&found))
     }
 
     fn judge(
@@ -294,7 +423,10 @@ impl Desired for Project {
         result: &StepResult,
     ) -> Result<Status, String> {
         let desired = self.host(host)?;
-        desired.roles.judge(&desired.scope, observed, registered, step, result).map_err(|found| sentence(&found))
+        desired
+            .roles
+            .judge(&desired.scope, observed, registered, step, result)
+            .map_err(|found| sentence(&found))
     }
 
     fn credentials(&self) -> Result<Credentials, String> {
@@ -302,16 +434,29 @@ impl Desired for Project {
     }
 
     fn init(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String> {
-        let documents = kubeadm::init(self.input(host)?, credentials).map_err(|found| sentence(&found))?;
-        Ok((documents.yaml().map_err(|error| error.to_string())?, self.digest(host)))
+        let documents =
+            kubeadm::init(self.input(host)?, credentials).map_err(|found| sentence(&found))?;
+        Ok((
+            documents.yaml().map_err(|error| error.to_string())?,
+            self.digest(host),
+        ))
     }
 
     fn join(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String> {
         let input = self.input(host)?;
-        let pin = Join { discovery: act::DISCOVERY.into() };
-        let key = input.node.is_control_plane.then_some(&credentials.certificate_key);
-        let documents = kubeadm::join(input, &pin, &credentials.token, key).map_err(|found| sentence(&found))?;
-        Ok((documents.yaml().map_err(|error| error.to_string())?, self.digest(host)))
+        let pin = Join {
+            discovery: act::DISCOVERY.into(),
+        };
+        let key = input
+            .node
+            .is_control_plane
+            .then_some(&credentials.certificate_key);
+        let documents = kubeadm::join(input, &pin, &credentials.token, key)
+            .map_err(|found| sentence(&found))?;
+        Ok((
+            documents.yaml().map_err(|error| error.to_string())?,
+            self.digest(host),
+        ))
     }
 
     fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String> {
@@ -319,7 +464,10 @@ impl Desired for Project {
     }
 
     fn digest(&self, host: &HostName) -> String {
-        self.hosts.get(host).map(|h| h.digest.clone()).unwrap_or_default()
+        self.hosts
+            .get(host)
+            .map(|h| h.digest.clone())
+            .unwrap_or_default()
     }
 
     fn manifests(&self) -> &[Manifest] {
@@ -336,14 +484,22 @@ impl Desired for Project {
             .map_err(|error| format!("{}: {error}", self.home))?;
         // tempfile makes it 0600.
         std::fs::write(temporary.path(), text).map_err(|error| format!("{path}: {error}"))?;
-        temporary.persist(&path).map_err(|error| format!("{path}: {error}"))?;
+        temporary
+            .persist(&path)
+            .map_err(|error| format!("{path}: {error}"))?;
         Ok(path.into_string())
     }
 
     fn has_kubeconfig(&self, ca: Option<Sha256>) -> bool {
-        let Ok(text) = std::fs::read_to_string(self.kubeconfig()) else { return false };
-        let data = text.lines().find_map(|line| line.trim().strip_prefix("certificate-authority-data: "));
-        let kept = data.and_then(|data| BASE64.decode(data.trim()).ok()).map(Sha256::of);
+        let Ok(text) = std::fs::read_to_string(self.kubeconfig()) else {
+            return false;
+        };
+        let data = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("certificate-authority-data: "));
+        let kept = data
+            .and_then(|data| BASE64.decode(data.trim()).ok())
+            .map(Sha256::of);
         ca.is_none() || kept == ca
     }
 }
@@ -352,11 +508,17 @@ impl Desired for Project {
 /// nothing here. The VIP is in the API server's certificate.
 fn reachable(admin_conf: &str, spec: &ClusterSpec) -> String {
     let endpoint = &spec.endpoint;
-    let known = (endpoint.host(), endpoint.port()).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
+    let known = (endpoint.host(), endpoint.port())
+        .to_socket_addrs()
+        .is_ok_and(|mut found| found.next().is_some());
     match spec.load_balancer.vip {
-        Some(vip) if !known => {
-            admin_conf.replace(&format!("https://{endpoint}"), &format!("https://{}", std::net::SocketAddr::new(vip, endpoint.port())))
-        }
+        Some(vip) if !known => admin_conf.replace(
+            &format!("https://{endpoint}"),
+            &format!(
+                "https://{}",
+                std::net::SocketAddr::new(vip, endpoint.port())
+            ),
+        ),
         _ => admin_conf.to_string(),
     }
 }

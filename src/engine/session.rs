@@ -496,7 +496,9 @@ fn plain(line: &str) -> String {
     let mut text = pieces.next().unwrap_or_default().to_string();
     for piece in pieces {
         let end = piece.find(|c: char| !(c.is_ascii_digit() || c == ';'));
-        text.push_str(end.map_or("", |end| piece[end..].strip_prefix('m').unwrap_or(&piece[end..])));
+        text.push_str(end.map_or("", |end| {
+            piece[end..].strip_prefix('m').unwrap_or(&piece[end..])
+        }));
     }
     text
 }

@@ -30,7 +30,11 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
     host_lines(&mut out, recap, verbose);
     let unchanged = recap.hosts.values().all(|host| host.changed == 0);
     if recap.command == "apply" && recap.exit() == ExitCode::Done && unchanged {
-        let _ = writeln!(out, "{}", paint(GREEN, "nothing changed: all is as written"));
+        let _ = writeln!(
+            out,
+            "{}",
+            paint(GREEN, "nothing changed: all is as written")
+        );
     }
     if !recap.finished {
         out.push_str("the run did not end: its journal stops here\n");

@@ -17,8 +17,15 @@ impl KubeadmInput {
                 address: host.ip.address,
                 is_control_plane: host.roles.control_plane,
                 is_worker: host.roles.worker,
-                labels: host.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-                taints: host.taints.as_ref().map(|taints| taints.iter().map(taint).collect()),
+                labels: host
+                    .labels
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect(),
+                taints: host
+                    .taints
+                    .as_ref()
+                    .map(|taints| taints.iter().map(taint).collect()),
             },
             pod_subnet: spec.pod_subnet.to_string(),
             service_subnet: spec.service_subnet.to_string(),

@@ -8,7 +8,10 @@ pub(super) fn read(got: Got<Value>, findings: &mut Findings) -> Option<UserDocum
     match UserDocuments::read(&got.value, &|pointer| got.at(pointer)) {
         Ok(documents) => Some(documents),
         Err(found) => {
-            found.0.into_iter().for_each(|finding| findings.push(finding));
+            found
+                .0
+                .into_iter()
+                .for_each(|finding| findings.push(finding));
             None
         }
     }
