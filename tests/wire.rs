@@ -7,10 +7,10 @@
     reason = "helpers of tests are no tests to clippy"
 )]
 
-#[path = "wire/engine.rs"]
-mod engine;
 #[path = "wire/bad_server.rs"]
 mod bad_server;
+#[path = "wire/engine.rs"]
+mod engine;
 #[path = "wire/help.rs"]
 mod help;
 #[path = "wire/host_keys.rs"]

@@ -13,7 +13,7 @@ use super::controller;
 use super::request::Request;
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
-use crate::cluster::spec::{ClusterSpec, Connection, HostSpec};
+use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::journal;
 use crate::engine::{Config, Desired};
@@ -86,6 +86,7 @@ impl Project {
         let parts = load_balancer::parts(spec.load_balancer.way);
         let folder = beside(&request.inventory);
         controller::files(request, &inventory, &spec, &folder, &mut found);
+        found.extend(not_yet(&spec, &library, &folder));
         let files_are_there = spec
             .kubernetes_files
             .as_ref()
@@ -260,6 +261,44 @@ pub(super) fn targets(
             )
         })
         .collect()
+}
+
+/// Returns what the user may count on and what this version does not do yet: silence would be a promise.
+fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let packages = [
+        ("kubernetes_source", spec.kubernetes_source),
+        ("container_runtime_source", spec.container_runtime_source),
+    ];
+    for (name, _) in packages
+        .iter()
+        .filter(|(_, source)| *source == Origin::Packages)
+    {
+        let warning = Diagnostic::warning(format!("`{name}: packages` is not tried yet"));
+        found.push(
+            warning
+                .help("`files` is what the lab runs; try a plan first, and one host with --limit"),
+        );
+    }
+    let site = folder.join("site.yml");
+    if site.exists() {
+        found.push(Diagnostic::warning(format!(
+            "{site} is not read yet: the built-in workflow runs"
+        )));
+    }
+    for role in library.iter().filter(|r| !r.is_builtin()) {
+        let applied = NODE_ROLES.contains(&role.name.as_str())
+            || load_balancer::parts(spec.load_balancer.way)
+                .is_some_and(|p| p.roles.contains(&role.name.as_str()));
+        if !applied {
+            let warning = Diagnostic::warning(format!(
+                "the role `{}` is applied to no host yet",
+                role.name
+            ));
+            found.push(warning.help("a role beside the inventory takes the place of a built-in one of the same name; plays are not there yet"));
+        }
+    }
+    found
 }
 
 fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
