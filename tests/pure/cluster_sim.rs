@@ -1,6 +1,12 @@
 //! A cluster as a model, written apart from the planner: observe, decide, act in sub-steps, with controllers, kubeadm and
 //! hosts dying in between; run again, and it comes to the same cluster. What is dropped from the workflow is noticed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
