@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::type_complexity,
     reason = "helpers of tests are no tests to clippy"
 )]
 

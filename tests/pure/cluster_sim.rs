@@ -174,11 +174,9 @@ impl World {
             (_, "preflight") => {
                 return host.traces.is_empty() || host.traces.iter().eq([&ADMIN, &KUBELET]);
             }
-            ("init", "certs") => {
-                if host.ca.is_none() {
-                    self.cas += 1;
-                    host.ca = Some(self.cas);
-                }
+            ("init", "certs") if host.ca.is_none() => {
+                self.cas += 1;
+                host.ca = Some(self.cas);
             }
             (_, "kubeconfig") => host.traces.extend([ADMIN, KUBELET]),
             ("init", "manifests") => host.traces.extend([SERVER, ETCD]),
