@@ -1,5 +1,12 @@
 //! States of a cluster and what is decided on them, each refusal with its words.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::type_complexity,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
 use quorate::cluster::next::{Cause, Missing, Refusal, forbidden, forecast};
 use quorate::cluster::{Act, Decision, HostView, Shape, Standing, View, next};
 use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState};

@@ -1,6 +1,12 @@
 //! A cluster as a model, written apart from the planner: observe, decide, act in sub-steps, with controllers, kubeadm and
 //! hosts dying in between; run again, and it comes to the same cluster. What is dropped from the workflow is noticed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
@@ -168,11 +174,9 @@ impl World {
             (_, "preflight") => {
                 return host.traces.is_empty() || host.traces.iter().eq([&ADMIN, &KUBELET]);
             }
-            ("init", "certs") => {
-                if host.ca.is_none() {
-                    self.cas += 1;
-                    host.ca = Some(self.cas);
-                }
+            ("init", "certs") if host.ca.is_none() => {
+                self.cas += 1;
+                host.ca = Some(self.cas);
             }
             (_, "kubeconfig") => host.traces.extend([ADMIN, KUBELET]),
             ("init", "manifests") => host.traces.extend([SERVER, ETCD]),
