@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test docs` writes the table anew.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,11 @@ fn kind(kind: Type) -> String {
         Type::Address => "address".into(),
         Type::Subnet => "network".into(),
         Type::Endpoint => "host:port".into(),
-        Type::Enum(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "),
+        Type::Enum(words) => words
+            .iter()
+            .map(|w| format!("`{w}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
         Type::Version => "X.Y.Z".into(),
         Type::List => "list".into(),
         Type::Labels | Type::Map => "map".into(),
@@ -47,14 +51,31 @@ fn tables() -> String {
         (Of::Host, "Each host by itself"),
         (Of::Connection, "How a host is reached"),
     ] {
-        let _ = write!(text, "\n### {title}\n\n| variable | value | default | |\n|---|---|---|---|\n");
+        let _ = write!(
+            text,
+            "\n### {title}\n\n| variable | value | default | |\n|---|---|---|---|\n"
+        );
         for v in KNOWN.iter().filter(|v| v.of == of) {
-            let _ = writeln!(text, "| `{}` | {} | {} | {} |", v.name, kind(v.kind), v.default, v.doc);
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} | {} |",
+                v.name,
+                kind(v.kind),
+                v.default,
+                v.doc
+            );
         }
     }
     text.push_str("\nOther names that mean the same: ");
-    let aliases: Vec<_> = ALIASES.iter().map(|(alias, name)| format!("`{alias}` (`{name}`)")).collect();
-    let _ = write!(text, "{}.\n\nNot read, and said so:\n\n| variable | instead |\n|---|---|\n", aliases.join(", "));
+    let aliases: Vec<_> = ALIASES
+        .iter()
+        .map(|(alias, name)| format!("`{alias}` (`{name}`)"))
+        .collect();
+    let _ = write!(
+        text,
+        "{}.\n\nNot read, and said so:\n\n| variable | instead |\n|---|---|\n",
+        aliases.join(", ")
+    );
     for (name, instead) in NOT_READ {
         let _ = writeln!(text, "| `{name}` | {instead} |");
     }
@@ -73,7 +94,10 @@ fn the_table_of_variables_is_the_catalogue() {
         std::fs::write(&path, format!("{head}{BEGIN}{wanted}{END}{tail}")).unwrap();
         return;
     }
-    assert!(table == wanted, "docs/inventory.md is not what KNOWN says: UPDATE_DOCS=1 cargo test --test docs");
+    assert!(
+        table == wanted,
+        "docs/inventory.md is not what KNOWN says: UPDATE_DOCS=1 cargo test --test docs"
+    );
 }
 
 #[test]
@@ -82,12 +106,22 @@ fn every_default_of_a_built_in_role_is_on_the_roles_page() {
     for role in std::fs::read_dir(root().join("roles")).unwrap() {
         let role = role.unwrap();
         let name = role.file_name().into_string().unwrap();
-        assert!(page.contains(&format!("`{name}`")), "docs/roles.md does not name the role {name}");
-        let defaults = std::fs::read_to_string(role.path().join("defaults/main.yml")).unwrap_or_default();
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/roles.md does not name the role {name}"
+        );
+        let defaults =
+            std::fs::read_to_string(role.path().join("defaults/main.yml")).unwrap_or_default();
         for line in defaults.lines().filter(|l| !l.starts_with([' ', '#', '-'])) {
             // What follows from the inventory cannot be set.
-            if let Some((variable, _)) = line.split_once(':').filter(|(name, _)| !ROLE_NAMES.contains(name)) {
-                assert!(page.contains(&format!("`{variable}`")), "docs/roles.md does not name {variable} of {name}");
+            if let Some((variable, _)) = line
+                .split_once(':')
+                .filter(|(name, _)| !ROLE_NAMES.contains(name))
+            {
+                assert!(
+                    page.contains(&format!("`{variable}`")),
+                    "docs/roles.md does not name {variable} of {name}"
+                );
             }
         }
     }
@@ -97,7 +131,11 @@ fn every_default_of_a_built_in_role_is_on_the_roles_page() {
 fn every_exit_code_is_explained() {
     let page = read("docs/plan-and-drift.md");
     for exit in ExitCode::PRECEDENCE {
-        assert!(page.contains(&format!("\n| {} |", exit.code())), "docs/plan-and-drift.md has no row for {}", exit.code());
+        assert!(
+            page.contains(&format!("\n| {} |", exit.code())),
+            "docs/plan-and-drift.md has no row for {}",
+            exit.code()
+        );
     }
 }
 
@@ -115,27 +153,46 @@ fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Returns a heading's anchor as the usual renderers of Markdown make it.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase().replace(' ', "-");
-    kept.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || "-_".contains(*c))
+        .collect()
 }
 
 #[test]
 fn links_between_pages_lead_somewhere() {
-    let mut all = vec![root().join("README.md"), root().join("CONTRIBUTING.md"), root().join("vagrant/README.md")];
+    let mut all = vec![
+        root().join("README.md"),
+        root().join("CONTRIBUTING.md"),
+        root().join("vagrant/README.md"),
+    ];
     pages(&root().join("docs"), &mut all);
     let mut wrong = Vec::new();
     for page in all {
         let text = read(&page);
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             if link.contains("://") || link.contains('`') || link.contains(char::is_whitespace) {
                 continue;
             }
             let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
-            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            let target = if path.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(path)
+            };
             let there = target.exists()
                 && (fragment.is_empty()
-                    || read(&target).lines().any(|l| l.starts_with('#') && anchor(l.trim_start_matches('#')) == fragment));
+                    || read(&target).lines().any(|l| {
+                        l.starts_with('#') && anchor(l.trim_start_matches('#')) == fragment
+                    }));
             if !there {
-                wrong.push(format!("{}: {link}", page.strip_prefix(root()).unwrap().display()));
+                wrong.push(format!(
+                    "{}: {link}",
+                    page.strip_prefix(root()).unwrap().display()
+                ));
             }
         }
     }

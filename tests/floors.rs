@@ -30,7 +30,11 @@ const FLOORS: &[(&str, u8)] = &[
 /// Uses of a module on the same floor, each with its reason.
 const BESIDE: &[(&str, &str, &str)] = &[
     ("event", "model", "events name hosts"),
-    ("role", "template", "arguments and files of roles are templates"),
+    (
+        "role",
+        "template",
+        "arguments and files of roles are templates",
+    ),
     ("role", "plan", "a role's tasks become a plan's steps"),
 ];
 

@@ -17,6 +17,8 @@ mod command;
 mod files;
 #[path = "input/hosts.rs"]
 mod hosts;
+#[path = "input/replay.rs"]
+mod replay;
 #[path = "input/role.rs"]
 mod role;
 #[allow(dead_code, reason = "the tests of the wire use more of it")]

@@ -1,7 +1,16 @@
 //! Tests of the floors without IO: tables of text and what comes of it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
 mod pure {
     mod ansible;
+    mod cluster_next;
+    mod cluster_sim;
     mod example;
     mod fuzz;
     mod inventory;

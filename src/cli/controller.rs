@@ -90,7 +90,10 @@ pub(super) fn home(path: &Utf8Path) -> Utf8PathBuf {
 pub(super) fn tags(request: &Request, library: &Library, found: &mut Diagnostics) {
     let mut known: BTreeSet<&str> = library.iter().flat_map(|role| role.tags()).collect();
     known.extend(SPECIAL_TAGS);
-    for (flag, tags) in [("--tags", &request.tags), ("--skip-tags", &request.skip_tags)] {
+    for (flag, tags) in [
+        ("--tags", &request.tags),
+        ("--skip-tags", &request.skip_tags),
+    ] {
         for tag in tags.iter().filter(|tag| !known.contains(tag.as_str())) {
             let error = Diagnostic::error(format!("`{flag}`: no task has the tag `{tag}`"));
             let help = match nearest(tag, known.iter().copied()) {

@@ -12,8 +12,8 @@ use indexmap::IndexMap;
 use super::controller;
 use super::request::Request;
 use crate::cluster::act::{self, Manifest};
-use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput, UserDocuments};
-use crate::cluster::spec::{ClusterSpec, Connection, HostSpec};
+use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
+use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::journal;
 use crate::engine::{Config, Desired};
@@ -57,8 +57,14 @@ pub(super) fn library(request: &Request) -> (Library, Diagnostics) {
 
 /// Returns the folder that an inventory lies in: roles and site files are beside it.
 fn beside(inventories: &[Utf8PathBuf]) -> Utf8PathBuf {
-    let first = inventories.first().map_or(Utf8Path::new("inventory"), |path| path);
-    let folder = if first.is_dir() { Some(first) } else { first.parent() };
+    let first = inventories
+        .first()
+        .map_or(Utf8Path::new("inventory"), |path| path);
+    let folder = if first.is_dir() {
+        Some(first)
+    } else {
+        first.parent()
+    };
     match folder {
         Some(folder) if !folder.as_str().is_empty() => folder.to_owned(),
         _ => Utf8PathBuf::from("."),
@@ -74,27 +80,28 @@ impl Project {
         controller::tags(request, &library, &mut found);
         let (spec, spec_found) = ClusterSpec::build(&inventory, &library.used_names());
         found.extend(spec_found);
-        let Some(spec) = spec else { return (None, found) };
+        let Some(spec) = spec else {
+            return (None, found);
+        };
         let parts = load_balancer::parts(spec.load_balancer.way);
         let folder = beside(&request.inventory);
         controller::files(request, &inventory, &spec, &folder, &mut found);
-        let files_are_there = spec.kubernetes_files.as_ref().is_none_or(|path| folder.join(path).is_dir());
+        found.extend(not_yet(&spec, &library, &folder));
+        let files_are_there = spec
+            .kubernetes_files
+            .as_ref()
+            .is_none_or(|path| folder.join(path).is_dir());
         let disk = Arc::new(Disk::new(folder.clone()));
         let selection = Selection {
             tags: request.tags.iter().cloned().collect(),
             skip: request.skip_tags.iter().cloned().collect(),
         };
         let scopes = spec.scopes(&inventory);
-        let user = match UserDocuments::of(&spec) {
-            Ok(user) => user,
-            Err(errors) => {
-                found.extend(errors);
-                UserDocuments::default()
-            }
-        };
         let mut hosts = BTreeMap::new();
         for (name, host) in &spec.hosts {
-            let Some(entry) = inventory.hosts.get(name) else { continue };
+            let Some(entry) = inventory.hosts.get(name) else {
+                continue;
+            };
             let scope = template::host_scope(entry, &Variables::default(), &scopes);
             let mut roles = Vec::new();
             for role in role_names(host, parts.as_ref()) {
@@ -116,7 +123,7 @@ impl Project {
                     Facts::new()
                 }
             };
-            let input = host.roles.node().then(|| KubeadmInput::of(&spec, host, user.clone()));
+            let input = host.roles.node().then(|| KubeadmInput::of(&spec, host));
             let digest = match input.as_ref().map(digest) {
                 Some(Ok(digest)) => digest,
                 Some(Err(errors)) => {
@@ -125,7 +132,16 @@ impl Project {
                 }
                 None => String::new(),
             };
-            hosts.insert(name.clone(), HostDesired { roles, scope, facts, input, digest });
+            hosts.insert(
+                name.clone(),
+                HostDesired {
+                    roles,
+                    scope,
+                    facts,
+                    input,
+                    digest,
+                },
+            );
         }
         disk.remember();
         let manifests = manifests(&inventory, &spec, &folder, &mut found);
@@ -139,7 +155,9 @@ impl Project {
         if seen.has_errors() {
             return (None, seen);
         }
-        let names = |hosts: &mut dyn Iterator<Item = &HostSpec>| hosts.map(|h| h.name.clone()).collect::<Vec<_>>();
+        let names = |hosts: &mut dyn Iterator<Item = &HostSpec>| {
+            hosts.map(|h| h.name.clone()).collect::<Vec<_>>()
+        };
         let shape = Shape {
             control_planes: names(&mut spec.control_planes()),
             workers: names(&mut spec.workers().filter(|h| !h.roles.control_plane)),
@@ -151,8 +169,24 @@ impl Project {
             endpoint: spec.endpoint.clone(),
             version: spec.kubernetes_version.to_string(),
         };
-        let home = journal::home(request.inventory.first().map_or(Utf8Path::new("inventory"), |p| p));
-        (Some(Self { inventory, spec, shape, hosts, manifests, home, parts }), seen)
+        let home = journal::home(
+            request
+                .inventory
+                .first()
+                .map_or(Utf8Path::new("inventory"), |p| p),
+        );
+        (
+            Some(Self {
+                inventory,
+                spec,
+                shape,
+                hosts,
+                manifests,
+                home,
+                parts,
+            }),
+            seen,
+        )
     }
 
     /// Returns where the user's kubeconfig lies.
@@ -161,22 +195,40 @@ impl Project {
     }
 
     fn host(&self, host: &HostName) -> Result<&HostDesired, String> {
-        self.hosts.get(host).ok_or_else(|| format!("{host} is not in the cluster"))
+        self.hosts
+            .get(host)
+            .ok_or_else(|| format!("{host} is not in the cluster"))
     }
 
     fn input(&self, host: &HostName) -> Result<&KubeadmInput, String> {
-        self.host(host)?.input.as_ref().ok_or_else(|| format!("{host} is no node"))
+        self.host(host)?
+            .input
+            .as_ref()
+            .ok_or_else(|| format!("{host} is no node"))
     }
 }
 
 /// Returns how a host is reached, with what the command line says of it.
-pub(super) fn target(name: &HostName, connection: &Connection, request: &Request, password: Option<&Secret<String>>) -> Target {
+pub(super) fn target(
+    name: &HostName,
+    connection: &Connection,
+    request: &Request,
+    password: Option<&Secret<String>>,
+) -> Target {
     let user = request.user.clone().or_else(|| connection.user.clone());
-    let user = user.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".into());
+    let user = user
+        .or_else(|| std::env::var("USER").ok())
+        .unwrap_or_else(|| "root".into());
     let root = request.r#become || connection.r#become.unwrap_or(user != "root");
     let elevation = if root {
-        let password = connection.become_password.clone().or_else(|| password.cloned());
-        Elevation::Sudo { user: connection.become_user.clone(), password }
+        let password = connection
+            .become_password
+            .clone()
+            .or_else(|| password.cloned());
+        Elevation::Sudo {
+            user: connection.become_user.clone(),
+            password,
+        }
     } else {
         Elevation::None
     };
@@ -185,14 +237,68 @@ pub(super) fn target(name: &HostName, connection: &Connection, request: &Request
         address: connection.host.clone(),
         port: connection.port.unwrap_or(22),
         user,
-        keys: connection.private_key_file.iter().map(|path| controller::home(path)).collect(),
+        keys: connection
+            .private_key_file
+            .iter()
+            .map(|path| controller::home(path))
+            .collect(),
         elevation,
     }
 }
 
 /// Returns how all hosts of the cluster are reached.
-pub(super) fn targets(spec: &ClusterSpec, request: &Request, password: Option<&Secret<String>>) -> IndexMap<HostName, Target> {
-    spec.hosts.iter().map(|(name, host)| (name.clone(), target(name, &host.connection, request, password))).collect()
+pub(super) fn targets(
+    spec: &ClusterSpec,
+    request: &Request,
+    password: Option<&Secret<String>>,
+) -> IndexMap<HostName, Target> {
+    spec.hosts
+        .iter()
+        .map(|(name, host)| {
+            (
+                name.clone(),
+                target(name, &host.connection, request, password),
+            )
+        })
+        .collect()
+}
+
+/// Returns what the user may count on and what this version does not do yet: silence would be a promise.
+fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let packages = [
+        ("kubernetes_source", spec.kubernetes_source),
+        ("container_runtime_source", spec.container_runtime_source),
+    ];
+    for (name, _) in packages
+        .iter()
+        .filter(|(_, source)| *source == Origin::Packages)
+    {
+        let warning = Diagnostic::warning(format!("`{name}: packages` is not tried yet"));
+        found.push(
+            warning
+                .help("`files` is what the lab runs; try a plan first, and one host with --limit"),
+        );
+    }
+    let site = folder.join("site.yml");
+    if site.exists() {
+        found.push(Diagnostic::warning(format!(
+            "{site} is not read yet: the built-in workflow runs"
+        )));
+    }
+    for role in library.iter().filter(|r| !r.is_builtin()) {
+        let applied = NODE_ROLES.contains(&role.name.as_str())
+            || load_balancer::parts(spec.load_balancer.way)
+                .is_some_and(|p| p.roles.contains(&role.name.as_str()));
+        if !applied {
+            let warning = Diagnostic::warning(format!(
+                "the role `{}` is applied to no host yet",
+                role.name
+            ));
+            found.push(warning.help("a role beside the inventory takes the place of a built-in one of the same name; plays are not there yet"));
+        }
+    }
+    found
 }
 
 fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
@@ -213,11 +319,22 @@ fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'st
 /// The digest that a marker carries: of what init or join would be told, but for secrets.
 fn digest(input: &KubeadmInput) -> Result<String, Diagnostics> {
     let credentials = credentials().map_err(|error| Diagnostics(vec![Diagnostic::error(error)]))?;
-    let pin = Join { discovery: act::DISCOVERY.into() };
-    let join = kubeadm::join(input, &pin, &credentials.token, Some(&credentials.certificate_key))?;
+    let pin = Join {
+        discovery: act::DISCOVERY.into(),
+    };
+    let join = kubeadm::join(
+        input,
+        &pin,
+        &credentials.token,
+        Some(&credentials.certificate_key),
+    )?;
     let mut text = join.config_digest().to_string();
     if input.node.is_control_plane {
-        text.push_str(&kubeadm::init(input, &credentials)?.config_digest().to_string());
+        text.push_str(
+            &kubeadm::init(input, &credentials)?
+                .config_digest()
+                .to_string(),
+        );
     }
     Ok(Sha256::of(text).to_string())
 }
@@ -227,7 +344,12 @@ fn credentials() -> Result<Credentials, String> {
 }
 
 /// Reads the manifests that are files; a URL is the host's to fetch.
-fn manifests(inventory: &Inventory, spec: &ClusterSpec, folder: &Utf8Path, found: &mut Diagnostics) -> Vec<Manifest> {
+fn manifests(
+    inventory: &Inventory,
+    spec: &ClusterSpec,
+    folder: &Utf8Path,
+    found: &mut Diagnostics,
+) -> Vec<Manifest> {
     let mut manifests = Vec::new();
     for (number, name) in spec.cni_manifests.iter().enumerate() {
         let text = if name.starts_with("https://") || name.starts_with("http://") {
@@ -236,15 +358,28 @@ fn manifests(inventory: &Inventory, spec: &ClusterSpec, folder: &Utf8Path, found
             match std::fs::read_to_string(folder.join(name)) {
                 Ok(text) => Some(text),
                 Err(error) => {
-                    let help = format!("a relative path in `cni_manifest` begins in the folder {folder}; a URL begins with https://");
+                    let help = format!(
+                        "a relative path in `cni_manifest` begins in the folder {folder}; a URL begins with https://"
+                    );
                     let at = controller::place(inventory, "cni_manifest", &format!("/{number}"));
-                    found.push(Diagnostic::error(format!("cannot read the manifest {}: {error}", folder.join(name))).at(at).help(help));
+                    found.push(
+                        Diagnostic::error(format!(
+                            "cannot read the manifest {}: {error}",
+                            folder.join(name)
+                        ))
+                        .at(at)
+                        .help(help),
+                    );
                     continue;
                 }
             }
         };
         let name = name.rsplit('/').next().unwrap_or(name).to_string();
-        let name = if text.is_some() { name } else { spec.cni_manifests[manifests.len()].clone() };
+        let name = if text.is_some() {
+            name
+        } else {
+            spec.cni_manifests[manifests.len()].clone()
+        };
         manifests.push(Manifest { name, text });
     }
     manifests
@@ -252,7 +387,11 @@ fn manifests(inventory: &Inventory, spec: &ClusterSpec, folder: &Utf8Path, found
 
 /// Returns findings as one sentence.
 fn sentence(found: &Diagnostics) -> String {
-    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    found
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 impl Desired for Project {
@@ -274,22 +413,44 @@ impl Desired for Project {
     }
 
     fn facts(&self, host: &HostName) -> Facts {
-        let mut facts = self.hosts.get(host).map(|h| h.facts.clone()).unwrap_or_default();
+        let mut facts = self
+            .hosts
+            .get(host)
+            .map(|h| h.facts.clone())
+            .unwrap_or_default();
         if self.shape.load_balancers.contains(host) {
-            facts.extend(self.parts.iter().flat_map(|p| p.units).map(|unit| Fact::Unit((*unit).to_string())));
+            facts.extend(
+                self.parts
+                    .iter()
+                    .flat_map(|p| p.units)
+                    .map(|unit| Fact::Unit((*unit).to_string())),
+            );
         }
         facts
     }
 
-    fn plan(&self, host: &HostName, observed: &Observed, registered: &Registered) -> Result<HostPlan, String> {
+    fn plan(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String> {
         let desired = self.host(host)?;
         if let Some(spec) = self.spec.hosts.get(host) {
-            let carried: Vec<_> = observed.system.addresses.iter().map(|(_, address, _)| *address).collect();
+            let carried: Vec<_> = observed
+                .system
+                .addresses
+                .iter()
+                .map(|(_, address, _)| *address)
+                .collect();
             if let Some(finding) = self.spec.check_address(spec, &carried) {
                 return Err(finding.to_string());
             }
         }
-        desired.roles.plan(&desired.scope, observed, registered).map_err(|found| sentence(&found))
+        desired
+            .roles
+            .plan(&desired.scope, observed, registered)
+            .map_err(|found| sentence(&found))
     }
 
     fn judge(
@@ -301,7 +462,10 @@ impl Desired for Project {
         result: &StepResult,
     ) -> Result<Status, String> {
         let desired = self.host(host)?;
-        desired.roles.judge(&desired.scope, observed, registered, step, result).map_err(|found| sentence(&found))
+        desired
+            .roles
+            .judge(&desired.scope, observed, registered, step, result)
+            .map_err(|found| sentence(&found))
     }
 
     fn credentials(&self) -> Result<Credentials, String> {
@@ -309,16 +473,29 @@ impl Desired for Project {
     }
 
     fn init(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String> {
-        let documents = kubeadm::init(self.input(host)?, credentials).map_err(|found| sentence(&found))?;
-        Ok((documents.yaml().map_err(|error| error.to_string())?, self.digest(host)))
+        let documents =
+            kubeadm::init(self.input(host)?, credentials).map_err(|found| sentence(&found))?;
+        Ok((
+            documents.yaml().map_err(|error| error.to_string())?,
+            self.digest(host),
+        ))
     }
 
     fn join(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String> {
         let input = self.input(host)?;
-        let pin = Join { discovery: act::DISCOVERY.into() };
-        let key = input.node.is_control_plane.then_some(&credentials.certificate_key);
-        let documents = kubeadm::join(input, &pin, &credentials.token, key).map_err(|found| sentence(&found))?;
-        Ok((documents.yaml().map_err(|error| error.to_string())?, self.digest(host)))
+        let pin = Join {
+            discovery: act::DISCOVERY.into(),
+        };
+        let key = input
+            .node
+            .is_control_plane
+            .then_some(&credentials.certificate_key);
+        let documents = kubeadm::join(input, &pin, &credentials.token, key)
+            .map_err(|found| sentence(&found))?;
+        Ok((
+            documents.yaml().map_err(|error| error.to_string())?,
+            self.digest(host),
+        ))
     }
 
     fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String> {
@@ -326,7 +503,10 @@ impl Desired for Project {
     }
 
     fn digest(&self, host: &HostName) -> String {
-        self.hosts.get(host).map(|h| h.digest.clone()).unwrap_or_default()
+        self.hosts
+            .get(host)
+            .map(|h| h.digest.clone())
+            .unwrap_or_default()
     }
 
     fn manifests(&self) -> &[Manifest] {
@@ -343,14 +523,22 @@ impl Desired for Project {
             .map_err(|error| format!("{}: {error}", self.home))?;
         // tempfile makes it 0600.
         std::fs::write(temporary.path(), text).map_err(|error| format!("{path}: {error}"))?;
-        temporary.persist(&path).map_err(|error| format!("{path}: {error}"))?;
+        temporary
+            .persist(&path)
+            .map_err(|error| format!("{path}: {error}"))?;
         Ok(path.into_string())
     }
 
     fn has_kubeconfig(&self, ca: Option<Sha256>) -> bool {
-        let Ok(text) = std::fs::read_to_string(self.kubeconfig()) else { return false };
-        let data = text.lines().find_map(|line| line.trim().strip_prefix("certificate-authority-data: "));
-        let kept = data.and_then(|data| BASE64.decode(data.trim()).ok()).map(Sha256::of);
+        let Ok(text) = std::fs::read_to_string(self.kubeconfig()) else {
+            return false;
+        };
+        let data = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("certificate-authority-data: "));
+        let kept = data
+            .and_then(|data| BASE64.decode(data.trim()).ok())
+            .map(Sha256::of);
         ca.is_none() || kept == ca
     }
 }
@@ -359,11 +547,17 @@ impl Desired for Project {
 /// nothing here. The VIP is in the API server's certificate.
 fn reachable(admin_conf: &str, spec: &ClusterSpec) -> String {
     let endpoint = &spec.endpoint;
-    let known = (endpoint.host(), endpoint.port()).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
+    let known = (endpoint.host(), endpoint.port())
+        .to_socket_addrs()
+        .is_ok_and(|mut found| found.next().is_some());
     match spec.load_balancer.vip {
-        Some(vip) if !known => {
-            admin_conf.replace(&format!("https://{endpoint}"), &format!("https://{}", std::net::SocketAddr::new(vip, endpoint.port())))
-        }
+        Some(vip) if !known => admin_conf.replace(
+            &format!("https://{endpoint}"),
+            &format!(
+                "https://{}",
+                std::net::SocketAddr::new(vip, endpoint.port())
+            ),
+        ),
         _ => admin_conf.to_string(),
     }
 }

@@ -45,7 +45,10 @@ fn validate(request: &Request) -> Result<ExitCode> {
     let control_planes = project.spec.control_planes().count();
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let (hosts, control_planes) = (count(hosts, "host"), count(control_planes, "control plane"));
-    print(request, &format!("{hosts}, {control_planes}: the input is sound. Nobody was contacted.\n"))?;
+    print(
+        request,
+        &format!("{hosts}, {control_planes}: the input is sound. Nobody was contacted.\n"),
+    )?;
     Ok(ExitCode::Done)
 }
 
@@ -67,12 +70,16 @@ fn warn(request: &Request, found: &Diagnostics) {
     }
     let color = request.report.color;
     // There is nobody left to tell if standard error is closed.
-    let _ = color.stderr().write_all(diagnostics::render(found, color.on_stderr()).as_bytes());
+    let _ = color
+        .stderr()
+        .write_all(diagnostics::render(found, color.on_stderr()).as_bytes());
 }
 
 fn print(request: &Request, text: &str) -> Result<()> {
     match request.report.color.stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).wrap_err("cannot write to standard output"),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).wrap_err("cannot write to standard output")
+        }
         _ => Ok(()),
     }
 }
@@ -101,7 +108,11 @@ fn wrong(error: Diagnostic) -> WrongInput {
 
 /// Returns a variable's value as it may be shown.
 fn masked(name: &str, value: &Value) -> Value {
-    if spec::known::is_secret(name) { "***".into() } else { value.clone() }
+    if spec::known::is_secret(name) {
+        "***".into()
+    } else {
+        value.clone()
+    }
 }
 
 fn roles_list(request: &Request) -> Result<ExitCode> {
@@ -112,7 +123,11 @@ fn roles_list(request: &Request) -> Result<ExitCode> {
         text.push_str(&format!("{:<20} {}\n", role.name, role.description));
     }
     print(request, &text)?;
-    Ok(if found.has_errors() { ExitCode::Input } else { ExitCode::Done })
+    Ok(if found.has_errors() {
+        ExitCode::Input
+    } else {
+        ExitCode::Done
+    })
 }
 
 fn roles_show(request: &Request, name: &str) -> Result<ExitCode> {
@@ -120,7 +135,11 @@ fn roles_show(request: &Request, name: &str) -> Result<ExitCode> {
     let role = library.get(name).map_err(wrong)?;
     let mut text = String::new();
     for (path, file) in role.contents() {
-        text.push_str(&format!("# {}/{path}\n{}\n", role.place(), file.source.as_ref().map_or("(binary)", |s| s.text.as_str())));
+        text.push_str(&format!(
+            "# {}/{path}\n{}\n",
+            role.place(),
+            file.source.as_ref().map_or("(binary)", |s| s.text.as_str())
+        ));
     }
     print(request, &text)?;
     Ok(ExitCode::Done)
@@ -135,13 +154,24 @@ fn explain(request: &Request, host: &str, name: Option<&str>) -> Result<ExitCode
         return Err(wrong(inventory.no_such_host(host)).into());
     };
     let mut text = String::new();
-    for (variable, value) in host.vars.iter().filter(|(n, _)| name.is_none_or(|name| *n == name)) {
-        let shown = if spec::known::is_secret(variable) { "***".to_string() } else { value.value.to_string() };
+    for (variable, value) in host
+        .vars
+        .iter()
+        .filter(|(n, _)| name.is_none_or(|name| *n == name))
+    {
+        let shown = if spec::known::is_secret(variable) {
+            "***".to_string()
+        } else {
+            value.value.to_string()
+        };
         let place = |origin: &inventory::Origin| match &origin.span {
             Some(span) => format!("{span} ({})", origin.what),
             None => origin.what.clone(),
         };
-        text.push_str(&format!("{variable} = {shown}\n  set by {}\n", place(&value.origin)));
+        text.push_str(&format!(
+            "{variable} = {shown}\n  set by {}\n",
+            place(&value.origin)
+        ));
         for overrode in &value.overrode {
             text.push_str(&format!("  over   {}\n", place(overrode)));
         }
@@ -151,10 +181,17 @@ fn explain(request: &Request, host: &str, name: Option<&str>) -> Result<ExitCode
         let Some(known) = spec::known::KNOWN.iter().find(|known| known.name == name) else {
             let error = Diagnostic::error(format!("{} has no variable `{name}`", host.name));
             let near = nearest(name, names.chain(host.vars.keys().map(String::as_str)));
-            let help = near.map_or_else(|| "`quorate inventory host` shows them all".into(), |near| format!("did you mean `{near}`?"));
+            let help = near.map_or_else(
+                || "`quorate inventory host` shows them all".into(),
+                |near| format!("did you mean `{near}`?"),
+            );
             return Err(wrong(error.help(help)).into());
         };
-        let default = if known.default.is_empty() { "none" } else { known.default };
+        let default = if known.default.is_empty() {
+            "none"
+        } else {
+            known.default
+        };
         text = format!("{name} is not set for {}\n  default {default}\n", host.name);
     }
     print(request, &text)?;
@@ -169,10 +206,20 @@ async fn converge(request: &Request) -> Result<ExitCode> {
     let targets = project::targets(&project.spec, request, password.as_ref());
     // Who is not chosen is not asked, but for the control planes: without their word nothing about the cluster is safe.
     let control_plane = |name: &HostName| project.spec.control_planes().any(|h| h.name == *name);
-    let targets: IndexMap<_, _> = targets.into_iter().filter(|(name, _)| ours.contains(name) || control_plane(name)).collect();
+    let targets: IndexMap<_, _> = targets
+        .into_iter()
+        .filter(|(name, _)| ours.contains(name) || control_plane(name))
+        .collect();
     let read_only = request.check || matches!(request.command, Command::Plan | Command::Status);
     let cluster = project.spec.name.clone();
-    let (settings, events) = settings(request, Arc::new(project), targets, ours, cluster, read_only);
+    let (settings, events) = settings(
+        request,
+        Arc::new(project),
+        targets,
+        ours,
+        cluster,
+        read_only,
+    );
     let recap = follow(request, events, settings, move |settings| async move {
         match settings.command.as_str() {
             "status" => engine::status(&settings).await,
@@ -194,18 +241,30 @@ async fn exec(request: &Request, words: &[String]) -> Result<ExitCode> {
     let cluster = project.spec.name.clone();
     let (settings, events) = settings(request, Arc::new(project), targets, ours, cluster, false);
     let words = words.to_vec();
-    follow(request, events, settings, move |settings| async move { engine::command(&settings, &words).await }).await
+    follow(request, events, settings, move |settings| async move {
+        engine::command(&settings, &words).await
+    })
+    .await
 }
 
 /// Returns the hosts that `--limit` chooses among those of the cluster.
-fn chosen<'a>(request: &Request, inventory: &inventory::Inventory, hosts: impl Iterator<Item = &'a HostName>) -> Result<Vec<HostName>> {
+fn chosen<'a>(
+    request: &Request,
+    inventory: &inventory::Inventory,
+    hosts: impl Iterator<Item = &'a HostName>,
+) -> Result<Vec<HostName>> {
     let hosts: Vec<HostName> = hosts.cloned().collect();
-    let Some(limit) = &request.limit else { return Ok(hosts) };
+    let Some(limit) = &request.limit else {
+        return Ok(hosts);
+    };
     let chosen = inventory::limit(inventory, limit).map_err(WrongInput)?;
     let ours: Vec<HostName> = hosts.into_iter().filter(|h| chosen.contains(&h)).collect();
     if ours.is_empty() {
         let error = Diagnostic::error(format!("`--limit {limit}` chooses no host of the cluster"));
-        return Err(WrongInput(Diagnostics(vec![error.help("`quorate inventory graph` shows hosts and groups")])).into());
+        return Err(WrongInput(Diagnostics(vec![
+            error.help("`quorate inventory graph` shows hosts and groups"),
+        ]))
+        .into());
     }
     Ok(ours)
 }
@@ -214,7 +273,8 @@ fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
     if !request.ask_become_password {
         return Ok(None);
     }
-    let password = rpassword::prompt_password("sudo password: ").wrap_err("cannot ask for the sudo password: -K needs a terminal")?;
+    let password = rpassword::prompt_password("sudo password: ")
+        .wrap_err("cannot ask for the sudo password: -K needs a terminal")?;
     Ok(Some(Secret::new(password)))
 }
 
@@ -222,7 +282,9 @@ fn ssh_options(request: &Request) -> SshOptions {
     let mut options = SshOptions::from_environment();
     if let Some(file) = &request.known_hosts {
         // In place of the user's own files; the machine's stay, as with ssh's UserKnownHostsFile.
-        options.known_hosts.retain(|known| known.starts_with("/etc"));
+        options
+            .known_hosts
+            .retain(|known| known.starts_with("/etc"));
         options.known_hosts.insert(0, file.clone());
     }
     options.host_key_policy = match request.host_key {
@@ -240,7 +302,11 @@ fn settings(
     cluster: String,
     read_only: bool,
 ) -> (Settings, mpsc::Receiver<Event>) {
-    let connect: Arc<dyn Connect> = transport::stack(ssh_options(request), read_only, Arc::new(Counters::default()));
+    let connect: Arc<dyn Connect> = transport::stack(
+        ssh_options(request),
+        read_only,
+        Arc::new(Counters::default()),
+    );
     let (events, receiver) = mpsc::channel(EVENTS);
     let (asked, cancel) = Cancel::new();
     tokio::spawn(signals(asked, events.downgrade()));
@@ -265,7 +331,8 @@ fn settings(
 
 /// The first Ctrl-C asks the run to stop at a step's boundary; the second leaves at once.
 async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSender<Event>) {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     let mut count = 0;
     loop {
         let terminated = async {
@@ -284,17 +351,30 @@ async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSend
             // A weak sender: a signal that never comes must not keep the report open.
             if let Some(events) = events.upgrade() {
                 let message = "stopping at the next step's boundary; Ctrl-C again leaves at once, and what runs on the hosts goes on".into();
-                let _ = events.send(Event::Warning { host: None, message }).await;
+                let _ = events
+                    .send(Event::Warning {
+                        host: None,
+                        message,
+                    })
+                    .await;
             }
         } else {
-            #[expect(clippy::exit, reason = "the second Ctrl-C leaves at once; transient units on the hosts go on")]
+            #[expect(
+                clippy::exit,
+                reason = "the second Ctrl-C leaves at once; transient units on the hosts go on"
+            )]
             std::process::exit(i32::from(ExitCode::Interrupted.code()));
         }
     }
 }
 
 /// Runs `work` and reports its events until all is told.
-async fn follow<F>(request: &Request, events: mpsc::Receiver<Event>, settings: Settings, work: impl FnOnce(Settings) -> F) -> Result<ExitCode>
+async fn follow<F>(
+    request: &Request,
+    events: mpsc::Receiver<Event>,
+    settings: Settings,
+    work: impl FnOnce(Settings) -> F,
+) -> Result<ExitCode>
 where
     F: Future<Output = ()>,
 {
@@ -311,18 +391,26 @@ where
 /// Returns the dispatcher of a run: the journal first, then what the user sees. A journal that cannot be created is a
 /// warning.
 fn reporters(request: &Request) -> Reporters {
-    let inventory = request.inventory.first().map_or(Utf8Path::new("inventory"), |path| path);
+    let inventory = request
+        .inventory
+        .first()
+        .map_or(Utf8Path::new("inventory"), |path| path);
     let mut options = request.report.clone();
     match Journal::create(&journal::home(inventory), request.name(), Timestamp::now()) {
         Ok(journal) => {
             options.journal = Some(journal.path().to_owned());
             let reporter = report::reporter(&options, true);
-            Reporters::new().with("journal", Box::new(journal)).with("output", reporter)
+            Reporters::new()
+                .with("journal", Box::new(journal))
+                .with("output", reporter)
         }
         Err(error) => {
             let mut reporters = Reporters::new().with("output", report::reporter(&options, true));
             let message = format!("no journal is kept of this run: {error}");
-            reporters.emit(Event::Warning { host: None, message });
+            reporters.emit(Event::Warning {
+                host: None,
+                message,
+            });
             reporters
         }
     }

@@ -126,10 +126,16 @@ pub fn join(input: &Join) -> HostPlan {
     let mut steps = vec![Step::new(
         "cluster : endpoint",
         Category::Own,
-        vec![Change::new(
-            file(CA, input.ca, Mode::PRIVATE, None),
-            "to verify the endpoint by",
-        ), Change::new(file(DISCOVERY, &discovery(input.endpoint), Mode::PRIVATE, None), "to join by")],
+        vec![
+            Change::new(
+                file(CA, input.ca, Mode::PRIVATE, None),
+                "to verify the endpoint by",
+            ),
+            Change::new(
+                file(DISCOVERY, &discovery(input.endpoint), Mode::PRIVATE, None),
+                "to join by",
+            ),
+        ],
     )];
     steps.push(endpoint_answers(input.endpoint, CA));
     steps.extend(begin(

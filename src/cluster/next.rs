@@ -246,7 +246,11 @@ fn grow(shape: &Shape, view: &View) -> Decision {
     // One change of membership at a time, and none while somebody is at work on the path to the API.
     let mut path = shape.control_planes.iter().chain(&shape.load_balancers);
     let mut occupied = path.any(|n| is(view, n, HostView::is_at_work));
-    for name in &shape.control_planes {
+    // kubeadm that an earlier run has started goes on by itself: it comes first, and nobody beside it.
+    let runs = |n: &&HostName| is(view, n, |h| h.is_known() && h.kubernetes.kubeadm_running);
+    let running = shape.control_planes.iter().find(runs);
+    let rest = shape.control_planes.iter().filter(|n| Some(*n) != running);
+    for name in running.into_iter().chain(rest) {
         let Some(host) = view.hosts.get(name).filter(|h| !h.busy) else {
             continue;
         };
@@ -276,6 +280,12 @@ fn grow(shape: &Shape, view: &View) -> Decision {
             Join::Later => waiting = true,
             Join::Now { .. } if occupied => waiting = true,
             Join::Now { resume } => {
+                if let Some(other) = running.filter(|other| *other != name) {
+                    let reason = format!("kubeadm is still running on {other}");
+                    let help = "run again once it has ended".to_string();
+                    missing.push(Missing::new(name, reason, Cause::Unsafe(help)));
+                    continue;
+                }
                 occupied = true;
                 acts.push(Act::JoinControlPlane {
                     host: name.clone(),
@@ -337,10 +347,14 @@ fn mint(
                 .any(|n| !view.is_control_plane(n)),
         }),
         Some(_) => *waiting = true,
-        None => missing.extend(joins.iter().filter_map(Act::host).map(|name| {
-            let reason = "no control plane could bring a token into the cluster".to_string();
-            Missing::new(name, reason, Cause::Trouble)
-        })),
+        None => {
+            // Who waited for one of these joins waits in vain.
+            *waiting = view.hosts.values().any(HostView::is_at_work);
+            missing.extend(joins.iter().filter_map(Act::host).map(|name| {
+                let reason = "no control plane could bring a token into the cluster";
+                Missing::new(name, reason, Cause::Trouble)
+            }));
+        }
     }
 }
 

@@ -41,39 +41,40 @@ impl Lock {
             let mut holding = false;
             let mut beats = tokio::time::interval(Duration::from_secs(script::LOCK_SECONDS / 4));
             let mut beat = Some(beat);
+            let mut ended = None;
             loop {
                 tokio::select! {
                     chunk = chunks.recv() => match chunk {
-                        Some(chunk) => {
-                            if let Some(line) = first_line(&mut text, chunk, &nonce) && let Some(told) = told.take() {
+                        Some(Chunk::Stdout(bytes)) if text.len() < 4096 => {
+                            text.extend(bytes);
+                            let line = record::Lines::new(&nonce, &text).next();
+                            if let (Some(line), true) = (line, told.is_some()) {
                                 holding = line == "locked";
-                                let _ = told.send(line);
+                                let _ = told.take().map(|told| told.send(line));
                             }
                         }
-                        None => break,
+                        Some(_) => {}
+                        // Its word may come after its end: both are waited for.
+                        None if ended.is_some() => break,
+                        None => {
+                            ended = Some((&mut hold).await);
+                            break;
+                        }
                     },
                     _ = beats.tick() => if let Some(beat) = &beat {
                         let _ = beat.try_send(b".".to_vec());
                     },
                     _ = stopped.recv(), if beat.is_some() => beat = None,
-                    result = &mut hold => {
-                        // A refusal ends the exec at once: its end may be seen before its words are read.
-                        while let Ok(chunk) = chunks.try_recv() {
-                            if let Some(line) = first_line(&mut text, chunk, &nonce) && let Some(told) = told.take() {
-                                let _ = told.send(line);
-                            }
-                        }
-                        match (result, told.take()) {
-                            (Err(problem), Some(told)) => {
-                                let _ = told.send(format!("broken {}", problem.message));
-                            }
-                            // Held, not given back, and yet gone: whoever broke it may be at work here.
-                            (Ok(_), None) if holding && beat.is_some() => owned.ask_to_stop().await,
-                            _ => {}
-                        }
-                        break;
-                    }
+                    result = &mut hold, if ended.is_none() => ended = Some(result),
                 }
+            }
+            match (ended, told) {
+                (Some(Err(problem)), Some(told)) => {
+                    let _ = told.send(format!("broken {}", problem.message));
+                }
+                // Held, not given back, and yet gone: whoever broke it may be at work here.
+                (Some(Ok(_)), None) if holding && beat.is_some() => owned.ask_to_stop().await,
+                _ => {}
             }
         });
         let lock = Self { stop, held };
@@ -141,16 +142,4 @@ impl Lock {
         let _ = self.stop.send(()).await;
         let _ = tokio::time::timeout(Duration::from_secs(5), self.held).await;
     }
-}
-
-/// Returns the lock's word, once it is there whole: `locked`, or `held WHO`.
-fn first_line(text: &mut Vec<u8>, chunk: Chunk, nonce: &str) -> Option<String> {
-    let Chunk::Stdout(bytes) = chunk else {
-        return None;
-    };
-    if text.len() < 4096 {
-        text.extend(bytes);
-    }
-    let line = record::Lines::new(nonce, text).next();
-    line.filter(|_| text.ends_with(b"\n"))
 }

@@ -54,7 +54,9 @@ async fn report_plan(state: &State) {
         .iter()
         .filter(|(name, _)| settings.is_ours(name))
     {
-        for step in &host.plan.steps {
+        // A command that changes nothing (`changed_when: false`) is run, and is no difference.
+        let changing = |step: &&crate::plan::Step| step.report != crate::host::script::Report::Ok;
+        for step in host.plan.steps.iter().filter(changing) {
             let event = Event::Planned {
                 host: name.clone(),
                 title: step.title.clone(),

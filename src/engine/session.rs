@@ -399,7 +399,7 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
     }
 
     async fn sent(&mut self, bytes: u64) {
-        let text = format!("sent {} MiB", bytes >> 20);
+        let text = format!("sent {}", indicatif::HumanBytes(bytes));
         self.session
             .settings
             .emit(Event::Progress {
@@ -496,7 +496,9 @@ fn plain(line: &str) -> String {
     let mut text = pieces.next().unwrap_or_default().to_string();
     for piece in pieces {
         let end = piece.find(|c: char| !(c.is_ascii_digit() || c == ';'));
-        text.push_str(end.map_or("", |end| piece[end..].strip_prefix('m').unwrap_or(&piece[end..])));
+        text.push_str(end.map_or("", |end| {
+            piece[end..].strip_prefix('m').unwrap_or(&piece[end..])
+        }));
     }
     text
 }

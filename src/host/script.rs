@@ -223,7 +223,10 @@ fn gathered(steps: &[Step]) -> Vec<&str> {
             }
             Effect::Run(_) | Effect::Unpack { .. } | Effect::RemovePackages(_) => break,
             Effect::WriteFile(file) => &file.path,
-            Effect::Directory { path, .. } | Effect::Attributes { path, .. } | Effect::Link { path, .. } | Effect::Remove { path } => path,
+            Effect::Directory { path, .. }
+            | Effect::Attributes { path, .. }
+            | Effect::Link { path, .. }
+            | Effect::Remove { path } => path,
             _ => continue,
         };
         if SOURCES.iter().any(|source| path.starts_with(source)) {

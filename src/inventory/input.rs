@@ -58,39 +58,30 @@ impl Input {
     /// Returns the input with a file of group_vars/ added.
     #[must_use]
     pub fn with_group_vars(
-        mut self,
+        self,
         group: &str,
         path: impl Into<Utf8PathBuf>,
         text: impl Into<String>,
     ) -> Self {
-        let source = Arc::new(Source {
-            path: path.into(),
-            text: text.into(),
-        });
-        self.vars.push(VarsFile {
-            owner: Owner::Group(group.into()),
-            place: 0,
-            source,
-        });
-        self
+        self.with_vars(Owner::Group(group.into()), path.into(), text.into())
     }
 
     /// Returns the input with a file of host_vars/ added.
     #[must_use]
     pub fn with_host_vars(
-        mut self,
+        self,
         host: &str,
         path: impl Into<Utf8PathBuf>,
         text: impl Into<String>,
     ) -> Self {
-        let source = Arc::new(Source {
-            path: path.into(),
-            text: text.into(),
-        });
+        self.with_vars(Owner::Host(host.into()), path.into(), text.into())
+    }
+
+    fn with_vars(mut self, owner: Owner, path: Utf8PathBuf, text: String) -> Self {
         self.vars.push(VarsFile {
-            owner: Owner::Host(host.into()),
+            owner,
             place: 0,
-            source,
+            source: Arc::new(Source { path, text }),
         });
         self
     }

@@ -119,10 +119,14 @@ fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Ar
                     path: path.to_owned(),
                     text,
                 });
-                diagnostics.push(Diagnostic::error("the file is not UTF-8 text").help("save it as UTF-8").at(Span {
-                    source,
-                    range: upto..upto,
-                }));
+                diagnostics.push(
+                    Diagnostic::error("the file is not UTF-8 text")
+                        .help("save it as UTF-8")
+                        .at(Span {
+                            source,
+                            range: upto..upto,
+                        }),
+                );
                 return None;
             }
         },

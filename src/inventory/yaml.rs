@@ -147,6 +147,8 @@ fn describe_scalar(value: &Value, text: &str) -> String {
         Value::Null => "nothing".into(),
         Value::Bool(_) => format!("the boolean `{text}`"),
         Value::Number(_) => format!("the number {text}"),
+        // A key or another file that lies in the inventory's folder is not to be read out.
+        _ if text.chars().count() > 80 => "a long text".into(),
         _ => format!("the text `{text}`"),
     }
 }

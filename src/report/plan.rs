@@ -71,6 +71,9 @@ impl PlanView {
             }
             out.push('\n');
         }
+        if self.hosts.values().flatten().any(|step| step.disturbs) {
+            let _ = writeln!(out, "{} disturbs the path to the API\n", paint(RED, "!"));
+        }
         let _ = writeln!(out, "{}", self.summary(recap));
         out
     }
@@ -123,11 +126,12 @@ impl PlanView {
 }
 
 fn render_step(out: &mut String, step: &Step, diff: bool) {
-    let _ = write!(out, "  {} {}", paint(YELLOW, "~"), step.title);
-    if step.disturbs {
-        out.push_str(&paint(RED, "  (disturbs the path to the API)"));
-    }
-    out.push('\n');
+    let mark = if step.disturbs {
+        paint(RED, "!")
+    } else {
+        paint(YELLOW, "~")
+    };
+    let _ = writeln!(out, "  {mark} {}", step.title);
     for (what, why, text) in &step.changes {
         let _ = writeln!(out, "      {what}{}", reason(why));
         if let Some(text) = text.as_ref().filter(|_| diff) {

@@ -194,6 +194,9 @@ impl Reporter for Pretty {
             // The fold puts hosts that fail alike together; here each is named when it happens.
             text.extend(Recap::of([&record]).failures.iter().map(render_failure));
             self.print(&text)?;
+        } else if matches!(record.event, Event::Output { .. }) {
+            // What the user's own command said is all there is to show of it.
+            self.print(&self.scrolled(&record.event))?;
         }
         if self.recap.finished {
             self.end()

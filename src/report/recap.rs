@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{Failure, Health, HostRecap, Recap, TimeSplit, printable};
+use crate::event::{ExitCode, Failure, Health, HostRecap, Recap, TimeSplit, printable};
 
 use super::text::{BOLD, DIM, GREEN, RED, YELLOW, bytes, count, indent, names, paint, seconds};
 
@@ -28,6 +28,14 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
         out.push_str("  help: run the same command again; it goes on from where the hosts are\n\n");
     }
     host_lines(&mut out, recap, verbose);
+    let unchanged = recap.hosts.values().all(|host| host.changed == 0);
+    if recap.command == "apply" && recap.exit() == ExitCode::Done && unchanged {
+        let _ = writeln!(
+            out,
+            "{}",
+            paint(GREEN, "nothing changed: all is as written")
+        );
+    }
     if !recap.finished {
         out.push_str("the run did not end: its journal stops here\n");
     }

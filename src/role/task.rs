@@ -340,11 +340,7 @@ impl Reader<'_> {
                 "`{key}` is for `command` and `shell` only, not for `{}`",
                 task.module.name
             );
-            reader.complain(
-                message,
-                &node.span,
-                why.to_string(),
-            );
+            reader.complain(message, &node.span, why.to_string());
         };
         match key {
             "name" => match node.as_scalar().filter(|s| !s.value.is_null()) {
@@ -384,7 +380,9 @@ impl Reader<'_> {
             }
             "become_user" => match node.as_str().filter(|t| is_account(t)) {
                 Some("root") => {}
-                Some(_) if !is_command => refuse(self, "the other modules run as root: leave it out"),
+                Some(_) if !is_command => {
+                    refuse(self, "the other modules run as root: leave it out")
+                }
                 Some(text) => task.run_as = Some(RunAs::User(text.to_string())),
                 None => self.wrong(key, "the name of an account", node),
             },

@@ -465,9 +465,12 @@ impl Scope {
         if let Some(near) = nearest(name, self.names()) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         } else if name.starts_with("ansible_") {
-            diagnostic = diagnostic.help("Ansible's facts are not gathered; what is known of a host is in `facts`");
+            diagnostic = diagnostic
+                .help("Ansible's facts are not gathered; what is known of a host is in `facts`");
         } else {
-            diagnostic = diagnostic.help(format!("set it, as in group_vars/all.yml, or write `{name} | default(value=…)`"));
+            diagnostic = diagnostic.help(format!(
+                "set it, as in group_vars/all.yml, or write `{name} | default(value=…)`"
+            ));
         }
         Failure {
             diagnostic,

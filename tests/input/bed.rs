@@ -161,7 +161,12 @@ impl Bed {
     /// As [`Bed::refused`], with further arguments.
     pub(crate) fn refused_with(&self, arguments: &[&str]) -> String {
         let validate = self.run(&[&["validate"], arguments].concat());
-        assert_eq!((validate.exit, validate.out.as_str()), (4, ""), "{}", validate.err);
+        assert_eq!(
+            (validate.exit, validate.out.as_str()),
+            (4, ""),
+            "{}",
+            validate.err
+        );
         let apply = self.run(&[&["apply"], arguments].concat());
         assert_eq!((apply.exit, apply.out.as_str()), (4, ""), "{}", apply.err);
         assert_eq!(validate.err, apply.err);

@@ -4,17 +4,29 @@ use crate::bed::{Bed, HOSTS_FILE};
 
 #[test]
 fn a_virtual_address_that_is_a_host_s() {
-    insta::assert_snapshot!(Bed::sound().vars("cluster_name: mine\n").replace("inventory/group_vars/all.yml", "10.0.0.10", "10.0.0.12").refused());
+    insta::assert_snapshot!(
+        Bed::sound()
+            .vars("cluster_name: mine\n")
+            .replace("inventory/group_vars/all.yml", "10.0.0.10", "10.0.0.12")
+            .refused()
+    );
 }
 
 #[test]
 fn two_hosts_with_one_address() {
-    insta::assert_snapshot!(Bed::sound().replace(HOSTS_FILE, "10.0.0.21", "10.0.0.12").refused());
+    insta::assert_snapshot!(
+        Bed::sound()
+            .replace(HOSTS_FILE, "10.0.0.21", "10.0.0.12")
+            .refused()
+    );
 }
 
 #[test]
 fn no_control_plane() {
-    let bed = Bed::sound().file(HOSTS_FILE, "kube_node:\n  hosts:\n    w1: { ansible_host: 127.0.0.4, ip: 10.0.0.21 }\n");
+    let bed = Bed::sound().file(
+        HOSTS_FILE,
+        "kube_node:\n  hosts:\n    w1: { ansible_host: 127.0.0.4, ip: 10.0.0.21 }\n",
+    );
     insta::assert_snapshot!(bed.refused());
 }
 
@@ -32,13 +44,20 @@ fn a_group_with_a_dash() {
 
 #[test]
 fn an_even_number_of_control_planes() {
-    let bed = Bed::sound().replace(HOSTS_FILE, "    cp3: { ansible_host: 127.0.0.3, ip: 10.0.0.13 }\n", "");
+    let bed = Bed::sound().replace(
+        HOSTS_FILE,
+        "    cp3: { ansible_host: 127.0.0.3, ip: 10.0.0.13 }\n",
+        "",
+    );
     insta::assert_snapshot!(bed.warned());
 }
 
 #[test]
 fn one_control_plane() {
-    let bed = Bed::sound().file(HOSTS_FILE, "kube_control_plane:\n  hosts:\n    cp1: { ansible_host: 127.0.0.1, ip: 10.0.0.11 }\n");
+    let bed = Bed::sound().file(
+        HOSTS_FILE,
+        "kube_control_plane:\n  hosts:\n    cp1: { ansible_host: 127.0.0.1, ip: 10.0.0.11 }\n",
+    );
     insta::assert_snapshot!(bed.warned());
 }
 
@@ -55,32 +74,50 @@ fn the_load_balancer_s_port_is_the_api_server_s() {
 
 #[test]
 fn an_endpoint_that_leads_elsewhere() {
-    insta::assert_snapshot!(Bed::sound().vars("control_plane_endpoint: api.example.org:9443\n").refused());
+    insta::assert_snapshot!(
+        Bed::sound()
+            .vars("control_plane_endpoint: api.example.org:9443\n")
+            .refused()
+    );
     insta::assert_snapshot!(
         "an_endpoint_without_a_port",
-        Bed::sound().vars("control_plane_endpoint: https://api.example.org\n").refused()
+        Bed::sound()
+            .vars("control_plane_endpoint: https://api.example.org\n")
+            .refused()
     );
 }
 
 #[test]
 fn networks_that_overlap() {
-    insta::assert_snapshot!(Bed::sound().vars("pod_subnet: 10.0.0.0/16\nservice_subnet: 10.0.0.0/24\n").refused());
+    insta::assert_snapshot!(
+        Bed::sound()
+            .vars("pod_subnet: 10.0.0.0/16\nservice_subnet: 10.0.0.0/24\n")
+            .refused()
+    );
 }
 
 #[test]
 fn etcd_on_hosts_of_its_own() {
-    let bed = Bed::sound().file("inventory/etcd.yml", "etcd:\n  hosts:\n    e1: { ansible_host: 127.0.0.7, ip: 10.0.0.41 }\n");
+    let bed = Bed::sound().file(
+        "inventory/etcd.yml",
+        "etcd:\n  hosts:\n    e1: { ansible_host: 127.0.0.7, ip: 10.0.0.41 }\n",
+    );
     insta::assert_snapshot!(bed.refused());
 }
 
 #[test]
 fn a_way_that_is_not_there_yet() {
     insta::assert_snapshot!(Bed::sound().vars("load_balancer: kube-vip-arp\n").refused());
-    insta::assert_snapshot!("external_without_an_endpoint", Bed::sound().vars("load_balancer: external\n").refused());
+    insta::assert_snapshot!(
+        "external_without_an_endpoint",
+        Bed::sound().vars("load_balancer: external\n").refused()
+    );
 }
 
 #[test]
 fn all_hosts_at_one_address_of_ssh() {
-    let bed = Bed::sound().replace(HOSTS_FILE, "127.0.0.2", "127.0.0.1").replace(HOSTS_FILE, "127.0.0.3", "127.0.0.1");
+    let bed = Bed::sound()
+        .replace(HOSTS_FILE, "127.0.0.2", "127.0.0.1")
+        .replace(HOSTS_FILE, "127.0.0.3", "127.0.0.1");
     insta::assert_snapshot!(bed.refused());
 }

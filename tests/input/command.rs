@@ -19,7 +19,11 @@ fn what_is_no_command() {
         ("an_output_that_is_none", &["plan", "--output", "xml"]),
     ] {
         let outcome = bed.run(arguments);
-        assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{arguments:?}");
+        assert_eq!(
+            (outcome.exit, outcome.out.as_str()),
+            (4, ""),
+            "{arguments:?}"
+        );
         insta::assert_snapshot!(name, outcome.err);
     }
     bed.nobody_came();
@@ -27,7 +31,9 @@ fn what_is_no_command() {
 
 #[test]
 fn a_limit_that_chooses_nobody() {
-    let bed = Bed::sound().file("hosts.txt", "# nobody\n").file("wrong.txt", "cp1\ncp9\n");
+    let bed = Bed::sound()
+        .file("hosts.txt", "# nobody\n")
+        .file("wrong.txt", "cp1\ncp9\n");
     for (name, limit) in [
         ("limit_unknown", "nobody"),
         ("limit_mistyped", "cp[1:3]:w2"),
@@ -53,17 +59,34 @@ fn a_limit_that_chooses_nobody() {
 fn unknown_names() {
     let bed = Bed::sound();
     for (name, arguments) in [
-        ("inventory_of_an_unknown_host", &["inventory", "host", "cp9"][..]),
+        (
+            "inventory_of_an_unknown_host",
+            &["inventory", "host", "cp9"][..],
+        ),
         ("explain_an_unknown_host", &["vars", "explain", "cp9"]),
-        ("explain_an_unknown_variable", &["vars", "explain", "cp1", "apiserver_vipp"]),
+        (
+            "explain_an_unknown_variable",
+            &["vars", "explain", "cp1", "apiserver_vipp"],
+        ),
         ("show_an_unknown_role", &["roles", "show", "haproxi"]),
-        ("replay_of_nothing", &["replay", ".quorate/journal/none.jsonl"]),
-        ("replay_of_something_else", &["replay", "inventory/hosts.yml"]),
+        (
+            "replay_of_nothing",
+            &["replay", ".quorate/journal/none.jsonl"],
+        ),
+        (
+            "replay_of_something_else",
+            &["replay", "inventory/hosts.yml"],
+        ),
         ("unknown_tag", &["plan", "--tags", "pakages"]),
         ("known_hosts_missing", &["plan", "--known-hosts", "nothing"]),
     ] {
         let outcome = bed.run(arguments);
-        assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{arguments:?}: {}", outcome.err);
+        assert_eq!(
+            (outcome.exit, outcome.out.as_str()),
+            (4, ""),
+            "{arguments:?}: {}",
+            outcome.err
+        );
         insta::assert_snapshot!(name, outcome.err);
     }
     bed.nobody_came();
@@ -76,7 +99,11 @@ fn colours_only_where_they_are_wanted() {
     assert!(!plain.contains('\x1b'));
     let always = bed.run(&["validate", "--color", "always"]).err;
     assert!(always.contains('\x1b'));
-    let no_color = bed.outcome(bed.command(&["validate"]).env("NO_COLOR", "1").env("CLICOLOR_FORCE", "1"));
+    let no_color = bed.outcome(
+        bed.command(&["validate"])
+            .env("NO_COLOR", "1")
+            .env("CLICOLOR_FORCE", "1"),
+    );
     assert!(!no_color.err.contains('\x1b'), "{}", no_color.err);
 }
 
@@ -97,7 +124,13 @@ fn errors_as_json() {
 #[test]
 fn a_reader_that_goes_away() {
     let bed = Bed::sound();
-    for arguments in [&["inventory", "list"][..], &["roles", "show", "haproxy"], &["--help"], &["completions", "bash"], &["demo-progress", "--speed", "1000", "--output", "plain"]] {
+    for arguments in [
+        &["inventory", "list"][..],
+        &["roles", "show", "haproxy"],
+        &["--help"],
+        &["completions", "bash"],
+        &["demo-progress", "--speed", "1000", "--output", "plain"],
+    ] {
         let mut child = Command::new(assert_cmd::cargo::cargo_bin("quorate"))
             .args(arguments)
             .current_dir(bed.root())
@@ -106,10 +139,16 @@ fn a_reader_that_goes_away() {
             .spawn()
             .unwrap();
         let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
         assert!(!first.is_empty());
         let output = child.wait_with_output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{arguments:?}");
+        assert_eq!(
+            (output.status.code(), err.as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
     }
 }

@@ -25,10 +25,24 @@ fn the_first_inventory_of_the_message_is_sound() {
     let lines = text.lines().skip_while(|line| line.trim() != "all:");
     let lines = lines.take_while(|line| !line.contains("quorate validate"));
     // The message is indented as a whole.
-    let margin = text.lines().find(|l| l.trim() == "all:").unwrap().find('a').unwrap();
-    let first: String = lines.map(|line| format!("{}\n", line.get(margin..).unwrap_or_default())).collect();
+    let margin = text
+        .lines()
+        .find(|l| l.trim() == "all:")
+        .unwrap()
+        .find('a')
+        .unwrap();
+    let first: String = lines
+        .map(|line| format!("{}\n", line.get(margin..).unwrap_or_default()))
+        .collect();
     let bed = Bed::empty().file(HOSTS_FILE, &first);
-    assert_eq!(bed.warned(), "", "{first}");
+    let warned = bed.warned();
+    assert_eq!(warned.matches("warning: ").count(), 2, "{first}{warned}");
+    for name in ["kubernetes_source", "container_runtime_source"] {
+        assert!(
+            warned.contains(&format!("`{name}: packages` is not tried yet")),
+            "{warned}"
+        );
+    }
 }
 
 #[test]
@@ -56,14 +70,20 @@ fn an_empty_file() {
 #[test]
 fn a_folder_of_several_files_and_one_is_wrong() {
     let bed = Bed::sound()
-        .file("inventory/more/20-workers.yml", "kube_node:\n  hosts:\n    w2: { ansible_host: 127.0.0.8, ip: 10.0.0.22 }\n")
+        .file(
+            "inventory/more/20-workers.yml",
+            "kube_node:\n  hosts:\n    w2: { ansible_host: 127.0.0.8, ip: 10.0.0.22 }\n",
+        )
         .file("inventory/10-more.yaml", "kube_node:\n  hosts\n");
     insta::assert_snapshot!(bed.refused());
 }
 
 #[test]
 fn ini() {
-    let bed = Bed::empty().file("inventory/hosts.ini", "[kube_control_plane]\ncp1 ip=10.0.0.11\n");
+    let bed = Bed::empty().file(
+        "inventory/hosts.ini",
+        "[kube_control_plane]\ncp1 ip=10.0.0.11\n",
+    );
     insta::assert_snapshot!(bed.refused());
     let bed = Bed::empty().file("inventory", "[kube_control_plane]\ncp1 ip=10.0.0.11\n");
     insta::assert_snapshot!("ini_without_an_extension", bed.refused());
@@ -91,7 +111,10 @@ fn an_unknown_key_of_a_group() {
 
 #[test]
 fn hosts_as_a_list() {
-    let bed = Bed::sound().file(HOSTS_FILE, "kube_control_plane:\n  hosts:\n    - cp1\n    - cp2\n");
+    let bed = Bed::sound().file(
+        HOSTS_FILE,
+        "kube_control_plane:\n  hosts:\n    - cp1\n    - cp2\n",
+    );
     insta::assert_snapshot!(bed.refused());
 }
 
@@ -117,13 +140,19 @@ fn no_text_at_all() {
 fn vaulted() {
     let bed = Bed::sound().vars("auth_pass: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3132\n");
     insta::assert_snapshot!(bed.refused());
-    let bed = Bed::sound().file("inventory/group_vars/kube_node.yml", "$ANSIBLE_VAULT;1.1;AES256\n3132\n");
+    let bed = Bed::sound().file(
+        "inventory/group_vars/kube_node.yml",
+        "$ANSIBLE_VAULT;1.1;AES256\n3132\n",
+    );
     insta::assert_snapshot!("a_vaulted_file", bed.refused());
 }
 
 #[test]
 fn variables_of_a_group_that_is_not_there() {
-    let bed = Bed::sound().file("inventory/group_vars/kube_nodes.yml", "node_labels: { disk: ssd }\n");
+    let bed = Bed::sound().file(
+        "inventory/group_vars/kube_nodes.yml",
+        "node_labels: { disk: ssd }\n",
+    );
     insta::assert_snapshot!(bed.warned());
     let bed = Bed::sound().file("inventory/host_vars/cpq1.yml", "priority: 90\n");
     insta::assert_snapshot!("variables_of_a_host_that_is_not_there", bed.warned());
@@ -139,14 +168,20 @@ fn a_loop_of_groups() {
 fn two_inventories_that_disagree() {
     // As in Ansible the later one wins, and `vars explain` tells.
     let bed = Bed::sound()
-        .file("other/hosts.yml", "all:\n  vars:\n    cluster_name: other\n")
+        .file(
+            "other/hosts.yml",
+            "all:\n  vars:\n    cluster_name: other\n",
+        )
         .file("other/group_vars/all.yml", "apiserver_vip: 10.0.0.99\n");
     let both = ["-i", "inventory", "-i", "other"];
     assert_eq!(bed.run(&[&["validate"], &both[..]].concat()).exit, 0);
     let told = bed.run(&[&["vars", "explain", "cp1", "apiserver_vip"], &both[..]].concat());
     insta::assert_snapshot!(told.out);
     // And where they make nonsense together, the place of each is known.
-    let bed = bed.file("other/hosts.yml", "kube_node:\n  hosts:\n    w9: { ansible_host: 127.0.0.8, ip: 10.0.0.11 }\n");
+    let bed = bed.file(
+        "other/hosts.yml",
+        "kube_node:\n  hosts:\n    w9: { ansible_host: 127.0.0.8, ip: 10.0.0.11 }\n",
+    );
     insta::assert_snapshot!("two_inventories_with_one_address", bed.refused_with(&both));
 }
 
@@ -154,9 +189,18 @@ fn two_inventories_that_disagree() {
 fn mistakes_in_several_files_show_at_once() {
     let bed = Bed::sound()
         .replace(HOSTS_FILE, "kube_node:\n  hosts:", "kube_node:\n  host:")
-        .file(VARS_FILE, &VARS.replace("apiserver_vip: 10.0.0.10", "apiserver_vipp: 10.0.0.10"))
+        .file(
+            VARS_FILE,
+            &VARS.replace("apiserver_vip: 10.0.0.10", "apiserver_vipp: 10.0.0.10"),
+        )
         .file("inventory/host_vars/cp1.yml", "priority: high\n")
-        .file("inventory/group_vars/kube_control_plane.yml", "router_id: 51\nrouter_id: 52\n")
-        .file("inventory/roles/hosts/tasks/main.yml", "- name: nothing\n  pakage:\n    name: vim\n");
+        .file(
+            "inventory/group_vars/kube_control_plane.yml",
+            "router_id: 51\nrouter_id: 52\n",
+        )
+        .file(
+            "inventory/roles/hosts/tasks/main.yml",
+            "- name: nothing\n  pakage:\n    name: vim\n",
+        );
     insta::assert_snapshot!(bed.refused_with(&["-e", "cluster_name"]));
 }

@@ -38,7 +38,8 @@ impl Cluster {
     /// Adds a worker with this port and these further variables.
     fn worker(mut self, name: &str, port: u16, further: &str) -> Self {
         let number = 20 + self.workers.lines().count();
-        self.workers += &format!("    {name}: {{ ansible_port: {port}, ip: 10.0.0.{number}{further} }}\n");
+        self.workers +=
+            &format!("    {name}: {{ ansible_port: {port}, ip: 10.0.0.{number}{further} }}\n");
         self
     }
 
@@ -60,7 +61,11 @@ impl Cluster {
             account(),
             self.good.user_key("ed25519"),
         );
-        let bed = self.bed.file(HOSTS_FILE, &hosts).file(VARS_FILE, &vars).file("known", &self.known);
+        let bed = self
+            .bed
+            .file(HOSTS_FILE, &hosts)
+            .file(VARS_FILE, &vars)
+            .file("known", &self.known);
         bed.run(&[&["--known-hosts", "known"], arguments].concat())
     }
 }
@@ -76,14 +81,29 @@ const EXEC: [&str; 3] = ["exec", "--", "true"];
 fn good(outcome: &Outcome) {
     assert!(outcome.out.contains("\ncp1 : ok="), "{}", outcome.out);
     assert!(outcome.out.contains("w1"), "{}", outcome.out);
-    let cp1 = outcome.out.lines().find(|l| l.starts_with("cp1 : ")).unwrap();
-    assert!(cp1.contains("failed=0") && cp1.contains("· 1 session ") && cp1.contains("· 1 exec ") && !cp1.contains("unreachable"), "{cp1}");
+    let cp1 = outcome
+        .out
+        .lines()
+        .find(|l| l.starts_with("cp1 : "))
+        .unwrap();
+    assert!(
+        cp1.contains("failed=0")
+            && cp1.contains("· 1 session ")
+            && cp1.contains("· 1 exec ")
+            && !cp1.contains("unreachable"),
+        "{cp1}"
+    );
 }
 
 /// Says that the parts stand in what was printed.
 fn told(outcome: &Outcome, parts: &[&str]) {
     for part in parts {
-        assert!(outcome.out.contains(part), "no {part:?} in\n{}{}", outcome.out, outcome.err);
+        assert!(
+            outcome.out.contains(part),
+            "no {part:?} in\n{}{}",
+            outcome.out,
+            outcome.err
+        );
     }
 }
 
@@ -91,7 +111,10 @@ fn told(outcome: &Outcome, parts: &[&str]) {
 fn all_are_well() {
     let other = Sshd::start();
     let known = line(&other);
-    let outcome = Cluster::new().worker("w1", other.port, "").knows(&known).run(&["exec", "--", "echo", "a word"]);
+    let outcome = Cluster::new()
+        .worker("w1", other.port, "")
+        .knows(&known)
+        .run(&["exec", "--", "echo", "a word"]);
     assert_eq!(outcome.exit, 0, "{}{}", outcome.out, outcome.err);
     told(&outcome, &["cp1 | a word\n", "w1 | a word\n"]);
 }
@@ -106,7 +129,13 @@ fn a_command_that_fails_on_one_host() {
     let outcome = Cluster::new()
         .worker("w1", other.port, "")
         .knows(&known)
-        .run(&["exec", "--", "sh", "-c", "test ! -e ~/marker || { echo no more >&2; exit 7; }"]);
+        .run(&[
+            "exec",
+            "--",
+            "sh",
+            "-c",
+            "test ! -e ~/marker || { echo no more >&2; exit 7; }",
+        ]);
     assert_eq!(outcome.exit, 1, "{}{}", outcome.out, outcome.err);
     told(&outcome, &["w1 | no more"]);
     good(&outcome);
@@ -121,9 +150,15 @@ fn another_host_key() {
     let text = fs::read_to_string(format!("{key}.pub")).unwrap();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     let wrong = format!("[127.0.0.1]:{} {}\n", other.port, words.join(" "));
-    let outcome = Cluster::new().worker("w1", other.port, "").knows(&wrong).run(&EXEC);
+    let outcome = Cluster::new()
+        .worker("w1", other.port, "")
+        .knows(&wrong)
+        .run(&EXEC);
     assert_eq!(outcome.exit, 3, "{}{}", outcome.out, outcome.err);
-    told(&outcome, &["w1 trouble host key: ", "w1 help ", "ssh-keygen -R"]);
+    told(
+        &outcome,
+        &["w1 trouble host key: ", "w1 help ", "ssh-keygen -R"],
+    );
     good(&outcome);
 }
 
@@ -132,7 +167,15 @@ fn a_host_key_that_nobody_knows() {
     let other = Sshd::start();
     let outcome = Cluster::new().worker("w1", other.port, "").run(&EXEC);
     assert_eq!(outcome.exit, 3, "{}{}", outcome.out, outcome.err);
-    told(&outcome, &["w1 trouble host key: ", "w1 help ", "ssh-keyscan", "SHA256:"]);
+    told(
+        &outcome,
+        &[
+            "w1 trouble host key: ",
+            "w1 help ",
+            "ssh-keyscan",
+            "SHA256:",
+        ],
+    );
     good(&outcome);
 }
 
@@ -140,13 +183,22 @@ fn a_host_key_that_nobody_knows() {
 fn a_host_that_is_down() {
     let outcome = Cluster::new().worker("w1", free_port(), "").run(&EXEC);
     assert_eq!(outcome.exit, 3, "{}{}", outcome.out, outcome.err);
-    told(&outcome, &["w1 trouble unreachable: cannot reach 127.0.0.1:", "refused", "w1 help check that the host is up"]);
+    told(
+        &outcome,
+        &[
+            "w1 trouble unreachable: cannot reach 127.0.0.1:",
+            "refused",
+            "w1 help check that the host is up",
+        ],
+    );
     good(&outcome);
 }
 
 #[test]
 fn a_name_that_does_not_resolve() {
-    let outcome = Cluster::new().worker("w1", 22, ", ansible_host: w1.invalid").run(&EXEC);
+    let outcome = Cluster::new()
+        .worker("w1", 22, ", ansible_host: w1.invalid")
+        .run(&EXEC);
     assert_eq!(outcome.exit, 3, "{}{}", outcome.out, outcome.err);
     told(&outcome, &["w1 trouble unreachable: ", "w1.invalid"]);
     good(&outcome);
@@ -160,11 +212,18 @@ fn a_key_that_the_host_does_not_take() {
     let key = camino::Utf8PathBuf::try_from(fresh.path().join("key")).unwrap();
     keygen(&key, "ed25519", "");
     let outcome = Cluster::new()
-        .worker("w1", other.port, &format!(", ansible_ssh_private_key_file: {key}"))
+        .worker(
+            "w1",
+            other.port,
+            &format!(", ansible_ssh_private_key_file: {key}"),
+        )
         .knows(&known)
         .run(&EXEC);
     assert_eq!(outcome.exit, 3, "{}{}", outcome.out, outcome.err);
-    told(&outcome, &["w1 trouble authentication: ", "w1 help ", key.as_str()]);
+    told(
+        &outcome,
+        &["w1 trouble authentication: ", "w1 help ", key.as_str()],
+    );
     good(&outcome);
 }
 
@@ -173,12 +232,29 @@ fn a_key_that_cannot_be_read_contacts_nobody() {
     let other = Sshd::start();
     let known = line(&other);
     let outcome = Cluster::new()
-        .worker("w1", other.port, ", ansible_ssh_private_key_file: /nonexistent/key")
+        .worker(
+            "w1",
+            other.port,
+            ", ansible_ssh_private_key_file: /nonexistent/key",
+        )
         .knows(&known)
         .run(&EXEC);
-    assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{}", outcome.err);
-    assert!(outcome.err.contains("/nonexistent/key does not exist"), "{}", outcome.err);
-    assert!(!other.log().contains("Connection from") && !other.log().contains("Accepted"), "{}", other.log());
+    assert_eq!(
+        (outcome.exit, outcome.out.as_str()),
+        (4, ""),
+        "{}",
+        outcome.err
+    );
+    assert!(
+        outcome.err.contains("/nonexistent/key does not exist"),
+        "{}",
+        outcome.err
+    );
+    assert!(
+        !other.log().contains("Connection from") && !other.log().contains("Accepted"),
+        "{}",
+        other.log()
+    );
 }
 
 #[test]
@@ -215,10 +291,22 @@ fn a_plan_goes_on_without_a_worker() {
 
 #[test]
 fn a_failure_as_json() {
-    let outcome = Cluster::new().worker("w1", free_port(), "").run(&["exec", "--output", "json", "--", "true"]);
+    let outcome = Cluster::new()
+        .worker("w1", free_port(), "")
+        .run(&["exec", "--output", "json", "--", "true"]);
     assert_eq!(outcome.exit, 3, "{}{}", outcome.out, outcome.err);
-    let events: Vec<serde_json::Value> = outcome.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let trouble = events.iter().find(|e| e["event"] == "host_trouble").unwrap();
-    assert_eq!((&trouble["host"], &trouble["trouble"]), (&"w1".into(), &"unreachable".into()));
+    let events: Vec<serde_json::Value> = outcome
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let trouble = events
+        .iter()
+        .find(|e| e["event"] == "host_trouble")
+        .unwrap();
+    assert_eq!(
+        (&trouble["host"], &trouble["trouble"]),
+        (&"w1".into(), &"unreachable".into())
+    );
     assert!(trouble["help"].is_string());
 }

@@ -14,12 +14,17 @@ fn refused(tasks: &str) -> String {
 #[test]
 fn an_unknown_module() {
     insta::assert_snapshot!(refused("- name: an editor\n  pakage:\n    name: vim\n"));
-    insta::assert_snapshot!("a_module_of_ansible", refused("- name: clone\n  ansible.builtin.git:\n    repo: https://example.org/x\n"));
+    insta::assert_snapshot!(
+        "a_module_of_ansible",
+        refused("- name: clone\n  ansible.builtin.git:\n    repo: https://example.org/x\n")
+    );
 }
 
 #[test]
 fn no_module_and_two() {
-    insta::assert_snapshot!(refused("- name: nothing\n  become: true\n- name: two\n  package: { name: vim }\n  service: { name: x }\n"));
+    insta::assert_snapshot!(refused(
+        "- name: nothing\n  become: true\n- name: two\n  package: { name: vim }\n  service: { name: x }\n"
+    ));
 }
 
 #[test]
@@ -34,55 +39,93 @@ fn a_missing_argument() {
 
 #[test]
 fn an_unknown_keyword() {
-    insta::assert_snapshot!(refused("- name: an editor\n  package: { name: vim }\n  wen: true\n"));
+    insta::assert_snapshot!(refused(
+        "- name: an editor\n  package: { name: vim }\n  wen: true\n"
+    ));
 }
 
 #[test]
 fn keywords_of_ansible_that_are_not_there() {
-    for keyword in ["delegate_to: cp1", "run_once: true", "block: []", "with_items: [1]", "until: x", "ignore_errors: true", "become_user: x", "environment: {}", "async: 3"] {
+    for keyword in [
+        "delegate_to: cp1",
+        "run_once: true",
+        "block: []",
+        "with_items: [1]",
+        "until: x",
+        "ignore_errors: true",
+        "become_user: x",
+        "environment: {}",
+        "async: 3",
+    ] {
         let word = keyword.split(':').next().unwrap();
-        insta::assert_snapshot!(format!("keyword_{word}"), refused(&format!("- name: an editor\n  package: {{ name: vim }}\n  {keyword}\n")));
+        insta::assert_snapshot!(
+            format!("keyword_{word}"),
+            refused(&format!(
+                "- name: an editor\n  package: {{ name: vim }}\n  {keyword}\n"
+            ))
+        );
     }
 }
 
 #[test]
 fn a_bad_mode() {
-    insta::assert_snapshot!(refused("- name: a file\n  copy: { content: x, dest: /etc/x, mode: \"9999\" }\n"));
-    insta::assert_snapshot!("a_mode_without_quotes", refused("- name: a file\n  copy: { content: x, dest: /etc/x, mode: 644 }\n"));
+    insta::assert_snapshot!(refused(
+        "- name: a file\n  copy: { content: x, dest: /etc/x, mode: \"9999\" }\n"
+    ));
+    insta::assert_snapshot!(
+        "a_mode_without_quotes",
+        refused("- name: a file\n  copy: { content: x, dest: /etc/x, mode: 644 }\n")
+    );
 }
 
 #[test]
 fn a_relative_destination() {
-    insta::assert_snapshot!(refused("- name: a file\n  copy: { content: x, dest: etc/x }\n"));
+    insta::assert_snapshot!(refused(
+        "- name: a file\n  copy: { content: x, dest: etc/x }\n"
+    ));
 }
 
 #[test]
 fn a_template_that_is_not_there() {
-    let bed = bed("- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n").file("inventory/roles/hosts/templates/mottd.tera", "x");
+    let bed = bed("- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n")
+        .file("inventory/roles/hosts/templates/mottd.tera", "x");
     insta::assert_snapshot!(bed.refused());
 }
 
 #[test]
 fn a_template_with_an_undefined_variable() {
-    let bed = bed("- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n").file("inventory/roles/hosts/templates/motd.tera", "Welcome to\n{{ cluster_nam }}\n");
+    let bed = bed("- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n").file(
+        "inventory/roles/hosts/templates/motd.tera",
+        "Welcome to\n{{ cluster_nam }}\n",
+    );
     insta::assert_snapshot!(bed.refused());
 }
 
 #[test]
 fn a_template_with_broken_syntax() {
-    let bed = bed("- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n").file("inventory/roles/hosts/templates/motd.tera", "{% if cluster_name %}\nx\n");
+    let bed = bed("- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n").file(
+        "inventory/roles/hosts/templates/motd.tera",
+        "{% if cluster_name %}\nx\n",
+    );
     insta::assert_snapshot!(bed.refused());
 }
 
 #[test]
 fn a_template_with_jinja() {
-    let bed = bed("- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n").file("inventory/roles/hosts/templates/motd.tera", "{{ cluster_name | default('x') }} {{ cluster_name.split('-') }}\n");
+    let bed = bed("- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n").file(
+        "inventory/roles/hosts/templates/motd.tera",
+        "{{ cluster_name | default('x') }} {{ cluster_name.split('-') }}\n",
+    );
     insta::assert_snapshot!(bed.refused());
 }
 
 #[test]
 fn an_unknown_handler() {
-    let bed = bed("- name: a file\n  copy: { content: x, dest: /etc/x }\n  notify: relod x\n").file("inventory/roles/hosts/handlers/main.yml", "- name: reload x\n  service: { name: x, state: reloaded }\n");
+    let bed = bed("- name: a file\n  copy: { content: x, dest: /etc/x }\n  notify: relod x\n")
+        .file(
+            "inventory/roles/hosts/handlers/main.yml",
+            "- name: reload x\n  service: { name: x, state: reloaded }\n",
+        );
     insta::assert_snapshot!(bed.refused());
 }
 
@@ -95,13 +138,21 @@ fn a_task_without_a_name() {
 #[test]
 fn tasks_that_are_no_list() {
     insta::assert_snapshot!(refused("name: an editor\npackage: { name: vim }\n"));
-    insta::assert_snapshot!("a_play_for_tasks", refused("- hosts: all\n  tasks:\n    - package: { name: vim }\n"));
+    insta::assert_snapshot!(
+        "a_play_for_tasks",
+        refused("- hosts: all\n  tasks:\n    - package: { name: vim }\n")
+    );
 }
 
 #[test]
 fn conditions() {
-    insta::assert_snapshot!(refused("- name: a\n  package: { name: vim }\n  when: unknown_thing\n- name: b\n  package: { name: vim }\n  when: \"{{ cluster_name }}\"\n- name: c\n  package: { name: vim }\n  when: cluster_name =\n"));
-    insta::assert_snapshot!("facts_of_ansible", refused("- name: a\n  package: { name: vim }\n  when: ansible_os_family == 'Debian'\n"));
+    insta::assert_snapshot!(refused(
+        "- name: a\n  package: { name: vim }\n  when: unknown_thing\n- name: b\n  package: { name: vim }\n  when: \"{{ cluster_name }}\"\n- name: c\n  package: { name: vim }\n  when: cluster_name =\n"
+    ));
+    insta::assert_snapshot!(
+        "facts_of_ansible",
+        refused("- name: a\n  package: { name: vim }\n  when: ansible_os_family == 'Debian'\n")
+    );
 }
 
 #[test]
@@ -116,7 +167,10 @@ fn a_tab() {
 
 #[test]
 fn a_role_of_another_name_is_read_too() {
-    let bed = Bed::sound().file("inventory/roles/mine/tasks/main.yml", "- name: an editor\n  pakage:\n    name: vim\n");
+    let bed = Bed::sound().file(
+        "inventory/roles/mine/tasks/main.yml",
+        "- name: an editor\n  pakage:\n    name: vim\n",
+    );
     insta::assert_snapshot!(bed.refused());
 }
 

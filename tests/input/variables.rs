@@ -16,7 +16,10 @@ fn an_unknown_name_near_a_known_one() {
 fn an_unknown_name_that_nothing_uses() {
     let bed = Bed::sound().vars("my_own_thing: 1\n");
     insta::assert_snapshot!(bed.warned());
-    insta::assert_snapshot!("strict_variables", refused("my_own_thing: 1\nstrict_variables: true\n"));
+    insta::assert_snapshot!(
+        "strict_variables",
+        refused("my_own_thing: 1\nstrict_variables: true\n")
+    );
 }
 
 #[test]
@@ -33,7 +36,9 @@ fn wrong_types() {
 
 #[test]
 fn ports_out_of_range() {
-    insta::assert_snapshot!(refused("apiserver_src_port: 66000\napiserver_dest_port: 0\n"));
+    insta::assert_snapshot!(refused(
+        "apiserver_src_port: 66000\napiserver_dest_port: 0\n"
+    ));
 }
 
 #[test]
@@ -44,17 +49,23 @@ fn what_is_required_is_missing() {
 
 #[test]
 fn an_undefined_variable_in_a_value() {
-    insta::assert_snapshot!(refused("control_plane_endpoint: \"{{ endpoint_name }}:8443\"\n"));
+    insta::assert_snapshot!(refused(
+        "control_plane_endpoint: \"{{ endpoint_name }}:8443\"\n"
+    ));
 }
 
 #[test]
 fn an_undefined_variable_near_a_known_one() {
-    insta::assert_snapshot!(refused("control_plane_endpoint: \"api:{{ apiserver_dest_prt }}\"\n"));
+    insta::assert_snapshot!(refused(
+        "control_plane_endpoint: \"api:{{ apiserver_dest_prt }}\"\n"
+    ));
 }
 
 #[test]
 fn a_value_that_is_made_of_itself() {
-    insta::assert_snapshot!(refused("cluster_name: \"{{ a }}\"\na: \"{{ b }}\"\nb: \"{{ a }}\"\n"));
+    insta::assert_snapshot!(refused(
+        "cluster_name: \"{{ a }}\"\na: \"{{ b }}\"\nb: \"{{ a }}\"\n"
+    ));
 }
 
 #[test]
@@ -69,8 +80,16 @@ fn a_version_without_quotes() {
 
 #[test]
 fn router_ids() {
-    for (id, name) in [("0", "router_id_0"), ("256", "router_id_256"), ("-1", "router_id_negative"), ("fifty", "router_id_word")] {
-        insta::assert_snapshot!(name, refused(&format!("load_balancer_profile: seed\nrouter_id: {id}\n")));
+    for (id, name) in [
+        ("0", "router_id_0"),
+        ("256", "router_id_256"),
+        ("-1", "router_id_negative"),
+        ("fifty", "router_id_word"),
+    ] {
+        insta::assert_snapshot!(
+            name,
+            refused(&format!("load_balancer_profile: seed\nrouter_id: {id}\n"))
+        );
     }
     let bed = Bed::sound().vars("router_id: 255\n");
     assert_eq!(bed.warned(), "");
@@ -78,16 +97,20 @@ fn router_ids() {
 
 #[test]
 fn a_password_of_which_eight_would_count() {
-    insta::assert_snapshot!(refused("load_balancer_profile: seed\nauth_pass: correct-horse\n"));
+    insta::assert_snapshot!(refused(
+        "load_balancer_profile: seed\nauth_pass: correct-horse\n"
+    ));
     // The profile `fast` has no place for one.
-    insta::assert_snapshot!("a_password_that_nobody_reads", Bed::sound().vars("auth_pass: horse\n").warned());
+    insta::assert_snapshot!(
+        "a_password_that_nobody_reads",
+        Bed::sound().vars("auth_pass: horse\n").warned()
+    );
 }
 
 #[test]
 fn a_key_that_cannot_be_read() {
     insta::assert_snapshot!(refused("ansible_ssh_private_key_file: keys/id_ed25519\n"));
-    let bed = Bed::sound()
-        .vars("ansible_ssh_private_key_file: inventory\n");
+    let bed = Bed::sound().vars("ansible_ssh_private_key_file: inventory\n");
     insta::assert_snapshot!("a_key_that_is_a_folder", bed.refused());
     let bed = Bed::sound()
         .file("id", "this is no key\n")
@@ -99,7 +122,11 @@ fn a_key_that_cannot_be_read() {
 
 #[test]
 fn a_jump_host_that_is_not_there_yet() {
-    insta::assert_snapshot!(Bed::sound().vars("ansible_ssh_common_args: -o ProxyJump=bastion\n").warned());
+    insta::assert_snapshot!(
+        Bed::sound()
+            .vars("ansible_ssh_common_args: -o ProxyJump=bastion\n")
+            .warned()
+    );
     insta::assert_snapshot!("another_connection", refused("ansible_connection: local\n"));
 }
 
@@ -108,7 +135,10 @@ fn kubeadm_documents() {
     insta::assert_snapshot!(refused(
         "kubeadm:\n  ClusterConfiguraton: {}\n  InitConfiguration: []\n  ClusterConfiguration:\n    kubernetesVersion: v1.35.0\n    controlPlaneEndpoint: else:1\n    netwrking: {}\n"
     ));
-    insta::assert_snapshot!("ignored_preflight", refused("ignore_preflight_errors: [all, Port-6443]\n"));
+    insta::assert_snapshot!(
+        "ignored_preflight",
+        refused("ignore_preflight_errors: [all, Port-6443]\n")
+    );
 }
 
 #[test]
@@ -118,7 +148,11 @@ fn a_manifest_that_is_not_there() {
 
 #[test]
 fn files_that_are_not_there() {
-    let bed = Bed::sound().replace(VARS_FILE, "kubernetes_source: present", "kubernetes_source: files");
+    let bed = Bed::sound().replace(
+        VARS_FILE,
+        "kubernetes_source: present",
+        "kubernetes_source: files",
+    );
     insta::assert_snapshot!(bed.refused());
     let bed = bed.vars("kubernetes_files: ../airgap\n");
     insta::assert_snapshot!("a_folder_of_files_that_is_not_there", bed.refused());
@@ -136,7 +170,10 @@ fn jinja_where_tera_is_read() {
         ("jinja_filter_unknown", "apiserver_vip | ipaddr"),
         ("jinja_regex", "apiserver_vip | regex_replace('a', 'b')"),
     ] {
-        insta::assert_snapshot!(name, refused(&format!("cluster_name: \"{{{{ {value} }}}}\"\n")));
+        insta::assert_snapshot!(
+            name,
+            refused(&format!("cluster_name: \"{{{{ {value} }}}}\"\n"))
+        );
     }
 }
 
@@ -162,7 +199,10 @@ fn extra_variables() {
     ] {
         insta::assert_snapshot!(name, bed.refused_with(&["-e", value]));
     }
-    assert_eq!(bed.run(&["validate", "-e", "apiserver_src_port=6444"]).exit, 0);
+    assert_eq!(
+        bed.run(&["validate", "-e", "apiserver_src_port=6444"]).exit,
+        0
+    );
 }
 
 #[test]

@@ -201,8 +201,7 @@ fn what_cannot_be_read_is_told() {
         found.join("\n")
     };
     assert!(
-        told(&["nothing"], &[])
-            .starts_with("there is no inventory: `DIR/nothing` does not exist")
+        told(&["nothing"], &[]).starts_with("there is no inventory: `DIR/nothing` does not exist")
     );
     std::fs::create_dir_all(path.join("empty")).unwrap();
     assert!(told(&["empty"], &[]).starts_with("the folder DIR/empty holds no inventory file"));
@@ -220,7 +219,6 @@ fn what_cannot_be_read_is_told() {
         "DIR/group_vars/g.yml is not read, because DIR/group_vars/g is (as in Ansible, one of them counts: move the file into the folder, or remove it)"
     );
     assert!(
-        told(&["h.yml"], &["@/nowhere.yml"])
-            .contains("there is no file of variables /nowhere.yml")
+        told(&["h.yml"], &["@/nowhere.yml"]).contains("there is no file of variables /nowhere.yml")
     );
 }

@@ -171,7 +171,8 @@ fn taints_follow_the_groups() {
 
 #[test]
 fn values_that_cannot_be_meant_are_refused() {
-    let cases: [(&str, fn(&mut KubeadmInput)); 9] = [
+    type Case = (&'static str, fn(&mut KubeadmInput));
+    let cases: [Case; 9] = [
         ("is older than 1.31", |i| {
             i.kubernetes_version = "1.30.4".into()
         }),

@@ -191,7 +191,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &["run rm 'a b' [/etc/a is there]"],
     ),
     ("command: sync now", &["run sync now [runs each time]"]),
-    ("shell: a | b", &["run /bin/sh -c 'a | b' [runs each time]"]),
+    ("shell: a | b", &["run a | b [runs each time]"]),
     (
         "binaries: {src: /srv, names: [tool], dest: /usr/local/bin}",
         &["write /usr/local/bin/tool [is absent]"],

@@ -241,11 +241,15 @@ fn cases() -> BTreeMap<&'static str, Map<String, Value>> {
         ),
         (
             "what is unset is null",
-            variables(json!({"image_repository": null, "http_proxy": null, "https_proxy": null, "auth_pass": null, "no_proxy": "localhost"})),
+            variables(
+                json!({"image_repository": null, "http_proxy": null, "https_proxy": null, "auth_pass": null, "no_proxy": "localhost"}),
+            ),
         ),
         (
             "external",
-            variables(json!({"load_balancer": "external", "apiserver_vip": null, "is_load_balancer": false})),
+            variables(
+                json!({"load_balancer": "external", "apiserver_vip": null, "is_load_balancer": false}),
+            ),
         ),
         (
             "one backend",
@@ -444,8 +448,17 @@ fn containerd_and_systemd_accept_what_is_rendered() {
         text
     };
     let path = folder.path().join("config.toml");
-    std::fs::write(&path, template("container_runtime", "config.toml", &variables)).unwrap();
-    let dump = said(Command::new("containerd").arg("--config").arg(&path).args(["config", "dump"]));
+    std::fs::write(
+        &path,
+        template("container_runtime", "config.toml", &variables),
+    )
+    .unwrap();
+    let dump = said(
+        Command::new("containerd")
+            .arg("--config")
+            .arg(&path)
+            .args(["config", "dump"]),
+    );
     for line in [
         "sandbox = 'registry.example.org/k8s/pause:3.10.2'",
         "config_path = '/etc/containerd/certs.d'",
@@ -459,14 +472,28 @@ fn containerd_and_systemd_accept_what_is_rendered() {
         assert!(dump.contains(line), "{line} is not in {dump}");
     }
 
-    for (role, unit, dropin) in [("container_runtime", "containerd.service", "proxy.conf"), ("kubernetes", "kubelet.service", "10-kubeadm.conf")] {
+    for (role, unit, dropin) in [
+        ("container_runtime", "containerd.service", "proxy.conf"),
+        ("kubernetes", "kubelet.service", "10-kubeadm.conf"),
+    ] {
         let path = folder.path().join(unit);
         // The programs are not on this machine.
-        let here = |text: String| text.replace("/bin/containerd", "/bin/true").replace("/bin/kubelet", "/bin/true");
+        let here = |text: String| {
+            text.replace("/bin/containerd", "/bin/true")
+                .replace("/bin/kubelet", "/bin/true")
+        };
         std::fs::write(&path, here(template(role, unit, &variables))).unwrap();
         std::fs::create_dir(folder.path().join(format!("{unit}.d"))).unwrap();
-        std::fs::write(folder.path().join(format!("{unit}.d/x.conf")), here(template(role, dropin, &variables))).unwrap();
-        let text = said(Command::new("systemd-analyze").args(["verify", "--man=no", "--recursive-errors=no"]).arg(&path));
+        std::fs::write(
+            folder.path().join(format!("{unit}.d/x.conf")),
+            here(template(role, dropin, &variables)),
+        )
+        .unwrap();
+        let text = said(
+            Command::new("systemd-analyze")
+                .args(["verify", "--man=no", "--recursive-errors=no"])
+                .arg(&path),
+        );
         assert!(!text.contains(unit), "{text}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate::cluster::kubeadm::{Credentials, KubeadmInput, UserDocuments, init};
+use quorate::cluster::kubeadm::{Credentials, KubeadmInput, init};
 use quorate::cluster::spec::ClusterSpec;
 use quorate::inventory::{Input, Inventory};
 use quorate::role::{HostRoles, Library};
@@ -26,7 +26,9 @@ fn spec(more: &str) -> ClusterSpec {
     let all = format!(
         "kubernetes_version: \"1.36.3\"\napiserver_vip: 10.0.0.10\nkubernetes_source: files\nkubernetes_files: /srv\n{more}"
     );
-    let (inventory, found) = Inventory::build(&Input::from_text("hosts.yml", HOSTS).with_group_vars("all", "all.yml", &all));
+    let (inventory, found) = Inventory::build(
+        &Input::from_text("hosts.yml", HOSTS).with_group_vars("all", "all.yml", &all),
+    );
     assert!(!found.has_errors(), "{found:#?}");
     let (spec, found) = ClusterSpec::build(&inventory, &BTreeSet::new());
     assert!(!found.has_errors(), "{found:#?}");
@@ -37,18 +39,28 @@ fn spec(more: &str) -> ClusterSpec {
 fn roles_need_no_variable_that_an_inventory_does_not_give() {
     let (library, found) = Library::builtin();
     assert!(!found.has_errors(), "{found:#?}");
-    for more in ["", "control_plane_endpoint: api.example.org:8443\n", "load_balancer_profile: seed\n", "http_proxy: http://p:1\n", "vrrp_unicast: true\n"] {
+    for more in [
+        "",
+        "control_plane_endpoint: api.example.org:8443\n",
+        "load_balancer_profile: seed\n",
+        "http_proxy: http://p:1\n",
+        "vrrp_unicast: true\n",
+    ] {
         let spec = spec(more);
         for host in spec.hosts.values() {
             let mut names = vec!["hosts", "container_runtime", "kubernetes"];
             if host.roles.load_balancer {
                 names.extend(["haproxy", "keepalived"]);
             }
-            let roles = names.iter().map(|name| library.get(name).unwrap()).collect();
+            let roles = names
+                .iter()
+                .map(|name| library.get(name).unwrap())
+                .collect();
             let mut variables = spec.variables(host);
             variables.insert("inventory_hostname".into(), json!(host.name.as_str()));
             variables.insert("interface".into(), json!("eth0"));
-            let facts = HostRoles::new(roles, Arc::new(AllThere)).facts(&scope(Value::Object(variables)));
+            let facts =
+                HostRoles::new(roles, Arc::new(AllThere)).facts(&scope(Value::Object(variables)));
             assert!(facts.is_ok(), "{more} {}: {facts:#?}", host.name);
         }
     }
@@ -56,11 +68,28 @@ fn roles_need_no_variable_that_an_inventory_does_not_give() {
 
 #[test]
 fn kubeadms_input_is_the_specifications() {
-    let spec = spec("control_plane_endpoint: api.example.org:8443\nkubeadm: {KubeletConfiguration: {cgroupDriver: cgroupfs}}\n");
-    let input = KubeadmInput::of(&spec, &spec.hosts["cp1"], UserDocuments::of(&spec).unwrap());
+    let spec = spec(
+        "control_plane_endpoint: api.example.org:8443\nkubeadm: {KubeletConfiguration: {cgroupDriver: cgroupfs}}\n",
+    );
+    let input = KubeadmInput::of(&spec, &spec.hosts["cp1"]);
     let documents = init(&input, &Credentials::generate().unwrap()).unwrap();
     let cluster = documents.get("ClusterConfiguration").unwrap();
-    assert_eq!(cluster["apiServer"]["certSANs"], json!(["api.example.org", "10.0.0.10", "10.0.0.11", "10.0.0.12", "10.0.0.13"]));
-    assert_eq!(documents.get("KubeletConfiguration").unwrap()["cgroupDriver"], "cgroupfs");
-    assert_eq!(documents.get("InitConfiguration").unwrap()["nodeRegistration"]["name"], "cp1");
+    assert_eq!(
+        cluster["apiServer"]["certSANs"],
+        json!([
+            "api.example.org",
+            "10.0.0.10",
+            "10.0.0.11",
+            "10.0.0.12",
+            "10.0.0.13"
+        ])
+    );
+    assert_eq!(
+        documents.get("KubeletConfiguration").unwrap()["cgroupDriver"],
+        "cgroupfs"
+    );
+    assert_eq!(
+        documents.get("InitConfiguration").unwrap()["nodeRegistration"]["name"],
+        "cp1"
+    );
 }

@@ -637,12 +637,21 @@ fn packages_of_all_steps_are_installed_in_one_call() {
             step(3, write("/etc/apt/sources.list.d/x.list", "1", Expect::Any)),
             step(4, install("later")),
         ]);
-        let calls: Vec<String> = sandbox.read("/apt.log").unwrap().lines().map(str::to_string).collect();
+        let calls: Vec<String> = sandbox
+            .read("/apt.log")
+            .unwrap()
+            .lines()
+            .map(str::to_string)
+            .collect();
         assert_eq!(calls.len(), 2, "{kind:?} {calls:?}");
         assert!(calls[0].ends_with("-- haproxy keepalived"), "{calls:?}");
         assert!(calls[1].ends_with("-- later"), "{calls:?}");
         for id in [0, 2, 4] {
-            assert_eq!(outcome.end(id).unwrap().0, End::Changed, "{kind:?} {id} {outcome:?}");
+            assert_eq!(
+                outcome.end(id).unwrap().0,
+                End::Changed,
+                "{kind:?} {id} {outcome:?}"
+            );
         }
     }
 }
@@ -653,11 +662,21 @@ fn a_package_that_does_not_exist_fails_its_own_step() {
     for kind in SHELLS {
         let sandbox = Sandbox::new(kind);
         sandbox.write("/packages", "");
-        let outcome = sandbox.steps(vec![step(0, install("haproxy")), step(1, install("unheard-of"))]);
-        assert_eq!(outcome.end(0).unwrap().0, End::Changed, "{kind:?} {outcome:?}");
+        let outcome = sandbox.steps(vec![
+            step(0, install("haproxy")),
+            step(1, install("unheard-of")),
+        ]);
+        assert_eq!(
+            outcome.end(0).unwrap().0,
+            End::Changed,
+            "{kind:?} {outcome:?}"
+        );
         let (end, _, output) = outcome.end(1).unwrap();
         assert_eq!(end, End::Failed, "{kind:?}");
-        assert!(output.contains("Unable to locate package unheard-of"), "{output}");
+        assert!(
+            output.contains("Unable to locate package unheard-of"),
+            "{output}"
+        );
     }
 }
 

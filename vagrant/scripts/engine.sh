@@ -15,6 +15,12 @@ if [ -d /run/systemd/system ]; then
     as_root systemctl start docker
 else
     log=/var/log/quorate-lab-dockerd.log
+    # An engine that was killed leaves its numbers behind; another process may have them by now, and dockerd would wait for it.
+    for of in /var/run/docker.pid:dockerd /var/run/docker/containerd/containerd.pid:containerd; do
+        file=${of%%:*}
+        [ -e "$file" ] || continue
+        [ "$(cat "/proc/$(cat "$file")/comm" 2>/dev/null)" = "${of##*:}" ] || as_root rm -f "$file"
+    done
     # In a session of its own, so that it outlives the shell that started the lab.
     as_root sh -c "setsid nohup dockerd >$log 2>&1 </dev/null &"
 fi

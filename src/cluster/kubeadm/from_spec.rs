@@ -1,23 +1,11 @@
 //! The cluster as the inventory describes it, as kubeadm's input.
 
-use super::{CRI_SOCKET, KubeadmInput, Node, Taint, UserDocuments};
+use super::{CRI_SOCKET, KubeadmInput, Node, Taint};
 use crate::cluster::spec::{self, ClusterSpec, HostSpec};
-use crate::model::{Diagnostics, Map, Value};
-
-impl UserDocuments {
-    /// Returns the cluster's.
-    ///
-    /// # Errors
-    /// All that is refused. Places are known only to whoever read the variable.
-    pub fn of(spec: &ClusterSpec) -> Result<Self, Diagnostics> {
-        let documents: Map = spec.kubeadm.iter().map(|(kind, map)| ((*kind).to_string(), Value::Object(map.clone()))).collect();
-        Self::read(&Value::Object(documents), &|_| None)
-    }
-}
 
 impl KubeadmInput {
     /// Returns the input for the documents of `host`.
-    pub fn of(spec: &ClusterSpec, host: &HostSpec, user: UserDocuments) -> Self {
+    pub fn of(spec: &ClusterSpec, host: &HostSpec) -> Self {
         Self {
             cluster_name: spec.name.clone(),
             kubernetes_version: spec.kubernetes_version.to_string(),
@@ -29,8 +17,15 @@ impl KubeadmInput {
                 address: host.ip.address,
                 is_control_plane: host.roles.control_plane,
                 is_worker: host.roles.worker,
-                labels: host.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-                taints: host.taints.as_ref().map(|taints| taints.iter().map(taint).collect()),
+                labels: host
+                    .labels
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect(),
+                taints: host
+                    .taints
+                    .as_ref()
+                    .map(|taints| taints.iter().map(taint).collect()),
             },
             pod_subnet: spec.pod_subnet.to_string(),
             service_subnet: spec.service_subnet.to_string(),
@@ -38,7 +33,7 @@ impl KubeadmInput {
             cri_socket: CRI_SOCKET.into(),
             ignore_preflight_errors: spec.ignore_preflight_errors.clone(),
             image_repository: spec.image_repository.clone(),
-            user,
+            user: spec.kubeadm.clone(),
         }
     }
 }

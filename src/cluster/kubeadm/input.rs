@@ -229,7 +229,7 @@ impl KubeadmInput {
 
 /// Returns why a preflight check must not be ignored, where it must not: a taken port means that something of a cluster
 /// runs already, and `all` would hide that too. kubeadm compares the names in lower case.
-pub(super) fn refused_preflight_error(place: &str, name: &str) -> Option<Diagnostic> {
+pub(in crate::cluster) fn refused_preflight_error(place: &str, name: &str) -> Option<Diagnostic> {
     let lower = name.trim().to_ascii_lowercase();
     (lower == "all" || lower.starts_with("port-")).then(|| {
         Diagnostic::error(format!("{place}: `{name}` is not ignored"))

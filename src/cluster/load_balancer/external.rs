@@ -2,4 +2,8 @@
 
 use super::Parts;
 
-pub(super) const PARTS: Parts = Parts { roles: &[], units: &[], vip_before_init: false };
+pub(super) const PARTS: Parts = Parts {
+    roles: &[],
+    units: &[],
+    vip_before_init: false,
+};

@@ -3,5 +3,8 @@
 
 use super::Parts;
 
-pub(super) const PARTS: Parts =
-    Parts { roles: &["haproxy", "keepalived"], units: &["keepalived", "haproxy"], vip_before_init: true };
+pub(super) const PARTS: Parts = Parts {
+    roles: &["haproxy", "keepalived"],
+    units: &["keepalived", "haproxy"],
+    vip_before_init: true,
+};

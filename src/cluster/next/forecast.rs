@@ -5,6 +5,9 @@ use super::join::{Join, join};
 use super::{Act, Cause, Decision, Missing, Refusal, is, is_worker, next};
 use crate::model::HostName;
 
+const JOIN_CONTROL_PLANE: &str = "kubeadm join --control-plane";
+const JOIN_WORKER: &str = "kubeadm join";
+
 /// What the workflow would do, as far as it can be told beforehand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forecast {
@@ -52,7 +55,9 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
                 "mark kubeadm as done",
                 "a full member whose marker says otherwise",
             ),
-            _ => continue,
+            Act::JoinControlPlane { host, resume } => (host, JOIN_CONTROL_PLANE, why_join(*resume)),
+            Act::JoinWorker { host, resume } => (host, JOIN_WORKER, why_join(*resume)),
+            Act::CheckVip | Act::Mint { .. } => continue,
         };
         first = Some(host);
         forecast.acts.push((host.clone(), what.into(), why.into()));
@@ -78,7 +83,7 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
             if !is(&view, name, |h| h.may_act()) {
                 continue;
             }
-            "not a member yet"
+            why_join(false)
         } else {
             match join(
                 &view,
@@ -86,8 +91,7 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
                 host,
                 if control_plane { "join" } else { "join-worker" },
             ) {
-                Join::Now { resume: false } => "not a member yet",
-                Join::Now { resume: true } => "begun before, not done",
+                Join::Now { resume } => why_join(resume),
                 Join::Not(missing) => {
                     forecast.refuse(missing);
                     continue;
@@ -96,13 +100,23 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
             }
         };
         let what = if control_plane {
-            "kubeadm join --control-plane"
+            JOIN_CONTROL_PLANE
         } else {
-            "kubeadm join"
+            JOIN_WORKER
         };
         forecast.acts.push((name.clone(), what.into(), why.into()));
     }
+    let place = |name: &HostName| shape.nodes().position(|n| n == name);
+    forecast.acts.sort_by_key(|(name, ..)| place(name));
     forecast
+}
+
+fn why_join(resume: bool) -> &'static str {
+    if resume {
+        "begun before, not done"
+    } else {
+        "not a member yet"
+    }
 }
 
 impl Forecast {

@@ -167,8 +167,8 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
 
     let hosts: Vec<Draft> = {
         let Reader {
-        members, findings, ..
-    } = reader;
+            members, findings, ..
+        } = reader;
         let mut order: Vec<&Vars<'_>> = members.iter().collect();
         order.sort_by_key(|m| inventory.hosts.get_index_of(m.host.name.as_str()));
         order

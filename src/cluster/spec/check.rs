@@ -210,12 +210,19 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
             })
             .collect();
         if let (Some(subnet), Some(first)) = (subnet, inside.first()) {
-            let at = subnet.span.clone().or_else(|| first.ip.as_ref()?.span.clone());
+            let at = subnet
+                .span
+                .clone()
+                .or_else(|| first.ip.as_ref()?.span.clone());
             let names: Vec<&str> = inside.iter().map(|host| host.name.as_str()).collect();
             let error = Diagnostic::error(format!(
                 "`{what}` {} holds the {} of {}",
                 subnet.value,
-                if names.len() == 1 { "address" } else { "addresses" },
+                if names.len() == 1 {
+                    "address"
+                } else {
+                    "addresses"
+                },
                 read::list(&names)
             ));
             findings.push(

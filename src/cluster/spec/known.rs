@@ -462,8 +462,14 @@ pub const NOT_READ: &[(&str, &str)] = &[
         "ansible_ssh_common_args",
         "jump hosts and ~/.ssh/config are not read yet: run quorate on a machine that reaches the hosts",
     ),
-    ("ansible_ssh_extra_args", "options of ssh are not read yet: `ansible_port`, `ansible_user` and `ansible_ssh_private_key_file` are"),
-    ("ansible_ssh_args", "options of ssh are not read yet: `ansible_port`, `ansible_user` and `ansible_ssh_private_key_file` are"),
+    (
+        "ansible_ssh_extra_args",
+        "options of ssh are not read yet: `ansible_port`, `ansible_user` and `ansible_ssh_private_key_file` are",
+    ),
+    (
+        "ansible_ssh_args",
+        "options of ssh are not read yet: `ansible_port`, `ansible_user` and `ansible_ssh_private_key_file` are",
+    ),
     ("ansible_ssh_executable", "quorate speaks SSH itself"),
     ("ansible_password", "use a key or an agent"),
     ("ansible_ssh_pass", "use a key or an agent"),

@@ -30,13 +30,13 @@ use ipnet::IpNet;
 pub use connection::{Connection, connections};
 pub use host::{Address, HostSpec, Roles};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
-pub use kubeadm::{DOCUMENTS, Documents};
 pub use node::{Effect, Taint};
 pub use variables::{ROLE_NAMES, from_facts};
 pub use version::{Version, VersionError};
 pub use vrrp::State;
 pub use way::{Profile, Way};
 
+use crate::cluster::kubeadm::UserDocuments;
 use crate::model::{Endpoint, HostName, Secret};
 
 /// A cluster as the inventory describes it, sound as far as that can be told without asking a host.
@@ -69,7 +69,7 @@ pub struct ClusterSpec {
     /// `cni_manifest`: files or URLs, applied in this order.
     pub cni_manifests: Vec<String>,
     /// `kubeadm`: the user's documents, to be merged over the generated ones.
-    pub kubeadm: Documents,
+    pub kubeadm: UserDocuments,
     /// `ignore_preflight_errors`, never `all` and never a port.
     pub ignore_preflight_errors: Vec<String>,
     /// The cluster's hosts, in the order of the inventory. Hosts in none of the cluster's groups are not among them.

@@ -91,9 +91,9 @@ impl Reader<'_> {
         // Whoever set it wrongly was told so already, and what could not be read may set it.
         if !self.partial
             && !self
-            .members
-            .iter()
-            .any(|m| m.variable(name).is_some_and(|v| !v.value.is_null()))
+                .members
+                .iter()
+                .any(|m| m.variable(name).is_some_and(|v| !v.value.is_null()))
         {
             self.findings
                 .push(Diagnostic::error(format!("`{name}` is not set")).help(help));

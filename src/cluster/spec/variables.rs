@@ -74,7 +74,10 @@ impl ClusterSpec {
             ("control_plane_endpoint", json!(self.endpoint.to_string())),
             ("control_plane_endpoint_host", json!(self.endpoint.host())),
             ("control_plane_endpoint_port", json!(self.endpoint.port())),
-            ("control_plane_endpoint_is_name", json!(self.endpoint.address().is_none())),
+            (
+                "control_plane_endpoint_is_name",
+                json!(self.endpoint.address().is_none()),
+            ),
             ("control_planes", members(&mut self.control_planes())),
             ("load_balancers", members(&mut self.load_balancers())),
             ("load_balancer", json!(balancer.way.name())),
@@ -144,9 +147,18 @@ impl ClusterSpec {
                 json!(bgp.map(|b| b.keepalive_interval)),
             ),
             ("bgp_bfd", json!(bgp.is_some_and(|b| b.bfd))),
-            ("image_repository", json!(self.image_repository.as_deref().unwrap_or_default())),
-            ("http_proxy", json!(self.proxies.http.as_deref().unwrap_or_default())),
-            ("https_proxy", json!(self.proxies.https.as_deref().unwrap_or_default())),
+            (
+                "image_repository",
+                json!(self.image_repository.as_deref().unwrap_or_default()),
+            ),
+            (
+                "http_proxy",
+                json!(self.proxies.http.as_deref().unwrap_or_default()),
+            ),
+            (
+                "https_proxy",
+                json!(self.proxies.https.as_deref().unwrap_or_default()),
+            ),
             ("no_proxy", json!(self.proxies.no_proxy.join(","))),
             ("pod_subnet", json!(self.pod_subnet.to_string())),
             ("service_subnet", json!(self.service_subnet.to_string())),

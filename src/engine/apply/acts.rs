@@ -263,6 +263,10 @@ impl Run {
             host.busy = false;
         }
         self.take_outputs(&name, &end).await;
+        if changes_membership(&act) && !end.is_good() {
+            // It may have left a learner in etcd that no API server's last word knows of.
+            self.certain.clear();
+        }
         if let Some(problem) = end.problem {
             if problem.trouble == Trouble::Lost && self.again(&name) {
                 return self.look_again(name, "the connection was lost").await;

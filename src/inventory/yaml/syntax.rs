@@ -76,12 +76,7 @@ fn tabs(source: &Arc<Source>) -> Vec<Span> {
     tabs
 }
 
-fn help(
-    text: &str,
-    offset: usize,
-    kind: &ErrorKind,
-    in_quotes: bool,
-) -> Option<&'static str> {
+fn help(text: &str, offset: usize, kind: &ErrorKind, in_quotes: bool) -> Option<&'static str> {
     let mut at = offset.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;

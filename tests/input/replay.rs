@@ -1,0 +1,42 @@
+//! Journals of real runs in the lab, as a person sees them.
+
+use std::path::Path;
+
+use crate::bed::Bed;
+
+/// Returns what `replay` prints of a journal in tests/data, and its exit code.
+fn replay(journal: &str, arguments: &[&str]) -> (i32, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{journal}.jsonl"));
+    let path = path.to_str().unwrap();
+    let outcome = Bed::empty().run(&[&["replay", path], arguments].concat());
+    assert_eq!(outcome.err, "");
+    (outcome.exit, outcome.out.replace(path, "JOURNAL"))
+}
+
+#[test]
+fn three_drifts_as_a_plan() {
+    let (exit, text) = replay("lab-drift-plan", &[]);
+    assert_eq!(exit, 2);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn three_drifts_mended() {
+    let (exit, text) = replay("lab-drift-apply", &["--output", "plain"]);
+    assert_eq!(exit, 0);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn nothing_to_do() {
+    let (exit, text) = replay("lab-converged-apply", &[]);
+    assert_eq!(exit, 0);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_command_s_output() {
+    let (exit, text) = replay("lab-exec", &[]);
+    assert_eq!(exit, 0);
+    insta::assert_snapshot!(text);
+}

@@ -1,0 +1,745 @@
+//! States of a cluster and what is decided on them, each refusal with its words.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::type_complexity,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
+use quorate::cluster::next::{Cause, Missing, Refusal, forbidden, forecast};
+use quorate::cluster::{Act, Decision, HostView, Shape, Standing, View, next};
+use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState};
+use quorate::model::{Endpoint, HostName, Sha256};
+
+const MEMBER: [&str; 4] = [
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/var/lib/etcd/member",
+    "/var/lib/kubelet/config.yaml",
+];
+
+fn name(text: &str) -> HostName {
+    HostName::new(text).unwrap()
+}
+
+fn shape() -> Shape {
+    let names = |all: &[&str]| all.iter().map(|n| name(n)).collect::<Vec<_>>();
+    Shape {
+        control_planes: names(&["cp1", "cp2", "cp3"]),
+        workers: names(&["w1"]),
+        load_balancers: names(&["cp1", "cp2", "cp3"]),
+        endpoint: Endpoint::new("vip.example", 8443).unwrap(),
+        version: "1.36.3".into(),
+    }
+}
+
+/// Four bare hosts, prepared, the VIP looked for.
+fn bare() -> View {
+    let mut view = View {
+        vip_checked: true,
+        ..View::default()
+    };
+    for (n, host) in ["cp1", "cp2", "cp3", "w1"].iter().enumerate() {
+        let seen = HostView {
+            standing: Standing::Prepared,
+            kubernetes: Kubernetes::default(),
+            address: Some(format!("10.0.0.{n}")),
+            ours: true,
+            holds_vip: false,
+            config: "config".into(),
+            busy: false,
+            joined: false,
+        };
+        view.hosts.insert(name(host), seen);
+    }
+    view
+}
+
+fn host<'a>(view: &'a mut View, host: &str) -> &'a mut HostView {
+    view.hosts.get_mut(&name(host)).unwrap()
+}
+
+fn marker(act: &str, done: bool) -> Option<Marker> {
+    Some(Marker {
+        act: act.into(),
+        run: "0".into(),
+        config: "config".into(),
+        done,
+    })
+}
+
+fn member(n: &str, learner: bool, peer: usize) -> EtcdMember {
+    EtcdMember {
+        name: n.into(),
+        learner,
+        peers: vec![format!("https://10.0.0.{peer}:2380")],
+    }
+}
+
+fn node(n: &str, status: &str) -> NodeState {
+    let roles = if n.starts_with("cp") {
+        "control-plane"
+    } else {
+        "<none>"
+    };
+    NodeState {
+        name: n.into(),
+        status: status.into(),
+        roles: roles.into(),
+        version: "v1.36.3".into(),
+    }
+}
+
+/// A cluster of `in_it`, the rest bare.
+fn live(in_it: &[&str]) -> View {
+    let mut view = bare();
+    let order = ["cp1", "cp2", "cp3", "w1"];
+    for n in in_it {
+        let control_plane = n.starts_with("cp");
+        let seen = host(&mut view, n);
+        seen.kubernetes.ca = Some(Sha256::of("ca"));
+        let traces = MEMBER
+            .iter()
+            .filter(|t| control_plane || t.contains("kubelet"));
+        seen.kubernetes.traces = traces.map(|t| (*t).to_string()).collect();
+        let act = match *n {
+            "cp1" => "init",
+            "w1" => "join-worker",
+            _ => "join",
+        };
+        seen.kubernetes.marker = marker(act, true);
+    }
+    let members = in_it.iter().filter(|n| n.starts_with("cp"));
+    let api = Api {
+        live: true,
+        ready: true,
+        configured: true,
+        endpoint: Some("vip.example:8443".into()),
+        version: Some("v1.36.3".into()),
+        nodes: Some(in_it.iter().map(|n| node(n, "Ready")).collect()),
+        members: Some(
+            members
+                .map(|n| member(n, false, order.iter().position(|o| o == n).unwrap()))
+                .collect(),
+        ),
+    };
+    host(&mut view, "cp1").kubernetes.api = Some(api);
+    view.choose_api();
+    view
+}
+
+fn api(view: &mut View) -> &mut Api {
+    &mut view.api.as_mut().unwrap().1
+}
+
+fn decide(view: &View) -> Decision {
+    next(&shape(), view)
+}
+
+fn acts(view: &View) -> Vec<Act> {
+    match decide(view) {
+        Decision::Do(acts) => acts,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refusal(view: &View) -> Refusal {
+    match decide(view) {
+        Decision::Refuse(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn missing(view: &View) -> Vec<Missing> {
+    match decide(view) {
+        Decision::Done { missing } => missing,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn init(host: &str, resume: bool) -> Act {
+    Act::Init {
+        host: name(host),
+        resume,
+    }
+}
+
+fn join(host: &str, resume: bool) -> Act {
+    Act::JoinControlPlane {
+        host: name(host),
+        resume,
+    }
+}
+
+fn join_worker(host: &str, resume: bool) -> Act {
+    Act::JoinWorker {
+        host: name(host),
+        resume,
+    }
+}
+
+/// A change of a view, and its name.
+type Case = (&'static str, fn(&mut View));
+
+#[test]
+fn bare_hosts_are_initialised_once_all_is_ready() {
+    let mut view = bare();
+    assert_eq!(acts(&view), [init("cp1", false)]);
+    view.vip_checked = false;
+    assert_eq!(acts(&view), [Act::CheckVip]);
+    // A worker may still be at it, a control plane not.
+    host(&mut view, "w1").standing = Standing::Preparing;
+    assert_eq!(acts(&view), [Act::CheckVip]);
+    host(&mut view, "cp3").busy = true;
+    assert_eq!(decide(&view), Decision::Wait);
+    // Somebody else's load balancer has no address of ours to look for.
+    let mut view = bare();
+    view.vip_checked = false;
+    let outside = Shape {
+        load_balancers: Vec::new(),
+        ..shape()
+    };
+    assert_eq!(
+        next(&outside, &view),
+        Decision::Do(vec![init("cp1", false)])
+    );
+    // One control plane alone, the load balancer elsewhere.
+    let single = Shape {
+        control_planes: vec![name("cp1")],
+        load_balancers: vec![name("cp2")],
+        workers: vec![name("w1")],
+        ..shape()
+    };
+    assert_eq!(next(&single, &view), Decision::Do(vec![Act::CheckVip]));
+}
+
+#[test]
+fn an_init_that_was_begun_is_taken_up_where_it_was() {
+    let mut view = bare();
+    host(&mut view, "cp2").kubernetes.marker = marker("init", false);
+    // Nothing was written yet: its preflight has still to run.
+    assert_eq!(acts(&view), [init("cp2", false)]);
+    host(&mut view, "cp2").kubernetes.traces = vec!["/etc/kubernetes/admin.conf".into()];
+    assert_eq!(acts(&view), [init("cp2", true)]);
+    // Another control plane's preparation has nothing to do with it, unless it carries the load balancer.
+    host(&mut view, "cp1").standing = Standing::Failed("disk full".into());
+    let elsewhere = Shape {
+        load_balancers: vec![name("w1")],
+        ..shape()
+    };
+    assert_eq!(
+        next(&elsewhere, &view),
+        Decision::Do(vec![init("cp2", true)])
+    );
+}
+
+#[test]
+fn a_second_cluster_is_refused() {
+    let cases: [(&str, fn(&mut View), &str, &str); 12] = [
+        (
+            "unknown control plane",
+            |v| host(v, "cp2").standing = Standing::Unknown("down".into()),
+            "no init while cp2 cannot be looked at: a cluster may live there",
+            "bring the host back",
+        ),
+        (
+            "a member of another cluster",
+            |v| host(v, "w1").kubernetes.traces = vec!["/etc/kubernetes/kubelet.conf".into()],
+            "w1 is a member of some cluster already (found /etc/kubernetes/kubelet.conf), and no API server of this inventory knows it",
+            "kubeadm reset",
+        ),
+        (
+            "a join that was begun",
+            |v| host(v, "cp2").kubernetes.marker = marker("join", false),
+            "cp2 is a member of some cluster already (found a join that was begun)",
+            "rm -f /var/lib/quorate/kubeadm",
+        ),
+        (
+            "a worker's join that was begun",
+            |v| host(v, "w1").kubernetes.marker = marker("join-worker", false),
+            "w1 is a member of some cluster already (found a join-worker that was begun)",
+            "kubeadm reset",
+        ),
+        (
+            "a CA elsewhere",
+            |v| host(v, "cp3").kubernetes.ca = Some(Sha256::of("other")),
+            "cp3 is a member of some cluster already (found /etc/kubernetes/pki/ca.crt)",
+            "kubeadm reset",
+        ),
+        (
+            "kubeadm running",
+            |v| host(v, "cp3").kubernetes.kubeadm_running = true,
+            "cp3 is a member of some cluster already (found kubeadm running)",
+            "kubeadm reset",
+        ),
+        (
+            "two inits",
+            |v| {
+                host(v, "cp1").kubernetes.marker = marker("init", false);
+                host(v, "cp3").kubernetes.marker = marker("init", false);
+            },
+            "init was begun on more than one host: cp1, cp3",
+            "all of them but one",
+        ),
+        (
+            "an init on a worker",
+            |v| host(v, "w1").kubernetes.marker = marker("init", false),
+            "init was begun on w1, which is no control plane any more",
+            "put w1 back into kube_control_plane",
+        ),
+        (
+            "another configuration",
+            |v| {
+                host(v, "cp1").kubernetes.marker = marker("init", false);
+                host(v, "cp1").config = "new".into();
+            },
+            "init was begun on cp1 with another configuration",
+            "put the old variables back",
+        ),
+        (
+            "another configuration, running",
+            |v| {
+                let cp1 = host(v, "cp1");
+                cp1.kubernetes.marker = marker("init", false);
+                cp1.config = "new".into();
+                cp1.kubernetes.kubeadm_running = true;
+            },
+            "init was begun on cp1 with another configuration",
+            "kubeadm is still running there",
+        ),
+        (
+            "two identities",
+            |v| {
+                host(v, "cp1").kubernetes.ca = Some(Sha256::of("a"));
+                host(v, "w1").kubernetes.ca = Some(Sha256::of("b"));
+            },
+            "the hosts belong to different clusters (digest of ca.crt): ",
+            "keep the hosts of one cluster",
+        ),
+        (
+            "a worker's endpoint",
+            |v| host(v, "w1").kubernetes.server = Some("https://old.example:6443".into()),
+            "w1 belongs to the cluster at old.example:6443, the inventory's control-plane endpoint is vip.example:8443",
+            "set control_plane_endpoint: old.example:6443",
+        ),
+    ];
+    for (title, change, message, help) in cases {
+        let mut view = bare();
+        change(&mut view);
+        let refusal = refusal(&view);
+        assert!(
+            refusal.message.starts_with(message),
+            "{title}: {}",
+            refusal.message
+        );
+        assert!(refusal.help.contains(help), "{title}: {}", refusal.help);
+        assert!(!refusal.hosts.is_empty(), "{title}");
+        // All but a host that is down is known before the first wave, and refused there.
+        assert_eq!(
+            forbidden(&shape(), &view).is_some(),
+            title != "unknown control plane",
+            "{title}"
+        );
+        assert_eq!(forecast(&shape(), &view).refusal, Some(refusal), "{title}");
+    }
+    // A CA of the user's own, on the host that is initialised, is none of these.
+    let mut view = bare();
+    host(&mut view, "cp1").kubernetes.ca = Some(Sha256::of("own"));
+    assert_eq!(acts(&view), [init("cp1", false)]);
+}
+
+#[test]
+fn another_endpoint_or_version_of_a_live_cluster_is_refused() {
+    let mut view = live(&["cp1"]);
+    api(&mut view).endpoint = Some("old.example:6443".into());
+    let seen = refusal(&view);
+    assert_eq!(
+        seen.message,
+        "the live cluster's control-plane endpoint is old.example:6443, the inventory says vip.example:8443"
+    );
+    assert_eq!(forbidden(&shape(), &view), Some(seen));
+    let mut view = live(&["cp1"]);
+    api(&mut view).version = Some("v1.35.0".into());
+    let seen = refusal(&view);
+    assert_eq!(
+        seen.message,
+        "the live cluster runs Kubernetes v1.35.0, the inventory says v1.36.3"
+    );
+    assert_eq!(
+        seen.help,
+        "set kubernetes_version: \"1.35.0\"; an upgrade is an act of its own"
+    );
+}
+
+#[test]
+fn a_cluster_that_is_down_is_a_failure_and_never_a_second_init() {
+    let mut view = live(&["cp1", "cp2"]);
+    for host in view.hosts.values_mut() {
+        host.kubernetes.api = None;
+    }
+    view.choose_api();
+    let Decision::Fail { message, .. } = decide(&view) else {
+        panic!("{:?}", decide(&view))
+    };
+    assert_eq!(
+        message,
+        "cp1, cp2 belong to a cluster, but no API server answers on any control plane"
+    );
+    assert!(forecast(&shape(), &view).failure.is_some());
+    host(&mut view, "w1").standing = Standing::Preparing;
+    assert_eq!(decide(&view), Decision::Wait);
+    // The API answers, but says nothing: its hosts are not taken for strangers.
+    let mut view = live(&["cp1"]);
+    api(&mut view).nodes = None;
+    let Decision::Fail { message, .. } = decide(&view) else {
+        panic!("{:?}", decide(&view))
+    };
+    assert_eq!(
+        message,
+        "the API server on cp1 answers, but does not list its nodes"
+    );
+}
+
+#[test]
+fn what_failed_before_init_is_named() {
+    let mut view = bare();
+    host(&mut view, "cp1").standing = Standing::Failed("`kubeadm` failed".into());
+    let Decision::Fail { message, .. } = decide(&view) else {
+        panic!("{:?}", decide(&view))
+    };
+    assert_eq!(
+        message,
+        "no init on cp1: cp1 is not ready for it (`kubeadm` failed)"
+    );
+    // A worker that is down stops nobody.
+    let mut view = bare();
+    host(&mut view, "w1").standing = Standing::Unknown("down".into());
+    assert_eq!(acts(&view), [init("cp1", false)]);
+}
+
+#[test]
+fn control_planes_join_one_by_one_and_workers_beside() {
+    let mut view = live(&["cp1"]);
+    assert_eq!(
+        acts(&view),
+        [Act::Mint {
+            host: name("cp1"),
+            certificates: true
+        }]
+    );
+    view.token = true;
+    assert_eq!(acts(&view), [join("cp2", false), join_worker("w1", false)]);
+    host(&mut view, "cp2").busy = true;
+    assert_eq!(acts(&view), [join_worker("w1", false)]);
+    host(&mut view, "w1").busy = true;
+    assert_eq!(decide(&view), Decision::Wait);
+    // Somebody at work on the path to the API, be it a member.
+    let mut view = live(&["cp1", "cp2"]);
+    view.token = true;
+    host(&mut view, "cp1").standing = Standing::Preparing;
+    assert_eq!(acts(&view), [join_worker("w1", false)]);
+    // A dead host blocks nobody.
+    host(&mut view, "cp1").standing = Standing::Prepared;
+    host(&mut view, "cp2").standing = Standing::Unknown("down".into());
+    assert_eq!(acts(&view), [join("cp3", false), join_worker("w1", false)]);
+    // Only workers: the certificates stay where they are.
+    let view = live(&["cp1", "cp2", "cp3"]);
+    assert_eq!(
+        acts(&view),
+        [Act::Mint {
+            host: name("cp1"),
+            certificates: false
+        }]
+    );
+    let view = live(&["cp1", "cp2", "cp3", "w1"]);
+    assert_eq!(missing(&view), []);
+}
+
+#[test]
+fn what_kubeadm_did_not_finish_is_taken_up() {
+    let all = ["cp1", "cp2", "cp3", "w1"];
+    let cases: [(&str, fn(&mut View), Act); 8] = [
+        (
+            "init without its last phases",
+            |v| host(v, "cp1").kubernetes.marker = marker("init", false),
+            init("cp1", true),
+        ),
+        (
+            "a full member",
+            |v| host(v, "cp2").kubernetes.marker = marker("join", false),
+            Act::Finish { host: name("cp2") },
+        ),
+        (
+            "kubeadm still at it",
+            |v| {
+                let cp2 = host(v, "cp2");
+                cp2.kubernetes.marker = marker("join", false);
+                cp2.kubernetes.kubeadm_running = true;
+            },
+            join("cp2", true),
+        ),
+        (
+            "no label",
+            |v| {
+                host(v, "cp2").kubernetes.marker = marker("join", false);
+                api(v).nodes.as_mut().unwrap()[1].roles = "<none>".into();
+            },
+            join("cp2", true),
+        ),
+        (
+            "no vote",
+            |v| {
+                host(v, "cp2").kubernetes.marker = marker("join", false);
+                api(v).members.as_mut().unwrap()[1].learner = true;
+            },
+            join("cp2", true),
+        ),
+        (
+            "a member that never started",
+            |v| {
+                host(v, "cp2").kubernetes.marker = marker("join", false);
+                let m = &mut api(v).members.as_mut().unwrap()[1];
+                m.name.clear();
+                m.learner = true;
+            },
+            join("cp2", true),
+        ),
+        (
+            "a ready worker",
+            |v| host(v, "w1").kubernetes.marker = marker("join-worker", false),
+            Act::Finish { host: name("w1") },
+        ),
+        (
+            "a worker that is not Ready",
+            |v| {
+                host(v, "w1").kubernetes.marker = marker("join-worker", false);
+                api(v).nodes.as_mut().unwrap()[3].status = "NotReady".into();
+            },
+            join_worker("w1", true),
+        ),
+    ];
+    for (title, change, act) in cases {
+        let mut view = live(&all);
+        view.token = true;
+        change(&mut view);
+        assert_eq!(acts(&view), std::slice::from_ref(&act), "{title}");
+        assert_eq!(forecast(&shape(), &view).acts.len(), 1, "{title}");
+        // Once it has failed it is not done for ever.
+        let failed = host(&mut view, act.host().unwrap().as_str());
+        failed.standing = Standing::Failed("it failed".into());
+        assert!(
+            matches!(decide(&view), Decision::Done { .. }),
+            "{title}: {:?}",
+            decide(&view)
+        );
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_brought_in_ends_the_joins() {
+    let mut view = live(&["cp1"]);
+    host(&mut view, "cp1").standing = Standing::Failed("mint failed".into());
+    let all = missing(&view);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(
+        all.iter()
+            .all(|m| m.reason == "no control plane could bring a token into the cluster")
+    );
+}
+
+#[test]
+fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
+    let cases: [(&str, fn(&mut View), &str, &str); 9] = [
+        (
+            "down",
+            |v| host(v, "cp2").standing = Standing::Unknown("no route".into()),
+            "cannot be reached: no route",
+            "trouble",
+        ),
+        (
+            "failed",
+            |v| host(v, "cp2").standing = Standing::Failed("disk full".into()),
+            "disk full",
+            "trouble",
+        ),
+        (
+            "limit",
+            |v| host(v, "cp2").ours = false,
+            "not in this run's --limit",
+            "limit",
+        ),
+        (
+            "limit and not as written",
+            |v| host(v, "cp2").standing = Standing::Left,
+            "not in this run's --limit",
+            "limit",
+        ),
+        (
+            "another configuration",
+            |v| {
+                let cp2 = host(v, "cp2");
+                cp2.kubernetes.marker = marker("join", false);
+                cp2.config = "new".into();
+            },
+            "a join was begun there with another configuration",
+            "put the old variables back",
+        ),
+        (
+            "a stranger's join",
+            |v| host(v, "cp2").kubernetes.traces = vec!["/etc/kubernetes/kubelet.conf".into()],
+            "it is no node of this cluster, yet it shows membership (/etc/kubernetes/kubelet.conf; no server is named in its kubelet.conf)",
+            "kubeadm reset",
+        ),
+        (
+            "kubeadm by somebody else",
+            |v| host(v, "cp2").kubernetes.kubeadm_running = true,
+            "kubeadm is running there, and it is not this join",
+            "systemctl stop",
+        ),
+        (
+            "reset by hand",
+            |v| {
+                api(v)
+                    .members
+                    .as_mut()
+                    .unwrap()
+                    .push(member("cp2", false, 1))
+            },
+            "etcd still lists a member for it, but the host carries none of its data",
+            "etcdctl member remove",
+        ),
+        (
+            "another's learner",
+            |v| api(v).members.as_mut().unwrap().push(member("", true, 9)),
+            "etcd has a member without a vote: one that never started at https://10.0.0.9:2380",
+            "bring that host back",
+        ),
+    ];
+    for (title, change, reason, what) in cases {
+        let mut view = live(&["cp1", "cp3", "w1"]);
+        view.token = true;
+        change(&mut view);
+        let all = missing(&view);
+        assert_eq!(all.len(), 1, "{title}: {all:?}");
+        assert_eq!(
+            (all[0].host.as_str(), all[0].reason.as_str()),
+            ("cp2", reason),
+            "{title}"
+        );
+        match &all[0].cause {
+            Cause::Trouble => assert_eq!(what, "trouble", "{title}"),
+            Cause::Limit => assert_eq!(what, "limit", "{title}"),
+            Cause::Unsafe(help) => {
+                assert!(help.contains(what), "{title}: {help}");
+                assert!(forecast(&shape(), &view).refusal.is_some(), "{title}");
+            }
+        }
+    }
+    let mut view = live(&["cp1", "cp3", "w1"]);
+    view.token = true;
+    api(&mut view).members = None;
+    assert_eq!(
+        missing(&view)[0].reason,
+        "etcd's members could not be listed"
+    );
+}
+
+#[test]
+fn kubeadm_that_goes_on_by_itself_comes_first() {
+    let mut view = live(&["cp1", "w1"]);
+    view.token = true;
+    host(&mut view, "cp3").kubernetes.marker = marker("join", false);
+    host(&mut view, "cp3").kubernetes.kubeadm_running = true;
+    assert_eq!(acts(&view), [join("cp3", false)]);
+    host(&mut view, "cp3").standing = Standing::Failed("still running".into());
+    let all = missing(&view);
+    assert_eq!(all[1].reason, "kubeadm is still running on cp3");
+}
+
+#[test]
+fn one_host_in_a_half_state_keeps_nobody_else_out() {
+    let mut view = live(&["cp1"]);
+    view.token = true;
+    host(&mut view, "cp2").kubernetes.traces = vec!["/etc/kubernetes/kubelet.conf".into()];
+    assert_eq!(acts(&view), [join("cp3", false), join_worker("w1", false)]);
+    // A worker that was reset by hand joins again, although its Node is still listed.
+    let mut view = live(&["cp1", "cp2", "cp3", "w1"]);
+    view.token = true;
+    host(&mut view, "w1").kubernetes = Kubernetes::default();
+    assert_eq!(acts(&view), [join_worker("w1", false)]);
+}
+
+#[test]
+fn an_init_beside_a_live_cluster_is_no_resume() {
+    let mut view = live(&["cp1", "cp3", "w1"]);
+    view.token = true;
+    host(&mut view, "cp2").kubernetes.marker = marker("init", false);
+    // It left nothing: it joins like a bare host.
+    assert_eq!(acts(&view), [join("cp2", false)]);
+    host(&mut view, "cp2").kubernetes.traces = vec!["/etc/kubernetes/admin.conf".into()];
+    assert_eq!(missing(&view)[0].host.as_str(), "cp2");
+}
+
+#[test]
+fn the_limit_is_no_refusal() {
+    let mut view = bare();
+    for n in ["cp2", "cp3", "w1"] {
+        host(&mut view, n).ours = false;
+        host(&mut view, n).standing = Standing::Left;
+    }
+    let all = missing(&view);
+    assert_eq!(
+        all[0].reason,
+        "init waits for cp2, which is not in this run's --limit"
+    );
+    assert_eq!(all[0].cause, Cause::Limit);
+}
+
+#[test]
+fn a_plan_of_bare_hosts_lists_init_and_joins() {
+    let mut view = bare();
+    view.vip_checked = false;
+    for host in view.hosts.values_mut() {
+        host.standing = Standing::Preparing;
+    }
+    let seen: Vec<String> = forecast(&shape(), &view)
+        .acts
+        .iter()
+        .map(|(h, what, _)| format!("{h}: {what}"))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "cp1: kubeadm init",
+            "cp2: kubeadm join --control-plane",
+            "cp3: kubeadm join --control-plane",
+            "w1: kubeadm join",
+        ]
+    );
+    assert_eq!(
+        forecast(&shape(), &live(&["cp1", "cp2", "cp3", "w1"])),
+        Default::default()
+    );
+    // A dead control plane: nothing but the refusal.
+    host(&mut view, "cp3").standing = Standing::Unknown("down".into());
+    assert_eq!(forecast(&shape(), &view).acts, []);
+}
+
+#[test]
+fn the_word_of_a_host_that_is_gone_counts_no_more() {
+    let mut view = live(&["cp1", "cp2"]);
+    let word = host(&mut view, "cp1").kubernetes.api.clone();
+    host(&mut view, "cp2").kubernetes.api = word;
+    host(&mut view, "cp1").standing = Standing::Unknown("lost".into());
+    view.choose_api();
+    assert_eq!(view.api().map(|(n, _)| n.as_str()), Some("cp2"));
+    let cases: [Case; 1] = [("none left", |v| {
+        host(v, "cp2").standing = Standing::Unknown("lost".into())
+    })];
+    for (title, change) in cases {
+        change(&mut view);
+        view.choose_api();
+        assert!(view.api().is_none(), "{title}");
+    }
+}

@@ -1,0 +1,967 @@
+//! A cluster as a model, written apart from the planner: observe, decide, act in sub-steps, with controllers, kubeadm and
+//! hosts dying in between; run again, and it comes to the same cluster. What is dropped from the workflow is noticed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are no tests to clippy"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use proptest::prelude::*;
+use quorate::cluster::next::forecast;
+use quorate::cluster::{Act, Decision, HostView, Shape, Standing, View, next};
+use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState};
+use quorate::model::{Endpoint, HostName, Sha256};
+
+/// kubeadm's phases, cut at the points of facts/resume.md.
+const INIT: [&str; 9] = [
+    "preflight",
+    "certs",
+    "kubeconfig",
+    "manifests",
+    "kubelet-start",
+    "upload-config",
+    "upload-certs",
+    "mark",
+    "token",
+];
+const JOIN: [&str; 9] = [
+    "preflight",
+    "discovery",
+    "certs",
+    "kubelet-start",
+    "etcd-announce",
+    "manifests",
+    "promote",
+    "bootstrap",
+    "mark",
+];
+const WORKER: [&str; 4] = ["preflight", "discovery", "kubelet-start", "bootstrap"];
+
+/// What is left out of the workflow, or what the planner is kept from seeing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mutation {
+    None,
+    NoMarker,
+    NoDoneMarker,
+    NoMint,
+    NoCertificates,
+    NoPreparation,
+    NoKubeadm,
+    AttachTrusted,
+    AlwaysPreflight,
+    NeverSkipKubelet,
+    UnknownIsFine,
+    BusyIsUnseen,
+    MarkersUnseen,
+    TracesUnseen,
+    LearnersUnseen,
+    RunningUnseen,
+    TokenAssumed,
+    StaleWord,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Unit {
+    act: &'static str,
+    phase: usize,
+    run: u32,
+    skip: Vec<&'static str>,
+    token: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Host {
+    control_plane: bool,
+    up: bool,
+    prepared: bool,
+    ca: Option<u32>,
+    traces: BTreeSet<&'static str>,
+    marker: Option<Marker>,
+    unit: Option<Unit>,
+    /// How the last unit ended: whether well, and whose it was.
+    result: Option<(bool, u32)>,
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    host: String,
+    started: bool,
+    learner: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct World {
+    hosts: BTreeMap<String, Host>,
+    etcd: Vec<Member>,
+    /// Name to Ready and labelled.
+    nodes: BTreeMap<String, (bool, bool)>,
+    configured: bool,
+    cas: u32,
+    tokens: BTreeSet<u32>,
+    keys: BTreeSet<u32>,
+    network: bool,
+    wrong: Vec<String>,
+}
+
+const KUBELET: &str = "/etc/kubernetes/kubelet.conf";
+const BOOTSTRAP: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
+const SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const ETCD: &str = "/etc/kubernetes/manifests/etcd.yaml";
+const DATA: &str = "/var/lib/etcd/member";
+const CONFIG: &str = "/var/lib/kubelet/config.yaml";
+
+impl World {
+    fn up(&self, name: &str) -> bool {
+        self.hosts.get(name).is_some_and(|h| h.up)
+    }
+
+    fn quorum(&self) -> bool {
+        let voters: Vec<_> = self.etcd.iter().filter(|m| !m.learner).collect();
+        let alive = voters
+            .iter()
+            .filter(|m| m.started && self.up(&m.host))
+            .count();
+        alive * 2 > voters.len()
+    }
+
+    fn api(&self, name: &str) -> bool {
+        let host = &self.hosts[name];
+        let member = self.etcd.iter().any(|m| m.host == name && m.started);
+        host.up
+            && host.traces.contains(SERVER)
+            && host.traces.contains(CONFIG)
+            && member
+            && self.quorum()
+    }
+
+    fn answers(&self) -> bool {
+        self.hosts.keys().any(|n| self.api(n))
+    }
+
+    /// One phase of the host's running kubeadm.
+    fn advance(&mut self, name: &str) {
+        let Some(mut unit) = self.hosts[name].unit.clone() else {
+            return;
+        };
+        let phases: &[&str] = match unit.act {
+            "init" => &INIT,
+            "join" => &JOIN,
+            _ => &WORKER,
+        };
+        let phase = phases[unit.phase];
+        let good = unit.skip.contains(&phase) || self.phase(name, &unit, phase);
+        unit.phase += 1;
+        let host = self.hosts.get_mut(name).unwrap();
+        if good && unit.phase < phases.len() {
+            host.unit = Some(unit);
+        } else {
+            host.unit = None;
+            host.result = Some((good, unit.run));
+        }
+    }
+
+    fn phase(&mut self, name: &str, unit: &Unit, phase: &str) -> bool {
+        let answers = self.answers();
+        let network = self.network;
+        let ready = self.nodes.get(name).is_some_and(|n| n.0);
+        let host = self.hosts.get_mut(name).unwrap();
+        match (unit.act, phase) {
+            (_, "preflight") => {
+                return host.traces.is_empty() || host.traces.iter().eq([&ADMIN, &KUBELET]);
+            }
+            ("init", "certs") if host.ca.is_none() => {
+                self.cas += 1;
+                host.ca = Some(self.cas);
+            }
+            (_, "kubeconfig") => host.traces.extend([ADMIN, KUBELET]),
+            ("init", "manifests") => host.traces.extend([SERVER, ETCD]),
+            ("init", "kubelet-start") => {
+                host.traces.extend([CONFIG, DATA]);
+                if !self.etcd.iter().any(|m| m.host == name) {
+                    self.etcd.push(Member {
+                        host: name.into(),
+                        started: true,
+                        learner: false,
+                    });
+                }
+                self.nodes.entry(name.into()).or_insert((network, false));
+            }
+            ("init", "upload-config") => self.configured = true,
+            (_, "upload-certs") => {
+                self.keys.insert(unit.token);
+            }
+            (_, "mark") => {
+                if !answers {
+                    return false;
+                }
+                self.nodes.entry(name.into()).or_insert((network, false)).1 = true;
+            }
+            (_, "token") => {
+                self.tokens.insert(unit.token);
+            }
+            (_, "discovery") => {
+                return answers && self.configured && self.tokens.contains(&unit.token);
+            }
+            ("join", "certs") => {
+                if !self.keys.contains(&unit.token) && host.ca.is_none() {
+                    return false;
+                }
+                host.ca = Some(1);
+            }
+            (_, "kubelet-start") => {
+                // The one refusal that --skip-phases=preflight does not lift.
+                if ready {
+                    return false;
+                }
+                if !host.traces.contains(KUBELET) {
+                    host.traces.insert(BOOTSTRAP);
+                }
+                host.traces.insert(CONFIG);
+                host.ca = Some(1);
+            }
+            (_, "etcd-announce") => {
+                if !answers {
+                    return false;
+                }
+                if let Some(other) = self
+                    .etcd
+                    .iter()
+                    .find(|m| (m.learner || !m.started) && m.host != name)
+                {
+                    let text = format!("{name} joins etcd while {} has no vote", other.host);
+                    self.wrong.push(text);
+                    return false;
+                }
+                if !self.etcd.iter().any(|m| m.host == name) {
+                    self.etcd.push(Member {
+                        host: name.into(),
+                        started: false,
+                        learner: true,
+                    });
+                }
+            }
+            ("join", "manifests") => {
+                host.traces.extend([SERVER, ETCD, DATA, ADMIN]);
+                self.etcd
+                    .iter_mut()
+                    .filter(|m| m.host == name)
+                    .for_each(|m| m.started = true);
+            }
+            (_, "promote") => {
+                if !answers {
+                    return false;
+                }
+                self.etcd
+                    .iter_mut()
+                    .filter(|m| m.host == name)
+                    .for_each(|m| m.learner = false);
+            }
+            (_, "bootstrap") => {
+                if !answers {
+                    return false;
+                }
+                host.traces.remove(BOOTSTRAP);
+                host.traces.insert(KUBELET);
+                self.nodes.entry(name.into()).or_insert((network, false)).0 |= network;
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// What is true at every moment.
+    fn check(&mut self) {
+        if self.cas > 1 {
+            self.wrong.push("two CAs".into());
+        }
+        let changing = self
+            .hosts
+            .values()
+            .filter(|h| h.control_plane && h.unit.is_some())
+            .count();
+        if changing > 1 {
+            self.wrong
+                .push("two changes of control-plane membership at once".into());
+        }
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        // xorshift64*: enough to choose by.
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % n.max(1)
+    }
+}
+
+/// Something a controller has under way.
+struct Task {
+    host: String,
+    act: Option<Act>,
+    step: usize,
+    seen: Option<Marker>,
+}
+
+enum End {
+    Going,
+    Good,
+    Bad,
+}
+
+/// One run of the controller.
+struct Controller {
+    run: u32,
+    view: View,
+    tasks: Vec<Task>,
+    token: Option<u32>,
+    /// Whether the control planes were looked at since the locks are held and no membership change went wrong.
+    certain: bool,
+}
+
+struct History {
+    world: World,
+    shape: Shape,
+    random: Random,
+    faults: u32,
+    runs: u32,
+    mutation: Mutation,
+}
+
+fn name(text: &str) -> HostName {
+    HostName::new(text).unwrap()
+}
+
+impl History {
+    fn new(
+        seed: u64,
+        faults: u32,
+        control_planes: usize,
+        workers: usize,
+        network: bool,
+        mutation: Mutation,
+    ) -> Self {
+        let mut world = World {
+            network,
+            ..World::default()
+        };
+        let names =
+            |kind: &str, n: usize| (1..=n).map(|i| format!("{kind}{i}")).collect::<Vec<_>>();
+        let (cps, ws) = (names("cp", control_planes), names("w", workers));
+        for host in cps.iter().chain(&ws) {
+            let control_plane = cps.contains(host);
+            world.hosts.insert(
+                host.clone(),
+                Host {
+                    control_plane,
+                    up: true,
+                    ..Host::default()
+                },
+            );
+        }
+        let to_names = |all: &[String]| all.iter().map(|n| name(n)).collect::<Vec<_>>();
+        let shape = Shape {
+            control_planes: to_names(&cps),
+            workers: to_names(&ws),
+            load_balancers: to_names(&cps),
+            endpoint: Endpoint::new("vip.example", 8443).unwrap(),
+            version: "1.36.3".into(),
+        };
+        Self {
+            world,
+            shape,
+            random: Random(seed | 1),
+            faults,
+            runs: 0,
+            mutation,
+        }
+    }
+
+    fn observe(&self, host: &str) -> Kubernetes {
+        let seen = &self.world.hosts[host];
+        let digest = |ca: u32| Sha256::of(ca.to_string());
+        let mut kubernetes = Kubernetes {
+            ca: seen.ca.map(digest),
+            traces: seen.traces.iter().map(|t| (*t).to_string()).collect(),
+            server: None,
+            marker: seen.marker.clone(),
+            kubeadm_running: seen.unit.is_some(),
+            api: None,
+            certificate_expiry: None,
+        };
+        if self.world.api(host) {
+            let node = |(n, (ready, label)): (&String, &(bool, bool))| NodeState {
+                name: n.clone(),
+                status: if *ready { "Ready" } else { "NotReady" }.into(),
+                roles: if *label { "control-plane" } else { "<none>" }.into(),
+                version: "v1.36.3".into(),
+            };
+            let member = |m: &Member| EtcdMember {
+                name: if m.started {
+                    m.host.clone()
+                } else {
+                    String::new()
+                },
+                learner: m.learner,
+                peers: vec![format!("https://{}:2380", m.host)],
+            };
+            kubernetes.api = Some(Api {
+                live: true,
+                ready: true,
+                configured: self.world.configured,
+                endpoint: self.world.configured.then(|| "vip.example:8443".into()),
+                version: self.world.configured.then(|| "v1.36.3".into()),
+                nodes: Some(self.world.nodes.iter().map(node).collect()),
+                members: Some(self.world.etcd.iter().map(member).collect()),
+            });
+        }
+        match self.mutation {
+            Mutation::MarkersUnseen => kubernetes.marker = None,
+            Mutation::TracesUnseen => kubernetes.traces.clear(),
+            Mutation::RunningUnseen => kubernetes.kubeadm_running = false,
+            Mutation::LearnersUnseen => {
+                for member in kubernetes
+                    .api
+                    .iter_mut()
+                    .flat_map(|a| a.members.iter_mut().flatten())
+                {
+                    member.learner = false;
+                    member.name = "somebody".into();
+                    member.peers.clear();
+                }
+            }
+            _ => {}
+        }
+        kubernetes
+    }
+
+    fn look(&mut self) -> Controller {
+        self.runs += 1;
+        let mut view = View::default();
+        for host in self.shape.nodes() {
+            let model = &self.world.hosts[host.as_str()];
+            let standing = match (model.up, model.prepared) {
+                (false, _) if self.mutation == Mutation::UnknownIsFine => Standing::Prepared,
+                (false, _) => Standing::Unknown("down".into()),
+                (true, true) => Standing::Prepared,
+                (true, false) => Standing::Preparing,
+            };
+            let kubernetes = if model.up {
+                self.observe(host.as_str())
+            } else {
+                Kubernetes::default()
+            };
+            let seen = HostView {
+                standing,
+                kubernetes,
+                address: Some(host.to_string()),
+                ours: true,
+                holds_vip: false,
+                config: "config".into(),
+                busy: false,
+                joined: false,
+            };
+            view.hosts.insert(host.clone(), seen);
+        }
+        view.choose_api();
+        let token = (self.mutation == Mutation::TokenAssumed).then_some(self.runs);
+        view.token = token.is_some();
+        Controller {
+            run: self.runs,
+            view,
+            tasks: Vec::new(),
+            token,
+            certain: self.mutation == Mutation::StaleWord,
+        }
+    }
+
+    /// Runs a controller to its end; `None` when it was killed.
+    fn run(&mut self) -> Option<Decision> {
+        let mut controller = self.look();
+        for host in self.shape.nodes() {
+            let state = controller.view.hosts.get_mut(host).unwrap();
+            if state.standing == Standing::Preparing {
+                state.busy = true;
+                controller.tasks.push(Task {
+                    host: host.to_string(),
+                    act: None,
+                    step: 0,
+                    seen: None,
+                });
+            }
+        }
+        for _ in 0..3000 {
+            let mut view = controller.view.clone();
+            if self.mutation == Mutation::BusyIsUnseen {
+                view.hosts.values_mut().for_each(|h| h.busy = false);
+            }
+            match next(&self.shape, &view) {
+                Decision::Do(acts) => self.start(&mut controller, acts),
+                decision if controller.tasks.is_empty() => return Some(decision),
+                _ => {}
+            }
+            if self.fault() {
+                return None;
+            }
+            if controller.tasks.is_empty() {
+                continue;
+            }
+            let index = self.random.below(controller.tasks.len());
+            match self.step(&mut controller, index) {
+                End::Going => {}
+                End::Good => self.ended(&mut controller, index, true),
+                End::Bad => self.ended(&mut controller, index, false),
+            }
+            self.world.check();
+        }
+        self.world.wrong.push("a run does not end".into());
+        None
+    }
+
+    fn start(&mut self, controller: &mut Controller, acts: Vec<Act>) {
+        let membership = |act: &Act| matches!(act, Act::Init { .. } | Act::JoinControlPlane { .. });
+        if acts.iter().any(membership) && !controller.certain {
+            return self.check(controller);
+        }
+        for act in acts {
+            let Some(host) = act.host().cloned() else {
+                controller.view.vip_checked = true;
+                continue;
+            };
+            if let Act::Init { resume: false, .. } = &act {
+                let members =
+                    self.world.hosts.iter().any(|(n, h)| {
+                        *n != host.as_str() && (h.ca.is_some() || !h.traces.is_empty())
+                    });
+                let down = self.world.hosts.values().any(|h| h.control_plane && !h.up);
+                let own = !self.world.hosts[host.as_str()].traces.is_empty();
+                // A host may go down after it was looked at: what was decided on is the view.
+                let unknown = self
+                    .shape
+                    .control_planes
+                    .iter()
+                    .any(|n| !controller.view.hosts[n].is_known());
+                if members || own || (down && unknown) || self.world.configured {
+                    self.world
+                        .wrong
+                        .push(format!("init of {host} beside a member or an unknown host"));
+                }
+            }
+            let state = controller.view.hosts.get_mut(&host).unwrap();
+            state.busy = true;
+            let seen = state.kubernetes.marker.clone();
+            let text = host.to_string();
+            if self.mutation == Mutation::BusyIsUnseen
+                && controller.tasks.iter().any(|t| t.host == text)
+            {
+                continue;
+            }
+            controller.tasks.push(Task {
+                host: text,
+                act: Some(act),
+                step: 0,
+                seen,
+            });
+        }
+    }
+
+    /// Looks at the control planes again.
+    fn check(&mut self, controller: &mut Controller) {
+        for host in &self.shape.control_planes {
+            let up = self.world.up(host.as_str());
+            let kubernetes = self.observe(host.as_str());
+            let state = controller.view.hosts.get_mut(host).unwrap();
+            if !up && self.mutation != Mutation::UnknownIsFine {
+                state.standing = Standing::Unknown("down".into());
+            } else if up && state.is_known() {
+                state.kubernetes = kubernetes;
+            }
+        }
+        controller.view.choose_api();
+        controller.certain = true;
+    }
+
+    /// One thing dies, perhaps; returns whether it was the controller.
+    fn fault(&mut self) -> bool {
+        if self.faults == 0 || self.random.below(14) != 0 {
+            return false;
+        }
+        self.faults -= 1;
+        match self.random.below(4) {
+            0 | 1 => return true,
+            2 => {
+                let running: Vec<_> = self
+                    .world
+                    .hosts
+                    .values_mut()
+                    .filter(|h| h.unit.is_some())
+                    .collect();
+                let count = running.len();
+                if let Some(host) = running.into_iter().nth(self.random.below(count)) {
+                    let run = host.unit.take().map_or(0, |u| u.run);
+                    host.result = Some((false, run));
+                }
+            }
+            _ => {
+                let names: Vec<String> = self.world.hosts.keys().cloned().collect();
+                let host = names[self.random.below(names.len())].clone();
+                let state = self.world.hosts.get_mut(&host).unwrap();
+                state.up = false;
+                if let Some(unit) = state.unit.take() {
+                    state.result = Some((false, unit.run));
+                }
+                if let Some(node) = self.world.nodes.get_mut(&host) {
+                    node.0 = false;
+                }
+            }
+        }
+        false
+    }
+
+    fn step(&mut self, controller: &mut Controller, index: usize) -> End {
+        let answers = self.world.answers();
+        let task = &mut controller.tasks[index];
+        let key = task.host.clone();
+        if !self.world.up(&key) {
+            return End::Bad;
+        }
+        let Some(act) = task.act.clone() else {
+            self.world.hosts.get_mut(&key).unwrap().prepared =
+                self.mutation != Mutation::NoPreparation;
+            return End::Good;
+        };
+        let (verb, resume) = match &act {
+            Act::Init { resume, .. } => ("init", *resume),
+            Act::JoinControlPlane { resume, .. } => ("join", *resume),
+            Act::JoinWorker { resume, .. } => ("join-worker", *resume),
+            Act::Mint { certificates, .. } => {
+                if !answers {
+                    return End::Bad;
+                }
+                let token = controller.run * 1000 + self.random.below(900) as u32;
+                if self.mutation != Mutation::NoMint {
+                    self.world.tokens.insert(token);
+                }
+                if *certificates && self.mutation != Mutation::NoCertificates {
+                    self.world.keys.insert(token);
+                }
+                controller.token = Some(token);
+                return End::Good;
+            }
+            Act::Finish { .. } => {
+                let control_plane = self.world.hosts[&key].control_plane;
+                let act = if control_plane { "join" } else { "join-worker" };
+                return self.mark(&key, act, controller.run, true, &task.seen);
+            }
+            Act::CheckVip => return End::Good,
+        };
+        task.step += 1;
+        let ready = self.world.nodes.get(&key).is_some_and(|n| n.0);
+        match task.step {
+            1 if verb != "init" && !answers => End::Bad,
+            1 => End::Going,
+            2 => match self.mark(&key, verb, controller.run, false, &task.seen) {
+                End::Good => End::Going,
+                end => end,
+            },
+            3 => {
+                let token = *controller.token.get_or_insert(controller.run);
+                if self.mutation == Mutation::NoKubeadm {
+                    self.world.hosts.get_mut(&key).unwrap().result = Some((true, controller.run));
+                    return End::Going;
+                }
+                let host = self.world.hosts.get_mut(&key).unwrap();
+                if !host.prepared {
+                    self.world
+                        .wrong
+                        .push(format!("kubeadm on {key}, which is not prepared"));
+                    return End::Bad;
+                }
+                if host.unit.is_none() {
+                    let mut skip = Vec::new();
+                    if resume && self.mutation != Mutation::AlwaysPreflight {
+                        skip.push("preflight");
+                    }
+                    if resume
+                        && ready
+                        && verb == "join"
+                        && self.mutation != Mutation::NeverSkipKubelet
+                    {
+                        skip.push("kubelet-start");
+                    }
+                    host.result = None;
+                    host.unit = Some(Unit {
+                        act: verb,
+                        phase: 0,
+                        run: controller.run,
+                        skip,
+                        token,
+                    });
+                } else if self.mutation == Mutation::RunningUnseen && !resume {
+                    return End::Bad;
+                }
+                End::Going
+            }
+            4 => match self.world.hosts[&key].result {
+                None => {
+                    self.world.advance(&key);
+                    // It is waited for until it has ended.
+                    task.step = 3;
+                    End::Going
+                }
+                Some((true, run)) => {
+                    if verb == "init"
+                        && run != controller.run
+                        && self.mutation != Mutation::AttachTrusted
+                    {
+                        controller.token = None;
+                    }
+                    End::Going
+                }
+                Some((false, _)) => End::Bad,
+            },
+            5 if !self.world.answers() => End::Bad,
+            5 => {
+                self.settle();
+                End::Going
+            }
+            _ => {
+                if self.mutation == Mutation::NoDoneMarker {
+                    return End::Good;
+                }
+                let begun = self.world.hosts[&key].marker.clone();
+                self.mark(&key, verb, controller.run, true, &begun)
+            }
+        }
+    }
+
+    /// Nodes become Ready where there is a network.
+    fn settle(&mut self) {
+        let up: Vec<String> = self
+            .world
+            .hosts
+            .iter()
+            .filter(|(_, h)| h.up && h.traces.contains(KUBELET))
+            .map(|(n, _)| n.clone())
+            .collect();
+        for host in up {
+            if let Some(node) = self.world.nodes.get_mut(&host) {
+                node.0 |= self.world.network;
+            }
+        }
+    }
+
+    fn mark(&mut self, host: &str, act: &str, run: u32, done: bool, seen: &Option<Marker>) -> End {
+        let host = self.world.hosts.get_mut(host).unwrap();
+        if self.mutation == Mutation::NoMarker {
+            return End::Good;
+        }
+        if host.marker != *seen && self.mutation != Mutation::MarkersUnseen {
+            return End::Bad;
+        }
+        host.marker = Some(Marker {
+            act: act.into(),
+            run: run.to_string(),
+            config: "config".into(),
+            done,
+        });
+        End::Good
+    }
+
+    fn ended(&mut self, controller: &mut Controller, index: usize, good: bool) {
+        let task = controller.tasks.remove(index);
+        let host = name(&task.host);
+        let up = self.world.up(&task.host);
+        let kubernetes = up.then(|| self.observe(&task.host));
+        let state = controller.view.hosts.get_mut(&host).unwrap();
+        state.busy = false;
+        if let (true, Some(kubernetes)) = (good, kubernetes) {
+            state.kubernetes = kubernetes;
+            state.standing = Standing::Prepared;
+            state.joined |= matches!(
+                task.act,
+                Some(Act::JoinControlPlane { .. } | Act::JoinWorker { .. })
+            );
+            controller.view.note_api(&host);
+        } else if up {
+            controller.certain &= self.mutation == Mutation::StaleWord;
+            state.standing = Standing::Failed("failed".into());
+        } else {
+            controller.certain &= self.mutation == Mutation::StaleWord;
+            state.standing = Standing::Unknown("lost".into());
+            controller.view.choose_api();
+        }
+        let token = matches!(task.act, Some(Act::Init { .. } | Act::Mint { .. })) && good;
+        controller.view.token |= token && controller.token.is_some();
+    }
+
+    /// Between two runs kubeadm goes on by itself, and hosts come back.
+    fn between(&mut self) {
+        let names: Vec<String> = self.world.hosts.keys().cloned().collect();
+        for host in names {
+            for _ in 0..self.random.below(14) {
+                self.world.advance(&host);
+                self.world.check();
+            }
+            let back = self.faults == 0 || self.random.below(2) == 0;
+            self.world.hosts.get_mut(&host).unwrap().up |= back;
+        }
+        if self.random.below(2) == 0 {
+            self.settle();
+        }
+    }
+
+    fn whole(&self) -> Result<(), String> {
+        for (host, state) in &self.world.hosts {
+            if !self.world.nodes.contains_key(host) {
+                return Err(format!("{host} is no node"));
+            }
+            let marked = state.marker.as_ref().is_some_and(|m| m.done);
+            if !marked {
+                return Err(format!("{host} is not marked as done"));
+            }
+            let voting = self
+                .world
+                .etcd
+                .iter()
+                .any(|m| m.host == *host && m.started && !m.learner);
+            let labelled = self.world.nodes[host].1;
+            if state.control_plane && !(voting && labelled && state.traces.contains(SERVER)) {
+                return Err(format!("{host} is no full control plane"));
+            }
+        }
+        (self.world.cas == 1)
+            .then_some(())
+            .ok_or_else(|| format!("{} CAs", self.world.cas))
+    }
+
+    /// Runs until nothing dies any more and a run after that has come to its end.
+    fn converge(mut self) -> Result<(), String> {
+        let mut last = None;
+        for round in 0..40 {
+            // A join left running by an earlier run may fail by that run's own lapse: then one more run is needed.
+            let quiet = |h: &Host| h.up && h.unit.as_ref().is_none_or(|u| u.act == "init");
+            let calm = self.faults == 0 && self.world.hosts.values().all(quiet);
+            let decision = self.run();
+            if let Some(wrong) = self.world.wrong.first() {
+                return Err(wrong.clone());
+            }
+            if calm {
+                // One run in which nothing dies is enough, wherever the ones before have ended.
+                if !matches!(&decision, Some(Decision::Done { missing }) if missing.is_empty()) {
+                    return Err(format!("nothing died, and yet: {decision:?}"));
+                }
+                self.whole()?;
+                let after = self.look();
+                let forecast = forecast_of(&self.shape, &after.view);
+                return forecast.map_err(|what| format!("after convergence still: {what}"));
+            }
+            // Faults that never came must not keep a history from its end.
+            if round > 12 {
+                self.faults = 0;
+            }
+            last = Some(format!("{decision:?}"));
+            self.between();
+        }
+        Err(format!("does not converge: {last:?}"))
+    }
+}
+
+fn forecast_of(shape: &Shape, view: &View) -> Result<(), String> {
+    let seen = forecast_all(shape, view);
+    if seen.is_empty() { Ok(()) } else { Err(seen) }
+}
+
+fn forecast_all(shape: &Shape, view: &View) -> String {
+    let forecast = forecast(shape, view);
+    let mut text = String::new();
+    for (host, what, why) in &forecast.acts {
+        text.push_str(&format!("{host}: {what} ({why}); "));
+    }
+    if let Some(refusal) = forecast.refusal {
+        text.push_str(&refusal.message);
+    }
+    if let Some((message, _)) = forecast.failure {
+        text.push_str(&message);
+    }
+    text
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_ends_in_one_cluster(
+        seed in any::<u64>(), faults in 0_u32..9, control_planes in 1_usize..5, workers in 0_usize..4, network in any::<bool>(),
+    ) {
+        let history = History::new(seed, faults, control_planes, workers, network, Mutation::None);
+        prop_assert_eq!(history.converge(), Ok(()));
+    }
+}
+
+/// Without faults one run is enough, and the second finds nothing to do.
+#[test]
+fn one_run_is_enough_where_nothing_dies() {
+    for control_planes in 1..=5 {
+        let mut history = History::new(7, 0, control_planes, 3, true, Mutation::None);
+        assert_eq!(
+            history.run(),
+            Some(Decision::Done {
+                missing: Vec::new()
+            })
+        );
+        assert_eq!(history.whole(), Ok(()));
+        let again = history.look();
+        assert_eq!(forecast_of(&history.shape, &again.view), Ok(()));
+    }
+}
+
+/// Whatever is dropped is noticed by some history.
+#[test]
+fn every_dropped_effect_and_rule_is_noticed() {
+    let all = [
+        Mutation::NoMarker,
+        Mutation::NoDoneMarker,
+        Mutation::NoMint,
+        Mutation::NoCertificates,
+        Mutation::NoPreparation,
+        Mutation::NoKubeadm,
+        Mutation::AttachTrusted,
+        Mutation::AlwaysPreflight,
+        Mutation::NeverSkipKubelet,
+        Mutation::UnknownIsFine,
+        Mutation::BusyIsUnseen,
+        Mutation::MarkersUnseen,
+        Mutation::TracesUnseen,
+        Mutation::LearnersUnseen,
+        Mutation::RunningUnseen,
+        Mutation::TokenAssumed,
+        Mutation::StaleWord,
+    ];
+    let mut unnoticed = IndexMap::new();
+    for mutation in all {
+        let noticed = (1..600_u64).find_map(|seed| {
+            let history = History::new(
+                seed.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+                8,
+                3,
+                2,
+                seed % 2 == 0,
+                mutation,
+            );
+            history.converge().err()
+        });
+        if noticed.is_none() {
+            unnoticed.insert(format!("{mutation:?}"), ());
+        }
+    }
+    assert!(unnoticed.is_empty(), "not noticed: {unnoticed:?}");
+}

@@ -1,0 +1,940 @@
+//! The engine over hosts that answer by a closure: what is sent, what is made of the answers, and how a run ends.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use indexmap::IndexMap;
+use quorate::cluster::Shape;
+use quorate::cluster::act::Manifest;
+use quorate::cluster::kubeadm::Credentials;
+use quorate::engine::{self, Cancel, Config, Desired, Settings};
+use quorate::event::{Category, Event, ExitCode, Recap, Record, Status, VERSION};
+use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, WriteFile};
+use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
+use quorate::plan::{Change, HostPlan, Step};
+use quorate::role::{Registered, StepResult};
+use quorate::transport::fake::{Call, FakeConnector, Reply};
+use quorate::transport::{
+    Connect, Counters, CountingConnector, Elevation, ReadOnlyConnector, Tally, Target,
+    TransportError,
+};
+use tokio::sync::mpsc;
+
+use crate::help::within;
+
+const FILE: &str = "/etc/example";
+const TOKEN: &str = "the-secret-of-the-documents";
+
+fn name(text: &str) -> HostName {
+    HostName::new(text).unwrap()
+}
+
+/// One file on each host; a cluster of the hosts in `shape`.
+struct Wanted {
+    shape: Shape,
+    /// Hosts whose file disturbs the path to the API.
+    disturbs: bool,
+    /// How many waves a host needs.
+    waves: u32,
+    planned: Mutex<HashMap<HostName, u32>>,
+}
+
+impl Desired for Wanted {
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+    fn vip(&self) -> Option<std::net::IpAddr> {
+        None
+    }
+    fn has_network(&self) -> bool {
+        false
+    }
+    fn node(&self, host: &HostName) -> Option<(String, u16)> {
+        self.shape
+            .nodes()
+            .any(|n| n == host)
+            .then(|| (format!("{host}.example"), 6443))
+    }
+    fn facts(&self, _: &HostName) -> Facts {
+        Facts::from([Fact::File(FILE.into())])
+    }
+    fn plan(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        _: &Registered,
+    ) -> Result<HostPlan, String> {
+        let there = matches!(observed.file(FILE), Known::Is(Some(_)));
+        let mut planned = self.planned.lock().unwrap();
+        let count = planned.entry(host.clone()).or_default();
+        *count += 1;
+        if there && (self.waves == 1 || *count == 1) {
+            return Ok(HostPlan {
+                ok: 3,
+                skipped: 1,
+                ..HostPlan::default()
+            });
+        }
+        if self.waves != 1 && *count > self.waves {
+            return Ok(HostPlan::default());
+        }
+        let write = Effect::WriteFile(WriteFile {
+            path: FILE.into(),
+            content: Content::inline("text"),
+            mode: Mode::PUBLIC,
+            owner: "root".into(),
+            group: "root".into(),
+            expect: Expect::Any,
+            validate: None,
+            backup: false,
+            large: false,
+        });
+        let mut step = Step::new(
+            format!("example : file {count}"),
+            Category::Own,
+            vec![Change::new(write, "absent")],
+        );
+        step.disturbs = self.disturbs;
+        Ok(HostPlan {
+            ok: 2,
+            skipped: 1,
+            steps: vec![step],
+            more: self.waves > 1 && *count < self.waves,
+            ..HostPlan::default()
+        })
+    }
+    fn judge(
+        &self,
+        _: &HostName,
+        _: &Observed,
+        _: &Registered,
+        _: &Step,
+        _: &StepResult,
+    ) -> Result<Status, String> {
+        Ok(Status::Ok)
+    }
+    fn credentials(&self) -> Result<Credentials, String> {
+        Credentials::generate().map_err(|error| error.to_string())
+    }
+    fn init(&self, _: &HostName, _: &Credentials) -> Result<Config, String> {
+        Ok((Secret::new(TOKEN.into()), "config".into()))
+    }
+    fn join(&self, _: &HostName, _: &Credentials) -> Result<Config, String> {
+        Ok((Secret::new(TOKEN.into()), "config".into()))
+    }
+    fn mint(&self, _: &HostName, _: &Credentials) -> Result<Secret<String>, String> {
+        Ok(Secret::new(TOKEN.into()))
+    }
+    fn digest(&self, _: &HostName) -> String {
+        "config".into()
+    }
+    fn manifests(&self) -> &[Manifest] {
+        &[]
+    }
+    fn keep_kubeconfig(&self, _: &str) -> Result<String, String> {
+        Ok("kubeconfig".into())
+    }
+    fn has_kubeconfig(&self, _: Option<Sha256>) -> bool {
+        true
+    }
+}
+
+/// What the hosts of a test are like; all of it shared by their connections.
+#[derive(Default)]
+struct Model {
+    /// Hosts with the file.
+    files: Vec<String>,
+    markers: HashMap<String, String>,
+    members: Vec<String>,
+}
+
+impl Model {
+    /// The lines of a probe's answer.
+    fn facts(&self, host: &str) -> Vec<String> {
+        let mut lines = vec!["system os debian||13".to_string()];
+        if self.files.iter().any(|h| h == host) {
+            lines.push(format!("stat 81a4 4 root root 0 0 {FILE}"));
+        }
+        if let Some(marker) = self.markers.get(host) {
+            lines.push(format!("kubernetes marker {marker}"));
+        }
+        if !self.members.iter().any(|h| h == host) {
+            return lines;
+        }
+        lines.push(format!("kubernetes ca {}  -", Sha256::of("ca")));
+        lines.push("kubernetes trace /etc/kubernetes/kubelet.conf".into());
+        if host.starts_with("cp") {
+            lines.push("kubernetes trace /etc/kubernetes/manifests/kube-apiserver.yaml".into());
+            let body = |text: &str| format!("body {text}");
+            let columns =
+                r#"[{"name":"Name"},{"name":"Status"},{"name":"Roles"},{"name":"Version"}]"#;
+            let row = |n: &String| {
+                let role = if n.starts_with("cp") {
+                    "control-plane"
+                } else {
+                    "<none>"
+                };
+                format!(r#"{{"cells":["{n}","NotReady","{role}","v1.36.3"]}}"#)
+            };
+            let rows: Vec<String> = self.members.iter().map(row).collect();
+            let member = |n: &&String| {
+                format!(r#"{{"name":"{n}","peerURLs":["https://{n}.example:2380"]}}"#)
+            };
+            let members: Vec<String> = self
+                .members
+                .iter()
+                .filter(|n| n.starts_with("cp"))
+                .map(|n| member(&n))
+                .collect();
+            lines.extend([
+                "http livez 200".to_string(),
+                "http readyz 200".into(),
+                body(&format!(r#"{{"columnDefinitions":{columns},"rows":[{}]}}"#, rows.join(","))),
+                "http nodes 200".into(),
+                body(r#"{"data":{"ClusterConfiguration":"controlPlaneEndpoint: vip.example:8443\nkubernetesVersion: v1.36.3\n"}}"#),
+                "http kubeadm-config 200".into(),
+                body(&format!(r#"{{"members":[{}]}}"#, members.join(","))),
+                "http members 200".into(),
+            ]);
+        }
+        lines
+    }
+}
+
+/// The word that marks an exec's records.
+fn nonce(call: &Call) -> String {
+    let text = String::from_utf8_lossy(&call.stdin);
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix("nonce="))
+        .unwrap_or_default();
+    line.trim_matches('\'').to_string()
+}
+
+fn framed(call: &Call, lines: impl IntoIterator<Item = String>) -> String {
+    let nonce = nonce(call);
+    lines
+        .into_iter()
+        .map(|line| format!("{nonce} {line}\n"))
+        .collect()
+}
+
+/// The numbers of a wave's steps, and whether their output comes back.
+fn steps(call: &Call) -> Vec<(u32, bool)> {
+    let text = String::from_utf8_lossy(&call.stdin).into_owned();
+    let mut all = Vec::new();
+    for line in text.lines().filter_map(|l| l.strip_prefix("run_step ")) {
+        let mut words = line.split(' ');
+        if let Some(id) = words.next().and_then(|id| id.parse().ok()) {
+            all.push((id, words.next() == Some("capture")));
+        }
+    }
+    all
+}
+
+/// How a host that does what it is told answers.
+fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
+    let mut model = model.lock().unwrap();
+    let script = String::from_utf8_lossy(&call.stdin).into_owned();
+    match call.request.kind() {
+        Kind::Probe => {
+            let lines = model.facts(&call.host).into_iter().chain(["end".into()]);
+            Reply::stdout(framed(call, lines))
+        }
+        Kind::Lock => Reply::stdout(framed(call, ["locked".into()])).until_eof(),
+        Kind::Wave => {
+            if script.contains(FILE) {
+                model.files.push(call.host.clone());
+            }
+            for (sign, marker) in [
+                ("kubeadm init --config", "init"),
+                ("kubeadm join --config", "join"),
+            ] {
+                if script.contains(sign) {
+                    model.members.push(call.host.clone());
+                    let marker = if call.host.starts_with('w') {
+                        "join-worker"
+                    } else {
+                        marker
+                    };
+                    model
+                        .markers
+                        .insert(call.host.clone(), format!("{marker} {RUN} config done"));
+                }
+            }
+            let mut lines = Vec::new();
+            let output = BASE64.encode(format!("quorate: started by run {RUN}"));
+            for (id, capture) in steps(call) {
+                lines.push(format!("start {id}"));
+                let output = if capture { output.as_str() } else { "" };
+                lines.push(format!("done {id} changed 0 {output}"));
+            }
+            lines.extend(model.facts(&call.host));
+            lines.push("finished".into());
+            Reply::stdout(framed(call, lines))
+        }
+        Kind::Stop | Kind::Command => Reply::status(0),
+    }
+}
+
+const RUN: &str = "0123456789abcdef";
+
+struct Bench {
+    model: Arc<Mutex<Model>>,
+    hosts: Vec<HostName>,
+    shape: Shape,
+    disturbs: bool,
+    waves: u32,
+    cancelled: bool,
+    /// Whether the user asks to stop when the first wave has begun.
+    cancelled_in_wave: bool,
+    read_only: bool,
+}
+
+struct Outcome {
+    events: Vec<Event>,
+    recap: Recap,
+    tally: Tally,
+    calls: Vec<Call>,
+}
+
+impl Outcome {
+    fn exit(&self) -> ExitCode {
+        self.recap.exit()
+    }
+
+    fn count(&self, kind: Kind) -> usize {
+        self.calls
+            .iter()
+            .filter(|c| c.request.kind() == kind)
+            .count()
+    }
+
+    /// The hosts of the waves, in order.
+    fn waves(&self) -> Vec<&str> {
+        self.calls
+            .iter()
+            .filter(|c| c.request.kind() == Kind::Wave)
+            .map(|c| c.host.as_str())
+            .collect()
+    }
+
+    fn text(&self) -> String {
+        self.events.iter().map(|e| format!("{e:?}\n")).collect()
+    }
+}
+
+impl Bench {
+    /// Hosts without a cluster to be.
+    fn new(hosts: &[&str]) -> Self {
+        Self {
+            model: Arc::default(),
+            hosts: hosts.iter().map(|n| name(n)).collect(),
+            shape: Shape {
+                control_planes: Vec::new(),
+                workers: Vec::new(),
+                load_balancers: Vec::new(),
+                endpoint: Endpoint::new("vip.example", 8443).unwrap(),
+                version: "1.36.3".into(),
+            },
+            disturbs: false,
+            waves: 1,
+            cancelled: false,
+            cancelled_in_wave: false,
+            read_only: false,
+        }
+    }
+
+    /// Hosts of a cluster, by their names.
+    fn cluster(hosts: &[&str]) -> Self {
+        let mut bench = Self::new(hosts);
+        let of = |kind: &str| {
+            hosts
+                .iter()
+                .filter(|h| h.starts_with(kind))
+                .map(|h| name(h))
+                .collect()
+        };
+        bench.shape.control_planes = of("cp");
+        bench.shape.workers = of("w");
+        bench
+    }
+
+    fn converged(self) -> Self {
+        {
+            let mut model = self.model.lock().unwrap();
+            model.files = self.hosts.iter().map(ToString::to_string).collect();
+            model.members = self.shape.nodes().map(ToString::to_string).collect();
+            for host in self.shape.nodes() {
+                let act = match host.as_str() {
+                    "cp1" => "init",
+                    other if other.starts_with('w') => "join-worker",
+                    _ => "join",
+                };
+                model
+                    .markers
+                    .insert(host.to_string(), format!("{act} old config done"));
+            }
+        }
+        self
+    }
+
+    async fn run(
+        self,
+        command: &str,
+        answer: impl Fn(&Mutex<Model>, &Call) -> Reply + Send + Sync + 'static,
+    ) -> Outcome {
+        self.run_with(command, answer, |_| Ok(())).await
+    }
+
+    async fn run_with(
+        self,
+        command: &str,
+        answer: impl Fn(&Mutex<Model>, &Call) -> Reply + Send + Sync + 'static,
+        dial: impl Fn(&Target) -> Result<(), TransportError> + Send + Sync + 'static,
+    ) -> Outcome {
+        let model = self.model.clone();
+        let (asked, cancel) = Cancel::new();
+        if self.cancelled {
+            asked.send(true).unwrap();
+        }
+        let in_wave = self.cancelled_in_wave;
+        let fake = FakeConnector::new(move |call| {
+            if in_wave && call.request.kind() == Kind::Wave {
+                asked.send(true).unwrap();
+            }
+            answer(&model, call)
+        })
+        .with_dial(dial);
+        let counters = Arc::new(Counters::default());
+        let mut connect: Arc<dyn Connect> = Arc::new(CountingConnector::new(
+            Arc::new(fake.clone()),
+            counters.clone(),
+        ));
+        if self.read_only {
+            connect = Arc::new(ReadOnlyConnector::new(connect));
+        }
+        let target = |host: &HostName| Target {
+            name: host.clone(),
+            address: host.to_string(),
+            port: 22,
+            user: "root".into(),
+            keys: Vec::new(),
+            elevation: Elevation::None,
+        };
+        let targets: IndexMap<HostName, Target> =
+            self.hosts.iter().map(|h| (h.clone(), target(h))).collect();
+        let (events, mut receiver) = mpsc::channel(16);
+        let settings = Settings {
+            desired: Arc::new(Wanted {
+                shape: self.shape,
+                disturbs: self.disturbs,
+                waves: self.waves,
+                planned: Mutex::default(),
+            }),
+            connect,
+            targets: Arc::new(targets),
+            ours: Arc::new(self.hosts),
+            forks: 50,
+            run: RUN.into(),
+            command: command.into(),
+            cluster: "kubernetes".into(),
+            owner: "me@here".into(),
+            break_lock: false,
+            events,
+            cancel,
+        };
+        let work = async {
+            match command {
+                "plan" => engine::plan(&settings).await,
+                _ => engine::apply(&settings).await,
+            }
+            drop(settings);
+        };
+        let collect = async {
+            let mut all = Vec::new();
+            while let Some(event) = receiver.recv().await {
+                all.push(event);
+            }
+            all
+        };
+        let (events, ()) = within(async { tokio::join!(collect, work) }).await;
+        let record = |(seq, event): (usize, &Event)| Record {
+            v: VERSION,
+            seq: seq as u64,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            event: event.clone(),
+        };
+        let records: Vec<Record> = events.iter().enumerate().map(record).collect();
+        Outcome {
+            recap: Recap::of(&records),
+            events,
+            tally: counters.tally(),
+            calls: fake.calls(),
+        }
+    }
+}
+
+fn lost() -> TransportError {
+    TransportError::Lost {
+        address: "node:22".into(),
+        reason: "reset".into(),
+    }
+}
+
+#[tokio::test]
+async fn nothing_to_change_costs_one_connection_and_one_exec_a_host() {
+    let many: Vec<String> = (1..=200).map(|n| format!("node{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (hosts, command) in [
+        (vec!["cp1", "cp2", "w1"], "apply"),
+        (many.clone(), "apply"),
+        (many, "plan"),
+    ] {
+        let n = hosts.len();
+        let outcome = Bench::cluster(&hosts).converged().run(command, obey).await;
+        assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+        assert_eq!(
+            (outcome.tally.connections, outcome.tally.execs()),
+            (n as u64, n as u64)
+        );
+        assert_eq!(outcome.tally.probes, n as u64);
+        for recap in outcome.recap.hosts.values() {
+            assert_eq!(
+                (
+                    recap.ok,
+                    recap.skipped,
+                    recap.changed,
+                    recap.sessions,
+                    recap.execs
+                ),
+                (3, 1, 0, 1, 1)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_is_made_of_bare_hosts_and_nothing_secret_is_said() {
+    let hosts = ["cp1", "cp2", "cp3", "w1"];
+    let outcome = Bench::cluster(&hosts).run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    let titles: Vec<(String, String)> = outcome
+        .events
+        .iter()
+        .filter_map(|e| match e {
+            Event::StepFinished { host, title, .. }
+                if title.contains("kubeadm init") || title.contains("kubeadm join") =>
+            {
+                Some((host.to_string(), title.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(titles[0], ("cp1".into(), "cluster : kubeadm init".into()));
+    assert_eq!(titles.len(), 4, "{titles:?}");
+    let place = |host: &str| titles.iter().position(|(h, _)| h == host).unwrap();
+    assert!(place("cp2") < place("cp3"));
+    // Every host was seen after its lock was taken: no second look.
+    assert_eq!(outcome.count(Kind::Probe), 4);
+    assert_eq!(outcome.count(Kind::Lock), 4);
+    assert!(!outcome.text().contains(TOKEN));
+    assert!(
+        outcome
+            .calls
+            .iter()
+            .all(|c| !c.request.command().contains(TOKEN))
+    );
+    // The acts in their order, each once, before what is done in them.
+    let acts: Vec<&str> = outcome
+        .events
+        .iter()
+        .filter_map(|e| match e {
+            Event::ActStarted { act, .. } => Some(act.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(acts, ["probe", "prepare", "init", "join", "verify"]);
+    assert!(matches!(outcome.events[0], Event::RunStarted { .. }));
+    assert!(matches!(
+        outcome.events.last(),
+        Some(Event::HostFinished { .. })
+    ));
+}
+
+#[tokio::test]
+async fn an_attached_init_brings_no_token_of_ours() {
+    let bench = Bench::cluster(&["cp1", "cp2"]);
+    let outcome = bench
+        .run("apply", |model, call| {
+            let reply = obey(model, call);
+            let script = String::from_utf8_lossy(&call.stdin).into_owned();
+            if call.request.kind() == Kind::Wave && script.contains("kubeadm init --config") {
+                let output = BASE64.encode("quorate: started by run ffffffffffffffff");
+                let mut lines: Vec<String> = steps(call)
+                    .iter()
+                    .map(|(id, _)| format!("done {id} ok 0 {output}"))
+                    .collect();
+                lines.extend(model.lock().unwrap().facts(&call.host));
+                lines.push("finished".into());
+                return Reply::stdout(framed(call, lines));
+            }
+            reply
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert!(
+        outcome.text().contains("token and certificate key"),
+        "{}",
+        outcome.text()
+    );
+}
+
+#[tokio::test]
+async fn a_plan_sends_probes_only_and_lists_init_and_joins() {
+    let mut bench = Bench::cluster(&["cp1", "cp2", "w1"]);
+    bench.read_only = true;
+    let outcome = bench.run("plan", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Changes);
+    assert_eq!(outcome.calls.len(), outcome.count(Kind::Probe));
+    let planned: Vec<String> = outcome
+        .events
+        .iter()
+        .filter_map(|e| match e {
+            Event::Planned {
+                host,
+                changes,
+                title,
+                ..
+            } if title == "cluster" => Some(format!("{host}: {}", changes[0].what)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        planned,
+        [
+            "cp1: kubeadm init",
+            "cp2: kubeadm join --control-plane",
+            "w1: kubeadm join"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_failing_step_stops_its_host_alone() {
+    let outcome = Bench::new(&["a", "b"])
+        .run("apply", |model, call| match call.request.kind() {
+            Kind::Wave if call.host == "a" => {
+                let output = BASE64.encode("No space left on device");
+                Reply::stdout(framed(
+                    call,
+                    ["start 0".into(), format!("done 0 failed 1 {output}")],
+                ))
+            }
+            _ => obey(model, call),
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Failed);
+    let failure = &outcome.recap.failures[0];
+    assert_eq!(failure.title, "example : file 1");
+    assert_eq!(failure.detail, ["No space left on device"]);
+    assert_eq!(
+        failure.help.as_deref(),
+        Some("free space on the host and run again; the old file is as it was")
+    );
+    let b = &outcome.recap.hosts[&name("b")];
+    assert_eq!((b.changed, b.failed, b.ok), (1, 0, 2));
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_looked_at_again_before_anything_is_sent() {
+    let lost_once = AtomicU32::new(0);
+    let held = AtomicU32::new(0);
+    let outcome = Bench::new(&["a"])
+        .run("apply", move |model, call| match call.request.kind() {
+            Kind::Wave if lost_once.fetch_add(1, Ordering::Relaxed) == 0 => {
+                Reply::error(lost()).and_stdout(framed(call, ["start 0".into()]))
+            }
+            // The old connection's lock is still there for a while.
+            Kind::Lock if (1..2).contains(&held.fetch_add(1, Ordering::Relaxed)) => {
+                Reply::stdout(framed(call, ["held me@here".into()]))
+            }
+            _ => obey(model, call),
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    let kinds: Vec<Kind> = outcome.calls.iter().map(|c| c.request.kind()).collect();
+    let lock = Kind::Lock;
+    assert_eq!(
+        kinds,
+        [
+            Kind::Probe,
+            lock,
+            Kind::Wave,
+            lock,
+            lock,
+            Kind::Probe,
+            Kind::Wave
+        ]
+    );
+    assert_eq!(outcome.tally.connections, 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_for_ever_is_told_as_unreachable() {
+    let dials = AtomicU32::new(0);
+    let outcome = Bench::new(&["a", "b"])
+        .run_with(
+            "apply",
+            |model, call| match call.request.kind() {
+                Kind::Wave if call.host == "a" => Reply::error(lost()),
+                _ => obey(model, call),
+            },
+            move |target| {
+                if target.name.as_str() == "a" && dials.fetch_add(1, Ordering::Relaxed) > 0 {
+                    return Err(TransportError::Unreachable {
+                        address: "a:22".into(),
+                        reason: "down".into(),
+                    });
+                }
+                Ok(())
+            },
+        )
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Unreachable, "{}", outcome.text());
+    assert_eq!(outcome.recap.hosts[&name("b")].changed, 1);
+}
+
+#[tokio::test]
+async fn facts_that_cannot_be_read_are_asked_again() {
+    let waves = AtomicU32::new(0);
+    let outcome = Bench::cluster(&["cp1"])
+        .run("apply", move |model, call| {
+            let reply = obey(model, call);
+            let init = String::from_utf8_lossy(&call.stdin).contains("kubeadm init --config");
+            if call.request.kind() == Kind::Wave
+                && init
+                && waves.fetch_add(1, Ordering::Relaxed) == 0
+            {
+                let output = BASE64.encode(format!("quorate: started by run {RUN}"));
+                let mut lines: Vec<String> = steps(call)
+                    .iter()
+                    .map(|(id, _)| format!("done {id} ok 0 {output}"))
+                    .collect();
+                lines.extend(["kubernetes nonsense".into(), "finished".into()]);
+                return Reply::stdout(framed(call, lines));
+            }
+            reply
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert!(
+        outcome
+            .text()
+            .contains("its last facts could not be read; looking at the host again")
+    );
+    let inits = outcome
+        .calls
+        .iter()
+        .filter(|c| String::from_utf8_lossy(&c.stdin).contains("kubeadm init --config"));
+    assert_eq!(inits.count(), 1, "never a second init");
+}
+
+#[tokio::test]
+async fn a_locked_host_refuses_the_run_and_nothing_is_changed() {
+    let outcome = Bench::new(&["a", "b", "c"])
+        .run("apply", |model, call| match call.request.kind() {
+            Kind::Lock if call.host == "b" => {
+                Reply::stdout(framed(call, ["held you@there (process 7)".into()]))
+            }
+            _ => obey(model, call),
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Refused);
+    assert_eq!(outcome.count(Kind::Wave), 0);
+    assert!(
+        outcome
+            .text()
+            .contains("another run is changing this host: you@there (process 7)")
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_ended_in_between_is_seen_before_init() {
+    // The files are there, so that no wave looks at the hosts again; another controller initialises cp2 while cp1 is locked.
+    let mut bench = Bench::cluster(&["cp1", "cp2"]);
+    bench.waves = 0;
+    let outcome = bench
+        .run("apply", |model, call| {
+            if call.request.kind() == Kind::Lock && call.host == "cp2" {
+                let mut model = model.lock().unwrap();
+                model.members = vec!["cp2".into()];
+                model
+                    .markers
+                    .insert("cp2".into(), "init other config done".into());
+            }
+            obey(model, call)
+        })
+        .await;
+    let inits = outcome
+        .calls
+        .iter()
+        .filter(|c| String::from_utf8_lossy(&c.stdin).contains("kubeadm init --config"));
+    assert_eq!(inits.count(), 0, "{}", outcome.text());
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+}
+
+#[tokio::test]
+async fn who_is_down_before_init_decides_what_happens() {
+    let down = |who: &'static str| {
+        move |target: &Target| {
+            if target.name.as_str() == who {
+                return Err(TransportError::Unreachable {
+                    address: who.into(),
+                    reason: "down".into(),
+                });
+            }
+            Ok(())
+        }
+    };
+    let worker = Bench::cluster(&["cp1", "w1"])
+        .run_with("apply", obey, down("w1"))
+        .await;
+    assert_eq!(worker.exit(), ExitCode::Unreachable, "{}", worker.text());
+    assert!(worker.text().contains("cluster : kubeadm init"));
+    let control_plane = Bench::cluster(&["cp1", "cp2", "w1"])
+        .run_with("apply", obey, down("cp2"))
+        .await;
+    assert_eq!(
+        control_plane.exit(),
+        ExitCode::Refused,
+        "{}",
+        control_plane.text()
+    );
+    assert!(!control_plane.text().contains("cluster : kubeadm init"));
+    // The others were prepared all the same.
+    assert_eq!(control_plane.waves().len(), 2);
+}
+
+#[tokio::test]
+async fn disturbing_waves_of_a_live_cluster_go_one_by_one_and_stop_at_a_failure() {
+    for (fails, exit, waves) in [
+        (None, ExitCode::Done, 3),
+        (Some("cp2"), ExitCode::Failed, 2),
+    ] {
+        let mut bench = Bench::cluster(&["cp1", "cp2", "cp3"]).converged();
+        bench.disturbs = true;
+        bench.model.lock().unwrap().files.clear();
+        let outcome = bench
+            .run("apply", move |model, call| match call.request.kind() {
+                Kind::Wave if Some(call.host.as_str()) == fails => {
+                    Reply::stdout(framed(call, ["start 0".into(), "done 0 failed 1".into()]))
+                }
+                _ => obey(model, call),
+            })
+            .await;
+        assert_eq!(outcome.exit(), exit, "{}", outcome.text());
+        let disturbing: Vec<&Call> = outcome
+            .calls
+            .iter()
+            .filter(|c| {
+                c.request.kind() == Kind::Wave && String::from_utf8_lossy(&c.stdin).contains(FILE)
+            })
+            .collect();
+        assert_eq!(disturbing.len(), waves);
+        // The gate stands behind each.
+        assert!(disturbing.iter().all(|c| {
+            String::from_utf8_lossy(&c.stdin).contains("https://vip.example:8443/healthz")
+        }));
+    }
+}
+
+#[tokio::test]
+async fn waves_that_depend_on_each_other_follow_and_end() {
+    let mut bench = Bench::new(&["a"]);
+    bench.waves = 3;
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(outcome.recap.hosts[&name("a")].changed, 3);
+    let mut bench = Bench::new(&["a"]);
+    bench.waves = 1000;
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Failed);
+    assert!(outcome.waves().len() < 100);
+}
+
+#[tokio::test]
+async fn who_is_interrupted_changes_nothing_more() {
+    let mut bench = Bench::new(&["a"]);
+    bench.cancelled = true;
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Interrupted);
+    assert_eq!(outcome.count(Kind::Wave) + outcome.count(Kind::Lock), 0);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_at_a_steps_boundary_and_names_the_host() {
+    for (waves, stops) in [(1, true), (3, false)] {
+        let mut bench = Bench::new(&["a"]);
+        bench.cancelled_in_wave = true;
+        bench.waves = waves;
+        let outcome = bench
+            .run("apply", move |model, call| match call.request.kind() {
+                Kind::Wave if stops => {
+                    Reply::stdout(framed(call, ["start 0".into(), "stopped 1".into()]))
+                }
+                _ => obey(model, call),
+            })
+            .await;
+        assert_eq!(outcome.exit(), ExitCode::Interrupted, "{}", outcome.text());
+        // What was left of it is not begun.
+        assert_eq!(outcome.waves(), ["a"]);
+        let named = if stops { vec![name("a")] } else { Vec::new() };
+        assert_eq!(outcome.recap.under_way, named);
+    }
+}
+
+#[tokio::test]
+async fn a_wave_that_stops_unasked_has_lost_its_lock() {
+    let outcome = Bench::new(&["a"])
+        .run("apply", |model, call| match call.request.kind() {
+            Kind::Wave => Reply::stdout(framed(call, ["start 0".into(), "stopped 1".into()])),
+            _ => obey(model, call),
+        })
+        .await;
+    // Nobody asked for it: then it was the lock that went.
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert!(
+        outcome
+            .text()
+            .contains("this run's lock was lost in the middle of a wave")
+    );
+}
+
+#[tokio::test]
+async fn garbage_and_endless_output_come_to_an_end() {
+    for command in ["plan", "apply"] {
+        let outcome = Bench::new(&["a", "b"])
+            .run(command, |model, call| match call.host.as_str() {
+                "a" => Reply::stdout(vec![0xff; 4096]),
+                _ => obey(model, call),
+            })
+            .await;
+        assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+        assert!(outcome.text().contains("the host's answer is not complete"));
+    }
+    let endless = Bench::new(&["a"])
+        .run("apply", |model, call| match call.request.kind() {
+            Kind::Probe => Reply::stdout(vec![b'x'; 17 << 20]),
+            _ => obey(model, call),
+        })
+        .await;
+    assert!(
+        endless.text().contains("its answer does not end"),
+        "{}",
+        endless.text()
+    );
+}
