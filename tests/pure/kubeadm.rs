@@ -364,7 +364,14 @@ fn kubeadm_accepts_the_documents() {
     for (case, documents) in cases {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeadm.yaml");
-        std::fs::write(&path, documents.yaml().unwrap().expose()).unwrap();
+        // kubeadm looks whether the file to discover by is there.
+        let discovery = folder.path().join("discovery.conf");
+        std::fs::write(&discovery, "apiVersion: v1\nkind: Config\n").unwrap();
+        let yaml = documents.yaml().unwrap();
+        let yaml = yaml
+            .expose()
+            .replace("/run/quorate/discovery.conf", discovery.to_str().unwrap());
+        std::fs::write(&path, yaml).unwrap();
         let output = std::process::Command::new("kubeadm")
             .args(["config", "validate", "--config"])
             .arg(&path)
