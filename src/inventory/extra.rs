@@ -21,16 +21,12 @@ pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Va
             pairs(source, &what, &mut variables, diagnostics);
             continue;
         }
-        let (node, found) = yaml::parse(source, Schema::Ansible);
-        diagnostics.extend(found);
-        let Some(node) = node else { continue };
-        let described = node.describe();
-        let span = node.span.clone();
-        let Kind::Map(entries) = node.kind else {
-            diagnostics.push(
-                Diagnostic::error(format!("`-e` takes a map of variables, not {described}"))
-                    .at(span),
-            );
+        let Some(entries) = yaml::parse_map(
+            source,
+            Schema::Ansible,
+            "`-e` takes a map of variables",
+            diagnostics,
+        ) else {
             continue;
         };
         for entry in entries {

@@ -8,7 +8,7 @@ use super::extra;
 use super::graph::{ALL, Graph};
 use super::input::{Input, Owner, VarsFile};
 use super::variable::{Level, Variables, layer};
-use super::yaml::{self, Kind, Schema};
+use super::yaml::{self, Schema};
 use super::{Group, Host, Inventory};
 use crate::model::{Diagnostic, Diagnostics, GroupName, Span, nearest};
 
@@ -186,16 +186,12 @@ fn read_vars<'i>(files: &'i [VarsFile], diagnostics: &mut Diagnostics) -> Vec<Va
             Owner::Group(name) => (Level::GroupVars, format!("group_vars of {name}")),
             Owner::Host(name) => (Level::HostVars, format!("host_vars of {name}")),
         };
-        let (node, found) = yaml::parse(&file.source, Schema::Ansible);
-        diagnostics.extend(found);
-        let Some(node) = node else { continue };
-        let described = node.describe();
-        let span = node.span.clone();
-        let Kind::Map(entries) = node.kind else {
-            diagnostics.push(
-                Diagnostic::error(format!("a file of variables is a map, not {described}"))
-                    .at(span),
-            );
+        let Some(entries) = yaml::parse_map(
+            &file.source,
+            Schema::Ansible,
+            "a file of variables is a map",
+            diagnostics,
+        ) else {
             continue;
         };
         let mut variables = Variables::new();

@@ -163,6 +163,28 @@ const MAX_DEPTH: usize = 64;
 /// What to do about ansible-vault.
 const VAULT: &str = "values encrypted with ansible-vault cannot be decrypted here yet: keep the secret in a file of its own and pass it with `-e @FILE`";
 
+/// Returns the entries of a text that is to be a map, or nothing, with what is wrong with it added to `diagnostics`.
+/// `expected` is the beginning of the sentence for a text that is something else, such as `a file of variables is a map`.
+pub fn parse_map(
+    source: &Arc<Source>,
+    schema: Schema,
+    expected: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Entry>> {
+    let (node, found) = parse(source, schema);
+    diagnostics.extend(found);
+    let node = node?;
+    let described = node.describe();
+    match node.kind {
+        Kind::Map(entries) => Some(entries),
+        _ => {
+            let error = Diagnostic::error(format!("{expected}, not {described}"));
+            diagnostics.push(error.at(node.span));
+            None
+        }
+    }
+}
+
 /// Returns the tree of the one document in `source`, and all that is wrong with it. `None` is an empty document, or one
 /// whose syntax is broken; a tree comes back beside errors where the parser could go on (duplicate keys, tags).
 pub fn parse(source: &Arc<Source>, schema: Schema) -> (Option<Node>, Diagnostics) {
