@@ -437,13 +437,8 @@ impl Desired for Project {
     ) -> Result<HostPlan, String> {
         let desired = self.host(host)?;
         if let Some(spec) = self.spec.hosts.get(host) {
-            let carried: Vec<_> = observed
-                .system
-                .addresses
-                .iter()
-                .map(|(_, address, _)| *address)
-                .collect();
-            if let Some(finding) = self.spec.check_address(spec, &carried) {
+            let carried = &observed.system.addresses;
+            if let Some(finding) = self.spec.check_address(spec, carried) {
                 return Err(finding.to_string());
             }
         }

@@ -48,6 +48,10 @@ pub struct HostView {
     pub ours: bool,
     /// Whether one of its addresses is the VIP.
     pub holds_vip: bool,
+    /// The link-layer address that answered at the VIP when this host asked.
+    pub vip_answered_by: Option<String>,
+    /// The host's own link-layer addresses.
+    pub links: Vec<String>,
     /// The digest of the kubeadm configuration that this run would use here, without its secrets.
     pub config: String,
     /// An act under way.
@@ -223,6 +227,19 @@ impl View {
             _ => true,
         };
         labelled && voting && placed
+    }
+
+    /// Returns the link-layer address that answers at the VIP and belongs to no host that was looked at, and who met it.
+    /// Nobody foreign answers where one of the hosts carries the VIP: it answers itself.
+    pub fn foreign_vip_owner(&self) -> Option<(&HostName, &str)> {
+        if self.hosts.values().any(|h| h.holds_vip) {
+            return None;
+        }
+        self.hosts.iter().find_map(|(name, host)| {
+            let owner = host.vip_answered_by.as_deref()?;
+            let ours = |h: &HostView| h.links.iter().any(|l| l.eq_ignore_ascii_case(owner));
+            (!self.hosts.values().any(ours)).then_some((name, owner))
+        })
     }
 
     /// Returns the names of the hosts that carry the VIP.

@@ -43,6 +43,14 @@ pub enum Fact {
         /// The API server's port.
         port: u16,
     },
+    /// Who answers at the address that is to become the cluster's own, asked by one connect and the neighbour table. A
+    /// host that carries the address, runs a load balancer or belongs to a cluster is not asked: it would meet itself.
+    Claimed {
+        /// The virtual address.
+        address: IpAddr,
+        /// The port that one connect is tried at.
+        port: u16,
+    },
 }
 
 /// A set of questions for one host.
@@ -67,6 +75,8 @@ pub struct System {
     pub machine_id: String,
     /// Interface and address with its prefix length, in the order of `ip -o address`.
     pub addresses: Vec<(String, IpAddr, u8)>,
+    /// The link-layer addresses of all interfaces, lower case.
+    pub links: Vec<String>,
     /// MiB of memory.
     pub memory_mib: u64,
     /// Processors online.
@@ -235,6 +245,9 @@ pub struct Observed {
     pub swaps: Option<Vec<String>>,
     /// Membership.
     pub kubernetes: Option<Kubernetes>,
+    /// The link-layer address that answers at the address of [`Fact::Claimed`]; `None` where nobody answers or the host
+    /// was not asked.
+    pub claimed_by: Option<String>,
     pub(super) files: BTreeMap<String, Option<FileState>>,
     pub(super) contents: BTreeMap<String, Vec<u8>>,
     pub(super) packages: BTreeMap<String, Option<String>>,

@@ -64,6 +64,9 @@ fn calls(facts: &Facts) -> String {
             Fact::Kubernetes { address, port } => {
                 add("probe_kubernetes", vec![address.clone(), port.to_string()])
             }
+            Fact::Claimed { address, port } => {
+                add("probe_claimed", vec![address.to_string(), port.to_string()])
+            }
         }
     }
     let mut text = String::from("probe_system\n");
@@ -161,6 +164,8 @@ impl<'a> Parser<'a> {
                         .push((interface.to_string(), address, prefix));
                 }
             }
+            "link-address" => self.observed.system.links.push(rest.to_string()),
+            "claimed" => self.observed.claimed_by = Some(rest.to_string()),
             "pending" => {
                 self.observed.pending.insert(rest.to_string());
             }
@@ -369,7 +374,11 @@ impl<'a> Parser<'a> {
                 Fact::Swap if self.swaps_listed => {
                     self.observed.swaps = Some(std::mem::take(&mut self.swaps))
                 }
-                Fact::System | Fact::Content(_) | Fact::Images | Fact::Swap => {}
+                Fact::System
+                | Fact::Content(_)
+                | Fact::Images
+                | Fact::Swap
+                | Fact::Claimed { .. } => {}
             }
         }
         self.observed

@@ -16,6 +16,9 @@ probe_system() {
   done
   [ -d /run/systemd/system ] && say system systemd
   ip -o address show 2>/dev/null | awk -v n="$nonce" '$3 == "inet" || $3 == "inet6" { print n, "address", $2, $4 }'
+  for link in /sys/class/net/*/address; do
+    [ -r "$link" ] && say link-address "$(cat "$link")"
+  done
   for marker in "$state"/handlers/*; do
     [ -e "$marker" ] && say pending "${marker##*/}"
   done
@@ -97,6 +100,26 @@ probe_ports() {
     hex=$(printf '%04X' "$port")
     grep -qE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A " $tables && say port "$port"
   done
+}
+# One connect makes the kernel ask who has the address (ARP, RFC 826; neighbour discovery, RFC 4861). An old entry of the
+# neighbour table proves nothing: the connect has to be answered, if only by a refusal, or the entry to be confirmed.
+probe_claimed() {
+  [ ! -e /etc/kubernetes/pki/ca.crt ] || return 0
+  case "$(ip -o address show to "$1" 2>/dev/null)$(systemctl is-active keepalived.service 2>/dev/null)" in
+  '' | inactive | failed | unknown) ;;
+  *) return 0 ;;
+  esac
+  if command -v bash >/dev/null 2>&1 && command -v timeout >/dev/null 2>&1; then
+    timeout 0.5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
+    [ $? -ne 124 ] && answered=yes || answered=no
+  elif command -v curl >/dev/null 2>&1; then
+    curl -s --noproxy '*' --max-time 0.5 -o /dev/null "telnet://$1:$2" </dev/null >/dev/null 2>&1
+    [ $? -ne 28 ] && answered=yes || answered=no
+  else
+    return 0
+  fi
+  ip neigh show to "$1" 2>/dev/null | awk -v n="$nonce" -v answered="$answered" '
+    { for (i = 1; i < NF; i++) if ($i == "lladdr" && (answered == "yes" || $NF == "REACHABLE")) { print n, "claimed", $(i + 1); exit } }'
 }
 # Passes curl's own lines on and marks what a server said, so that it can forge no line of ours.
 bodies() { awk -v n="$nonce" 'index($0, n " http ") == 1 { print; next } length { print n " body " $0 }'; }

@@ -56,6 +56,7 @@ pub(super) fn placeholder() -> System {
         hostname: "host".into(),
         machine_id: "0".repeat(32),
         addresses: Vec::new(),
+        links: Vec::new(),
         memory_mib: 4096,
         processors: 2,
         free_mib: 65536,

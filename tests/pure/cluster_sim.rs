@@ -465,6 +465,8 @@ impl History {
                 address: Some(host.to_string()),
                 ours: true,
                 holds_vip: false,
+            vip_answered_by: None,
+            links: Vec::new(),
                 config: "config".into(),
                 busy: false,
                 joined: false,

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
+use ipnet::IpNet;
 
+use super::ClusterSpec;
 use super::build::{CLUSTER, CONTROL_PLANE, ETCD, LOAD_BALANCER, Parts, WORKER};
 use super::host::HostSpec;
 use super::read::{self, Findings};
@@ -425,15 +427,15 @@ pub(super) fn vrrp(parts: &Parts, count: usize, findings: &mut Findings) {
 }
 
 /// Returns what is wrong with a host's address once the host was asked which addresses it carries.
-pub(super) fn carried(host: &HostSpec, carried: &[IpAddr]) -> Option<Diagnostic> {
+pub(super) fn carried(host: &HostSpec, carried: &[(String, IpAddr, u8)]) -> Option<Diagnostic> {
     let address = host.ip.address;
-    if carried.contains(&address) {
+    if carried.iter().any(|(_, a, _)| *a == address) {
         return None;
     }
     let candidates: Vec<String> = carried
         .iter()
-        .filter(|a| super::read::unusable(**a).is_none())
-        .map(ToString::to_string)
+        .filter(|(_, a, _)| super::read::unusable(*a).is_none())
+        .map(|(_, a, _)| a.to_string())
         .collect();
     let source = if host.ip.given {
         "its `ip`"
@@ -450,4 +452,51 @@ pub(super) fn carried(host: &HostSpec, carried: &[IpAddr]) -> Option<Diagnostic>
         [one] => format!("set `ip: {one}` for it"),
         many => format!("set `ip` for it to one of {}", many.join(", ")),
     }))
+}
+
+/// Returns what is wrong with the interface of the virtual address, on a host that holds it by ARP or VRRP.
+pub(super) fn interface(
+    spec: &ClusterSpec,
+    host: &HostSpec,
+    carried: &[(String, IpAddr, u8)],
+) -> Option<Diagnostic> {
+    let vip = spec.load_balancer.vip?;
+    if !host.roles.load_balancer || !spec.load_balancer.way.is_on_the_link() {
+        return None;
+    }
+    let mut names: Vec<&str> = carried.iter().map(|(name, _, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let name = match &host.interface {
+        Some(name) if !names.contains(&name.as_str()) => {
+            let message = format!(
+                "`{}` has no interface `{name}` with an address",
+                host.name
+            );
+            let help = format!("its interfaces with an address are {}", names.join(", "));
+            return Some(Diagnostic::error(message).help(help));
+        }
+        Some(name) => name.as_str(),
+        None => carried
+            .iter()
+            .find(|(_, a, _)| *a == host.ip.address)
+            .map(|(name, _, _)| name.as_str())?,
+    };
+    let networks: Vec<IpNet> = carried
+        .iter()
+        .filter(|(i, a, _)| i == name && *a != vip)
+        .filter_map(|(_, a, prefix)| Some(IpNet::new(*a, *prefix).ok()?.trunc()))
+        .collect();
+    if networks.iter().any(|network| network.contains(&vip)) {
+        return None;
+    }
+    let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "`apiserver_vip` {vip} lies in no network of {name} on `{}` ({}): no neighbour would ask for it there",
+        host.name,
+        networks.join(", ")
+    );
+    Some(Diagnostic::error(message).help(
+        "choose an address of that network, or set `interface` to the one whose network it is in",
+    ))
 }

@@ -31,7 +31,7 @@ pub use connection::{Connection, connections};
 pub use host::{Address, HostSpec, Roles};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
 pub use node::{Effect, Taint};
-pub use variables::{ROLE_NAMES, from_facts};
+pub use variables::ROLE_NAMES;
 pub use version::{Version, VersionError};
 pub use vrrp::State;
 pub use way::{Profile, Way};
@@ -197,13 +197,15 @@ impl ClusterSpec {
         self.hosts.values().filter(|h| h.roles.load_balancer)
     }
 
-    /// Returns what cannot be known before a host is asked: whether a host carries the address that is taken for its
-    /// own. `carried` are the addresses that the host has. `None` is fine; the finding names the candidates otherwise.
+    /// Returns what cannot be known before a host is asked: whether it carries the address that is taken for its own,
+    /// whether it has the interface that is named for the virtual address, and whether that address lies in the
+    /// interface's network, where neighbours ask for it (ARP, VRRP). `carried` are the host's interfaces with their
+    /// addresses and prefix lengths. `None` is fine; the finding names the candidates otherwise.
     pub fn check_address(
         &self,
         host: &HostSpec,
-        carried: &[IpAddr],
+        carried: &[(String, IpAddr, u8)],
     ) -> Option<crate::model::Diagnostic> {
-        check::carried(host, carried)
+        check::carried(host, carried).or_else(|| check::interface(self, host, carried))
     }
 }

@@ -55,6 +55,11 @@ impl Way {
         self != Self::External
     }
 
+    /// Returns whether neighbours find the address by asking on the link (ARP, RFC 826): it has to lie in their network.
+    pub fn is_on_the_link(self) -> bool {
+        self.uses_vrrp() || self == Self::KubeVipArp
+    }
+
     /// Returns whether keepalived holds the address.
     pub fn uses_vrrp(self) -> bool {
         matches!(self, Self::KeepalivedHaproxy | Self::KeepalivedHaproxyPods)
