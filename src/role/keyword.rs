@@ -61,12 +61,18 @@ const REFUSED: &[(&str, &str)] = &[
         "hosts",
         "tasks/main.yml is a list of tasks, not of plays: which hosts run a role is the workflow's business",
     ),
-    ("import_role", "list its tasks in this role: which roles a host gets is the workflow's business"),
+    (
+        "import_role",
+        "list its tasks in this role: which roles a host gets is the workflow's business",
+    ),
     (
         "import_tasks",
         "write the tasks into tasks/main.yml, or into a role of its own",
     ),
-    ("include_role", "list its tasks in this role: which roles a host gets is the workflow's business"),
+    (
+        "include_role",
+        "list its tasks in this role: which roles a host gets is the workflow's business",
+    ),
     (
         "include_tasks",
         "write the tasks into tasks/main.yml, or into a role of its own",

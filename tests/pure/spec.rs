@@ -55,7 +55,11 @@ fn what_a_host_carries_is_held_against_what_is_said_of_it() {
         let parts = text.split_whitespace().map(|part| {
             let (name, address) = part.split_once('=').unwrap();
             let (address, prefix) = address.split_once('/').unwrap();
-            (name.into(), address.parse().unwrap(), prefix.parse().unwrap())
+            (
+                name.into(),
+                address.parse().unwrap(),
+                prefix.parse().unwrap(),
+            )
         });
         parts.collect()
     };

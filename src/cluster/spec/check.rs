@@ -469,10 +469,7 @@ pub(super) fn interface(
     names.dedup();
     let name = match &host.interface {
         Some(name) if !names.contains(&name.as_str()) => {
-            let message = format!(
-                "`{}` has no interface `{name}` with an address",
-                host.name
-            );
+            let message = format!("`{}` has no interface `{name}` with an address", host.name);
             let help = format!("its interfaces with an address are {}", names.join(", "));
             return Some(Diagnostic::error(message).help(help));
         }
