@@ -13,7 +13,7 @@ use super::controller;
 use super::request::Request;
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
-use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin};
+use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin, known};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::journal;
 use crate::engine::{Config, Desired};
@@ -36,6 +36,8 @@ pub(super) struct Project {
     shape: Shape,
     hosts: BTreeMap<HostName, HostDesired>,
     manifests: Vec<Manifest>,
+    /// Whether somebody asked for differences (`--diff`).
+    diffs: bool,
     /// The folder `.quorate`.
     home: Utf8PathBuf,
     parts: Option<load_balancer::Parts>,
@@ -45,6 +47,8 @@ pub(super) struct Project {
 struct HostDesired {
     roles: HostRoles,
     scope: Scope,
+    /// Names and values of variables that must not be shown.
+    secrets: Vec<(String, String)>,
     facts: Facts,
     input: Option<KubeadmInput>,
     digest: String,
@@ -136,6 +140,7 @@ impl Project {
                 name.clone(),
                 HostDesired {
                     roles,
+                    secrets: secrets(&scope),
                     scope,
                     facts,
                     input,
@@ -182,6 +187,7 @@ impl Project {
                 shape,
                 hosts,
                 manifests,
+                diffs: request.report.diff,
                 home,
                 parts,
             }),
@@ -316,6 +322,16 @@ fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'st
     names
 }
 
+/// Returns the scope's variables that must not be shown, with their values.
+fn secrets(scope: &Scope) -> Vec<(String, String)> {
+    let text = |name: &str| match scope.get(name)?.ok()?.as_str() {
+        Some(value) => Some((name.to_string(), value.to_string())),
+        None => Some((name.to_string(), String::new())),
+    };
+    let names = scope.names().filter(|name| known::is_secret(name));
+    names.filter_map(text).collect()
+}
+
 /// The digest that a marker carries: of what init or join would be told, but for secrets.
 fn digest(input: &KubeadmInput) -> Result<String, Diagnostics> {
     let credentials = credentials().map_err(|error| Diagnostics(vec![Diagnostic::error(error)]))?;
@@ -442,10 +458,24 @@ impl Desired for Project {
                 return Err(finding.to_string());
             }
         }
-        desired
+        let mut plan = desired
             .roles
             .plan(&desired.scope, observed, registered)
-            .map_err(|found| sentence(&found))
+            .map_err(|found| sentence(&found))?;
+        let handlers = plan.handlers.iter_mut().flat_map(|h| &mut h.steps);
+        for change in plan
+            .steps
+            .iter_mut()
+            .chain(handlers)
+            .flat_map(|s| &mut s.changes)
+        {
+            // Contents go into events and the journal only where somebody asked for differences.
+            change.diff = change.diff.take().filter(|_| self.diffs);
+            if let Some(diff) = &mut change.diff {
+                diff.mask(&desired.secrets);
+            }
+        }
+        Ok(plan)
     }
 
     fn judge(

@@ -247,8 +247,12 @@ pub fn kubeconfig() -> HostPlan {
     }
 }
 
+/// Name, node, phase, time of deletion, and each container's readiness.
+const POD_COLUMNS: &str = ":.metadata.name,:.spec.nodeName,:.status.phase,:.metadata.deletionTimestamp,:.status.containerStatuses[*].ready";
+
 /// Returns the steps that wait on a control plane until the cluster is whole: the endpoint answers, `nodes` nodes are
-/// there and, where there is a network, Ready with kube-proxy and CoreDNS.
+/// there and, where there is a network, Ready with kube-proxy and CoreDNS. What a dead host has left in the API (a pod
+/// that terminates for ever) is not waited for.
 pub fn verify(endpoint: &str, nodes: &[&str], network: bool) -> HostPlan {
     let kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
     let all = nodes.join(" ");
@@ -267,7 +271,7 @@ pub fn verify(endpoint: &str, nodes: &[&str], network: bool) -> HostPlan {
     ];
     if network {
         let pods = format!(
-            "seen=$({kubectl} -n kube-system get pods -l 'k8s-app in (kube-dns,kube-proxy)' --no-headers) || exit 1; [ -n \"$seen\" ] || exit 1; ! printf '%s\\n' \"$seen\" | awk '{{ split($2, r, \"/\"); if (r[1] != r[2] || $3 != \"Running\") print $1, $3 }}' | grep ."
+            "seen=$({kubectl} -n kube-system get pods -l 'k8s-app in (kube-dns,kube-proxy)' --no-headers -o custom-columns={POD_COLUMNS}) || exit 1; [ -n \"$seen\" ] || exit 1; ! printf '%s\\n' \"$seen\" | awk -v nodes=' {all} ' '$4 == \"<none>\" && ($2 == \"<none>\" || index(nodes, \" \" $2 \" \")) && ($3 != \"Running\" || $5 !~ /true/ || $5 ~ /false/) {{ print $1, $3 }}' | grep ."
         );
         steps.push(wait(
             "cluster : system pods",

@@ -664,7 +664,7 @@ fn render_run(run: &Run) -> String {
             } else {
                 "/dev/null"
             };
-            text.push_str(&format!("{words} <{stdin} 3<&- 4>&-\n"));
+            text.push_str(&format!("{words} <{stdin} 3<&- 4>&- 5>&-\n"));
         }
     }
     text.push_str("fi\n}");

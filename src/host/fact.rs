@@ -59,6 +59,8 @@ pub type Facts = BTreeSet<Fact>;
 /// What a host is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct System {
+    /// Whose eyes saw it (`id -u`): others than root's see neither keys nor markers.
+    pub user: Option<u32>,
     /// os-release(5) `ID`, such as `debian`.
     pub os: String,
     /// os-release(5) `ID_LIKE`, space separated.

@@ -258,6 +258,7 @@ impl<'a> Parser<'a> {
                 system.kernel = parts.next().unwrap_or_default();
                 system.hostname = parts.next().unwrap_or_default();
             }
+            "user" => system.user = value.parse().ok(),
             "machine_id" => system.machine_id = value.to_string(),
             "processors" => system.processors = value.parse().unwrap_or(0),
             "memory" => system.memory_mib = value.parse().unwrap_or(0u64) / 1024,

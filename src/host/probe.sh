@@ -5,6 +5,7 @@ probe_system() {
     os=$(. /etc/os-release; printf '%s|%s|%s' "${ID-}" "${ID_LIKE-}" "${VERSION_ID-}")
   fi
   say system os "$os"
+  say system user "$(id -u)"
   say system uname "$(uname -m)" "$(uname -r)" "$(uname -n)"
   [ -r /etc/machine-id ] && say system machine_id "$(cat /etc/machine-id)"
   say system processors "$(grep -c '^processor' /proc/cpuinfo)"

@@ -96,3 +96,31 @@ pub(crate) fn with<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> (
     let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
     (roles, scope(json!({ "ansible_user": "admin" })))
 }
+
+#[test]
+fn a_difference_shows_no_secret_of_either_side() {
+    use quorate::plan::Diff;
+    let secrets = [("auth_pass".to_string(), "hunter2".to_string())];
+    let masked = |before: &str, after: &str| {
+        let mut diff = Diff {
+            name: "/etc/keepalived/keepalived.conf".into(),
+            before: Some(before.into()),
+            after: after.into(),
+        };
+        diff.mask(&secrets);
+        diff.unified()
+    };
+    let shown = masked("a\nauth_pass oldone\nb\n", "a\nauth_pass hunter2\nc\n");
+    assert!(
+        !shown.contains("oldone") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert!(shown.contains("-b\n") && shown.contains("+c\n"), "{shown}");
+    // What differs in the secret alone is a difference all the same.
+    let shown = masked("auth_pass oldone\n", "auth_pass hunter2\n");
+    assert!(
+        shown.contains("+(a secret that is not shown differs)"),
+        "{shown}"
+    );
+    assert!(masked("", "x hunter2 y\n").contains("+x *** y"));
+}

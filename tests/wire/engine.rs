@@ -938,3 +938,25 @@ async fn garbage_and_endless_output_come_to_an_end() {
         endless.text()
     );
 }
+
+/// Others than root see neither keys nor markers: what they do not see is not "not there".
+#[tokio::test]
+async fn a_host_that_is_not_seen_with_roots_eyes_is_not_planned() {
+    let outcome = Bench::new(&["a", "b"])
+        .run("plan", |model, call| match call.request.kind() {
+            Kind::Probe if call.host == "b" => {
+                let lines = ["system user 1000".to_string(), "end".into()];
+                Reply::stdout(framed(call, lines))
+            }
+            _ => obey(model, call),
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    assert!(
+        outcome
+            .text()
+            .contains("commands run as user 1000 there, not as root"),
+        "{}",
+        outcome.text()
+    );
+}

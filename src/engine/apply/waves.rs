@@ -290,7 +290,7 @@ impl Run {
             }
             let looked = async {
                 let session = Session::open(&settings, &target).await?;
-                // The old connection's script has ended when its lock can be had.
+                // The old connection's step has ended when its lock can be had.
                 let lock = Lock::take_again(&session, &settings).await?;
                 let observed = session
                     .probe(&facts(settings.desired.as_ref(), &name))
