@@ -19,11 +19,7 @@ const fn haproxy(profile: Profile) -> &'static str {
 
 /// Returns keepalived's image and haproxy's. Every way has them: where images come as files, a way that runs no pods
 /// leaves these out.
-pub(super) fn read_images(
-    reader: &mut Reader<'_>,
-    way: Way,
-    profile: Profile,
-) -> (String, String) {
+pub(super) fn read_images(reader: &mut Reader<'_>, way: Way, profile: Profile) -> (String, String) {
     let keepalived = reader.text("keepalived_image").map(|g| g.value);
     if keepalived.is_none() && way == Way::KeepalivedHaproxyPods && profile == Profile::Fast {
         let warning = Diagnostic::warning(format!(
