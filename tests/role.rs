@@ -13,6 +13,8 @@
 mod files;
 #[path = "pure/modules.rs"]
 mod modules;
+#[path = "pure/pods.rs"]
+mod pods;
 #[path = "pure/role.rs"]
 mod role;
 #[path = "pure/sandbox.rs"]

@@ -166,11 +166,12 @@ impl Project {
         let shape = Shape {
             control_planes: names(&mut spec.control_planes()),
             workers: names(&mut spec.workers().filter(|h| !h.roles.control_plane)),
-            load_balancers: if parts.as_ref().is_some_and(|p| p.vip_before_init) {
+            load_balancers: if parts.as_ref().is_some_and(|p| !p.roles.is_empty()) {
                 names(&mut spec.load_balancers())
             } else {
                 Vec::new()
             },
+            vip_before_init: parts.as_ref().is_some_and(|p| p.vip_before_init),
             endpoint: spec.endpoint.clone(),
             version: spec.kubernetes_version.to_string(),
         };
@@ -308,18 +309,16 @@ fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnost
 }
 
 fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    // The load balancer comes up while images are still on their way: it is what init waits for.
-    if host.roles.node() {
-        names.push(NODE_ROLES[0]);
-    }
-    if host.roles.load_balancer {
-        names.extend(parts.iter().flat_map(|p| p.roles));
-    }
-    if host.roles.node() {
-        names.extend(&NODE_ROLES[1..]);
-    }
-    names
+    let node: &[&str] = if host.roles.node() { &NODE_ROLES } else { &[] };
+    let parts = parts.filter(|_| host.roles.load_balancer);
+    let balancer = parts.map_or(&[][..], |p| p.roles);
+    // A load balancer of services comes up while images are still on their way: it is what init waits for.
+    let at = if parts.is_some_and(|p| p.behind_node) {
+        node.len()
+    } else {
+        node.len().min(1)
+    };
+    [&node[..at], balancer, &node[at..]].concat()
 }
 
 /// Returns the scope's variables that must not be shown, with their values.
@@ -429,20 +428,43 @@ impl Desired for Project {
     }
 
     fn facts(&self, host: &HostName) -> Facts {
-        let mut facts = self
-            .hosts
-            .get(host)
-            .map(|h| h.facts.clone())
-            .unwrap_or_default();
+        let facts = self.hosts.get(host).map(|h| h.facts.clone());
+        let mut facts = facts.unwrap_or_default();
         if self.shape.load_balancers.contains(host) {
-            facts.extend(
-                self.parts
-                    .iter()
-                    .flat_map(|p| p.units)
-                    .map(|unit| Fact::Unit((*unit).to_string())),
-            );
+            facts.extend(load_balancer::facts_of_others(self.spec.load_balancer.way));
         }
         facts
+    }
+
+    fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
+        let Some(parts) = &self.parts else {
+            return Vec::new();
+        };
+        let Some(spec) = self.spec.hosts.get(host).filter(|h| h.roles.load_balancer) else {
+            return Vec::new();
+        };
+        let units = parts
+            .units
+            .iter()
+            .map(|unit| (*unit, Fact::Unit((*unit).to_string())));
+        // A static pod's name ends in its node's.
+        let pods = parts
+            .pods
+            .iter()
+            .map(|pod| (*pod, Fact::Pod(format!("{pod}-{}", spec.node_name))));
+        units.chain(pods).collect()
+    }
+
+    fn settled(&self, host: &HostName) -> Option<Step> {
+        let settled = self.parts.as_ref()?.settled?;
+        let spec = self.spec.hosts.get(host)?;
+        spec.roles.load_balancer.then(|| {
+            settled(&load_balancer::Carrier {
+                node: spec.node_name.clone(),
+                address: spec.ip.address,
+                dest_port: self.spec.load_balancer.dest_port,
+            })
+        })
     }
 
     fn plan(
@@ -457,6 +479,12 @@ impl Desired for Project {
             if let Some(finding) = self.spec.check_address(spec, carried) {
                 return Err(finding.to_string());
             }
+        }
+        if self.shape.load_balancers.contains(host)
+            && let Some(found) =
+                load_balancer::found_of_others(self.spec.load_balancer.way, observed)
+        {
+            return Err(found);
         }
         let mut plan = desired
             .roles

@@ -4,7 +4,7 @@ use crate::cluster::Shape;
 use crate::cluster::act::Manifest;
 use crate::cluster::kubeadm::Credentials;
 use crate::event::Status;
-use crate::host::{Facts, Observed};
+use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
 use crate::role::{Registered, StepResult};
@@ -24,6 +24,10 @@ pub trait Desired: Send + Sync {
     fn node(&self, host: &HostName) -> Option<(String, u16)>;
     /// Returns the questions that the host's roles need answered.
     fn facts(&self, host: &HostName) -> Facts;
+    /// Returns what of the load balancer runs on this host, each by its name, for `status` to ask and show.
+    fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)>;
+    /// Returns what the host waits for behind a change that disturbs a live cluster, before its health gate.
+    fn settled(&self, host: &HostName) -> Option<Step>;
     /// Returns the host's next wave by its roles.
     fn plan(
         &self,

@@ -115,6 +115,28 @@ fn a_way_that_is_not_there_yet() {
 }
 
 #[test]
+fn static_pods() {
+    let pods = "load_balancer: keepalived-haproxy-pods\n";
+    insta::assert_snapshot!(
+        "static_pods_of_an_old_image",
+        Bed::sound().vars(pods).warned()
+    );
+    let named = format!("{pods}keepalived_image: registry.example.org/keepalived:2.3\n");
+    assert_eq!(Bed::sound().vars(&named).warned(), "");
+    insta::assert_snapshot!(
+        "static_pods_on_the_api_server_s_port",
+        Bed::sound()
+            .vars(&format!("{named}apiserver_dest_port: 6443\n"))
+            .refused()
+    );
+    let bed = Bed::sound().vars(&named).file(
+        "inventory/lb.yml",
+        "load_balancer:\n  hosts:\n    lb1: { ansible_host: 127.0.0.5, ip: 10.0.0.31 }\n",
+    );
+    insta::assert_snapshot!("static_pods_on_hosts_without_a_kubelet", bed.refused());
+}
+
+#[test]
 fn all_hosts_at_one_address_of_ssh() {
     let bed = Bed::sound()
         .replace(HOSTS_FILE, "127.0.0.2", "127.0.0.1")

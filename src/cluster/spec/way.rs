@@ -47,7 +47,10 @@ impl Way {
 
     /// Returns whether the way works yet. What is not built is refused by name; this is the only place that says so.
     pub fn is_built(self) -> bool {
-        matches!(self, Self::KeepalivedHaproxy | Self::External)
+        matches!(
+            self,
+            Self::KeepalivedHaproxy | Self::KeepalivedHaproxyPods | Self::External
+        )
     }
 
     /// Returns whether quorate holds a virtual address.

@@ -137,10 +137,7 @@ impl Run {
             self.tasks.spawn(async { Done::Vip(Ok(Vec::new())) });
             return;
         };
-        let sessions: Vec<(HostName, Session)> = balancers
-            .iter()
-            .filter_map(|h| Some((h.clone(), self.state.hosts.get(h)?.session.clone()?)))
-            .collect();
+        let sessions = self.sessions_of(&balancers);
         let mut cancel = settings.cancel.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -149,6 +146,32 @@ impl Run {
                 () = cancel.asked() => Done::Vip(Ok(Vec::new())),
             }
         });
+    }
+
+    fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
+        let session = |host: &HostName| self.state.hosts.get(host)?.session.clone();
+        let with = |host: &HostName| Some((host.clone(), session(host)?));
+        hosts.iter().filter_map(with).collect()
+    }
+
+    /// Where the VIP comes up with the cluster, it is looked for when the cluster is whole: on all its hosts at once,
+    /// because what their waves saw of it is of different times.
+    pub(super) async fn vip_is_up(&mut self) -> Result<(), String> {
+        let settings = self.settings();
+        let shape = settings.desired.shape();
+        let Some(vip) = settings.desired.vip().filter(|_| !shape.vip_before_init) else {
+            return Ok(());
+        };
+        let sessions = self.sessions_of(&shape.load_balancers);
+        let mut cancel = settings.cancel.clone();
+        let seen = tokio::select! {
+            seen = one_holder(vip, &sessions) => seen?,
+            () = cancel.asked() => return Ok(()),
+        };
+        for (host, observed) in seen {
+            self.observe(&host, observed);
+        }
+        Ok(())
     }
 
     fn secrets(&mut self) -> Result<Credentials, String> {

@@ -121,6 +121,15 @@ impl Run {
             return;
         }
         self.keep_missing_kubeconfig().await;
+        if let Err(message) = self.vip_is_up().await {
+            let help = "look at `kubectl -n kube-system logs keepalived-NODE` of each control plane: do they hear each other's adverts (IP protocol 112)?";
+            settings
+                .emit(Event::ClusterFailed {
+                    message,
+                    help: Some(help.into()),
+                })
+                .await;
+        }
         if let Some((summary, healthy)) = summary(&self.state) {
             settings.emit(Event::Cluster { summary, healthy }).await;
         }
