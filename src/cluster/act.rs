@@ -79,8 +79,9 @@ pub struct Join<'a> {
     pub control_plane: Option<(&'a str, u16)>,
     /// Whether a join was begun before.
     pub resume: bool,
-    /// Whether its Node is Ready already: kubeadm would refuse to start the kubelet again.
-    pub ready: bool,
+    /// Whether its kubelet has come as far as a Node and a certificate of its own: kubeadm refuses to start it again once
+    /// that Node is Ready, which may be at any moment.
+    pub started: bool,
     /// The marker as it was seen: written over only while it is still that.
     pub seen: Option<&'a Marker>,
 }
@@ -147,7 +148,7 @@ pub fn join(input: &Join) -> HostPlan {
     ));
     // `a Node with name "cp2" and status "Ready" already exists` is the phase kubelet-start's word (facts: kubeadm
     // 1.36, phases/join/kubelet.go); the phases behind it finish what is missing.
-    let skip = match (input.resume, input.ready) {
+    let skip = match (input.resume, input.started) {
         (false, _) => "",
         (true, false) => "preflight",
         (true, true) => "preflight,kubelet-start",

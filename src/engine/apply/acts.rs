@@ -234,7 +234,7 @@ impl Run {
                     control_plane: matches!(act, Act::JoinControlPlane { .. })
                         .then_some((node.0.as_str(), node.1)),
                     resume: *resume,
-                    ready: self.state.view.node(host).is_some_and(|n| n.is_ready()),
+                    started: self.state.view.has_started(host),
                     seen,
                 };
                 Ok(act::join(&input))
