@@ -72,7 +72,9 @@ fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
 fn fail(error: &Report, options: &Options) -> ExitCode {
     let text = match error.downcast_ref::<WrongInput>() {
         Some(WrongInput(findings)) if options.output == Output::Json => diagnostics::json(findings),
-        Some(WrongInput(findings)) => diagnostics::render(findings, options.color.on_stderr()),
+        Some(WrongInput(findings)) => {
+            diagnostics::render(&run::concealed(findings), options.color.on_stderr())
+        }
         None if options.output == Output::Json => {
             diagnostics::json(&Diagnostics(vec![Diagnostic::error(causes(error))]))
         }

@@ -72,7 +72,12 @@ fn warn(request: &Request, found: &Diagnostics) {
     // There is nobody left to tell if standard error is closed.
     let _ = color
         .stderr()
-        .write_all(diagnostics::render(found, color.on_stderr()).as_bytes());
+        .write_all(diagnostics::render(&concealed(found), color.on_stderr()).as_bytes());
+}
+
+/// Returns the findings without the secrets that stand in the lines they show.
+pub(super) fn concealed(found: &Diagnostics) -> Diagnostics {
+    inventory::conceal(found, &spec::known::is_secret)
 }
 
 fn print(request: &Request, text: &str) -> Result<()> {
