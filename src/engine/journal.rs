@@ -56,8 +56,16 @@ pub struct Journal {
 }
 
 /// Returns the `.quorate` folder that belongs to an inventory: beside the file or folder that `-i` names.
+///
+/// A path without a name of its own, such as `.`, means the same folder as its name from elsewhere would.
 pub fn home(inventory: &Utf8Path) -> Utf8PathBuf {
-    inventory
+    let named = match inventory.file_name() {
+        Some(_) => None,
+        None => inventory.canonicalize_utf8().ok(),
+    };
+    named
+        .as_deref()
+        .unwrap_or(inventory)
         .parent()
         .unwrap_or(Utf8Path::new(""))
         .join(".quorate")
