@@ -138,6 +138,11 @@ fn ignore(home: &Utf8Path) -> io::Result<()> {
 
 impl Reporter for Journal {
     fn record(&mut self, record: &Record) -> io::Result<()> {
+        if let Event::Output { host, line, .. } = &record.event
+            && !self.outputs.entry(host.clone()).or_default().keeps(line)
+        {
+            return Ok(());
+        }
         // One write a line, unbuffered: what is journalled survives the program.
         self.file.write_all(record.to_line()?.as_bytes())
     }
@@ -168,6 +173,14 @@ pub enum JournalError {
         /// Its version.
         version: u64,
     },
+    /// It is no file, or too large for one.
+    #[error("{path} is no journal: {what}")]
+    NoFile {
+        /// The path.
+        path: Utf8PathBuf,
+        /// What it is instead.
+        what: String,
+    },
     /// No line of it is a record.
     #[error("{path} is no journal: none of its lines is an event")]
     NotAJournal {
@@ -183,6 +196,24 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
         path: path.to_owned(),
         source,
     };
+    // Asked before it is opened: a pipe would wait for a writer, and a device may have no end.
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    let what = if !metadata.is_file() {
+        Some("it is no regular file".to_string())
+    } else if metadata.len() > LARGEST {
+        let size = metadata.len();
+        Some(format!(
+            "it has {size} bytes, and {LARGEST} are read at most"
+        ))
+    } else {
+        None
+    };
+    if let Some(what) = what {
+        return Err(JournalError::NoFile {
+            path: path.to_owned(),
+            what,
+        });
+    }
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
     let (mut records, mut warnings) = (Vec::new(), Vec::new());
     let mut number = 0usize;
