@@ -41,6 +41,7 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
 
 fn validate(request: &Request) -> Result<ExitCode> {
     let project = read(request)?;
+    chosen(request, &project.inventory, project.spec.hosts.keys())?;
     let hosts = project.spec.hosts.len();
     let control_planes = project.spec.control_planes().count();
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });

@@ -105,6 +105,8 @@ fn a_limit_that_chooses_nobody() {
         assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{limit}");
         insta::assert_snapshot!(name, outcome.err);
         assert_eq!(bed.run(&["apply", "--limit", limit]).exit, 4);
+        let validated = bed.run(&["validate", "--limit", limit]);
+        assert_eq!((validated.exit, validated.err), (4, outcome.err));
         assert_eq!(bed.run(&["exec", "--limit", limit, "--", "true"]).exit, 4);
         assert_eq!(bed.run(&["status", "--limit", limit]).exit, 4);
     }
