@@ -279,9 +279,14 @@ fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
     if !request.ask_become_password {
         return Ok(None);
     }
-    let password = rpassword::prompt_password("sudo password: ")
-        .wrap_err("cannot ask for the sudo password: -K needs a terminal")?;
-    Ok(Some(Secret::new(password)))
+    match rpassword::prompt_password("sudo password: ") {
+        Ok(password) => Ok(Some(Secret::new(password))),
+        Err(error) => {
+            let error = Diagnostic::error(format!("cannot ask for the sudo password: {error}"));
+            let help = "`-K` needs a terminal; without one pass `ansible_become_password` in a file with `-e @FILE`, or let sudo ask nothing";
+            Err(wrong(error.help(help)).into())
+        }
+    }
 }
 
 fn ssh_options(request: &Request) -> SshOptions {

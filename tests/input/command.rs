@@ -113,6 +113,25 @@ fn a_limit_that_chooses_nobody() {
     bed.nobody_came();
 }
 
+/// Nobody was contacted: the command line cannot work as it stands.
+#[test]
+fn a_password_that_nobody_can_be_asked_for() {
+    let bed = Bed::sound();
+    let mut command = assert_cmd::Command::new("setsid");
+    command
+        .current_dir(bed.root())
+        .arg("--wait")
+        .arg(assert_cmd::cargo::cargo_bin("quorate"));
+    let outcome = bed.outcome(command.args(["exec", "-K", "--", "true"]));
+    assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""));
+    assert!(
+        outcome.err.contains("`-K` needs a terminal"),
+        "{}",
+        outcome.err
+    );
+    bed.nobody_came();
+}
+
 #[test]
 fn unknown_names() {
     let bed = Bed::sound();
