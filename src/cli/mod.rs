@@ -4,6 +4,7 @@ mod args;
 mod controller;
 mod demo;
 mod exit;
+mod levels;
 mod program;
 mod project;
 mod replay;

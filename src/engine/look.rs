@@ -11,13 +11,19 @@ use crate::model::HostName;
 pub async fn plan(settings: &Settings) {
     start(settings).await;
     let mut state = State::look(settings).await;
-    report_plan(&state).await;
+    // A host that was not read has no plan, and nothing is known of the cluster without it.
     if settings.cancel.is_asked() {
-        settings
-            .emit(Event::Interrupted { hosts: Vec::new() })
-            .await;
+        interrupted(settings).await;
+    } else {
+        report_plan(&state).await;
     }
     state.close().await;
+}
+
+async fn interrupted(settings: &Settings) {
+    settings
+        .emit(Event::Interrupted { hosts: Vec::new() })
+        .await;
 }
 
 /// Emits the first events of a run.
@@ -234,6 +240,11 @@ fn join(names: &[&HostName]) -> String {
 pub async fn status(settings: &Settings) {
     start(settings).await;
     let mut state = State::look(settings).await;
+    if settings.cancel.is_asked() {
+        interrupted(settings).await;
+        state.close().await;
+        return;
+    }
     let shape = settings.desired.shape();
     for (name, host) in state.hosts.iter().filter(|(_, h)| h.session.is_some()) {
         for line in host_status(&state, name, host) {

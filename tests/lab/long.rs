@@ -57,7 +57,7 @@ fn a_taken_port_stops_init() {
     lab.bare();
     on(
         "cp1",
-        "systemd-run -q --unit=squatter systemd-socket-activate -l 6443 /bin/cat",
+        "systemd-run -q --unit=squatter systemd-socket-activate --accept -l 6443 /bin/cat",
     )
     .good("a listener");
     let run = lab.quorate(&["apply"]).run().expect(1).shows("Port-6443");

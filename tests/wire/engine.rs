@@ -457,6 +457,8 @@ impl Bench {
         let work = async {
             match command {
                 "plan" => engine::plan(&settings).await,
+                "status" => engine::status(&settings).await,
+                "exec" => engine::command(&settings, &["x".into()]).await,
                 _ => engine::apply(&settings).await,
             }
             drop(settings);
@@ -880,6 +882,45 @@ async fn who_is_interrupted_changes_nothing_more() {
     let outcome = bench.run("apply", obey).await;
     assert_eq!(outcome.exit(), ExitCode::Interrupted);
     assert_eq!(outcome.count(Kind::Wave) + outcome.count(Kind::Lock), 0);
+}
+
+#[tokio::test]
+async fn who_is_interrupted_while_looking_says_nothing_of_what_it_has_not_seen() {
+    for command in ["plan", "status"] {
+        let mut bench = Bench::cluster(&["cp1", "w1"]);
+        bench.cancelled = true;
+        let outcome = bench.run(command, obey).await;
+        assert_eq!(outcome.exit(), ExitCode::Interrupted);
+        let said = |event: &&Event| {
+            matches!(
+                event,
+                Event::Unchanged { .. }
+                    | Event::Planned { .. }
+                    | Event::Refused { .. }
+                    | Event::Cluster { .. }
+                    | Event::Warning { .. }
+            )
+        };
+        assert_eq!(outcome.events.iter().find(said), None, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_says_much_is_shown_whole_and_kept_in_part() {
+    let outcome = Bench::new(&["a"])
+        .run("exec", |_, _| {
+            Reply::stdout("a short line\n".repeat(20_000))
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done);
+    let shown = |event: &&Event| matches!(event, Event::Output { .. });
+    assert_eq!(outcome.events.iter().filter(shown).count(), 20_000);
+    let warned: Vec<&Event> = outcome
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Warning { host: Some(host), message } if *host == name("a") && message.contains("not recorded")))
+        .collect();
+    assert_eq!(warned.len(), 1);
 }
 
 #[tokio::test]
