@@ -3,6 +3,7 @@
 use crate::cluster::Shape;
 use crate::cluster::act::Manifest;
 use crate::cluster::kubeadm::Credentials;
+use crate::cluster::load_balancer::Holders;
 use crate::event::Status;
 use crate::host::{Facts, Observed};
 use crate::model::{HostName, Secret, Sha256};
@@ -48,6 +49,26 @@ pub trait Desired: Send + Sync {
     fn join(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String>;
     /// Returns the configuration that brings the secrets into a live cluster.
     fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String>;
+    /// Returns why a kubeconfig has to be signed for the load balancer on this host; `None` where none has to be.
+    fn credential_due(&self, _host: &HostName, _observed: &Observed) -> Option<String> {
+        None
+    }
+    /// Returns the steps that sign it.
+    fn sign(&self, host: &HostName) -> Result<HostPlan, String> {
+        Err(format!("there is nothing to sign on {host}"))
+    }
+    /// Returns whether the host's roles say something else after an act on it than before.
+    fn differs_on_members(&self) -> bool {
+        false
+    }
+    /// Returns what is waited for on a member whose load balancer was disturbed, before the endpoint is asked.
+    fn gates(&self, _host: &HostName) -> Vec<Step> {
+        Vec::new()
+    }
+    /// Returns the hosts that may carry the virtual address, and how many of them do in a healthy cluster.
+    fn carriers(&self) -> (Vec<HostName>, Holders) {
+        (self.shape().load_balancers.clone(), Holders::One)
+    }
     /// Returns the digest of the configuration that init or join would use on this host.
     fn digest(&self, host: &HostName) -> String;
     /// Returns what is applied after init.

@@ -139,6 +139,7 @@ impl State {
             ours: self.settings.is_ours(name),
             holds_vip,
             config: desired.digest(name),
+            credential_due: desired.credential_due(name, &host.observed),
             busy: host.busy,
             joined: host.joined,
         };

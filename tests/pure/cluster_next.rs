@@ -48,6 +48,7 @@ fn bare() -> View {
             ours: true,
             holds_vip: false,
             config: "config".into(),
+            credential_due: None,
             busy: false,
             joined: false,
         };

@@ -239,7 +239,8 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
     let keepalived_image = reader.text("keepalived_image").map(|g| g.value);
     let haproxy_image = reader.text("haproxy_image").map(|g| g.value);
     let kube_vip = read_kube_vip(reader, way, profile);
-    let bgp = read_bgp(reader, way, profile);
+    let bgp = read_bgp(reader, way, profile, kube_vip.as_ref());
+    check::bgp(&parts, bgp.as_ref(), &mut reader.findings);
     let http = reader.text("http_proxy").map(|g| g.value);
     let https = reader.text("https_proxy").map(|g| g.value);
     let mut no_proxy = reader

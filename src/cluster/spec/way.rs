@@ -47,7 +47,15 @@ impl Way {
 
     /// Returns whether the way works yet. What is not built is refused by name; this is the only place that says so.
     pub fn is_built(self) -> bool {
-        matches!(self, Self::KeepalivedHaproxy | Self::External)
+        matches!(
+            self,
+            Self::KeepalivedHaproxy | Self::External | Self::KubeVipArp | Self::KubeVipBgp
+        )
+    }
+
+    /// Returns whether kube-vip holds the address.
+    pub fn uses_kube_vip(self) -> bool {
+        matches!(self, Self::KubeVipArp | Self::KubeVipBgp)
     }
 
     /// Returns whether quorate holds a virtual address.

@@ -14,6 +14,7 @@ use crate::event::{Event, Status, Trouble};
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret};
 use crate::plan::HostPlan;
+use crate::role::Registered;
 
 /// How long exactly one load balancer may take to hold the VIP: three adverts and an election, many times over.
 const VIP_SECONDS: u64 = 30;
@@ -29,6 +30,7 @@ impl Run {
             let name = match &act {
                 Act::CheckVip => "load balancer",
                 Act::Init { .. } => "init",
+                Act::Sign { .. } => "load balancer",
                 _ => "join",
             };
             let hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
@@ -216,6 +218,7 @@ impl Run {
                 };
                 Ok(act::join(&input))
             }
+            Act::Sign { host } => desired.sign(host),
             Act::Finish { host } => {
                 let worker = desired.shape().workers.contains(host);
                 Ok(act::finish(
@@ -286,6 +289,8 @@ impl Run {
                 let own = act::started_by(&settings.run);
                 let said = end.output(act::KUBEADM).unwrap_or_default();
                 self.state.view.token = said.contains(&own);
+                // From here on there is somebody whom a disturbed load balancer disturbs.
+                self.live = true;
             }
             Act::Mint { .. } => self.state.view.token = true,
             Act::JoinControlPlane { .. } | Act::JoinWorker { .. } => {
@@ -293,11 +298,35 @@ impl Run {
                     host.joined = true;
                 }
             }
-            Act::CheckVip | Act::Finish { .. } => {}
+            Act::CheckVip | Act::Sign { .. } | Act::Finish { .. } => {}
         }
-        match end.observed {
-            Some(observed) => self.observe(&name, observed),
-            None => self.without_facts(name).await,
+        let Some(observed) = end.observed else {
+            return self.without_facts(name).await;
+        };
+        self.observe(&name, observed);
+        if matches!(act, Act::Sign { .. }) {
+            let due = |h: &crate::cluster::HostView| h.credential_due.clone();
+            if let Some(why) = self.state.view.hosts.get(&name).and_then(due) {
+                let message =
+                    format!("a kubeconfig was signed, and yet: {why}; is the clock right?");
+                return self.state.fail(&name, &message).await;
+            }
+        }
+        if settings.desired.differs_on_members() {
+            self.prepare_again(&name).await;
+        }
+    }
+
+    /// Applies the host's roles once more, where they say something else now that the host is what the act has made it.
+    async fn prepare_again(&mut self, name: &HostName) {
+        if let Some(host) = self.state.hosts.get_mut(name) {
+            // What was done for the host that it was is not done for the one that it is.
+            host.registered = Registered::default();
+        }
+        match self.state.plan(name) {
+            Ok(()) if self.has_work(name) => self.dispatch(name).await,
+            Ok(()) => {}
+            Err(message) => self.state.fail(name, &message).await,
         }
     }
 

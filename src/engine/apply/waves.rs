@@ -85,7 +85,7 @@ impl Run {
     }
 
     /// On a live cluster a member that disturbed the path to the API waits until it is whole again.
-    fn gate(&self, name: &HostName) -> Option<crate::plan::Step> {
+    fn gate(&self, name: &HostName) -> Vec<crate::plan::Step> {
         let member = self
             .state
             .view
@@ -93,8 +93,13 @@ impl Run {
             .get(name)
             .is_some_and(|h| h.kubernetes.ca.is_some());
         let endpoint = self.state.settings.desired.shape().endpoint.to_string();
-        (self.live && member)
-            .then(|| act::endpoint_answers(&endpoint, "/etc/kubernetes/pki/ca.crt"))
+        if !self.live || !member {
+            return Vec::new();
+        }
+        let mut gates = self.state.settings.desired.gates(name);
+        let ca = "/etc/kubernetes/pki/ca.crt";
+        gates.push(act::endpoint_answers(&endpoint, ca));
+        gates
     }
 
     pub(super) async fn wave_done(&mut self, name: HostName, end: WaveEnd) {
