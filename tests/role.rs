@@ -15,6 +15,8 @@ mod files;
 mod kube_vip;
 #[path = "pure/modules.rs"]
 mod modules;
+#[path = "pure/pods.rs"]
+mod pods;
 #[path = "pure/role.rs"]
 mod role;
 #[path = "pure/sandbox.rs"]

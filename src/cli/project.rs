@@ -166,11 +166,12 @@ impl Project {
         let shape = Shape {
             control_planes: names(&mut spec.control_planes()),
             workers: names(&mut spec.workers().filter(|h| !h.roles.control_plane)),
-            load_balancers: if parts.as_ref().is_some_and(|p| p.vip_before_init) {
+            load_balancers: if parts.as_ref().is_some_and(|p| !p.roles.is_empty()) {
                 names(&mut spec.load_balancers())
             } else {
                 Vec::new()
             },
+            vip_before_init: parts.as_ref().is_some_and(|p| p.vip_before_init),
             endpoint: spec.endpoint.clone(),
             version: spec.kubernetes_version.to_string(),
         };
@@ -325,22 +326,16 @@ fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnost
 }
 
 fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
-    let mut names = Vec::new();
+    let node: &[&str] = if host.roles.node() { &NODE_ROLES } else { &[] };
     let parts = parts.filter(|_| host.roles.load_balancer);
-    let roles = |in_pods| {
-        let there = parts.filter(|p| p.in_pods == in_pods);
-        there.map_or(&[] as &[&str], |p| p.roles)
+    let balancer = parts.map_or(&[][..], |p| p.roles);
+    // A load balancer of services comes up while images are still on their way: it is what init waits for.
+    let at = if parts.is_some_and(|p| p.behind_node) {
+        node.len()
+    } else {
+        node.len().min(1)
     };
-    // The load balancer comes up while images are still on their way: it is what init waits for.
-    if host.roles.node() {
-        names.push(NODE_ROLES[0]);
-    }
-    names.extend(roles(false));
-    if host.roles.node() {
-        names.extend(&NODE_ROLES[1..]);
-    }
-    names.extend(roles(true));
-    names
+    [&node[..at], balancer, &node[at..]].concat()
 }
 
 /// The digest that a marker carries: of what init or join would be told, but for secrets.
@@ -440,20 +435,39 @@ impl Desired for Project {
     }
 
     fn facts(&self, host: &HostName) -> Facts {
-        let mut facts = self
-            .hosts
-            .get(host)
-            .map(|h| h.facts.clone())
-            .unwrap_or_default();
-        if self.shape.load_balancers.contains(host) {
-            facts.extend(
-                self.parts
-                    .iter()
-                    .flat_map(|p| p.units)
-                    .map(|unit| Fact::Unit((*unit).to_string())),
-            );
-        }
-        facts
+        let facts = self.hosts.get(host).map(|h| h.facts.clone());
+        facts.unwrap_or_default()
+    }
+
+    fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
+        let Some(parts) = &self.parts else {
+            return Vec::new();
+        };
+        let Some(spec) = self.spec.hosts.get(host).filter(|h| h.roles.load_balancer) else {
+            return Vec::new();
+        };
+        let units = parts
+            .units
+            .iter()
+            .map(|unit| (*unit, Fact::Unit((*unit).to_string())));
+        // A static pod's name ends in its node's.
+        let pods = parts
+            .pods
+            .iter()
+            .map(|pod| (*pod, Fact::Pod(format!("{pod}-{}", spec.node_name))));
+        units.chain(pods).collect()
+    }
+
+    fn settled(&self, host: &HostName) -> Option<Step> {
+        let settled = self.parts.as_ref()?.settled?;
+        let spec = self.spec.hosts.get(host)?;
+        spec.roles.load_balancer.then(|| {
+            settled(&load_balancer::Carrier {
+                node: spec.node_name.clone(),
+                address: spec.ip.address,
+                dest_port: self.spec.load_balancer.dest_port,
+            })
+        })
     }
 
     fn plan(
@@ -560,22 +574,8 @@ impl Desired for Project {
         self.parts.as_ref().is_some_and(|p| p.differs_on_members)
     }
 
-    fn gates(&self, host: &HostName) -> Vec<Step> {
-        let spec = self.spec.hosts.get(host);
-        spec.filter(|h| h.roles.control_plane && self.spec.load_balancer.way.uses_kube_vip())
-            .map(|h| kube_vip::runs(&h.node_name))
-            .into_iter()
-            .collect()
-    }
-
-    fn carriers(&self) -> (Vec<HostName>, Holders) {
-        let carriers = self.spec.load_balancers().map(|h| h.name.clone());
-        match &self.parts {
-            Some(parts) if self.spec.load_balancer.way.has_vip() => {
-                (carriers.collect(), parts.holders)
-            }
-            _ => (Vec::new(), Holders::One),
-        }
+    fn holders(&self) -> Holders {
+        self.parts.as_ref().map_or(Holders::One, |p| p.holders)
     }
 
     fn digest(&self, host: &HostName) -> String {

@@ -295,7 +295,8 @@ pub fn endpoint_answers(endpoint: &str, ca: &str) -> Step {
     )
 }
 
-fn wait(title: &str, what: &str, condition: &str, seconds: u64) -> Step {
+/// Returns a step that waits until a shell condition holds, `seconds` at most.
+pub(super) fn wait(title: &str, what: &str, condition: &str, seconds: u64) -> Step {
     let effect = Effect::Wait {
         what: what.into(),
         condition: condition.into(),

@@ -192,7 +192,9 @@ fn begin(shape: &Shape, view: &View) -> Decision {
             missing: Vec::new(),
         };
     };
-    let mut needed = std::iter::once(first).chain(&shape.load_balancers);
+    let balancers = shape.load_balancers.iter();
+    let balancers = balancers.filter(|_| shape.vip_before_init);
+    let mut needed = std::iter::once(first).chain(balancers);
     let blocked = needed.find(|n| !is(view, n, |h| h.standing == Standing::Prepared));
     if let Some(name) = blocked {
         if busy {
@@ -221,7 +223,7 @@ fn begin(shape: &Shape, view: &View) -> Decision {
             missing: vec![Missing::new(first, reason, Cause::Limit)],
         };
     }
-    if !view.vip_checked && !shape.load_balancers.is_empty() {
+    if shape.vip_before_init && !view.vip_checked && !shape.load_balancers.is_empty() {
         return Decision::Do(vec![Act::CheckVip]);
     }
     Decision::Do(vec![Act::Init {

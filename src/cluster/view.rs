@@ -14,6 +14,8 @@ pub struct Shape {
     pub workers: Vec<HostName>,
     /// Hosts that carry the load balancer; empty where it is somebody else's.
     pub load_balancers: Vec<HostName>,
+    /// Whether one of them must hold the VIP before init. Static pods start with the cluster: there is nothing to wait for.
+    pub vip_before_init: bool,
     /// `controlPlaneEndpoint`.
     pub endpoint: Endpoint,
     /// `1.36.3`, without a `v`.

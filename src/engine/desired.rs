@@ -5,7 +5,7 @@ use crate::cluster::act::Manifest;
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
 use crate::event::Status;
-use crate::host::{Facts, Observed};
+use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
 use crate::role::{Registered, StepResult};
@@ -25,6 +25,10 @@ pub trait Desired: Send + Sync {
     fn node(&self, host: &HostName) -> Option<(String, u16)>;
     /// Returns the questions that the host's roles need answered.
     fn facts(&self, host: &HostName) -> Facts;
+    /// Returns what of the load balancer runs on this host, each by its name, for `status` to ask and show.
+    fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)>;
+    /// Returns what the host waits for behind a change that disturbs a live cluster, before its health gate.
+    fn settled(&self, host: &HostName) -> Option<Step>;
     /// Returns the host's next wave by its roles.
     fn plan(
         &self,
@@ -61,13 +65,9 @@ pub trait Desired: Send + Sync {
     fn differs_on_members(&self) -> bool {
         false
     }
-    /// Returns what is waited for on a member whose load balancer was disturbed, before the endpoint is asked.
-    fn gates(&self, _host: &HostName) -> Vec<Step> {
-        Vec::new()
-    }
-    /// Returns the hosts that may carry the virtual address, and how many of them do in a healthy cluster.
-    fn carriers(&self) -> (Vec<HostName>, Holders) {
-        (self.shape().load_balancers.clone(), Holders::One)
+    /// Returns how many of the hosts that carry the load balancer hold the virtual address of a healthy cluster.
+    fn holders(&self) -> Holders {
+        Holders::One
     }
     /// Returns the digest of the configuration that init or join would use on this host.
     fn digest(&self, host: &HostName) -> String;

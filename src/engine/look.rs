@@ -5,7 +5,7 @@ use super::state::State;
 use crate::cluster::load_balancer::Holders;
 use crate::cluster::{self, Standing};
 use crate::event::{Event, PlannedChange};
-use crate::host::Known;
+use crate::host::{Fact, Known};
 use crate::model::HostName;
 
 /// Says what `apply` would do.
@@ -171,8 +171,9 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         .members
         .as_ref()
         .map(|m| m.iter().filter(|m| !m.learner).count());
-    let (carriers, rule) = state.settings.desired.carriers();
-    let holders = state.view.vip_holders(&carriers);
+    let rule = state.settings.desired.holders();
+    let carriers = &shape.load_balancers;
+    let holders = state.view.vip_holders(carriers);
     let mut parts = vec![format!("{ready} of {wanted} nodes Ready")];
     parts.extend(api.version.iter().cloned());
     parts.extend(voters.map(|v| format!("{v} etcd members")));
@@ -274,37 +275,34 @@ pub async fn status(settings: &Settings) {
     state.close().await;
 }
 
+/// Returns how a unit or a static pod is.
+fn running<'a>(host: &'a super::state::HostState, fact: &Fact) -> &'a str {
+    match fact {
+        Fact::Unit(unit) => match host.observed.unit(unit) {
+            Known::Is(state) if state.is_active() => "active",
+            Known::Is(state) if !state.active.is_empty() => &state.active,
+            _ => "unknown",
+        },
+        Fact::Pod(pod) => match host.observed.pod(pod) {
+            Known::Is(true) => "running",
+            Known::Is(false) => "not running",
+            Known::Unknown => "unknown",
+        },
+        _ => "unknown",
+    }
+}
+
 /// Returns what is worth knowing of a host: address, load balancer, API server, etcd, node, certificate.
 fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -> Vec<String> {
     let shape = state.settings.desired.shape();
     let mut parts = Vec::new();
     if shape.load_balancers.contains(name) {
-        let vip = state.view.hosts.get(name).is_some_and(|h| h.holds_vip);
-        let unit = |unit: &str| match host.observed.unit(unit) {
-            Known::Is(state) if state.is_active() => format!("{unit} active"),
-            Known::Is(state) => format!(
-                "{unit} {}",
-                if state.active.is_empty() {
-                    "unknown"
-                } else {
-                    &state.active
-                }
-            ),
-            Known::Unknown => format!("{unit} unknown"),
-        };
-        parts.push(format!(
-            "{}{} · {}",
-            if vip { "VIP · " } else { "" },
-            unit("keepalived"),
-            unit("haproxy")
-        ));
-    }
-    let (carriers, _) = state.settings.desired.carriers();
-    if !shape.load_balancers.contains(name)
-        && carriers.contains(name)
-        && state.view.hosts.get(name).is_some_and(|h| h.holds_vip)
-    {
-        parts.push("VIP".into());
+        if state.view.hosts.get(name).is_some_and(|h| h.holds_vip) {
+            parts.push("VIP".into());
+        }
+        let balancers = state.settings.desired.balancers(name);
+        let shown = |(name, fact): &(&str, Fact)| format!("{name} {}", running(host, fact));
+        parts.extend(balancers.iter().map(shown));
     }
     if let Some(kubernetes) = &host.observed.kubernetes {
         if let Some(api) = &kubernetes.api {
@@ -330,7 +328,7 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
             parts.push(format!("certificate {days} days"));
         }
         let client = kubernetes.kube_vip.as_ref().and_then(|k| k.client.as_ref());
-        if let Some(client) = client.filter(|_| carriers.contains(name)) {
+        if let Some(client) = client.filter(|_| shape.load_balancers.contains(name)) {
             let days = (client.not_after - host.observed.system.clock) / 86_400;
             parts.push(format!("kube-vip's certificate {days} days"));
         }

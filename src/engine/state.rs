@@ -14,6 +14,9 @@ use crate::model::HostName;
 use crate::plan::HostPlan;
 use crate::role::Registered;
 
+/// The run that shows what of the load balancer runs, and so asks for it.
+const STATUS: &str = "status";
+
 /// One host of a run.
 pub(super) struct HostState {
     pub(super) session: Option<Session>,
@@ -60,7 +63,11 @@ impl State {
                 let started = Instant::now();
                 let looked = async {
                     let session = Session::open(&settings, &target).await?;
-                    let facts = facts(settings.desired.as_ref(), &target.name);
+                    let mut facts = facts(settings.desired.as_ref(), &target.name);
+                    if settings.command == STATUS {
+                        let shown = settings.desired.balancers(&target.name);
+                        facts.extend(shown.into_iter().map(|(_, fact)| fact));
+                    }
                     let observed = session.probe(&facts).await;
                     Ok::<_, Problem>((session, observed?))
                 };

@@ -35,6 +35,8 @@ pub enum Fact {
     Images,
     /// Whether something listens on this TCP port.
     Listening(u16),
+    /// Whether a container of this static pod runs, by the pod's whole name: `haproxy-cp1`.
+    Pod(String),
     /// Membership in a Kubernetes cluster, the API server's word on nodes, etcd's on members. The address is the
     /// node's own: its API server is asked there.
     Kubernetes {
@@ -263,6 +265,7 @@ pub struct Observed {
     pub(super) modules: BTreeMap<String, bool>,
     pub(super) images: Option<BTreeSet<String>>,
     pub(super) ports: BTreeMap<u16, bool>,
+    pub(super) pods: BTreeMap<String, bool>,
 }
 
 /// What is known of one thing.
@@ -332,6 +335,11 @@ impl Observed {
         Known::of(self.ports.get(&port).copied())
     }
 
+    /// Returns whether a container of a static pod runs.
+    pub fn pod(&self, name: &str) -> Known<bool> {
+        Known::of(self.pods.get(name).copied())
+    }
+
     /// Returns the interface that carries `address`, with the prefix length.
     pub fn interface_of(&self, address: IpAddr) -> Option<(&str, u8)> {
         self.system
@@ -381,5 +389,6 @@ impl Observed {
         self.modules.extend(newer.modules);
         self.images = newer.images.or(self.images.take());
         self.ports.extend(newer.ports);
+        self.pods.extend(newer.pods);
     }
 }

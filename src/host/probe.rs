@@ -61,6 +61,7 @@ fn calls(facts: &Facts) -> String {
             Fact::Swap => add("probe_swap", Vec::new()),
             Fact::Images => add("probe_images", Vec::new()),
             Fact::Listening(port) => add("probe_ports", vec![port.to_string()]),
+            Fact::Pod(name) => add("probe_pods", vec![name.clone()]),
             Fact::Kubernetes { address, port } => {
                 add("probe_kubernetes", vec![address.clone(), port.to_string()])
             }
@@ -120,6 +121,7 @@ pub struct Parser<'a> {
     swaps_listed: bool,
     images: std::collections::BTreeSet<String>,
     images_listed: bool,
+    pods_listed: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -136,6 +138,7 @@ impl<'a> Parser<'a> {
             swaps_listed: false,
             images: Default::default(),
             images_listed: false,
+            pods_listed: false,
         }
     }
 
@@ -224,6 +227,10 @@ impl<'a> Parser<'a> {
                     .ports
                     .insert(rest.parse().map_err(|_| bad())?, true);
             }
+            "pod" => {
+                self.observed.pods.insert(rest.to_string(), true);
+            }
+            "pods-listed" => self.pods_listed = true,
             "kubernetes" => self.kubernetes(rest).ok_or_else(bad)?,
             "body" => self.body.extend(rest.as_bytes()),
             "http" => {
@@ -376,7 +383,10 @@ impl<'a> Parser<'a> {
                 Fact::Swap if self.swaps_listed => {
                     self.observed.swaps = Some(std::mem::take(&mut self.swaps))
                 }
-                Fact::System | Fact::Content(_) | Fact::Images | Fact::Swap => {}
+                Fact::Pod(name) if self.pods_listed => {
+                    self.observed.pods.entry(name.clone()).or_insert(false);
+                }
+                Fact::System | Fact::Content(_) | Fact::Images | Fact::Swap | Fact::Pod(_) => {}
             }
         }
         self.observed

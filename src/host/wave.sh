@@ -100,22 +100,24 @@ put() { # path bytes digest mode owner group expected temporary backup size-clas
     return 1
   fi
   changing || return 1
+  # Where the temporary file lies: not everywhere may a second file lie beside the first.
+  copy=${8%/*}/${1##*/}
   if [ "$9" = backup ] && [ "$old" != absent ]; then
-    cp -p -- "$1" "$1.$(date -u +%Y%m%dT%H%M%SZ).bak" || return 1
+    cp -p -- "$1" "$copy.$(date -u +%Y%m%dT%H%M%SZ).bak" || return 1
   fi
   # A mount point, such as /etc/hosts in a container, cannot be renamed over: it is written in place.
   if ! mv -f -- "$8" "$1" 2>/dev/null; then
-    if ! cp -p -- "$1" "$1.quorate-backup"; then
-      rm -f -- "$8" "$1.quorate-backup"
+    if ! cp -p -- "$1" "$copy.quorate-backup"; then
+      rm -f -- "$8" "$copy.quorate-backup"
       return 1
     fi
     if ! cat "$8" >"$1"; then
-      cat "$1.quorate-backup" >"$1" && rm -f -- "$1.quorate-backup"
+      cat "$copy.quorate-backup" >"$1" && rm -f -- "$copy.quorate-backup"
       rm -f -- "$8"
       echo "$1 could not be written in place; the old content was put back."
       return 1
     fi
-    rm -f -- "$8" "$1.quorate-backup"
+    rm -f -- "$8" "$copy.quorate-backup"
     chown -- "$5:$6" "$1" && chmod -- "$4" "$1" || return 1
   fi
   if command -v restorecon >/dev/null 2>&1; then restorecon -- "$1" 2>/dev/null; fi

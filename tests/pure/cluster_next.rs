@@ -29,6 +29,7 @@ fn shape() -> Shape {
         control_planes: names(&["cp1", "cp2", "cp3"]),
         workers: names(&["w1"]),
         load_balancers: names(&["cp1", "cp2", "cp3"]),
+        vip_before_init: true,
         endpoint: Endpoint::new("vip.example", 8443).unwrap(),
         version: "1.36.3".into(),
     }
@@ -205,6 +206,17 @@ fn bare_hosts_are_initialised_once_all_is_ready() {
         next(&outside, &view),
         Decision::Do(vec![init("cp1", false)])
     );
+    // Static pods start with the cluster: nothing to look for, and another control plane's are not waited for.
+    let pods = Shape {
+        vip_before_init: false,
+        ..shape()
+    };
+    assert_eq!(next(&pods, &view), Decision::Do(vec![init("cp1", false)]));
+    host(&mut view, "cp2").standing = Standing::Failed("disk full".into());
+    assert_eq!(next(&pods, &view), Decision::Do(vec![init("cp1", false)]));
+    assert!(matches!(next(&shape(), &view), Decision::Fail { .. }));
+    let mut view = bare();
+    view.vip_checked = false;
     // One control plane alone, the load balancer elsewhere.
     let single = Shape {
         control_planes: vec![name("cp1")],

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quorate::cluster::act::Manifest;
+use quorate::cluster::load_balancer::Carrier;
 use quorate::cluster::load_balancer::kube_vip::{self, Stage, sign};
 use quorate::cluster::spec::{ClusterSpec, Way};
 use quorate::host::fact::{ClientCertificate, Kubeconfig, Kubernetes, Marker};
@@ -808,7 +809,11 @@ fn a_kubeconfig_is_put_in_place_whole_or_not_at_all() {
 
 #[test]
 fn the_pod_of_the_manifest_is_waited_for() {
-    let step = kube_vip::runs("cp1");
+    let step = kube_vip::runs(&Carrier {
+        node: "cp1".into(),
+        address: "10.77.0.11".parse().unwrap(),
+        dest_port: 6443,
+    });
     let Effect::Wait { condition, .. } = &step.changes[0].effect else {
         panic!("{step:?}")
     };

@@ -36,6 +36,8 @@ impl ControllerFiles for AllThere {
                 "kube-apiserver.tar",
                 "registry.k8s.io/kube-apiserver:v1.36.3",
             )?,
+            archive("haproxy.tar", "docker.io/library/haproxy:3.2.4")?,
+            archive("keepalived.tar", "docker.io/osixia/keepalived:2.0.20")?,
         ])
     }
 }
@@ -49,8 +51,19 @@ pub(crate) fn scope(values: Value) -> Scope {
 }
 
 pub(crate) fn cluster() -> Scope {
-    scope(json!({
-        "inventory_hostname": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
+    scope(variables())
+}
+
+/// The same host, its load balancer in static pods.
+pub(crate) fn pods() -> Scope {
+    let mut variables = variables();
+    variables["load_balancer"] = "keepalived-haproxy-pods".into();
+    scope(variables)
+}
+
+fn variables() -> Value {
+    json!({
+        "inventory_hostname": "cp1", "node_name": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
         "ip": "10.77.0.11", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
         "kubernetes_source": "files", "kubernetes_files": "/srv/files", "container_runtime_source": "files",
         "control_plane_endpoint": "api.example.org:8443", "control_plane_endpoint_host": "api.example.org",
@@ -62,7 +75,8 @@ pub(crate) fn cluster() -> Scope {
         "pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12",
         "is_control_plane": true, "is_worker": false, "is_load_balancer": true,
         "image_repository": "", "http_proxy": "", "https_proxy": "", "no_proxy": "",
-    }))
+        "haproxy_image": "haproxy:3.2.4", "keepalived_image": "osixia/keepalived:2.0.20",
+    })
 }
 
 #[test]
@@ -83,7 +97,7 @@ fn builtin_roles_are_read_and_planned() {
         .plan(&cluster(), &observed, &Registered::default())
         .unwrap();
     println!("planned in {:?}", start.elapsed());
-    assert!(facts.len() > 40 && plan.handlers.len() == 4 && plan.known_after_apply.is_empty());
+    assert!(facts.len() > 40 && plan.handlers.len() == 6 && plan.known_after_apply.is_empty());
     assert!(!plan.steps.is_empty());
 }
 

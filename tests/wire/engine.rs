@@ -61,6 +61,12 @@ impl Desired for Wanted {
     fn facts(&self, _: &HostName) -> Facts {
         Facts::from([Fact::File(FILE.into())])
     }
+    fn balancers(&self, _: &HostName) -> Vec<(&'static str, Fact)> {
+        Vec::new()
+    }
+    fn settled(&self, _: &HostName) -> Option<Step> {
+        None
+    }
     fn plan(
         &self,
         host: &HostName,
@@ -337,6 +343,7 @@ impl Bench {
                 control_planes: Vec::new(),
                 workers: Vec::new(),
                 load_balancers: Vec::new(),
+                vip_before_init: true,
                 endpoint: Endpoint::new("vip.example", 8443).unwrap(),
                 version: "1.36.3".into(),
             },

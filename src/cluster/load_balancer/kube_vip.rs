@@ -15,13 +15,13 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use super::{Holders, Parts};
+use super::{Carrier, Holders, Leaves, Parts};
+use crate::cluster::act;
 use crate::cluster::spec::{Bgp, BgpPeer, ClusterSpec, Feature, HostSpec, KubeVip, Profile, Way};
-use crate::event::Category;
+use crate::host::Observed;
 use crate::host::fact::Kubernetes;
-use crate::host::{Effect, Observed};
 use crate::model::{Map, Sha256, Value};
-use crate::plan::{Change, Step};
+use crate::plan::Step;
 
 pub(super) const ARP: Parts = Parts {
     holders: Holders::One,
@@ -30,11 +30,20 @@ pub(super) const ARP: Parts = Parts {
 
 pub(super) const BGP: Parts = Parts {
     roles: &["kube_vip"],
+    behind_node: true,
     units: &[],
+    pods: &["kube-vip"],
     vip_before_init: false,
     holders: Holders::Each,
-    in_pods: true,
     differs_on_members: true,
+    settled: Some(runs),
+    leaves: Leaves {
+        manifests: &["/etc/kubernetes/manifests/kube-vip.yaml"],
+        units: &[],
+        packages: &[],
+        paths: &[KUBECONFIG, "/etc/kubernetes/kube-vip-bgp.yaml"],
+        address: true,
+    },
 };
 
 /// The kubeconfig that quorate makes for kube-vip.
@@ -326,7 +335,8 @@ fn object(peer: &BgpPeer, bfd: bool) -> Value {
 
 /// Returns the step that waits on a control plane until kube-vip's pod of the manifest that lies there runs: the kubelet
 /// lets the one before end first, and only then does the address come back.
-pub fn runs(node: &str) -> Step {
+pub fn runs(host: &Carrier) -> Step {
+    let node = &host.node;
     let condition = format!(
         "file=/etc/kubernetes/manifests/kube-vip.yaml; [ -e $file ] || exit 0; \
          want=$(sed -n 's/^ *quorate\\/revision: *//p' $file | tr -d '\"'); \
@@ -334,15 +344,11 @@ pub fn runs(node: &str) -> Step {
          -o 'jsonpath={{.metadata.annotations.quorate/revision}} {{.status.containerStatuses[0].ready}}') || exit 1; \
          [ \"$seen\" = \"$want true\" ] || {{ echo \"kube-vip-{node} is $seen, not $want true\"; exit 1; }}"
     );
-    let effect = Effect::Wait {
-        what: "kube-vip's pod runs as its manifest says".into(),
-        condition,
-        seconds: POD_SECONDS,
-    };
-    Step::new(
-        "cluster : kube-vip runs",
-        Category::Wait,
-        vec![Change::new(effect, "a condition")],
+    act::wait(
+        "load balancer : kube-vip runs",
+        "kube-vip's pod runs as its manifest says",
+        &condition,
+        POD_SECONDS,
     )
 }
 

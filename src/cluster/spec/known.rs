@@ -239,14 +239,14 @@ pub const KNOWN: &[KnownVariable] = &[
         "keepalived_image",
         Text,
         Cluster,
-        "",
-        "keepalived's image, for keepalived-haproxy-pods.",
+        "osixia/keepalived:2.0.20",
+        "keepalived's image, for keepalived-haproxy-pods; it has curl too.",
     ),
     known(
         "haproxy_image",
         Text,
         Cluster,
-        "",
+        "haproxy:3.2.4; haproxy:2.8 with profile `seed`",
         "haproxy's image, for keepalived-haproxy-pods.",
     ),
     known(

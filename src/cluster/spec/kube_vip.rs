@@ -20,7 +20,7 @@ pub(super) fn read_kube_vip(
     let image = reader
         .text("kube_vip_image")
         .map_or_else(|| "ghcr.io/kube-vip/kube-vip".to_owned(), |g| g.value);
-    let kube_vip = matches!(way, Way::KubeVipArp | Way::KubeVipBgp);
+    let kube_vip = way.uses_kube_vip();
     let (version, release) = read_release(reader, kube_vip);
     let services = reader.boolean("kube_vip_services").unwrap_or(false);
     let dedicated = reader

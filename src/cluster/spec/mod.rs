@@ -12,6 +12,7 @@ mod kube_vip;
 mod kubeadm;
 mod network;
 mod node;
+mod pods;
 mod read;
 mod reader;
 mod release;
@@ -93,9 +94,9 @@ pub struct LoadBalancer {
     /// VRRP's numbers, where keepalived holds the address.
     pub vrrp: Option<Vrrp>,
     /// `keepalived_image`.
-    pub keepalived_image: Option<String>,
+    pub keepalived_image: String,
     /// `haproxy_image`.
-    pub haproxy_image: Option<String>,
+    pub haproxy_image: String,
     /// kube-vip's settings, where kube-vip holds the address.
     pub kube_vip: Option<KubeVip>,
     /// BGP's settings, with [`Way::KubeVipBgp`].

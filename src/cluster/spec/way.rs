@@ -49,7 +49,11 @@ impl Way {
     pub fn is_built(self) -> bool {
         matches!(
             self,
-            Self::KeepalivedHaproxy | Self::External | Self::KubeVipArp | Self::KubeVipBgp
+            Self::KeepalivedHaproxy
+                | Self::KeepalivedHaproxyPods
+                | Self::KubeVipArp
+                | Self::KubeVipBgp
+                | Self::External
         )
     }
 

@@ -9,6 +9,7 @@ use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, trouble};
 use super::{Done, Run};
 use crate::cluster::kubeadm::Credentials;
+use crate::cluster::load_balancer::Holders;
 use crate::cluster::{Act, Standing, act};
 use crate::event::{Event, Status, Trouble};
 use crate::host::{Fact, Facts, Observed};
@@ -139,18 +140,41 @@ impl Run {
             self.tasks.spawn(async { Done::Vip(Ok(Vec::new())) });
             return;
         };
-        let sessions: Vec<(HostName, Session)> = balancers
-            .iter()
-            .filter_map(|h| Some((h.clone(), self.state.hosts.get(h)?.session.clone()?)))
-            .collect();
+        let sessions = self.sessions_of(&balancers);
         let mut cancel = settings.cancel.clone();
         self.tasks.spawn(async move {
             tokio::select! {
-                result = one_holder(vip, &sessions) => Done::Vip(result),
+                result = held(vip, &sessions, Holders::One) => Done::Vip(result),
                 // Nothing is decided any more: what is said here does not matter.
                 () = cancel.asked() => Done::Vip(Ok(Vec::new())),
             }
         });
+    }
+
+    fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
+        let session = |host: &HostName| self.state.hosts.get(host)?.session.clone();
+        let with = |host: &HostName| Some((host.clone(), session(host)?));
+        hosts.iter().filter_map(with).collect()
+    }
+
+    /// Where the VIP comes up with the cluster, it is looked for when the cluster is whole: on all its hosts at once,
+    /// because what their waves saw of it is of different times.
+    pub(super) async fn vip_is_up(&mut self) -> Result<(), String> {
+        let settings = self.settings();
+        let shape = settings.desired.shape();
+        let Some(vip) = settings.desired.vip().filter(|_| !shape.vip_before_init) else {
+            return Ok(());
+        };
+        let sessions = self.sessions_of(&shape.load_balancers);
+        let mut cancel = settings.cancel.clone();
+        let seen = tokio::select! {
+            seen = held(vip, &sessions, settings.desired.holders()) => seen?,
+            () = cancel.asked() => return Ok(()),
+        };
+        for (host, observed) in seen {
+            self.observe(&host, observed);
+        }
+        Ok(())
     }
 
     fn secrets(&mut self) -> Result<Credentials, String> {
@@ -355,10 +379,11 @@ fn changes_membership(act: &Act) -> bool {
     matches!(act, Act::Init { .. } | Act::JoinControlPlane { .. })
 }
 
-/// Looks at the hosts until exactly one carries the address.
-async fn one_holder(
+/// Looks at the hosts until exactly one carries the address, or each of them.
+async fn held(
     vip: IpAddr,
     sessions: &[(HostName, Session)],
+    rule: Holders,
 ) -> Result<Vec<(HostName, Observed)>, String> {
     let deadline = Instant::now() + Duration::from_secs(VIP_SECONDS);
     loop {
@@ -376,7 +401,11 @@ async fn one_holder(
             .filter(|(_, o)| o.interface_of(vip).is_some())
             .map(|(h, _)| h.as_str())
             .collect();
-        if holders.len() == 1 {
+        let (wanted, where_to) = match rule {
+            Holders::One => (1, "exactly one host"),
+            Holders::Each => (sessions.len(), "every control plane"),
+        };
+        if holders.len() == wanted {
             return Ok(seen);
         }
         if Instant::now() > deadline {
@@ -386,7 +415,7 @@ async fn one_holder(
                 holders.join(", ")
             };
             return Err(format!(
-                "{vip} is to be on exactly one host; after {VIP_SECONDS} s it is on {who}"
+                "{vip} is to be on {where_to}; after {VIP_SECONDS} s it is on {who}"
             ));
         }
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -92,14 +92,13 @@ impl Run {
             .hosts
             .get(name)
             .is_some_and(|h| h.kubernetes.ca.is_some());
-        let endpoint = self.state.settings.desired.shape().endpoint.to_string();
         if !self.live || !member {
             return Vec::new();
         }
-        let mut gates = self.state.settings.desired.gates(name);
-        let ca = "/etc/kubernetes/pki/ca.crt";
-        gates.push(act::endpoint_answers(&endpoint, ca));
-        gates
+        let desired = &self.state.settings.desired;
+        let endpoint = desired.shape().endpoint.to_string();
+        let answers = act::endpoint_answers(&endpoint, "/etc/kubernetes/pki/ca.crt");
+        desired.settled(name).into_iter().chain([answers]).collect()
     }
 
     pub(super) async fn wave_done(&mut self, name: HostName, end: WaveEnd) {
