@@ -19,6 +19,8 @@ mod journal;
 mod kill;
 #[path = "lab/long.rs"]
 mod long;
+#[path = "lab/pods.rs"]
+mod pods;
 #[path = "lab/short.rs"]
 mod short;
 #[path = "lab/torture.rs"]

@@ -436,7 +436,11 @@ impl Desired for Project {
 
     fn facts(&self, host: &HostName) -> Facts {
         let facts = self.hosts.get(host).map(|h| h.facts.clone());
-        facts.unwrap_or_default()
+        let mut facts = facts.unwrap_or_default();
+        if self.shape.load_balancers.contains(host) {
+            facts.extend(load_balancer::facts_of_others(self.spec.load_balancer.way));
+        }
+        facts
     }
 
     fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
@@ -495,6 +499,12 @@ impl Desired for Project {
             {
                 return Err(problem);
             }
+        }
+        if self.shape.load_balancers.contains(host)
+            && let Some(found) =
+                load_balancer::found_of_others(self.spec.load_balancer.way, observed)
+        {
+            return Err(found);
         }
         desired
             .roles

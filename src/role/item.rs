@@ -116,9 +116,11 @@ pub(super) fn action(
     };
     let render = |file: &RoleFile, over: &[(String, Value)]| match &file.source {
         Some(source) => {
-            let scope = over.iter().fold(Cow::Borrowed(scope), |scope, (name, value)| {
-                Cow::Owned(scope.with(name, value.clone()))
-            });
+            let scope = over
+                .iter()
+                .fold(Cow::Borrowed(scope), |scope, (name, value)| {
+                    Cow::Owned(scope.with(name, value.clone()))
+                });
             scope.render(source).map_err(|e| Diagnostics(vec![e]))
         }
         None => Err(Diagnostics(vec![Diagnostic::error(format!(

@@ -98,3 +98,9 @@ fn all_hosts_rebooted() {
     );
     lab.is_good(&ca);
 }
+
+/// The load balancer as static pods, by the document's own manifests.
+#[test]
+fn static_pods_of_the_document() {
+    crate::pods::seed(&Lab::take("static pods, profile seed"));
+}

@@ -521,3 +521,9 @@ fn h_killed_with_kubeadm_in_a_join() {
         true,
     );
 }
+
+/// The load balancer as static pods. The last one: it leaves bare hosts, where the next cluster may be of another way.
+#[test]
+fn i_static_pods() {
+    crate::pods::fast(&Lab::take("the load balancer as static pods"));
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quorate::cluster::act::Manifest;
-use quorate::cluster::load_balancer::Carrier;
 use quorate::cluster::load_balancer::kube_vip::{self, Stage, sign};
+use quorate::cluster::load_balancer::{Carrier, facts_of_others, found_of_others, parts};
 use quorate::cluster::spec::{ClusterSpec, Way};
 use quorate::host::fact::{ClientCertificate, Kubeconfig, Kubernetes, Marker};
 use quorate::host::{Content, Effect, Observed};
@@ -829,4 +829,48 @@ fn the_pod_of_the_manifest_is_waited_for() {
             assert_eq!(code, expected, "{answer}: {said}");
         });
     }
+}
+
+#[test]
+fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
+    let mut model = super::simulated::Model::bare();
+    let found = |way: Way, model: &super::simulated::Model| {
+        found_of_others(way, &model.observe(&facts_of_others(way)))
+    };
+    let manifest = super::simulated::text("pod");
+    model.files.insert(MANIFEST.into(), manifest);
+    assert_eq!(found(Way::KubeVipArp, &model), None);
+    assert_eq!(
+        found(Way::KubeVipBgp, &model),
+        None,
+        "the one takes the place of the other"
+    );
+    let said = found(Way::KeepalivedHaproxy, &model).unwrap();
+    assert!(
+        said.starts_with("/etc/kubernetes/manifests/kube-vip.yaml is there"),
+        "{said}"
+    );
+    // What the role writes, and nothing else, is what the way leaves.
+    let all = "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001:secret\"]\n";
+    let plan = planned(all, member());
+    let leaves = parts(Way::KubeVipBgp).unwrap().leaves;
+    let known: Vec<&str> = leaves
+        .manifests
+        .iter()
+        .chain(leaves.paths)
+        .copied()
+        .collect();
+    let effects = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .map(|c| &c.effect);
+    let mut count = 0;
+    for effect in effects {
+        if let Effect::WriteFile(file) = effect {
+            assert!(known.contains(&file.path.as_str()), "{}", file.path);
+            count += 1;
+        }
+    }
+    assert_eq!(count, known.len());
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate::cluster::load_balancer::{Carrier, parts};
+use quorate::cluster::load_balancer::{Carrier, facts_of_others, found_of_others, parts};
 use quorate::cluster::spec::{ClusterSpec, Way};
 use quorate::host::record::End;
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Known, Run, WriteFile};
@@ -448,6 +448,39 @@ fn a_pod_reads_again_what_was_put_back() {
             );
         }
     }
+}
+
+/// Two ways on one host would both take the VIP and the port.
+#[test]
+fn another_way_at_work_is_named() {
+    let (pods, services) = (Way::KeepalivedHaproxyPods, Way::KeepalivedHaproxy);
+    let found = |way: Way, model: &Model| {
+        let facts = facts_of_others(way);
+        found_of_others(way, &model.observe(&facts))
+    };
+    let mut model = Model::bare();
+    for way in [pods, services, Way::External] {
+        assert_eq!(found(way, &model), None, "{way}");
+    }
+    model.units.insert("keepalived".into(), (false, true, 0));
+    assert_eq!(found(pods, &model), None, "installed and not running");
+    model.units.insert("haproxy".into(), (true, true, 1));
+    let said = found(pods, &model).unwrap();
+    assert!(
+        said.starts_with("haproxy.service runs, which is `load_balancer: keepalived-haproxy`'s"),
+        "{said}"
+    );
+    assert_eq!(found(services, &model), None, "its own units");
+    model
+        .files
+        .insert(KEEPALIVED.into(), super::simulated::text("pod"));
+    let said = found(services, &model).unwrap();
+    assert!(
+        said.starts_with("/etc/kubernetes/manifests/keepalived.yaml is there"),
+        "{said}"
+    );
+    // What was not looked at is nothing found.
+    assert_eq!(found_of_others(pods, &Default::default()), None);
 }
 
 #[test]

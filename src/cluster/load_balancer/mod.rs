@@ -2,11 +2,14 @@
 
 mod external;
 pub mod kube_vip;
+mod leaves;
 mod pods;
 mod services;
 
 use super::spec::Way;
 use crate::plan::Step;
+
+pub use leaves::{Leaves, facts_of_others, found_of_others};
 
 /// What a way brings to the hosts that carry it, and to the workflow.
 pub struct Parts {
@@ -51,22 +54,6 @@ pub struct Carrier {
     pub address: std::net::IpAddr,
     /// `apiserver_dest_port`.
     pub dest_port: u16,
-}
-
-/// What a way leaves on a host that carried it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Leaves {
-    /// Manifests of static pods, to be removed before all else: the kubelet ends what has none. `kubeadm reset` empties
-    /// their folder.
-    pub manifests: &'static [&'static str],
-    /// systemd units, to be stopped and disabled.
-    pub units: &'static [&'static str],
-    /// Packages, which may stay.
-    pub packages: &'static [&'static str],
-    /// Files and folders of ours.
-    pub paths: &'static [&'static str],
-    /// Whether the VIP may stay on an interface: keepalived that was killed takes nothing back.
-    pub address: bool,
 }
 
 /// Returns the parts of a way; `None` for a way that is not built yet, which the inventory's reader refuses by name.
