@@ -817,17 +817,39 @@ fn the_pod_of_the_manifest_is_waited_for() {
     let Effect::Wait { condition, .. } = &step.changes[0].effect else {
         panic!("{step:?}")
     };
-    let answers = [
-        ("echo '0123456789abcdef true'", 0),
-        ("echo '0123456789abcdef false'", 1),
-        ("echo 'fedcba9876543210 true'", 1),
-        ("echo ' '", 1),
-        ("echo refused >&2; exit 1", 1),
+    let condition = condition.replace("/run/containerd", "/run/quorate/containerd");
+    let task = "/run/quorate/containerd/io.containerd.runtime.v2.task/k8s.io/abc";
+    let (yes, no) = (
+        "echo '0123456789abcdef true'",
+        "echo '0123456789abcdef false'",
+    );
+    let table = [
+        // What the API says of the pod, which containers there are, whether the manifest is older than their tasks.
+        (yes, "echo abc", true, 0),
+        (no, "echo abc", true, 1),
+        ("echo 'fedcba9876543210 true'", "echo abc", true, 1),
+        ("echo ' '", "echo abc", true, 1),
+        ("echo refused >&2; exit 1", "echo abc", true, 1),
+        (yes, "echo abc", false, 1),
+        (yes, "true", false, 1),
     ];
-    for (answer, expected) in answers {
-        under_both_shells(condition, &[("kubectl", answer)], |_, code, said| {
-            assert_eq!(code, expected, "{answer}: {said}");
-        });
+    for (answer, containers, older, expected) in table {
+        // Times are set, not waited for.
+        let (file, other) = if older {
+            (MANIFEST, task)
+        } else {
+            (task, MANIFEST)
+        };
+        let script = format!(
+            "mkdir -p {task}; touch -d '2001-01-01 00:00:00' {file}; touch {other}\n{condition}"
+        );
+        under_both_shells(
+            &script,
+            &[("kubectl", answer), ("ctr", containers)],
+            |_, code, said| {
+                assert_eq!(code, expected, "{answer}, {containers}, {older}: {said}");
+            },
+        );
     }
 }
 

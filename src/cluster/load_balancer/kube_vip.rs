@@ -334,14 +334,16 @@ fn object(peer: &BgpPeer, bfd: bool) -> Value {
 }
 
 /// Returns the step that waits on a control plane until kube-vip's pod of the manifest that lies there runs: the kubelet
-/// lets the one before end first, and only then does the address come back.
+/// lets the one before end first, and only then does the address come back. Its container is newer than the manifest, and
+/// the API (which answers over that address) says the same of the pod. A host that waits for its kubeconfig has none.
 pub fn runs(host: &Carrier) -> Step {
     let node = &host.node;
+    let started = super::pods::started("kube-vip", host);
     let condition = format!(
-        "file=/etc/kubernetes/manifests/kube-vip.yaml; [ -e $file ] || exit 0; \
-         want=$(sed -n 's/^ *quorate\\/revision: *//p' $file | tr -d '\"'); \
+        "file=/etc/kubernetes/manifests/kube-vip.yaml; [ -e $file ] || exit 0\n{started}\n\
+         want=$(sed -n 's/^ *quorate\\/revision: *//p' $file | tr -d '\"')\n\
          seen=$(kubectl --kubeconfig {ADMIN} --request-timeout=5s -n kube-system get pod kube-vip-{node} \
-         -o 'jsonpath={{.metadata.annotations.quorate/revision}} {{.status.containerStatuses[0].ready}}') || exit 1; \
+         -o 'jsonpath={{.metadata.annotations.quorate/revision}} {{.status.containerStatuses[0].ready}}') || exit 1\n\
          [ \"$seen\" = \"$want true\" ] || {{ echo \"kube-vip-{node} is $seen, not $want true\"; exit 1; }}"
     );
     act::wait(
