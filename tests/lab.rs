@@ -17,6 +17,8 @@ mod driver;
 mod journal;
 #[path = "lab/kill.rs"]
 mod kill;
+#[path = "lab/kube_vip.rs"]
+mod kube_vip;
 #[path = "lab/long.rs"]
 mod long;
 #[path = "lab/pods.rs"]

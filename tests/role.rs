@@ -11,6 +11,8 @@
 
 #[path = "pure/files.rs"]
 mod files;
+#[path = "pure/kube_vip.rs"]
+mod kube_vip;
 #[path = "pure/modules.rs"]
 mod modules;
 #[path = "pure/pods.rs"]

@@ -13,6 +13,7 @@ use super::controller;
 use super::request::Request;
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
+use crate::cluster::load_balancer::{Holders, kube_vip};
 use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin, known};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::journal;
@@ -20,10 +21,10 @@ use crate::engine::{Config, Desired};
 use crate::event::Status;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
-use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Sha256};
+use crate::model::{Diagnostic, Diagnostics, HostName, Map, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
 use crate::role::{Disk, HostRoles, Library, Registered, Selection, StepResult};
-use crate::template::{self, Scope};
+use crate::template::{self, Binding, Scope};
 use crate::transport::{Elevation, Target};
 
 /// The roles of every node of the cluster, in order.
@@ -106,7 +107,8 @@ impl Project {
             let Some(entry) = inventory.hosts.get(name) else {
                 continue;
             };
-            let scope = template::host_scope(entry, &Variables::default(), &scopes);
+            let mut scope = template::host_scope(entry, &Variables::default(), &scopes);
+            set(&mut scope, kube_vip::variables(&spec, host));
             let mut roles = Vec::new();
             for role in role_names(host, parts.as_ref()) {
                 match library.get(role) {
@@ -118,7 +120,10 @@ impl Project {
                 .select(selection.clone())
                 .fixed(inventory.extra.keys().cloned())
                 .diffs(request.report.diff);
-            let facts = match roles.facts(&scope) {
+            // Whatever the host's state will say, its questions are among these.
+            let mut any = scope.clone();
+            set(&mut any, kube_vip::host_variables(&spec, host, true, None));
+            let facts = match roles.facts(&any) {
                 Ok(facts) => facts,
                 // What a missing folder does not hold is no news.
                 Err(_) if !files_are_there => Facts::new(),
@@ -207,11 +212,29 @@ impl Project {
             .ok_or_else(|| format!("{host} is not in the cluster"))
     }
 
+    /// Returns what the host's templates see, now that it was looked at.
+    fn scope(&self, host: &HostName, observed: &Observed) -> Result<Scope, String> {
+        let mut scope = self.host(host)?.scope.clone();
+        if let Some(spec) = self.spec.hosts.get(host) {
+            let first = self.shape.control_planes.first() == Some(host);
+            let seen = kube_vip::host_variables(&self.spec, spec, first, Some(observed));
+            set(&mut scope, seen);
+        }
+        Ok(scope)
+    }
+
     fn input(&self, host: &HostName) -> Result<&KubeadmInput, String> {
         self.host(host)?
             .input
             .as_ref()
             .ok_or_else(|| format!("{host} is no node"))
+    }
+}
+
+/// Sets what the cluster or the host says, over what anybody else does.
+fn set(scope: &mut Scope, variables: Map) {
+    for (name, value) in variables {
+        scope.set(name, Binding::fixed(value));
     }
 }
 
@@ -488,7 +511,7 @@ impl Desired for Project {
         }
         let mut plan = desired
             .roles
-            .plan(&desired.scope, observed, registered)
+            .plan(&self.scope(host, observed)?, observed, registered)
             .map_err(|found| sentence(&found))?;
         let handlers = plan.handlers.iter_mut().flat_map(|h| &mut h.steps);
         for change in plan
@@ -517,7 +540,13 @@ impl Desired for Project {
         let desired = self.host(host)?;
         desired
             .roles
-            .judge(&desired.scope, observed, registered, step, result)
+            .judge(
+                &self.scope(host, observed)?,
+                observed,
+                registered,
+                step,
+                result,
+            )
             .map_err(|found| sentence(&found))
     }
 
@@ -553,6 +582,27 @@ impl Desired for Project {
 
     fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String> {
         Ok(self.init(host, credentials)?.0)
+    }
+
+    fn credential_due(&self, host: &HostName, observed: &Observed) -> Option<String> {
+        let balancer = &self.spec.load_balancer;
+        let settings = balancer.kube_vip.as_ref()?;
+        let control_plane = self.spec.hosts.get(host)?.roles.control_plane;
+        kube_vip::due(balancer.way, settings, observed).filter(|_| control_plane)
+    }
+
+    fn sign(&self, host: &HostName) -> Result<HostPlan, String> {
+        let spec = self.spec.hosts.get(host);
+        let spec = spec.ok_or_else(|| format!("{host} is not in the cluster"))?;
+        Ok(kube_vip::sign::steps(&self.spec, spec))
+    }
+
+    fn differs_on_members(&self) -> bool {
+        self.parts.as_ref().is_some_and(|p| p.differs_on_members)
+    }
+
+    fn holders(&self) -> Holders {
+        self.parts.as_ref().map_or(Holders::One, |p| p.holders)
     }
 
     fn digest(&self, host: &HostName) -> String {

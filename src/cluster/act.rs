@@ -429,7 +429,7 @@ fn kubelet_kick(address: &str, port: u16) -> String {
 }
 
 /// Server-side apply (kubectl-apply(1)) by the field manager `quorate`: applying again changes nothing.
-fn apply(manifest: &Manifest) -> Step {
+pub(super) fn apply(manifest: &Manifest) -> Step {
     const APPLY: [&str; 7] = [
         "kubectl",
         "--kubeconfig=/etc/kubernetes/admin.conf",

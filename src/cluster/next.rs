@@ -55,6 +55,11 @@ pub enum Act {
         /// Whether it was begun before.
         resume: bool,
     },
+    /// Sign a kubeconfig for the load balancer that runs on this control plane, and see to its rights.
+    Sign {
+        /// Where.
+        host: HostName,
+    },
     /// The host is a full member, but its marker says that kubeadm has not come to its end: mend the marker.
     Finish {
         /// Where.
@@ -71,6 +76,7 @@ impl Act {
             | Self::Mint { host, .. }
             | Self::JoinControlPlane { host, .. }
             | Self::JoinWorker { host, .. }
+            | Self::Sign { host }
             | Self::Finish { host } => Some(host),
         }
     }
@@ -274,6 +280,14 @@ fn grow(shape: &Shape, view: &View) -> Decision {
         if (member && !attach) || host.joined {
             if host.has_open_marker() && host.may_act() && !host.joined {
                 acts.push(Act::Finish { host: name.clone() });
+            } else if host.credential_due.is_some() && host.may_act() {
+                // After it the load balancer starts anew: one host at a time, and nobody joins over it meanwhile.
+                if occupied {
+                    waiting = true;
+                } else {
+                    occupied = true;
+                    acts.push(Act::Sign { host: name.clone() });
+                }
             }
             continue;
         }

@@ -58,6 +58,8 @@ pub struct HostView {
     pub config: String,
     /// An act under way.
     pub busy: bool,
+    /// Why a kubeconfig has to be signed here for the load balancer; `None` where none has to be.
+    pub credential_due: Option<String>,
     /// Whether this run has seen its join end well, which a later look at the API will confirm.
     pub joined: bool,
 }

@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::state::State;
+use crate::cluster::load_balancer::Holders;
 use crate::cluster::{self, Standing};
 use crate::event::{Event, PlannedChange};
 use crate::host::{Fact, Known};
@@ -176,7 +177,9 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         .members
         .as_ref()
         .map(|m| m.iter().filter(|m| !m.learner).count());
-    let holders = state.view.vip_holders(&shape.load_balancers);
+    let rule = state.settings.desired.holders();
+    let carriers = &shape.load_balancers;
+    let holders = state.view.vip_holders(carriers);
     let mut parts = vec![format!("{ready} of {wanted} nodes Ready")];
     parts.extend(api.version.iter().cloned());
     parts.extend(voters.map(|v| format!("{v} etcd members")));
@@ -186,14 +189,20 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         .settings
         .desired
         .vip()
-        .filter(|_| !shape.load_balancers.is_empty())
+        .filter(|_| !carriers.is_empty())
     {
         match holders.as_slice() {
+            many if rule == Holders::Each => {
+                parts.push(format!("{vip} on {} of {}", many.len(), carriers.len()));
+            }
             [holder] => parts.push(format!("{vip} on {holder}")),
             [] => parts.push(format!("{vip} on no host")),
             many => parts.push(format!("{vip} on {} hosts: {}", many.len(), join(many))),
         }
-        healthy &= holders.len() == 1;
+        healthy &= match rule {
+            Holders::One => holders.len() == 1,
+            Holders::Each => holders.len() == carriers.len(),
+        };
     }
     if !state.settings.desired.has_network() && ready < wanted {
         parts.push("nodes are not Ready until a network (CNI) is installed".into());
@@ -328,6 +337,11 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
         if let Some(expiry) = kubernetes.certificate_expiry {
             let days = (expiry - host.observed.system.clock) / 86_400;
             parts.push(format!("certificate {days} days"));
+        }
+        let client = kubernetes.kube_vip.as_ref().and_then(|k| k.client.as_ref());
+        if let Some(client) = client.filter(|_| shape.load_balancers.contains(name)) {
+            let days = (client.not_after - host.observed.system.clock) / 86_400;
+            parts.push(format!("kube-vip's certificate {days} days"));
         }
     }
     match state.view.node(name) {

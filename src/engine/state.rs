@@ -162,6 +162,7 @@ impl State {
             vip_answered_by: host.observed.claimed_by.clone(),
             links: host.observed.system.links.clone(),
             config: desired.digest(name),
+            credential_due: desired.credential_due(name, &host.observed),
             busy: host.busy,
             joined: host.joined,
         };

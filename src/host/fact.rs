@@ -236,6 +236,26 @@ pub struct Kubernetes {
     pub api: Option<Api>,
     /// `notAfter` of the API server's certificate, seconds since 1970.
     pub certificate_expiry: Option<i64>,
+    /// /etc/kubernetes/kube-vip.conf, which quorate makes for kube-vip alone; `None` where it is not there.
+    pub kube_vip: Option<Kubeconfig>,
+}
+
+/// A kubeconfig as far as it may be known: never its key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kubeconfig {
+    /// Digest of the CA's certificate in it: whose cluster it is for.
+    pub ca: Option<Sha256>,
+    /// The client's certificate; `None` where it holds none.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A client's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// Digest of its PEM.
+    pub digest: Sha256,
+    /// `notAfter`, seconds since 1970.
+    pub not_after: i64,
 }
 
 /// What is known of one host. What was not asked, or may have changed since, is unknown.

@@ -8,7 +8,7 @@ use super::fact::*;
 use super::record::Lines;
 use super::request::{Request, Segment};
 use super::{script, sh};
-use crate::model::Mode;
+use crate::model::{Mode, Sha256};
 
 const PROBE: &str = include_str!("probe.sh");
 
@@ -316,6 +316,13 @@ impl<'a> Parser<'a> {
                 });
             }
             "running" => kubernetes.kubeadm_running = true,
+            "kubeconfig" => {
+                let (ca, client) = value.split_once(' ')?;
+                kubernetes.kube_vip = Some(Kubeconfig {
+                    ca: decode(ca).map(Sha256::of),
+                    client: decode(client).and_then(|pem| client_certificate(&pem)),
+                });
+            }
             "certificate" => kubernetes.certificate_expiry = not_after(&decode(value)?),
             _ => return None,
         }
@@ -479,6 +486,14 @@ fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
 fn not_after(pem: &[u8]) -> Option<i64> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
     Some(pem.parse_x509().ok()?.validity().not_after.timestamp())
+}
+
+/// Returns what is worth knowing of a client's certificate in PEM.
+fn client_certificate(pem: &[u8]) -> Option<ClientCertificate> {
+    let digest = Sha256::of(pem);
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    let not_after = pem.parse_x509().ok()?.validity().not_after.timestamp();
+    Some(ClientCertificate { digest, not_after })
 }
 
 /// Returns `data.ClusterConfiguration` of the ConfigMap.

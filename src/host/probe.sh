@@ -150,6 +150,12 @@ probe_kubernetes() {
   case $(systemctl is-active quorate-kubeadm.service 2>/dev/null) in
   active | activating | reloading) say kubernetes running ;;
   esac
+  # What quorate signed for kube-vip: two certificates of it, never the key.
+  if [ -f /etc/kubernetes/kube-vip.conf ]; then
+    set -- "$(sed -n 's/^ *certificate-authority-data: *//p' /etc/kubernetes/kube-vip.conf | head -n 1)" \
+      "$(sed -n 's/^ *client-certificate-data: *//p' /etc/kubernetes/kube-vip.conf | head -n 1)"
+    say kubernetes kubeconfig "${1:--}" "${2:--}"
+  fi
   [ -f "$pki/apiserver.crt" ] && say kubernetes certificate "$(base64_line <"$pki/apiserver.crt")"
   [ -f /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ -f "$pki/apiserver-kubelet-client.key" ] || return 0
   command -v curl >/dev/null 2>&1 || return 0

@@ -106,8 +106,7 @@ fn etcd_on_hosts_of_its_own() {
 }
 
 #[test]
-fn a_way_that_is_not_there_yet() {
-    insta::assert_snapshot!(Bed::sound().vars("load_balancer: kube-vip-arp\n").refused());
+fn external_without_an_endpoint() {
     insta::assert_snapshot!(
         "external_without_an_endpoint",
         Bed::sound().vars("load_balancer: external\n").refused()

@@ -140,3 +140,21 @@ fn all_hosts_rebooted() {
 fn static_pods_of_the_document() {
     crate::pods::seed(&Lab::take("static pods, profile seed"));
 }
+
+/// kube-vip by ARP: a holder, and a kubeconfig of its own.
+#[test]
+fn kube_vip_by_arp() {
+    crate::kube_vip::arp(&Lab::take("kube-vip by ARP"));
+}
+
+/// The same with admin.conf and the document's own times.
+#[test]
+fn kube_vip_by_arp_with_admin_conf() {
+    crate::kube_vip::arp_with_admin_conf(&Lab::take("kube-vip by ARP, with admin.conf"));
+}
+
+/// kube-vip by BGP, with a router of Debian's.
+#[test]
+fn kube_vip_by_bgp() {
+    crate::kube_vip::bgp(&Lab::take("kube-vip by BGP"));
+}

@@ -51,6 +51,7 @@ fn bare() -> View {
             vip_answered_by: None,
             links: Vec::new(),
             config: "config".into(),
+            credential_due: None,
             busy: false,
             joined: false,
         };

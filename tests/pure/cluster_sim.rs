@@ -62,6 +62,8 @@ enum Mutation {
     RunningUnseen,
     TokenAssumed,
     StaleWord,
+    NoSignature,
+    SignatureUnseen,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +84,9 @@ struct Host {
     traces: BTreeSet<&'static str>,
     marker: Option<Marker>,
     unit: Option<Unit>,
+    /// Whether the load balancer on it has a kubeconfig of its own, and whether it starts anew because of that.
+    signed: bool,
+    restarts: bool,
     /// How the last unit ended: whether well, and whose it was.
     result: Option<(bool, u32)>,
 }
@@ -104,6 +109,8 @@ struct World {
     tokens: BTreeSet<u32>,
     keys: BTreeSet<u32>,
     network: bool,
+    /// Whether control planes carry a load balancer that asks the API by a kubeconfig of its own.
+    dedicated: bool,
     wrong: Vec<String>,
 }
 
@@ -336,6 +343,10 @@ struct History {
     mutation: Mutation,
 }
 
+fn mutation_signs(mutation: Mutation) -> bool {
+    matches!(mutation, Mutation::NoSignature | Mutation::SignatureUnseen)
+}
+
 fn name(text: &str) -> HostName {
     HostName::new(text).unwrap()
 }
@@ -351,6 +362,8 @@ impl History {
     ) -> Self {
         let mut world = World {
             network,
+            // Both ways, in as many histories of each.
+            dedicated: seed % 4 < 2 || mutation_signs(mutation),
             ..World::default()
         };
         let names =
@@ -397,6 +410,7 @@ impl History {
             kubeadm_running: seen.unit.is_some(),
             api: None,
             certificate_expiry: None,
+            kube_vip: None,
         };
         if self.world.api(host) {
             let node = |(n, (ready, label)): (&String, &(bool, bool))| NodeState {
@@ -444,6 +458,18 @@ impl History {
         kubernetes
     }
 
+    /// Why a control plane needs a kubeconfig for its load balancer.
+    fn due(&self, host: &str) -> Option<String> {
+        let seen = &self.world.hosts[host];
+        let member = seen.traces.contains(SERVER)
+            && seen.traces.contains(KUBELET)
+            && seen.marker.as_ref().is_none_or(|m| m.done)
+            && seen.unit.is_none();
+        let unseen = self.mutation == Mutation::SignatureUnseen;
+        (self.world.dedicated && seen.control_plane && member && !seen.signed && !unseen)
+            .then(|| "none yet".to_string())
+    }
+
     fn look(&mut self) -> Controller {
         self.runs += 1;
         let mut view = View::default();
@@ -469,6 +495,7 @@ impl History {
                 vip_answered_by: None,
                 links: Vec::new(),
                 config: "config".into(),
+                credential_due: self.due(host.as_str()),
                 busy: false,
                 joined: false,
             };
@@ -641,8 +668,9 @@ impl History {
             return End::Bad;
         }
         let Some(act) = task.act.clone() else {
-            self.world.hosts.get_mut(&key).unwrap().prepared =
-                self.mutation != Mutation::NoPreparation;
+            let host = self.world.hosts.get_mut(&key).unwrap();
+            host.prepared = self.mutation != Mutation::NoPreparation;
+            host.restarts = false;
             return End::Good;
         };
         let (verb, resume) = match &act {
@@ -668,6 +696,22 @@ impl History {
                 let act = if control_plane { "join" } else { "join-worker" };
                 return self.mark(&key, act, controller.run, true, &task.seen);
             }
+            Act::Sign { .. } => {
+                if !answers {
+                    return End::Bad;
+                }
+                let joins = |h: &Host| h.unit.as_ref().is_some_and(|u| u.act == "join");
+                if self.world.hosts.values().any(joins) {
+                    let text = format!("the load balancer of {key} starts anew below a join");
+                    self.world.wrong.push(text);
+                }
+                let host = self.world.hosts.get_mut(&key).unwrap();
+                host.signed = self.mutation != Mutation::NoSignature;
+                // The manifest is not as written any more: its role comes next, in this run or another.
+                host.restarts = true;
+                host.prepared = false;
+                return End::Good;
+            }
             Act::CheckVip => return End::Good,
         };
         task.step += 1;
@@ -692,6 +736,11 @@ impl History {
                         .push(format!("kubeadm on {key}, which is not prepared"));
                     return End::Bad;
                 }
+                if verb == "join" && self.world.hosts.values().any(|h| h.restarts && h.up) {
+                    let text = format!("{key} joins over a load balancer that starts anew");
+                    self.world.wrong.push(text);
+                }
+                let host = self.world.hosts.get_mut(&key).unwrap();
                 if host.unit.is_none() {
                     let mut skip = Vec::new();
                     if resume && self.mutation != Mutation::AlwaysPreflight {
@@ -788,11 +837,30 @@ impl History {
         let host = name(&task.host);
         let up = self.world.up(&task.host);
         let kubernetes = up.then(|| self.observe(&task.host));
+        let due = self.due(&task.host);
         let state = controller.view.hosts.get_mut(&host).unwrap();
         state.busy = false;
         if let (true, Some(kubernetes)) = (good, kubernetes) {
             state.kubernetes = kubernetes;
             state.standing = Standing::Prepared;
+            state.credential_due = due.clone();
+            if matches!(task.act, Some(Act::Sign { .. })) {
+                // The manifest names another kubeconfig now; and who is still due has failed.
+                state.standing = if due.is_some() {
+                    Standing::Failed("signed, and due all the same".into())
+                } else {
+                    state.busy = true;
+                    Standing::Preparing
+                };
+                if state.busy {
+                    controller.tasks.push(Task {
+                        host: task.host.clone(),
+                        act: None,
+                        step: 0,
+                        seen: None,
+                    });
+                }
+            }
             state.joined |= matches!(
                 task.act,
                 Some(Act::JoinControlPlane { .. } | Act::JoinWorker { .. })
@@ -841,6 +909,9 @@ impl History {
                 .iter()
                 .any(|m| m.host == *host && m.started && !m.learner);
             let labelled = self.world.nodes[host].1;
+            if state.control_plane && self.world.dedicated && !state.signed {
+                return Err(format!("kube-vip on {host} has no kubeconfig"));
+            }
             if state.control_plane && !(voting && labelled && state.traces.contains(SERVER)) {
                 return Err(format!("{host} is no full control plane"));
             }
@@ -971,6 +1042,8 @@ fn every_dropped_effect_and_rule_is_noticed() {
         Mutation::RunningUnseen,
         Mutation::TokenAssumed,
         Mutation::StaleWord,
+        Mutation::NoSignature,
+        Mutation::SignatureUnseen,
     ];
     let mut unnoticed = IndexMap::new();
     for mutation in all {

@@ -83,7 +83,9 @@ fn variables() -> Value {
 fn builtin_roles_are_read_and_planned() {
     let (library, diagnostics) = Library::builtin();
     assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
-    let roles = library.iter().cloned().collect();
+    // Those of another way have other variables, and tests of their own.
+    let here = |r: &&Arc<quorate::role::Role>| r.name != "kube_vip";
+    let roles = library.iter().filter(here).cloned().collect();
     let roles = HostRoles::new(roles, Arc::new(AllThere));
     let facts = roles
         .facts(&cluster())

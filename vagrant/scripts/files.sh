@@ -82,6 +82,19 @@ if [ ! -d "$files" ]; then
     mv -T "$partial" "$files"
     find "$CACHE_DIR" -maxdepth 1 -name 'files-*' -mtime +14 ! -path "$files" -exec rm -rf {} +
 fi
+# Images that the lab cannot make itself, as archives that somebody has put into the cache: kube-vip's (its modules do not resolve
+# by Go's own means). Where this machine can pull, they are pulled.
+extra="$CACHE_DIR/images-extra"
+kube_vip="ghcr.io/kube-vip/kube-vip:$KUBE_VIP_VERSION"
+archive="$extra/kube-vip-$KUBE_VIP_VERSION.tar.zst"
+if [ ! -e "$archive" ] && [ "$(cat "$CACHE_DIR/downloads/reachable" 2>/dev/null)" = yes ] && [ "${QUORATE_LAB_DOWNLOADS:-yes}" = yes ] &&
+    docker pull -q "$kube_vip" >&2; then
+    mkdir -p "$extra"
+    docker save "$kube_vip" | zstd -q -f -o "$archive.partial" && mv "$archive.partial" "$archive"
+fi
+for archive in "$extra"/*.tar.zst; do
+    if [ -e "$archive" ]; then cp -u "$archive" "$files/images/"; fi
+done
 mkdir -p "$LAB_DIR"
 ln -sfn "$files" "$LAB_DIR/files"
 echo "$files"

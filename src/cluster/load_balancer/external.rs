@@ -1,6 +1,6 @@
 //! `external`: somebody else's load balancer. Nothing is installed; the endpoint is waited for like any other.
 
-use super::{Leaves, Parts};
+use super::{Holders, Leaves, Parts};
 
 pub(super) const PARTS: Parts = Parts {
     roles: &[],
@@ -8,6 +8,8 @@ pub(super) const PARTS: Parts = Parts {
     units: &[],
     pods: &[],
     vip_before_init: false,
+    holders: Holders::One,
+    differs_on_members: false,
     settled: None,
     leaves: Leaves {
         manifests: &[],

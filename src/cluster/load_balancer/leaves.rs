@@ -59,6 +59,11 @@ pub fn found_of_others(way: Way, observed: &Observed) -> Option<String> {
 }
 
 fn others(way: Way) -> impl Iterator<Item = (Way, Leaves)> {
+    let own = parts(way).map(|p| p.leaves);
     let all = Way::ALL.into_iter().filter(move |other| *other != way);
-    all.filter_map(|other| Some((other, parts(other)?.leaves)))
+    let all = all.filter_map(|other| Some((other, parts(other)?.leaves)));
+    // kube-vip's two ways have one manifest: it says which, and takes the place of the other.
+    all.filter(move |(_, leaves)| {
+        own.is_none_or(|own| own.manifests.is_empty() || own.manifests != leaves.manifests)
+    })
 }

@@ -2,7 +2,7 @@
 //! place before init and joins; the kubelet starts them as soon as kubeadm starts the kubelet, so that the VIP is up from
 //! there on and not before.
 
-use super::{Carrier, Leaves, Parts};
+use super::{Carrier, Holders, Leaves, Parts};
 use crate::cluster::act;
 use crate::host::sh;
 use crate::plan::Step;
@@ -13,6 +13,8 @@ pub(super) const PARTS: Parts = Parts {
     units: &[],
     pods: &["keepalived", "haproxy"],
     vip_before_init: false,
+    holders: Holders::One,
+    differs_on_members: false,
     settled: Some(settled),
     leaves: Leaves {
         manifests: &[
@@ -42,12 +44,27 @@ const SETTLED_SECONDS: u64 = 180;
 ///
 /// A container is newer than its manifest if the folder of its task is (containerd's state directory).
 fn settled(host: &Carrier) -> Step {
-    let filter = "labels.\"io.kubernetes.pod.namespace\"==kube-system,labels.\"io.kubernetes.pod.name\"==\"$pod-$node\",labels.\"io.kubernetes.container.name\"==$pod";
-    let filter = filter.replace('"', "\\\"");
     let address = std::net::SocketAddr::new(host.address, host.dest_port);
     let condition = format!(
+        "{}\ncurl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{address}/healthz",
+        started("haproxy keepalived", host)
+    );
+    act::wait(
+        "load balancer : static pods",
+        "the pods run from the manifests that lie there, and the API answers through this host's haproxy",
+        &condition,
+        SETTLED_SECONDS,
+    )
+}
+
+/// Returns the shell condition that static pods, whose containers bear the pods' names, are newer than their manifests.
+/// What it prints says which is not.
+pub(super) fn started(pods: &str, host: &Carrier) -> String {
+    let filter = "labels.\"io.kubernetes.pod.namespace\"==kube-system,labels.\"io.kubernetes.pod.name\"==\"$pod-$node\",labels.\"io.kubernetes.container.name\"==$pod";
+    let filter = filter.replace('"', "\\\"");
+    format!(
         r#"node={node}
-for pod in haproxy keepalived; do
+for pod in {pods}; do
   manifest=/etc/kubernetes/manifests/$pod.yaml
   [ -e "$manifest" ] || {{ echo "$manifest is not there"; exit 1; }}
   now=
@@ -55,14 +72,7 @@ for pod in haproxy keepalived; do
     now=$now$(find "/run/containerd/io.containerd.runtime.v2.task/k8s.io/$id" -maxdepth 0 -newer "$manifest" 2>/dev/null)
   done
   [ -n "$now" ] || [ $(($(date +%s) - $(stat -c %Y "$manifest"))) -ge {UNHEARD_SECONDS} ] || {{ echo "$pod-$node has not been started since its manifest was written"; exit 1; }}
-done
-curl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{address}/healthz"#,
+done"#,
         node = sh::quote(&host.node),
-    );
-    act::wait(
-        "load balancer : static pods",
-        "the pods run from the manifests that lie there, and the API answers through this host's haproxy",
-        &condition,
-        SETTLED_SECONDS,
     )
 }

@@ -1,7 +1,7 @@
 //! `keepalived-haproxy`: both as services of the operating system (the document's option 1), on the control planes or on
 //! hosts of their own. They are up, and the VIP is on exactly one host, before init.
 
-use super::{Leaves, Parts};
+use super::{Holders, Leaves, Parts};
 
 pub(super) const PARTS: Parts = Parts {
     roles: &["haproxy", "keepalived"],
@@ -9,6 +9,8 @@ pub(super) const PARTS: Parts = Parts {
     units: &["keepalived", "haproxy"],
     pods: &[],
     vip_before_init: true,
+    holders: Holders::One,
+    differs_on_members: false,
     settled: None,
     leaves: Leaves {
         manifests: &[],

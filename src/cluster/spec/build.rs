@@ -239,7 +239,8 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
     let name = read_name(reader);
     let (keepalived_image, haproxy_image) = read_images(reader, way, profile);
     let kube_vip = read_kube_vip(reader, way, profile);
-    let bgp = read_bgp(reader, way, profile);
+    let bgp = read_bgp(reader, way, profile, kube_vip.as_ref());
+    check::bgp(&parts, bgp.as_ref(), &mut reader.findings);
     let http = reader.text("http_proxy").map(|g| g.value);
     let https = reader.text("https_proxy").map(|g| g.value);
     let mut no_proxy = reader

@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
-use super::ClusterSpec;
 use super::build::{CLUSTER, CONTROL_PLANE, ETCD, LOAD_BALANCER, Parts, WORKER};
 use super::host::HostSpec;
 use super::read::{self, Findings};
 use super::vrrp::{self, State};
 use super::way::{Profile, Way};
+use super::{Bgp, ClusterSpec};
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, Span};
 
@@ -339,6 +339,66 @@ pub(super) fn priorities(parts: &Parts, count: usize) -> Vec<u8> {
                 .map_or_else(|| vrrp::priority(parts.profile, i, count), |g| g.value)
         })
         .collect()
+}
+
+/// Checks BGP's addresses: who announces, to whom, under which number.
+pub(super) fn bgp(parts: &Parts, bgp: Option<&Bgp>, findings: &mut Findings) {
+    let Some(bgp) = bgp else { return };
+    for peer in &bgp.peers {
+        let at = |span: Option<Span>, message: String, help: &str| {
+            Diagnostic::error(message).at(span).help(help)
+        };
+        if let Some(vip) = parts.vip.as_ref().filter(|v| v.value == peer.address) {
+            let message = format!("`bgp_peers` names {}, which is `apiserver_vip`", vip.value);
+            findings.push(at(
+                vip.span.clone(),
+                message,
+                "a peer is a router that learns the way to the virtual address",
+            ));
+        }
+        let announces = |h: &&super::host::Draft| {
+            h.roles.load_balancer && h.ip.as_ref().is_some_and(|ip| ip.address == peer.address)
+        };
+        if let Some(host) = parts.hosts.iter().find(announces) {
+            let message = format!(
+                "`bgp_peers` names {}, which is the address of `{}`",
+                peer.address, host.name
+            );
+            let span = host.ip.as_ref().and_then(|ip| ip.span.clone());
+            findings.push(at(
+                span,
+                message,
+                "control planes announce the address, and routers learn it: name the routers",
+            ));
+        }
+    }
+    let mut seen: HashMap<IpAddr, &str> = HashMap::new();
+    for host in parts.hosts.iter().filter(|h| h.roles.load_balancer) {
+        let Some(address) = host.ip.as_ref().map(|ip| ip.address) else {
+            continue;
+        };
+        let set = host.bgp_router_id.as_ref();
+        let id = set.map_or(address, |got| got.value);
+        let at = set
+            .and_then(|got| got.span.clone())
+            .unwrap_or_else(|| host.span.clone());
+        // RFC 6286, 2.1: a router drops a session with one of its own number, and mixes up two neighbours of one.
+        if let Some(other) = seen.insert(id, host.name.as_str()) {
+            let message = format!("`{}` and `{other}` have the BGP router id {id}", host.name);
+            let error = Diagnostic::error(message).at(at);
+            findings.push(error.help("each host has one of its own: leave `bgp_router_id` out"));
+        } else if set.is_some()
+            && (parts.vip.as_ref().is_some_and(|v| v.value == id)
+                || bgp.peers.iter().any(|p| p.address == id))
+        {
+            let message = format!(
+                "`{}` has the BGP router id {id}, which is the virtual address or a router's",
+                host.name
+            );
+            let error = Diagnostic::error(message).at(at);
+            findings.push(error.help("each host has one of its own: leave `bgp_router_id` out"));
+        }
+    }
 }
 
 /// Checks VRRP's numbers.

@@ -506,5 +506,6 @@ pub fn is_secret(name: &str) -> bool {
         .find(|(alias, _)| *alias == name)
         .map_or(name, |(_, name)| name);
     find(name).is_some_and(|v| v.kind == Secret)
-        || matches!(name, "ansible_password" | "ansible_ssh_pass")
+        // A peer may have a password in the middle of its text.
+        || matches!(name, "ansible_password" | "ansible_ssh_pass" | "bgp_peers")
 }

@@ -31,6 +31,7 @@ use ipnet::IpNet;
 pub use connection::{Connection, connections};
 pub use host::{Address, HostSpec, Roles};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
+pub use kube_vip::Feature;
 pub use node::{Effect, Taint};
 pub use variables::ROLE_NAMES;
 pub use version::{Version, VersionError};
@@ -122,6 +123,8 @@ pub struct KubeVip {
     pub image: String,
     /// `kube_vip_version`, the tag.
     pub version: String,
+    /// The tag's numbers.
+    pub release: Version,
     /// `kube_vip_lease`: lease, renewal and retry in seconds.
     pub lease: [u16; 3],
     /// `kube_vip_services`.

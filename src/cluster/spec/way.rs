@@ -49,8 +49,17 @@ impl Way {
     pub fn is_built(self) -> bool {
         matches!(
             self,
-            Self::KeepalivedHaproxy | Self::KeepalivedHaproxyPods | Self::External
+            Self::KeepalivedHaproxy
+                | Self::KeepalivedHaproxyPods
+                | Self::KubeVipArp
+                | Self::KubeVipBgp
+                | Self::External
         )
+    }
+
+    /// Returns whether kube-vip holds the address.
+    pub fn uses_kube_vip(self) -> bool {
+        matches!(self, Self::KubeVipArp | Self::KubeVipBgp)
     }
 
     /// Returns whether quorate holds a virtual address.

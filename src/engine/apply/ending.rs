@@ -122,11 +122,17 @@ impl Run {
         }
         self.keep_missing_kubeconfig().await;
         if let Err(message) = self.vip_is_up().await {
-            let help = "look at `kubectl -n kube-system logs keepalived-NODE` of each control plane: do they hear each other's adverts (IP protocol 112)?";
+            let balancers = settings.desired.balancers(&host);
+            let name = balancers.first().map_or("keepalived", |(name, _)| name);
+            let mut help =
+                format!("look at `kubectl -n kube-system logs {name}-NODE` of each control plane");
+            if name == "keepalived" {
+                help.push_str(": do they hear each other's adverts (IP protocol 112)?");
+            }
             settings
                 .emit(Event::ClusterFailed {
                     message,
-                    help: Some(help.into()),
+                    help: Some(help),
                 })
                 .await;
         }
