@@ -82,6 +82,8 @@ pub enum Trouble {
     Protocol,
     /// Another controller holds the host's lock.
     Locked,
+    /// What was found on the host and what is wanted of it do not go together.
+    Unfit,
 }
 
 impl Trouble {
@@ -95,6 +97,7 @@ impl Trouble {
             Self::Lost => "connection lost",
             Self::Protocol => "protocol",
             Self::Locked => "locked",
+            Self::Unfit => "not as the inventory says",
         }
     }
 
