@@ -69,6 +69,21 @@ fn a_value_that_is_made_of_itself() {
 }
 
 #[test]
+fn a_version_that_no_kubernetes_has() {
+    let said = Bed::sound()
+        .replace(VARS_FILE, "\"1.36.3\"", "\"9.9.9\"")
+        .refused();
+    assert!(
+        said.contains("there is no Kubernetes 9: major 1 is expected"),
+        "{said}"
+    );
+    assert!(
+        said.contains("--> inventory/group_vars/all.yml:3:21"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_version_without_quotes() {
     let bed = Bed::sound().replace(VARS_FILE, "\"1.36.3\"", "1.30");
     insta::assert_snapshot!(bed.refused());
