@@ -150,6 +150,23 @@ fn kubeadm_documents() {
     insta::assert_snapshot!(refused(
         "kubeadm:\n  ClusterConfiguraton: {}\n  InitConfiguration: []\n  ClusterConfiguration:\n    kubernetesVersion: v1.35.0\n    controlPlaneEndpoint: else:1\n    netwrking: {}\n"
     ));
+    for (lines, place, message) in [
+        (
+            "kubeadm: { ClusterConfiguration: { apiServer: 7 } }\n",
+            "6:47",
+            "kubeadm.ClusterConfiguration.apiServer is a number; a map is expected",
+        ),
+        (
+            "kubeadm:\n  ClusterConfiguration:\n    apiServer:\n      certSANs: x\n",
+            "9:17",
+            "kubeadm.ClusterConfiguration.apiServer.certSANs is text; a list is expected",
+        ),
+    ] {
+        let said = refused(lines);
+        assert!(said.contains(message), "{said}");
+        let place = format!("--> inventory/group_vars/all.yml:{place}\n");
+        assert!(said.contains(&place), "{said}");
+    }
     insta::assert_snapshot!(
         "ignored_preflight",
         refused("ignore_preflight_errors: [all, Port-6443]\n")

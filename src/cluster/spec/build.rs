@@ -200,8 +200,14 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
     if kubernetes_files.is_none()
         && [kubernetes_source, container_runtime_source].contains(&Origin::Files)
     {
-        reader.missing(
+        let asks = if kubernetes_source == Origin::Files {
+            "kubernetes_source"
+        } else {
+            "container_runtime_source"
+        };
+        reader.missing_for(
             "kubernetes_files",
+            reader.place(asks),
             "`files` as a source needs the folder that holds bin/ and images/",
         );
     }
