@@ -205,9 +205,11 @@ impl Pair {
     }
 }
 
+type Difference = fn(&mut Pair);
+
 /// What differs from the generator's manifest on purpose: why, and what is taken out of one or the other. Each must be there
 /// where it is meant to be, and nowhere else.
-const INTENDED: [(&str, fn(&mut Pair)); 6] = [
+const INTENDED: [(&str, Difference); 6] = [
     (
         "the kubelet sees only the manifest: another kubeconfig or peer must change it",
         |pair| {
