@@ -585,10 +585,8 @@ impl Desired for Project {
     }
 
     fn credential_due(&self, host: &HostName, observed: &Observed) -> Option<String> {
-        let balancer = &self.spec.load_balancer;
-        let settings = balancer.kube_vip.as_ref()?;
         let control_plane = self.spec.hosts.get(host)?.roles.control_plane;
-        kube_vip::due(balancer.way, settings, observed).filter(|_| control_plane)
+        kube_vip::due(&self.spec, observed).filter(|_| control_plane)
     }
 
     fn sign(&self, host: &HostName) -> Result<HostPlan, String> {

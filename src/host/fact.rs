@@ -249,6 +249,8 @@ pub struct Kubeconfig {
     pub ca: Option<Sha256>,
     /// The client's certificate; `None` where it holds none.
     pub client: Option<ClientCertificate>,
+    /// What was noted of the rights that the client has been given.
+    pub rights: Option<String>,
 }
 
 /// A client's certificate.

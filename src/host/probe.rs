@@ -317,10 +317,12 @@ impl<'a> Parser<'a> {
             }
             "running" => kubernetes.kubeadm_running = true,
             "kubeconfig" => {
-                let (ca, client) = value.split_once(' ')?;
+                let mut parts = value.split(' ');
+                let (ca, client) = (parts.next()?, parts.next()?);
                 kubernetes.kube_vip = Some(Kubeconfig {
                     ca: decode(ca).map(Sha256::of),
                     client: decode(client).and_then(|pem| client_certificate(&pem)),
+                    rights: parts.next().filter(|r| *r != "-").map(str::to_string),
                 });
             }
             "certificate" => kubernetes.certificate_expiry = not_after(&decode(value)?),

@@ -150,11 +150,14 @@ probe_kubernetes() {
   case $(systemctl is-active quorate-kubeadm.service 2>/dev/null) in
   active | activating | reloading) say kubernetes running ;;
   esac
-  # What quorate signed for kube-vip: two certificates of it, never the key.
+  # What quorate signed for kube-vip: two certificates of it, never the key, and which rights it was given.
   if [ -f /etc/kubernetes/kube-vip.conf ]; then
-    set -- "$(sed -n 's/^ *certificate-authority-data: *//p' /etc/kubernetes/kube-vip.conf | head -n 1)" \
-      "$(sed -n 's/^ *client-certificate-data: *//p' /etc/kubernetes/kube-vip.conf | head -n 1)"
-    say kubernetes kubeconfig "${1:--}" "${2:--}"
+    set --
+    for field in 'certificate-authority-data: *' 'client-certificate-data: *' '# quorate: rights '; do
+      value=$(sed -n "s/^ *$field//p" /etc/kubernetes/kube-vip.conf | head -n 1)
+      set -- "$@" "${value:--}"
+    done
+    say kubernetes kubeconfig "$@"
   fi
   [ -f "$pki/apiserver.crt" ] && say kubernetes certificate "$(base64_line <"$pki/apiserver.crt")"
   [ -f /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ -f "$pki/apiserver-kubelet-client.key" ] || return 0

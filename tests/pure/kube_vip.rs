@@ -8,7 +8,7 @@ use quorate::cluster::load_balancer::kube_vip::{self, Stage, sign};
 use quorate::cluster::load_balancer::{Carrier, facts_of_others, found_of_others, parts};
 use quorate::cluster::spec::{ClusterSpec, Way};
 use quorate::host::fact::{ClientCertificate, Kubeconfig, Kubernetes, Marker};
-use quorate::host::{Content, Effect, Observed};
+use quorate::host::{Content, Effect, Fact, Facts, Observed, probe};
 use quorate::inventory::{Input, Inventory, Variables};
 use quorate::model::Sha256;
 use quorate::plan::HostPlan;
@@ -28,6 +28,8 @@ kube_control_plane:
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
+/// Of the certificate in tests/fixtures/kube-vip/kube-vip.conf, by openssl(1).
+const NOT_AFTER: i64 = 1_826_899_078;
 
 fn built(all: &str) -> (ClusterSpec, Inventory, Vec<String>) {
     let all = format!("kubernetes_version: \"1.36.3\"\napiserver_vip: 10.77.0.100\n{all}");
@@ -72,6 +74,7 @@ fn signed(days: i64) -> Kubeconfig {
             digest: Sha256::of(days.to_string()),
             not_after: NOW + days * DAY,
         }),
+        rights: None,
     }
 }
 
@@ -202,12 +205,11 @@ impl Pair {
     }
 }
 
+type Difference = fn(&mut Pair);
+
 /// What differs from the generator's manifest on purpose: why, and what is taken out of one or the other. Each must be there
 /// where it is meant to be, and nowhere else.
-/// A reason, and what takes the difference away.
-type Intended = (&'static str, fn(&mut Pair));
-
-const INTENDED: [Intended; 6] = [
+const INTENDED: [(&str, Difference); 6] = [
     (
         "the kubelet sees only the manifest: another kubeconfig or peer must change it",
         |pair| {
@@ -546,33 +548,44 @@ fn the_stage_of_a_host_decides_on_its_kubeconfig() {
 #[test]
 fn a_kubeconfig_is_renewed_when_a_third_of_its_life_is_left() {
     let (spec, ..) = built("load_balancer: kube-vip-arp\n");
-    let settings = spec.load_balancer.kube_vip.as_ref().unwrap();
-    let due = |kubernetes| kube_vip::due(Way::KubeVipArp, settings, &host(kubernetes));
-    let with = |days| {
+    let own = |days| Kubeconfig {
+        rights: Some(sign::note(&spec)),
+        ..signed(days)
+    };
+    let due = |kubernetes| kube_vip::due(&spec, &host(kubernetes));
+    let with = |kube_vip| {
         due(Kubernetes {
-            kube_vip: Some(signed(days)),
+            kube_vip: Some(kube_vip),
             ..member()
         })
     };
-    assert_eq!(with(364), None);
-    assert_eq!(with(122), None);
+    assert_eq!(with(own(364)), None);
+    assert_eq!(with(own(122)), None);
     assert_eq!(
-        with(121).unwrap(),
+        with(own(121)).unwrap(),
         "its kubeconfig expires in 121 days, less than a third of its life"
     );
-    assert_eq!(with(-1).unwrap(), "its kubeconfig has expired");
+    assert_eq!(with(own(-1)).unwrap(), "its kubeconfig has expired");
     assert!(due(member()).unwrap().contains("no kubeconfig of its own"));
-    let empty = Kubernetes {
-        kube_vip: Some(Kubeconfig::default()),
-        ..member()
-    };
-    assert!(due(empty).unwrap().contains("no certificate"));
+    assert!(
+        with(Kubeconfig::default())
+            .unwrap()
+            .contains("no certificate")
+    );
     let foreign = Kubernetes {
         ca: Some(Sha256::of("another")),
-        kube_vip: Some(signed(300)),
+        kube_vip: Some(own(300)),
         ..member()
     };
     assert!(due(foreign).unwrap().contains("another cluster"));
+    // Services need more, and nobody has brought that into the cluster.
+    let (more, ..) = built("load_balancer: kube-vip-arp\nkube_vip_services: true\n");
+    let seen = Kubernetes {
+        kube_vip: Some(own(300)),
+        ..member()
+    };
+    let why = kube_vip::due(&more, &host(seen.clone()));
+    assert_eq!(why.unwrap(), "kube-vip is to have other rights");
     // Nobody signs before init or a join is done.
     assert_eq!(due(Kubernetes::default()), None);
     let open = Kubernetes {
@@ -581,16 +594,13 @@ fn a_kubeconfig_is_renewed_when_a_third_of_its_life_is_left() {
     };
     assert_eq!(due(open), None);
     // And nobody for a kube-vip that asks nothing, or that uses admin.conf.
-    let mut other = settings.clone();
-    assert_eq!(
-        kube_vip::due(Way::KubeVipBgp, &other, &host(member())),
-        None
-    );
-    other.dedicated_kubeconfig = false;
-    assert_eq!(
-        kube_vip::due(Way::KubeVipArp, &other, &host(member())),
-        None
-    );
+    for all in [
+        "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\n",
+        "load_balancer: kube-vip-arp\nkube_vip_kubeconfig: admin\n",
+        "load_balancer: keepalived-haproxy\n",
+    ] {
+        assert_eq!(kube_vip::due(&built(all).0, &host(member())), None, "{all}");
+    }
 }
 
 #[test]
@@ -688,7 +698,7 @@ fn the_kubeconfig_is_signed_on_the_host_and_shown_to_nobody() {
         runs[0].starts_with("kubectl --kubeconfig=/etc/kubernetes/admin.conf apply --server-side"),
         "{runs:?}"
     );
-    assert!(runs[1].contains("--client-name quorate:kube-vip:cp2 --org quorate:kube-vip --validity-period 8760h >\"$new\""), "{runs:?}");
+    assert!(runs[1].contains("--client-name quorate:kube-vip:cp2 --org quorate:kube-vip --validity-period 8760h; } >\"$new\""), "{runs:?}");
     assert!(runs[1].contains("umask 077"));
     let configs: Vec<String> = effects
         .iter()
@@ -767,7 +777,10 @@ fn a_kubeconfig_is_put_in_place_whole_or_not_at_all() {
         |root, code, said| {
             assert_eq!((code, said), (0, ""));
             let file = root.join("etc/kubernetes/kube-vip.conf");
-            assert_eq!(std::fs::read_to_string(&file).unwrap(), "kind: Config\n");
+            assert_eq!(
+                std::fs::read_to_string(&file).unwrap(),
+                format!("# quorate: rights {}\nkind: Config\n", sign::note(&spec))
+            );
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         },
     );
@@ -878,4 +891,41 @@ fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
         }
     }
     assert_eq!(count, known.len());
+}
+
+/// The probe's own lines over a kubeconfig as kubeadm writes it: what is read back, and that the key is not.
+#[test]
+fn a_kubeconfig_is_looked_at_without_its_key() {
+    let script = include_str!("../../src/host/probe.sh");
+    let from = script
+        .find("  if [ -f /etc/kubernetes/kube-vip.conf ]")
+        .unwrap();
+    let block = &script[from..];
+    let block = &block[..block.find("\n  fi\n").unwrap() + 6];
+    let text = include_str!("../fixtures/kube-vip/kube-vip.conf");
+    let script = format!(
+        "say() {{ echo \"N0NCE $*\"; }}\ncat >/etc/kubernetes/kube-vip.conf <<'END'\n{text}END\n{block}say end\n"
+    );
+    under_both_shells(&script, &[], |_, code, said| {
+        assert_eq!(code, 0, "{said}");
+        let key = text
+            .lines()
+            .find_map(|l| l.trim().strip_prefix("client-key-data: "));
+        assert!(!said.contains(key.unwrap()));
+        let fact = Fact::Kubernetes {
+            address: "10.77.0.11".into(),
+            port: 6443,
+        };
+        let observed = probe::parse(&Facts::from([fact]), "N0NCE", said.as_bytes()).unwrap();
+        let kubeconfig = observed.kubernetes.unwrap().kube_vip.unwrap();
+        assert_eq!(kubeconfig.rights.as_deref(), Some("0123456789ab"));
+        assert_eq!(kubeconfig.client.unwrap().not_after, NOT_AFTER);
+        assert!(kubeconfig.ca.is_some());
+    });
+    // One without a client, as BGP has it: seen as that.
+    let bare = "apiVersion: v1\nusers: []\n";
+    let script = script.replace(text, bare);
+    under_both_shells(&script, &[], |_, _, said| {
+        assert!(said.contains("N0NCE kubernetes kubeconfig - - -"), "{said}");
+    });
 }

@@ -640,8 +640,14 @@ async fn a_cluster_is_made_of_bare_hosts_and_nothing_secret_is_said() {
 /// balancer, behind its gate, before the next one joins over it.
 #[tokio::test]
 async fn a_kubeconfig_is_signed_on_members_before_the_next_one_joins() {
-    let mut bench = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
-    bench.signs = true;
+    let cluster = || {
+        let mut bench = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
+        bench.signs = true;
+        bench.shape.load_balancers = bench.shape.control_planes.clone();
+        bench.shape.vip_before_init = false;
+        bench
+    };
+    let bench = cluster();
     let model = bench.model.clone();
     let outcome = bench.run("apply", obey).await;
     assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
@@ -673,16 +679,14 @@ async fn a_kubeconfig_is_signed_on_members_before_the_next_one_joins() {
         ]
     );
     // Again: one exec a host, and nothing to do.
-    let mut again = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
-    again.signs = true;
+    let mut again = cluster();
     again.model = model.clone();
     let outcome = again.run("apply", obey).await;
     assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
     assert_eq!(outcome.tally.execs(), 4);
     // Lost on one host of a live cluster: foretold, signed again, and nothing else.
     model.lock().unwrap().signed.retain(|h| h != "cp2");
-    let mut plan = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
-    plan.signs = true;
+    let mut plan = cluster();
     plan.model = model.clone();
     plan.read_only = true;
     let outcome = plan.run("plan", obey).await;
@@ -692,8 +696,7 @@ async fn a_kubeconfig_is_signed_on_members_before_the_next_one_joins() {
             .text()
             .contains("sign a kubeconfig for the load balancer")
     );
-    let mut apply = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
-    apply.signs = true;
+    let mut apply = cluster();
     apply.model = model;
     let outcome = apply.run("apply", obey).await;
     assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());

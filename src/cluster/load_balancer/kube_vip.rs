@@ -126,9 +126,11 @@ fn own_certificate(seen: &Kubernetes) -> Option<Sha256> {
 }
 
 /// Returns why a control plane needs a kubeconfig signed for kube-vip; `None` where it needs none now.
-pub fn due(way: Way, settings: &KubeVip, observed: &Observed) -> Option<String> {
+pub fn due(spec: &ClusterSpec, observed: &Observed) -> Option<String> {
     let seen = observed.kubernetes.as_ref()?;
-    if !settings.dedicated_kubeconfig || !asks_the_api(way, settings) || !is_member(seen) {
+    let settings = spec.load_balancer.kube_vip.as_ref()?;
+    let asks = asks_the_api(spec.load_balancer.way, settings);
+    if !settings.dedicated_kubeconfig || !asks || !is_member(seen) {
         return None;
     }
     let Some(kubeconfig) = &seen.kube_vip else {
@@ -139,6 +141,9 @@ pub fn due(way: Way, settings: &KubeVip, observed: &Observed) -> Option<String> 
     };
     if kubeconfig.ca != seen.ca {
         return Some("its kubeconfig is for another cluster".into());
+    }
+    if kubeconfig.rights.as_deref() != Some(sign::note(spec).as_str()) {
+        return Some("kube-vip is to have other rights".into());
     }
     let left = client.not_after - observed.system.clock;
     (left < sign::LIFE_SECONDS / 3).then(|| match left / 86_400 {

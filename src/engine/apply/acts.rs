@@ -336,7 +336,8 @@ impl Run {
                 return self.state.fail(&name, &message).await;
             }
         }
-        if settings.desired.differs_on_members() {
+        let carries = settings.desired.shape().load_balancers.contains(&name);
+        if carries && settings.desired.differs_on_members() {
             self.prepare_again(&name).await;
         }
     }

@@ -9,7 +9,7 @@ use crate::cluster::kubeadm::KUBEADM_API;
 use crate::cluster::spec::{ClusterSpec, HostSpec, Way};
 use crate::event::Category;
 use crate::host::{Content, Effect, Expect, Run, WriteFile};
-use crate::model::{Mode, Value};
+use crate::model::{Mode, Sha256, Value};
 use crate::plan::{Change, HostPlan, Step};
 
 /// How long the certificate lives: as long as those that kubeadm makes (v1beta4, `certificateValidityPeriod`). What is left
@@ -62,6 +62,12 @@ pub fn rights(spec: &ClusterSpec) -> Manifest {
         name: "kube-vip's rights".into(),
         text: Some(format!("{list:#}\n")),
     }
+}
+
+/// Returns what is noted in the kubeconfig of the rights: where it is another note, they are brought into the cluster anew.
+pub fn note(spec: &ClusterSpec) -> String {
+    let text = rights(spec).text.unwrap_or_default();
+    format!("{:.12}", Sha256::of(text).to_string())
 }
 
 /// A role and its binding.
@@ -117,9 +123,10 @@ pub fn steps(spec: &ClusterSpec, host: &HostSpec) -> HostPlan {
     // Its output is the kubeconfig: it goes to a file and nowhere else.
     let script = format!(
         "umask 077\nnew={KUBECONFIG}.quorate-new\n\
-         kubeadm kubeconfig user --config {CONFIG} --client-name {GROUP}:{node} --org {GROUP} --validity-period {hours}h >\"$new\" \
+         {{ echo '# quorate: rights {note}'; kubeadm kubeconfig user --config {CONFIG} --client-name {GROUP}:{node} --org {GROUP} --validity-period {hours}h; }} >\"$new\" \
          && mv -f \"$new\" {KUBECONFIG}\n\
          status=$?\nrm -f {CONFIG} \"$new\"\nexit $status",
+        note = note(spec),
         node = host.node_name,
         hours = LIFE_SECONDS / 3600,
     );
