@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::session::{Problem, Session, WaveEnd};
-use super::super::state::{cluster_facts, trouble};
+use super::super::state::{cluster_facts, facts, trouble};
 use super::{Done, Run};
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
@@ -270,8 +270,13 @@ impl Run {
             host.busy = true;
         }
         self.state.refresh(&name);
+        let again = self.is_prepared_again(&name);
         self.tasks.spawn(async move {
-            let facts = cluster_facts(settings.desired.as_ref(), &name);
+            let desired = settings.desired.as_ref();
+            let facts = match again {
+                true => facts(desired, &name),
+                false => cluster_facts(desired, &name),
+            };
             let end = session.wave(&plan, &facts, |_, _| Ok(Status::Ok)).await;
             Done::Act {
                 act,
@@ -336,10 +341,15 @@ impl Run {
                 return self.state.fail(&name, &message).await;
             }
         }
-        let carries = settings.desired.shape().load_balancers.contains(&name);
-        if carries && settings.desired.differs_on_members() {
+        if self.is_prepared_again(&name) {
             self.prepare_again(&name).await;
         }
+    }
+
+    /// Whether the host's roles say something else once it is a member: then an act ends with all that they ask.
+    fn is_prepared_again(&self, name: &HostName) -> bool {
+        let desired = &self.state.settings.desired;
+        desired.differs_on_members() && desired.shape().load_balancers.contains(name)
     }
 
     /// Applies the host's roles once more, where they say something else now that the host is what the act has made it.
