@@ -194,6 +194,12 @@ impl Project {
         self.home.join(format!("{}.kubeconfig", self.spec.name))
     }
 
+    /// Returns the systemd units of the load balancer.
+    pub(super) fn units(&self) -> Vec<String> {
+        let units = self.parts.iter().flat_map(|p| p.units);
+        units.map(|unit| (*unit).to_string()).collect()
+    }
+
     fn host(&self, host: &HostName) -> Result<&HostDesired, String> {
         self.hosts
             .get(host)

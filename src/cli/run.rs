@@ -11,6 +11,7 @@ use rand::Rng as _;
 use tokio::sync::mpsc;
 
 use super::WrongInput;
+use super::drill;
 use super::project::{self, Project};
 use super::request::{Command, HostKey, InventoryView, Request};
 use crate::cluster::spec;
@@ -35,6 +36,7 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
         Command::RolesShow(name) => roles_show(&request, name),
         Command::VarsExplain { host, name } => explain(&request, host, name.as_deref()),
         Command::Exec(words) => exec(&request, words).await,
+        Command::DrillFailover(wish) => drill::failover(&request, wish).await,
         Command::Plan | Command::Apply | Command::Status => converge(&request).await,
     }
 }
@@ -53,7 +55,7 @@ fn validate(request: &Request) -> Result<ExitCode> {
 }
 
 /// Reads everything; warnings are printed, errors end the run.
-fn read(request: &Request) -> Result<Project> {
+pub(super) fn read(request: &Request) -> Result<Project> {
     let (project, found) = Project::read(request);
     match project {
         Some(project) if !found.has_errors() => {
@@ -102,7 +104,7 @@ fn show_inventory(request: &Request, view: &InventoryView) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-fn wrong(error: Diagnostic) -> WrongInput {
+pub(super) fn wrong(error: Diagnostic) -> WrongInput {
     WrongInput(Diagnostics(vec![error]))
 }
 
@@ -269,7 +271,7 @@ fn chosen<'a>(
     Ok(ours)
 }
 
-fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
+pub(super) fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
     if !request.ask_become_password {
         return Ok(None);
     }
@@ -294,7 +296,7 @@ fn ssh_options(request: &Request) -> SshOptions {
     options
 }
 
-fn settings(
+pub(super) fn settings(
     request: &Request,
     desired: Arc<Project>,
     targets: IndexMap<HostName, Target>,
@@ -369,7 +371,7 @@ async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSend
 }
 
 /// Runs `work` and reports its events until all is told.
-async fn follow<F>(
+pub(super) async fn follow<F>(
     request: &Request,
     events: mpsc::Receiver<Event>,
     settings: Settings,
