@@ -22,6 +22,13 @@ pub(super) async fn failover(request: &Request, wish: &Wish) -> Result<ExitCode>
     if let Some(objection) = wish.objection(&site) {
         return Err(wrong(Diagnostic::error(objection)).into());
     }
+    if request.check {
+        let error =
+            Diagnostic::error("`--check` is apply's: a drill that takes nothing away is none");
+        return Err(
+            wrong(error.help("`quorate status` shows whether the cluster is whole")).into(),
+        );
+    }
     let mut wish = wish.clone();
     wish.agreed = wish.agreed || agrees(request, &wish);
     let password = ask_password(request)?;

@@ -1,6 +1,7 @@
 //! `drill failover`: takes a host away, measures what a client sees, and sees to it that all is well again.
 
 mod away;
+mod listen;
 mod round;
 mod stream;
 

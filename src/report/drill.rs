@@ -79,7 +79,7 @@ pub(super) fn sentence(round: &DrillRound) -> String {
     if round.doubled > 0.0 {
         parts.push(format!("two holders for {:.2} s", round.doubled));
     }
-    // Twenty requests a second are 0.05 s apart; what is much coarser is said.
+    // Requests are to be 0.04 s apart; what is much coarser is said.
     if round.pause > 0.2 {
         parts.push(format!("requests up to {:.2} s apart", round.pause));
     }

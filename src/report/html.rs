@@ -8,7 +8,7 @@ mod view;
 
 use std::fmt::{Display, Write as _};
 
-use crate::event::{DrillRecap, ExitCode, Recap, Record, Spread};
+use crate::event::{DrillRecap, ExitCode, Recap, Record, Spread, printable};
 
 use super::drill;
 use super::text::seconds;
@@ -66,7 +66,7 @@ pub fn page(records: &[Record], name: &str) -> String {
     let _ = write!(
         out,
         "<footer>journal {} · run {} · quorate {} · {}</footer>\n</main></body></html>\n",
-        Escaped(name),
+        Escaped(&printable(name, false)),
         Escaped(&view.run),
         Escaped(&view.version),
         Escaped(&view.user)
@@ -97,11 +97,12 @@ fn head(out: &mut String, view: &View, recap: &Recap) {
         seconds(recap.seconds)
     );
     if let Some(plan) = recap.drill.as_ref().map(|d| &d.plan) {
-        let _ = writeln!(
-            out,
-            "<p class=\"sub\">{}</p>",
-            Escaped(&drill::headline(plan))
-        );
+        let line = drill::headline(plan);
+        // The command stands in the title already.
+        let line = line
+            .split_once(": ")
+            .map_or(line.as_str(), |(_, rest)| rest);
+        let _ = writeln!(out, "<p class=\"sub\">{}</p>", Escaped(line));
     }
     if let Some(cluster) = &recap.cluster {
         let class = if recap.healthy == Some(true) {

@@ -77,6 +77,14 @@ fn unknown_names() {
             "replay_of_something_else",
             &["replay", "inventory/hosts.yml"],
         ),
+        (
+            "a_drill_at_a_host_that_carries_nothing",
+            &["drill", "failover", "--target", "nobody"],
+        ),
+        (
+            "a_drill_by_a_word_that_is_nearly_a_way",
+            &["drill", "failover", "--by", "stop-servise"],
+        ),
         ("unknown_tag", &["plan", "--tags", "pakages"]),
         ("known_hosts_missing", &["plan", "--known-hosts", "nothing"]),
     ] {

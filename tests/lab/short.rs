@@ -521,3 +521,15 @@ fn h_killed_with_kubeadm_in_a_join() {
         true,
     );
 }
+
+/// The network of the VIP's holder is cut: measured, taken over, given back.
+#[test]
+fn f_drill_isolates_the_holder() {
+    crate::drill::isolates_the_holder();
+}
+
+/// A drill takes nothing away from a cluster that could not bear it, and nothing unasked.
+#[test]
+fn f_drill_is_refused() {
+    crate::drill::is_refused();
+}

@@ -99,7 +99,8 @@ fn outages() {
 
 #[test]
 fn a_round_ends_when_five_seconds_were_clean() {
-    let cases: [(&[(i64, i64)], i64, bool); 6] = [
+    type Case<'a> = (&'a [(i64, i64)], i64, bool);
+    let cases: [Case<'_>; 6] = [
         (&[], 4000, false),
         (&[], 6000, true),
         (&[(3000, 3600)], 8500, false),
@@ -448,7 +449,8 @@ fn everywhere(seen: &mut Seen, edit: impl Fn(&mut Api)) {
 #[test]
 fn what_is_missing_is_named() {
     assert_eq!(change(|_, _| {}), "");
-    let cases: [(&str, &str, fn(&mut Site, &mut Seen)); 15] = [
+    type Case = (&'static str, &'static str, fn(&mut Site, &mut Seen));
+    let cases: [Case; 15] = [
         (
             "unreachable",
             "cp2: cannot be looked at: no route",

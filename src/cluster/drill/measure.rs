@@ -107,7 +107,8 @@ pub fn longest_pause(probes: &[Probe]) -> i64 {
 
 /// Returns whether the last [`CLEAN_MS`] before `now` were free of failures, and probes go on: a round may end.
 pub fn is_clean(probes: &[Probe], now: i64) -> bool {
-    let recent: Vec<&Probe> = probes.iter().filter(|p| p.at > now - CLEAN_MS).collect();
+    let recent = |p: &&Probe| p.at > now - CLEAN_MS && p.at <= now;
+    let recent: Vec<&Probe> = probes.iter().filter(recent).collect();
     let begun = probes.iter().any(|p| p.at <= now - CLEAN_MS);
     // A second's worth of silence is no cleanness.
     let alive = recent.iter().any(|p| p.at > now - 2000);

@@ -104,3 +104,47 @@ pub(super) async fn run(
         Err(_) => Err(format!("it did not end within {} s", COMMAND.as_secs())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_command_says_is_told() {
+        let (host, address) = (HostName::new("cp1").unwrap(), "10.0.0.1".parse().ok());
+        let say = "echo off $QUORATE_HOST $QUORATE_ADDRESS";
+        assert_eq!(run(say, &host, address).await, Ok(()));
+        let error = run(&format!("{say}; exit 3"), &host, address)
+            .await
+            .unwrap_err();
+        assert!(
+            error.contains("exit status: 3") && error.ends_with("off cp1 10.0.0.1"),
+            "{error}"
+        );
+        let restorer = Restorer::arm("echo no; exit 1", &host, None).unwrap();
+        assert!(
+            restorer
+                .restore()
+                .await
+                .unwrap_err()
+                .ends_with("it said: no")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_host_comes_back_when_nobody_asks_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let sign = folder.path().join("back");
+        let line = format!("echo $QUORATE_HOST >{}.new; mv {0}.new {0}", sign.display());
+        let restorer = Restorer::arm(&line, &HostName::new("cp1").unwrap(), None).unwrap();
+        assert!(!sign.exists(), "it waits");
+        // As the end of this process would: nobody says that it is time.
+        drop(restorer);
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while !sign.exists() {
+            assert!(std::time::Instant::now() < end, "the host stays away");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(std::fs::read_to_string(sign).unwrap(), "cp1\n");
+    }
+}

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::super::lock::Lock;
 use super::super::session::{Problem, Session, nonce};
 use super::away::{self, Restorer};
-use super::stream::{Said, Source, Stream, ask, ended, now};
+use super::listen::{Round, meanwhile};
+use super::stream::{Source, ask, now};
 use super::{CONNECT, Drill, LINES, Stop};
 use crate::cluster::drill::redundancy::{self, Seen};
 use crate::cluster::drill::{By, Course, Heard, Probe, Refusal, Timeline, measure, script};
@@ -32,26 +33,6 @@ const SETTLE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long the cut of a network waits, so that the answer gets out before it (target.sh).
 const LEAD_MS: i64 = 1000;
-/// How many requests one event carries at most: a second's.
-const BATCH: usize = 20;
-
-/// A round while it goes on.
-struct Round {
-    number: u32,
-    target: HostName,
-    timeline: Timeline,
-    /// Requests that no event has told yet.
-    fresh: Vec<Probe>,
-    prober: HostName,
-    /// Why no more requests come.
-    lost: Option<String>,
-    streams: Vec<Stream>,
-    said: (mpsc::Sender<Said>, mpsc::Receiver<Said>),
-    /// Which boot the target was in before.
-    boot: Option<String>,
-    restorer: Option<Restorer>,
-}
-
 impl Drill<'_> {
     pub(super) async fn round(&mut self, number: u32, seen: &Seen) -> Result<(), Stop> {
         let holders = redundancy::holders(self.site, seen);
@@ -198,7 +179,9 @@ impl Drill<'_> {
             let now = now();
             let probes = &round.timeline.probes;
             let begun = probes.iter().any(|p| p.at < now - BASELINE_MS);
-            let recent = probes.iter().filter(|p| p.at >= now - BASELINE_MS);
+            let recent = probes
+                .iter()
+                .filter(|p| p.at >= now - BASELINE_MS && p.at <= now);
             begun && recent.clone().count() > 0 && recent.clone().all(Probe::is_good)
         };
         let deadline = Instant::now() + BASELINE;
@@ -521,7 +504,7 @@ impl Drill<'_> {
         }
     }
 
-    async fn mark(&self, host: &HostName, mark: Mark, at: i64) {
+    pub(super) async fn mark(&self, host: &HostName, mark: Mark, at: i64) {
         let Ok(when) = jiff::Timestamp::from_millisecond(at) else {
             return;
         };
@@ -532,138 +515,6 @@ impl Drill<'_> {
                 when,
             })
             .await;
-    }
-}
-
-impl Round {
-    fn follow(
-        &mut self,
-        session: &Session,
-        source: Source,
-        request: crate::host::Request,
-        word: String,
-    ) {
-        let to = self.said.0.clone();
-        self.streams
-            .push(Stream::start(session, source, request, word, to));
-    }
-
-    /// Takes what the streams say until `done`, the deadline, or the user's wish to stop. Returns whether it is done.
-    async fn listen(
-        &mut self,
-        drill: &Drill<'_>,
-        deadline: Instant,
-        done: impl Fn(&Self) -> bool,
-    ) -> bool {
-        let mut cancel = drill.settings.cancel.clone();
-        loop {
-            if done(self) {
-                return true;
-            }
-            if drill.settings.cancel.is_asked() || Instant::now() >= deadline {
-                return false;
-            }
-            let tick = deadline.min(Instant::now() + Duration::from_millis(100));
-            tokio::select! {
-                Some(said) = self.said.1.recv() => self.hear(drill, said).await,
-                () = tokio::time::sleep_until(tick) => {}
-                () = cancel.asked() => {}
-            }
-        }
-    }
-
-    /// Takes what the streams say until then, whatever the user wishes.
-    async fn listen_on(&mut self, drill: &Drill<'_>, until: Instant) {
-        meanwhile(drill, self, tokio::time::sleep_until(until)).await;
-    }
-
-    async fn take_all(&mut self, drill: &Drill<'_>) {
-        while let Ok(said) = self.said.1.try_recv() {
-            self.hear(drill, said).await;
-        }
-    }
-
-    async fn hear(&mut self, drill: &Drill<'_>, said: Said) {
-        let host = &said.host;
-        match (said.source, said.heard) {
-            (Source::Prober, Heard::Probe(probe)) => {
-                self.timeline.probes.push(probe);
-                self.fresh.push(probe);
-                if self.fresh.len() >= BATCH {
-                    self.flush(drill).await;
-                }
-            }
-            (Source::Prober, Heard::Cannot(why)) => self.lost = Some(why),
-            (Source::Prober, Heard::End) => {
-                self.lost.get_or_insert_with(|| "they ended".into());
-            }
-            (Source::Watcher, Heard::Watch(at, open)) => {
-                if self.timeline.watches(at, open) {
-                    let mark = if open {
-                        Mark::WatchUsable
-                    } else {
-                        Mark::WatchBroke
-                    };
-                    drill.mark(host, mark, at).await;
-                }
-            }
-            (Source::Watcher, Heard::Cannot(why)) => {
-                let message = format!("the watch on {host}: {why}");
-                drill
-                    .settings
-                    .emit(Event::Warning {
-                        host: Some(host.clone()),
-                        message,
-                    })
-                    .await;
-            }
-            (Source::Holder, Heard::Holder(at, has)) => {
-                if self.timeline.holds(host, at, has) {
-                    let mark = if has { Mark::VipGained } else { Mark::VipLost };
-                    drill.mark(host, mark, at).await;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    async fn flush(&mut self, drill: &Drill<'_>) {
-        let fresh = std::mem::take(&mut self.fresh);
-        let Some(first) = fresh.iter().map(|p| p.at).min() else {
-            return;
-        };
-        let Ok(start) = jiff::Timestamp::from_millisecond(first) else {
-            return;
-        };
-        drill
-            .settings
-            .emit(Event::DrillProbes {
-                host: self.prober.clone(),
-                start,
-                probes: fresh.iter().map(|p| p.event(first)).collect(),
-            })
-            .await;
-    }
-
-    /// Ends all streams, and takes the last that they say.
-    async fn silence(&mut self, drill: &Drill<'_>) {
-        let tasks = self.streams.drain(..).map(Stream::stop).collect();
-        let lost = self.lost.clone();
-        meanwhile(drill, self, ended(tasks)).await;
-        self.take_all(drill).await;
-        self.lost = lost;
-        self.flush(drill).await;
-    }
-}
-
-/// Awaits `work`, and takes what the streams say in the meantime.
-async fn meanwhile<T>(drill: &Drill<'_>, round: &mut Round, work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            Some(said) = round.said.1.recv() => round.hear(drill, said).await,
-        }
     }
 }
 

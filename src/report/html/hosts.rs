@@ -56,9 +56,9 @@ pub(super) fn render(out: &mut String, view: &View, recap: &Recap) {
     for (name, steps) in view.steps.iter().filter(|(_, steps)| !steps.is_empty()) {
         let failed = steps.iter().any(|s| s.status == Status::Failed);
         let open = if failed { " open" } else { "" };
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<details{open}><summary>{} <span>{} steps</span></summary><table><tbody>\n",
+            "<details{open}><summary>{} <span>{} steps</span></summary><table><tbody>",
             Escaped(name.as_str()),
             steps.len()
         );

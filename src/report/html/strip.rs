@@ -70,9 +70,9 @@ pub(super) fn round(out: &mut String, round: &Round) {
         .iter()
         .map(|(at, probe)| (after(*at, zero), *probe))
         .collect();
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<section><h2>Round {} <span>{} is taken away; requests from {}{}</span></h2>\n",
+        "<section><h2>Round {} <span>{} is taken away; requests from {}{}</span></h2>",
         round.number,
         Escaped(round.target.as_str()),
         Escaped(round.prober.as_str()),
@@ -154,7 +154,7 @@ fn whole(out: &mut String, round: &Round, zero: i64, probes: &[(f64, DrillProbe)
         }
     }
     moments(out, round, zero, &axis, bottom);
-    out.push_str("</svg>\n");
+    out.push_str("</svg></div>\n");
 }
 
 /// The outage close up: a bar is as high as its request took long.
@@ -179,7 +179,7 @@ fn close_up(out: &mut String, round: &Round, zero: i64, probes: &[(f64, DrillPro
         (bottom - part * height, bottom)
     });
     moments(out, round, zero, axis, bottom);
-    out.push_str("</svg>\n");
+    out.push_str("</svg></div>\n");
 }
 
 fn open_svg(out: &mut String, height: f64, what: &str) {

@@ -10,8 +10,8 @@ use super::view::Round;
 
 /// The drawing's width, and the size of a host in it.
 const WIDTH: f64 = 1000.0;
-const BOX: (f64, f64) = (150.0, 58.0);
-const GAP: f64 = 18.0;
+const BOX: (f64, f64) = (184.0, 58.0);
+const GAP: f64 = 16.0;
 
 /// Adds the topology of a drill, with what became of it in its last round.
 pub(super) fn drill(out: &mut String, plan: &DrillPlan, round: Option<&Round>) {
