@@ -210,13 +210,14 @@ fn measured(kind: Shell, rate: bool) {
         assert_eq!(probe.code, 0);
         assert!(probe.took >= 490 && probe.took < 1500, "{probe:?}");
     }
-    // Twenty a second, while half of a second's requests hang too. A loaded machine may miss some.
+    // Requests that hang delay no others: one after the other they would be two a second, and the gap ten seconds. A loaded
+    // machine misses some all the same.
     let first = probes.iter().map(|p| p.at).min().unwrap();
     let last = probes.iter().map(|p| p.at).max().unwrap();
     let wanted = (last - first) / i64::from(script::STEP_MS);
     let made = i64::try_from(probes.len()).unwrap();
     assert!(
-        made * 10 >= wanted * 7,
+        made * 10 >= wanted * 4,
         "{kind:?} {rate}: {made} of {wanted}"
     );
     assert!(names(&sandbox).is_empty(), "the folder is removed");

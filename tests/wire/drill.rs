@@ -180,11 +180,13 @@ struct Outcome {
 
 impl Outcome {
     fn rounds(&self) -> Vec<&DrillRound> {
-        let result = |event| match event {
-            &Event::DrillFinished { ref result } => Some(result),
-            _ => None,
-        };
-        self.events.iter().filter_map(result).collect()
+        let events = self.events.iter();
+        events
+            .filter_map(|event| match event {
+                Event::DrillFinished { result } => Some(result),
+                _ => None,
+            })
+            .collect()
     }
 
     fn marks(&self) -> Vec<(String, Mark)> {
