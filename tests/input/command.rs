@@ -101,6 +101,21 @@ fn unknown_names() {
 }
 
 #[test]
+fn a_drill_that_nobody_agreed_to() {
+    let bed = Bed::sound();
+    let outcome = bed.run(&["drill", "failover", "--by", "kill-api", "--times", "2"]);
+    assert_eq!(outcome.exit, 5, "{}", outcome.err);
+    assert!(
+        outcome
+            .out
+            .contains("kills the API server on the host that holds the virtual address, 2 times, and nobody agreed"),
+        "{}",
+        outcome.out
+    );
+    bed.nobody_came();
+}
+
+#[test]
 fn colours_only_where_they_are_wanted() {
     let bed = Bed::sound().vars("apiserver_src_prot: 1\n");
     let plain = bed.run(&["validate"]).err;
