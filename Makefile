@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 QUORATE := target/release/quorate
 LAB := -i inventory/lab --known-hosts vagrant/.lab/known_hosts
 NODE ?= cp1
+# Another way of load balancing for `make lab`, on bare hosts: make lab LB=kube-vip-arp
+LB ?=
 # One lab, one test at a time; the tests' own output says what they wait for.
 LAB_TEST := QUORATE_BIN=$(CURDIR)/$(QUORATE) cargo test --test lab -- --test-threads=1 --nocapture
 
@@ -23,8 +25,9 @@ build: prepare ## the release binary
 lab-up: prepare
 	vagrant/lab up
 
-lab: build lab-up ## a lab of four hosts with a real cluster on it
-	$(QUORATE) $(LAB) apply
+lab: build lab-up ## a lab of four hosts with a real cluster on it (LB=kube-vip-bgp: by another way)
+	$(if $(filter kube-vip-bgp,$(LB)),vagrant/lab router)
+	$(QUORATE) $(LAB) apply $(if $(LB),-e load_balancer=$(LB))
 	@scripts/lab-summary.sh
 
 lab-down: ## removes this checkout's lab
@@ -63,9 +66,11 @@ test-tools: lab-up ## what the real tools say of rendered files
 
 test-lab: build lab-up ## the lab ring: bootstrap, drift, kills, reboot, a second worker
 	$(LAB_TEST) short::
+	@scripts/lab-summary.sh --images
 
 lab-long: build lab-up ## the lab ring's long stories
 	$(LAB_TEST) long::
+	@scripts/lab-summary.sh --images
 
 torture: build lab-up ## every kill point of init and join
 	$(LAB_TEST) torture::

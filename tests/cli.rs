@@ -185,6 +185,20 @@ fn a_drill_s_journal_gives_its_result_again() {
 }
 
 #[test]
+fn replay_without_its_first_record_ends_as_the_run_did() {
+    let text = std::fs::read_to_string("tests/data/plan.jsonl").unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        file.path(),
+        text.replacen("\"run_started\"", "\"began\"", 1),
+    )
+    .unwrap();
+    let (exit, out, err) = run(&["replay", file.path().to_str().unwrap()]);
+    assert_eq!(exit, 2, "{out}");
+    assert!(err.contains("does not know the event `began`"), "{err}");
+}
+
+#[test]
 fn a_closed_pipe_is_quiet() {
     use std::process::{Command, Stdio};
     for arguments in [

@@ -19,8 +19,12 @@ mod driver;
 mod journal;
 #[path = "lab/kill.rs"]
 mod kill;
+#[path = "lab/kube_vip.rs"]
+mod kube_vip;
 #[path = "lab/long.rs"]
 mod long;
+#[path = "lab/pods.rs"]
+mod pods;
 #[path = "lab/short.rs"]
 mod short;
 #[path = "lab/torture.rs"]

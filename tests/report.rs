@@ -259,6 +259,7 @@ fn many_hosts_with_one_plan_are_one_entry() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut records = vec![at(0, started("plan", &names))];
     records.extend(names[..28].iter().map(|name| at(10, planned(name))));
+    records.push(at(15, unchanged("w29")));
     records.push(at(20, trouble("w30", Trouble::Unreachable)));
     let mut view = PlanView::default();
     records.iter().for_each(|record| view.add(record));
@@ -268,6 +269,64 @@ fn many_hosts_with_one_plan_are_one_entry() {
 
     plan: 28 hosts would change, 1 unchanged, 1 could not be read
     ");
+}
+
+fn unchanged(name: &str) -> Event {
+    Event::Unchanged {
+        host: host(name),
+        ok: 3,
+        skipped: 0,
+    }
+}
+
+/// Of a host that was not looked at nothing is said, however the run ended.
+#[test]
+fn a_plan_knows_whom_it_has_not_read() {
+    let probed = |name: &str| Event::Probed {
+        host: host(name),
+        seconds: 0.1,
+    };
+    let ended = Event::RunFinished {
+        exit: 0,
+        seconds: 1.0,
+    };
+    let interrupted = Event::Interrupted { hosts: Vec::new() };
+    let summary = |events: Vec<Event>| {
+        let mut records = vec![at(0, started("plan", &["a", "b", "c"]))];
+        records.extend(events.into_iter().map(|event| at(10, event)));
+        let mut view = PlanView::default();
+        records.iter().for_each(|record| view.add(record));
+        unstyled(&view.render(&Recap::of(&records), false))
+    };
+    for (events, text) in [
+        (Vec::new(), "0 hosts would change, 0 unchanged, 3 not read"),
+        (
+            vec![probed("a")],
+            "0 hosts would change, 0 unchanged, 3 not read",
+        ),
+        (
+            vec![probed("a"), unchanged("a"), probed("b"), planned("b")],
+            "1 host would change, 1 unchanged, 1 not read",
+        ),
+        (
+            vec![probed("a"), interrupted, ended.clone()],
+            "0 hosts would change, 0 unchanged, 3 not read",
+        ),
+        // A control plane that `--limit` does not choose is asked and not planned.
+        (
+            vec![
+                probed("a"),
+                unchanged("a"),
+                probed("b"),
+                trouble("c", Trouble::Lost),
+                ended,
+            ],
+            "0 hosts would change, 1 unchanged, 1 could not be read",
+        ),
+    ] {
+        let shown = summary(events);
+        assert!(shown.ends_with(&format!("plan: {text}\n")), "{shown}");
+    }
 }
 
 #[test]

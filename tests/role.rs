@@ -13,8 +13,12 @@
 mod drill_scripts;
 #[path = "pure/files.rs"]
 mod files;
+#[path = "pure/kube_vip.rs"]
+mod kube_vip;
 #[path = "pure/modules.rs"]
 mod modules;
+#[path = "pure/pods.rs"]
+mod pods;
 #[path = "pure/role.rs"]
 mod role;
 #[path = "pure/sandbox.rs"]

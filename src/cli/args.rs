@@ -1,10 +1,15 @@
 //! The command line as clap reads it.
 
+use std::ffi::OsString;
+
 use camino::Utf8PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use clap_complete::Shell;
 
+use super::levels::Levels;
 use super::request::{self, InventoryView, Request};
 use crate::cluster::drill::{By, Target, Wish};
 use crate::report::{Color, Options, Output};
@@ -272,6 +277,15 @@ pub(super) enum Task {
     Demo(Demo),
 }
 
+impl Cli {
+    /// Reads a command line, whose first word is the program's name.
+    pub(super) fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(&Self::command().try_get_matches_from(words)?)?;
+        cli.common.join(&Levels::read(Self::command(), words)?);
+        Ok(cli)
+    }
+}
+
 impl Command {
     /// Returns the task.
     pub(super) fn into_task(self, common: &Common) -> Task {
@@ -317,6 +331,23 @@ impl Failover {
 }
 
 impl Common {
+    /// Takes what repeatable flags say at all places of the command line.
+    fn join(&mut self, levels: &Levels) {
+        if let Some(inventory) = levels.all("inventory") {
+            self.inventory = inventory;
+        }
+        for (id, values) in [
+            ("tags", &mut self.tags),
+            ("skip_tags", &mut self.skip_tags),
+            ("extra_vars", &mut self.extra_vars),
+        ] {
+            if let Some(all) = levels.all(id) {
+                *values = all;
+            }
+        }
+        self.verbose = levels.count("verbose");
+    }
+
     fn request(&self, command: request::Command) -> Request {
         Request {
             command,

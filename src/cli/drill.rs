@@ -10,8 +10,9 @@ use super::project::{self, Project};
 use super::request::Request;
 use super::run::{ask_password, follow, read, settings, wrong};
 use crate::cluster::drill::{Holding, Site, Wish};
-use crate::cluster::spec::{HostSpec, Way};
-use crate::engine;
+use crate::cluster::load_balancer::Holders;
+use crate::cluster::spec::HostSpec;
+use crate::engine::{self, Desired as _};
 use crate::event::ExitCode;
 use crate::model::{Diagnostic, HostName};
 
@@ -58,10 +59,10 @@ fn site(project: &Project) -> Site {
     Site {
         endpoint: spec.endpoint.clone(),
         vip: spec.load_balancer.vip,
-        holding: match way {
-            Way::External => Holding::Nobody,
-            Way::KubeVipBgp => Holding::Each,
-            _ => Holding::One,
+        holding: match project.holders() {
+            _ if !way.has_vip() => Holding::Nobody,
+            Holders::Each => Holding::Each,
+            Holders::One => Holding::One,
         },
         control_planes: names(&mut spec.control_planes()),
         workers: names(&mut spec.workers()),
@@ -71,6 +72,7 @@ fn site(project: &Project) -> Site {
             Vec::new()
         },
         units: project.units(),
+        parts: project.load_balancer_parts(),
         // haproxy's own port; kube-vip leads to the API server's.
         frontend: way.uses_vrrp().then_some(spec.load_balancer.dest_port),
         addresses,

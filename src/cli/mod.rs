@@ -5,6 +5,7 @@ mod controller;
 mod demo;
 mod drill;
 mod exit;
+mod levels;
 mod program;
 mod project;
 mod replay;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use color_eyre::config::{HookBuilder, Theme};
 use color_eyre::eyre::{Report, Result};
 
@@ -18,7 +18,8 @@ const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 /// Runs the program and returns its exit code.
 pub fn main() -> std::process::ExitCode {
-    let cli = match Cli::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::read(&words) {
         Ok(cli) => cli,
         Err(error) => {
             // Help into a closed pipe is no failure.
@@ -72,7 +73,9 @@ fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
 fn fail(error: &Report, options: &Options) -> ExitCode {
     let text = match error.downcast_ref::<WrongInput>() {
         Some(WrongInput(findings)) if options.output == Output::Json => diagnostics::json(findings),
-        Some(WrongInput(findings)) => diagnostics::render(findings, options.color.on_stderr()),
+        Some(WrongInput(findings)) => {
+            diagnostics::render(&run::concealed(findings), options.color.on_stderr())
+        }
         None if options.output == Output::Json => {
             diagnostics::json(&Diagnostics(vec![Diagnostic::error(causes(error))]))
         }

@@ -13,17 +13,18 @@ use super::controller;
 use super::request::Request;
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
-use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin};
+use crate::cluster::load_balancer::{Holders, kube_vip};
+use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin, known};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::journal;
 use crate::engine::{Config, Desired};
 use crate::event::Status;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
-use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Sha256};
+use crate::model::{Diagnostic, Diagnostics, HostName, Map, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
 use crate::role::{Disk, HostRoles, Library, Registered, Selection, StepResult};
-use crate::template::{self, Scope};
+use crate::template::{self, Binding, Scope};
 use crate::transport::{Elevation, Target};
 
 /// The roles of every node of the cluster, in order.
@@ -36,6 +37,8 @@ pub(super) struct Project {
     shape: Shape,
     hosts: BTreeMap<HostName, HostDesired>,
     manifests: Vec<Manifest>,
+    /// Whether somebody asked for differences (`--diff`).
+    diffs: bool,
     /// The folder `.quorate`.
     home: Utf8PathBuf,
     parts: Option<load_balancer::Parts>,
@@ -45,6 +48,8 @@ pub(super) struct Project {
 struct HostDesired {
     roles: HostRoles,
     scope: Scope,
+    /// Names and values of variables that must not be shown.
+    secrets: Vec<(String, String)>,
     facts: Facts,
     input: Option<KubeadmInput>,
     digest: String,
@@ -102,7 +107,8 @@ impl Project {
             let Some(entry) = inventory.hosts.get(name) else {
                 continue;
             };
-            let scope = template::host_scope(entry, &Variables::default(), &scopes);
+            let mut scope = template::host_scope(entry, &Variables::default(), &scopes);
+            set(&mut scope, kube_vip::variables(&spec, host));
             let mut roles = Vec::new();
             for role in role_names(host, parts.as_ref()) {
                 match library.get(role) {
@@ -114,7 +120,10 @@ impl Project {
                 .select(selection.clone())
                 .fixed(inventory.extra.keys().cloned())
                 .diffs(request.report.diff);
-            let facts = match roles.facts(&scope) {
+            // Whatever the host's state will say, its questions are among these.
+            let mut any = scope.clone();
+            set(&mut any, kube_vip::host_variables(&spec, host, true, None));
+            let facts = match roles.facts(&any) {
                 Ok(facts) => facts,
                 // What a missing folder does not hold is no news.
                 Err(_) if !files_are_there => Facts::new(),
@@ -136,6 +145,7 @@ impl Project {
                 name.clone(),
                 HostDesired {
                     roles,
+                    secrets: secrets(&scope),
                     scope,
                     facts,
                     input,
@@ -161,11 +171,12 @@ impl Project {
         let shape = Shape {
             control_planes: names(&mut spec.control_planes()),
             workers: names(&mut spec.workers().filter(|h| !h.roles.control_plane)),
-            load_balancers: if parts.as_ref().is_some_and(|p| p.vip_before_init) {
+            load_balancers: if parts.as_ref().is_some_and(|p| !p.roles.is_empty()) {
                 names(&mut spec.load_balancers())
             } else {
                 Vec::new()
             },
+            vip_before_init: parts.as_ref().is_some_and(|p| p.vip_before_init),
             endpoint: spec.endpoint.clone(),
             version: spec.kubernetes_version.to_string(),
         };
@@ -182,6 +193,7 @@ impl Project {
                 shape,
                 hosts,
                 manifests,
+                diffs: request.report.diff,
                 home,
                 parts,
             }),
@@ -200,10 +212,31 @@ impl Project {
         units.map(|unit| (*unit).to_string()).collect()
     }
 
+    /// Returns what has to run on each host that carries the load balancer.
+    pub(super) fn load_balancer_parts(&self) -> IndexMap<HostName, Vec<(String, Fact)>> {
+        let part = |(name, fact): (&str, Fact)| (name.to_string(), fact);
+        self.spec
+            .load_balancers()
+            .map(|host| (host.name.clone(), self.balancers(&host.name)))
+            .map(|(host, parts)| (host, parts.into_iter().map(part).collect()))
+            .collect()
+    }
+
     fn host(&self, host: &HostName) -> Result<&HostDesired, String> {
         self.hosts
             .get(host)
             .ok_or_else(|| format!("{host} is not in the cluster"))
+    }
+
+    /// Returns what the host's templates see, now that it was looked at.
+    fn scope(&self, host: &HostName, observed: &Observed) -> Result<Scope, String> {
+        let mut scope = self.host(host)?.scope.clone();
+        if let Some(spec) = self.spec.hosts.get(host) {
+            let first = self.shape.control_planes.first() == Some(host);
+            let seen = kube_vip::host_variables(&self.spec, spec, first, Some(observed));
+            set(&mut scope, seen);
+        }
+        Ok(scope)
     }
 
     fn input(&self, host: &HostName) -> Result<&KubeadmInput, String> {
@@ -211,6 +244,13 @@ impl Project {
             .input
             .as_ref()
             .ok_or_else(|| format!("{host} is no node"))
+    }
+}
+
+/// Sets what the cluster or the host says, over what anybody else does.
+fn set(scope: &mut Scope, variables: Map) {
+    for (name, value) in variables {
+        scope.set(name, Binding::fixed(value));
     }
 }
 
@@ -308,18 +348,26 @@ fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnost
 }
 
 fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    // The load balancer comes up while images are still on their way: it is what init waits for.
-    if host.roles.node() {
-        names.push(NODE_ROLES[0]);
-    }
-    if host.roles.load_balancer {
-        names.extend(parts.iter().flat_map(|p| p.roles));
-    }
-    if host.roles.node() {
-        names.extend(&NODE_ROLES[1..]);
-    }
-    names
+    let node: &[&str] = if host.roles.node() { &NODE_ROLES } else { &[] };
+    let parts = parts.filter(|_| host.roles.load_balancer);
+    let balancer = parts.map_or(&[][..], |p| p.roles);
+    // A load balancer of services comes up while images are still on their way: it is what init waits for.
+    let at = if parts.is_some_and(|p| p.behind_node) {
+        node.len()
+    } else {
+        node.len().min(1)
+    };
+    [&node[..at], balancer, &node[at..]].concat()
+}
+
+/// Returns the scope's variables that must not be shown, with their values.
+fn secrets(scope: &Scope) -> Vec<(String, String)> {
+    let text = |name: &str| match scope.get(name)?.ok()?.as_str() {
+        Some(value) => Some((name.to_string(), value.to_string())),
+        None => Some((name.to_string(), String::new())),
+    };
+    let names = scope.names().filter(|name| known::is_secret(name));
+    names.filter_map(text).collect()
 }
 
 /// The digest that a marker carries: of what init or join would be told, but for secrets.
@@ -419,20 +467,43 @@ impl Desired for Project {
     }
 
     fn facts(&self, host: &HostName) -> Facts {
-        let mut facts = self
-            .hosts
-            .get(host)
-            .map(|h| h.facts.clone())
-            .unwrap_or_default();
+        let facts = self.hosts.get(host).map(|h| h.facts.clone());
+        let mut facts = facts.unwrap_or_default();
         if self.shape.load_balancers.contains(host) {
-            facts.extend(
-                self.parts
-                    .iter()
-                    .flat_map(|p| p.units)
-                    .map(|unit| Fact::Unit((*unit).to_string())),
-            );
+            facts.extend(load_balancer::facts_of_others(self.spec.load_balancer.way));
         }
         facts
+    }
+
+    fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
+        let Some(parts) = &self.parts else {
+            return Vec::new();
+        };
+        let Some(spec) = self.spec.hosts.get(host).filter(|h| h.roles.load_balancer) else {
+            return Vec::new();
+        };
+        let units = parts
+            .units
+            .iter()
+            .map(|unit| (*unit, Fact::Unit((*unit).to_string())));
+        // A static pod's name ends in its node's.
+        let pods = parts
+            .pods
+            .iter()
+            .map(|pod| (*pod, Fact::Pod(format!("{pod}-{}", spec.node_name))));
+        units.chain(pods).collect()
+    }
+
+    fn settled(&self, host: &HostName) -> Option<Step> {
+        let settled = self.parts.as_ref()?.settled?;
+        let spec = self.spec.hosts.get(host)?;
+        spec.roles.load_balancer.then(|| {
+            settled(&load_balancer::Carrier {
+                node: spec.node_name.clone(),
+                address: spec.ip.address,
+                dest_port: self.spec.load_balancer.dest_port,
+            })
+        })
     }
 
     fn plan(
@@ -443,20 +514,35 @@ impl Desired for Project {
     ) -> Result<HostPlan, String> {
         let desired = self.host(host)?;
         if let Some(spec) = self.spec.hosts.get(host) {
-            let carried: Vec<_> = observed
-                .system
-                .addresses
-                .iter()
-                .map(|(_, address, _)| *address)
-                .collect();
-            if let Some(finding) = self.spec.check_address(spec, &carried) {
+            let carried = &observed.system.addresses;
+            if let Some(finding) = self.spec.check_address(spec, carried) {
                 return Err(finding.to_string());
             }
         }
-        desired
+        if self.shape.load_balancers.contains(host)
+            && let Some(found) =
+                load_balancer::found_of_others(self.spec.load_balancer.way, observed)
+        {
+            return Err(found);
+        }
+        let mut plan = desired
             .roles
-            .plan(&desired.scope, observed, registered)
-            .map_err(|found| sentence(&found))
+            .plan(&self.scope(host, observed)?, observed, registered)
+            .map_err(|found| sentence(&found))?;
+        let handlers = plan.handlers.iter_mut().flat_map(|h| &mut h.steps);
+        for change in plan
+            .steps
+            .iter_mut()
+            .chain(handlers)
+            .flat_map(|s| &mut s.changes)
+        {
+            // Contents go into events and the journal only where somebody asked for differences.
+            change.diff = change.diff.take().filter(|_| self.diffs);
+            if let Some(diff) = &mut change.diff {
+                diff.mask(&desired.secrets);
+            }
+        }
+        Ok(plan)
     }
 
     fn judge(
@@ -470,7 +556,13 @@ impl Desired for Project {
         let desired = self.host(host)?;
         desired
             .roles
-            .judge(&desired.scope, observed, registered, step, result)
+            .judge(
+                &self.scope(host, observed)?,
+                observed,
+                registered,
+                step,
+                result,
+            )
             .map_err(|found| sentence(&found))
     }
 
@@ -506,6 +598,27 @@ impl Desired for Project {
 
     fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String> {
         Ok(self.init(host, credentials)?.0)
+    }
+
+    fn credential_due(&self, host: &HostName, observed: &Observed) -> Option<String> {
+        let balancer = &self.spec.load_balancer;
+        let settings = balancer.kube_vip.as_ref()?;
+        let control_plane = self.spec.hosts.get(host)?.roles.control_plane;
+        kube_vip::due(balancer.way, settings, observed).filter(|_| control_plane)
+    }
+
+    fn sign(&self, host: &HostName) -> Result<HostPlan, String> {
+        let spec = self.spec.hosts.get(host);
+        let spec = spec.ok_or_else(|| format!("{host} is not in the cluster"))?;
+        Ok(kube_vip::sign::steps(&self.spec, spec))
+    }
+
+    fn differs_on_members(&self) -> bool {
+        self.parts.as_ref().is_some_and(|p| p.differs_on_members)
+    }
+
+    fn holders(&self) -> Holders {
+        self.parts.as_ref().map_or(Holders::One, |p| p.holders)
     }
 
     fn digest(&self, host: &HostName) -> String {

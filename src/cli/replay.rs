@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use color_eyre::eyre::{Result, WrapErr as _};
 
 use crate::engine::journal;
-use crate::event::{ExitCode, Recap, Record};
+use crate::event::{Event, ExitCode, Recap, Record};
 use crate::report::{self, Options};
 
 /// Prints the journal's recap and returns the exit code of its run.
@@ -23,12 +23,13 @@ pub(super) fn replay(path: &Utf8Path, mut options: Options) -> Result<ExitCode> 
         _ => {}
     }
     let recap = Recap::of(&records);
+    // What the run itself said counts too: of a record that cannot be read, such as the first, the fold knows nothing.
+    let said = records.iter().rev().find_map(|record| match record.event {
+        Event::RunFinished { exit, .. } => ExitCode::from_code(exit),
+        _ => None,
+    });
     // A run that did not get to its end is no success, however well it began.
-    Ok(if recap.finished {
-        recap.exit()
-    } else {
-        recap.exit().and(ExitCode::Failed)
-    })
+    Ok(recap.exit().and(said.unwrap_or(ExitCode::Failed)))
 }
 
 /// Writes the journal as one page of HTML.

@@ -43,6 +43,7 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
 
 fn validate(request: &Request) -> Result<ExitCode> {
     let project = read(request)?;
+    chosen(request, &project.inventory, project.spec.hosts.keys())?;
     let hosts = project.spec.hosts.len();
     let control_planes = project.spec.control_planes().count();
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
@@ -74,7 +75,12 @@ fn warn(request: &Request, found: &Diagnostics) {
     // There is nobody left to tell if standard error is closed.
     let _ = color
         .stderr()
-        .write_all(diagnostics::render(found, color.on_stderr()).as_bytes());
+        .write_all(diagnostics::render(&concealed(found), color.on_stderr()).as_bytes());
+}
+
+/// Returns the findings without the secrets that stand in the lines they show.
+pub(super) fn concealed(found: &Diagnostics) -> Diagnostics {
+    inventory::conceal(found, &spec::known::is_secret)
 }
 
 fn print(request: &Request, text: &str) -> Result<()> {
@@ -275,9 +281,14 @@ pub(super) fn ask_password(request: &Request) -> Result<Option<Secret<String>>> 
     if !request.ask_become_password {
         return Ok(None);
     }
-    let password = rpassword::prompt_password("sudo password: ")
-        .wrap_err("cannot ask for the sudo password: -K needs a terminal")?;
-    Ok(Some(Secret::new(password)))
+    match rpassword::prompt_password("sudo password: ") {
+        Ok(password) => Ok(Some(Secret::new(password))),
+        Err(error) => {
+            let error = Diagnostic::error(format!("cannot ask for the sudo password: {error}"));
+            let help = "`-K` needs a terminal; without one pass `ansible_become_password` in a file with `-e @FILE`, or let sudo ask nothing";
+            Err(wrong(error.help(help)).into())
+        }
+    }
 }
 
 fn ssh_options(request: &Request) -> SshOptions {

@@ -79,8 +79,9 @@ pub struct Join<'a> {
     pub control_plane: Option<(&'a str, u16)>,
     /// Whether a join was begun before.
     pub resume: bool,
-    /// Whether its Node is Ready already: kubeadm would refuse to start the kubelet again.
-    pub ready: bool,
+    /// Whether its kubelet has come as far as a Node and a certificate of its own: kubeadm refuses to start it again once
+    /// that Node is Ready, which may be at any moment.
+    pub started: bool,
     /// The marker as it was seen: written over only while it is still that.
     pub seen: Option<&'a Marker>,
 }
@@ -147,7 +148,7 @@ pub fn join(input: &Join) -> HostPlan {
     ));
     // `a Node with name "cp2" and status "Ready" already exists` is the phase kubelet-start's word (facts: kubeadm
     // 1.36, phases/join/kubelet.go); the phases behind it finish what is missing.
-    let skip = match (input.resume, input.ready) {
+    let skip = match (input.resume, input.started) {
         (false, _) => "",
         (true, false) => "preflight",
         (true, true) => "preflight,kubelet-start",
@@ -247,8 +248,12 @@ pub fn kubeconfig() -> HostPlan {
     }
 }
 
+/// Name, node, phase, time of deletion, and each container's readiness.
+const POD_COLUMNS: &str = ":.metadata.name,:.spec.nodeName,:.status.phase,:.metadata.deletionTimestamp,:.status.containerStatuses[*].ready";
+
 /// Returns the steps that wait on a control plane until the cluster is whole: the endpoint answers, `nodes` nodes are
-/// there and, where there is a network, Ready with kube-proxy and CoreDNS.
+/// there and, where there is a network, Ready with kube-proxy and CoreDNS. What a dead host has left in the API (a pod
+/// that terminates for ever) is not waited for.
 pub fn verify(endpoint: &str, nodes: &[&str], network: bool) -> HostPlan {
     let kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
     let all = nodes.join(" ");
@@ -267,7 +272,7 @@ pub fn verify(endpoint: &str, nodes: &[&str], network: bool) -> HostPlan {
     ];
     if network {
         let pods = format!(
-            "seen=$({kubectl} -n kube-system get pods -l 'k8s-app in (kube-dns,kube-proxy)' --no-headers) || exit 1; [ -n \"$seen\" ] || exit 1; ! printf '%s\\n' \"$seen\" | awk '{{ split($2, r, \"/\"); if (r[1] != r[2] || $3 != \"Running\") print $1, $3 }}' | grep ."
+            "seen=$({kubectl} -n kube-system get pods -l 'k8s-app in (kube-dns,kube-proxy)' --no-headers -o custom-columns={POD_COLUMNS}) || exit 1; [ -n \"$seen\" ] || exit 1; ! printf '%s\\n' \"$seen\" | awk -v nodes=' {all} ' '$4 == \"<none>\" && ($2 == \"<none>\" || index(nodes, \" \" $2 \" \")) && ($3 != \"Running\" || $5 !~ /true/ || $5 ~ /false/) {{ print $1, $3 }}' | grep ."
         );
         steps.push(wait(
             "cluster : system pods",
@@ -295,7 +300,8 @@ pub fn endpoint_answers(endpoint: &str, ca: &str) -> Step {
     )
 }
 
-fn wait(title: &str, what: &str, condition: &str, seconds: u64) -> Step {
+/// Returns a step that waits until a shell condition holds, `seconds` at most.
+pub(super) fn wait(title: &str, what: &str, condition: &str, seconds: u64) -> Step {
     let effect = Effect::Wait {
         what: what.into(),
         condition: condition.into(),
@@ -423,7 +429,7 @@ fn kubelet_kick(address: &str, port: u16) -> String {
 }
 
 /// Server-side apply (kubectl-apply(1)) by the field manager `quorate`: applying again changes nothing.
-fn apply(manifest: &Manifest) -> Step {
+pub(super) fn apply(manifest: &Manifest) -> Step {
     const APPLY: [&str; 7] = [
         "kubectl",
         "--kubeconfig=/etc/kubernetes/admin.conf",

@@ -55,6 +55,11 @@ pub enum Act {
         /// Whether it was begun before.
         resume: bool,
     },
+    /// Sign a kubeconfig for the load balancer that runs on this control plane, and see to its rights.
+    Sign {
+        /// Where.
+        host: HostName,
+    },
     /// The host is a full member, but its marker says that kubeadm has not come to its end: mend the marker.
     Finish {
         /// Where.
@@ -71,6 +76,7 @@ impl Act {
             | Self::Mint { host, .. }
             | Self::JoinControlPlane { host, .. }
             | Self::JoinWorker { host, .. }
+            | Self::Sign { host }
             | Self::Finish { host } => Some(host),
         }
     }
@@ -186,7 +192,9 @@ fn begin(shape: &Shape, view: &View) -> Decision {
             missing: Vec::new(),
         };
     };
-    let mut needed = std::iter::once(first).chain(&shape.load_balancers);
+    let balancers = shape.load_balancers.iter();
+    let balancers = balancers.filter(|_| shape.vip_before_init);
+    let mut needed = std::iter::once(first).chain(balancers);
     let blocked = needed.find(|n| !is(view, n, |h| h.standing == Standing::Prepared));
     if let Some(name) = blocked {
         if busy {
@@ -215,7 +223,7 @@ fn begin(shape: &Shape, view: &View) -> Decision {
             missing: vec![Missing::new(first, reason, Cause::Limit)],
         };
     }
-    if !view.vip_checked && !shape.load_balancers.is_empty() {
+    if shape.vip_before_init && !view.vip_checked && !shape.load_balancers.is_empty() {
         return Decision::Do(vec![Act::CheckVip]);
     }
     Decision::Do(vec![Act::Init {
@@ -272,6 +280,14 @@ fn grow(shape: &Shape, view: &View) -> Decision {
         if (member && !attach) || host.joined {
             if host.has_open_marker() && host.may_act() && !host.joined {
                 acts.push(Act::Finish { host: name.clone() });
+            } else if host.credential_due.is_some() && host.may_act() {
+                // After it the load balancer starts anew: one host at a time, and nobody joins over it meanwhile.
+                if occupied {
+                    waiting = true;
+                } else {
+                    occupied = true;
+                    acts.push(Act::Sign { host: name.clone() });
+                }
             }
             continue;
         }

@@ -14,6 +14,8 @@ pub struct Shape {
     pub workers: Vec<HostName>,
     /// Hosts that carry the load balancer; empty where it is somebody else's.
     pub load_balancers: Vec<HostName>,
+    /// Whether one of them must hold the VIP before init. Static pods start with the cluster: there is nothing to wait for.
+    pub vip_before_init: bool,
     /// `controlPlaneEndpoint`.
     pub endpoint: Endpoint,
     /// `1.36.3`, without a `v`.
@@ -48,10 +50,16 @@ pub struct HostView {
     pub ours: bool,
     /// Whether one of its addresses is the VIP.
     pub holds_vip: bool,
+    /// The link-layer address that answered at the VIP when this host asked.
+    pub vip_answered_by: Option<String>,
+    /// The host's own link-layer addresses.
+    pub links: Vec<String>,
     /// The digest of the kubeadm configuration that this run would use here, without its secrets.
     pub config: String,
     /// An act under way.
     pub busy: bool,
+    /// Why a kubeconfig has to be signed here for the load balancer; `None` where none has to be.
+    pub credential_due: Option<String>,
     /// Whether this run has seen its join end well, which a later look at the API will confirm.
     pub joined: bool,
 }
@@ -185,6 +193,13 @@ impl View {
             .find(|node| node.name == name.as_str())
     }
 
+    /// Returns whether the host's kubelet has registered its Node and holds its own certificate (kubelet.conf is written
+    /// only then; kubernetes.io, TLS bootstrapping).
+    pub fn has_started(&self, name: &HostName) -> bool {
+        let host = self.hosts.get(name);
+        host.is_some_and(|h| h.has_trace("/kubelet.conf")) && self.node(name).is_some()
+    }
+
     /// Returns whether the host carries the certificate of the cluster that the API server speaks for.
     pub fn is_of_the_cluster(&self, name: &HostName) -> bool {
         let ca = |name: &HostName| self.hosts.get(name).and_then(|h| h.kubernetes.ca);
@@ -223,6 +238,19 @@ impl View {
             _ => true,
         };
         labelled && voting && placed
+    }
+
+    /// Returns the link-layer address that answers at the VIP and belongs to no host that was looked at, and who met it.
+    /// Nobody foreign answers where one of the hosts carries the VIP: it answers itself.
+    pub fn foreign_vip_owner(&self) -> Option<(&HostName, &str)> {
+        if self.hosts.values().any(|h| h.holds_vip) {
+            return None;
+        }
+        self.hosts.iter().find_map(|(name, host)| {
+            let owner = host.vip_answered_by.as_deref()?;
+            let ours = |h: &HostView| h.links.iter().any(|l| l.eq_ignore_ascii_case(owner));
+            (!self.hosts.values().any(ours)).then_some((name, owner))
+        })
     }
 
     /// Returns the names of the hosts that carry the VIP.

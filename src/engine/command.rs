@@ -3,11 +3,13 @@
 use futures::StreamExt as _;
 
 use super::Settings;
+use super::journal::{Allowance, OUTPUT_LIMIT};
 use super::look::start;
 use super::session::{Problem, Session};
 use super::state::trouble;
 use crate::event::{Category, Event, Status};
 use crate::host::{Kind, Request, sh};
+use crate::model::HostName;
 use crate::transport::Chunk;
 
 /// Runs `words` as one command on every host, and hands its output over line by line.
@@ -89,12 +91,11 @@ async fn one(
     );
     // Bounded: a host that prints faster than it is read waits.
     let (sender, mut chunks) = tokio::sync::mpsc::channel(64);
-    let emit = |stderr: bool, line: String| {
-        settings.emit(Event::Output {
-            host: target.name.clone(),
-            stderr,
-            line,
-        })
+    let mut output = Output {
+        settings,
+        host: &target.name,
+        kept: Allowance::default(),
+        told: false,
     };
     let printer = async {
         let mut rest = [Vec::new(), Vec::new()];
@@ -105,18 +106,47 @@ async fn one(
                 Chunk::Sent(_) => continue,
             };
             for line in lines(&mut rest[usize::from(stderr)], &bytes) {
-                emit(stderr, line).await;
+                output.line(stderr, line).await;
             }
         }
         for (stderr, rest) in [(false, &rest[0]), (true, &rest[1])] {
             if !rest.is_empty() {
-                emit(stderr, String::from_utf8_lossy(rest).into_owned()).await;
+                let line = String::from_utf8_lossy(rest).into_owned();
+                output.line(stderr, line).await;
             }
         }
     };
     let (exit, ()) = tokio::join!(session.hold(request, None, sender), printer);
     session.close().await;
     Ok(exit?.status)
+}
+
+/// Hands over a host's output, and says once from where on the journal does not keep it.
+struct Output<'a> {
+    settings: &'a Settings,
+    host: &'a HostName,
+    kept: Allowance,
+    told: bool,
+}
+
+impl Output<'_> {
+    async fn line(&mut self, stderr: bool, line: String) {
+        if !self.kept.keeps(&line) && !self.told {
+            self.told = true;
+            let message = format!(
+                "the journal keeps the first {} KiB of its output; the rest is shown and not recorded",
+                OUTPUT_LIMIT >> 10
+            );
+            let host = Some(self.host.clone());
+            self.settings.emit(Event::Warning { host, message }).await;
+        }
+        let event = Event::Output {
+            host: self.host.clone(),
+            stderr,
+            line,
+        };
+        self.settings.emit(event).await;
+    }
 }
 
 /// Returns the whole lines of a stream; what is left stays in `rest`. A line is cut at 64 KiB.

@@ -3,8 +3,9 @@
 use crate::cluster::Shape;
 use crate::cluster::act::Manifest;
 use crate::cluster::kubeadm::Credentials;
+use crate::cluster::load_balancer::Holders;
 use crate::event::Status;
-use crate::host::{Facts, Observed};
+use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
 use crate::role::{Registered, StepResult};
@@ -24,6 +25,10 @@ pub trait Desired: Send + Sync {
     fn node(&self, host: &HostName) -> Option<(String, u16)>;
     /// Returns the questions that the host's roles need answered.
     fn facts(&self, host: &HostName) -> Facts;
+    /// Returns what of the load balancer runs on this host, each by its name, for `status` to ask and show.
+    fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)>;
+    /// Returns what the host waits for behind a change that disturbs a live cluster, before its health gate.
+    fn settled(&self, host: &HostName) -> Option<Step>;
     /// Returns the host's next wave by its roles.
     fn plan(
         &self,
@@ -48,6 +53,22 @@ pub trait Desired: Send + Sync {
     fn join(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String>;
     /// Returns the configuration that brings the secrets into a live cluster.
     fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String>;
+    /// Returns why a kubeconfig has to be signed for the load balancer on this host; `None` where none has to be.
+    fn credential_due(&self, _host: &HostName, _observed: &Observed) -> Option<String> {
+        None
+    }
+    /// Returns the steps that sign it.
+    fn sign(&self, host: &HostName) -> Result<HostPlan, String> {
+        Err(format!("there is nothing to sign on {host}"))
+    }
+    /// Returns whether the host's roles say something else after an act on it than before.
+    fn differs_on_members(&self) -> bool {
+        false
+    }
+    /// Returns how many of the hosts that carry the load balancer hold the virtual address of a healthy cluster.
+    fn holders(&self) -> Holders {
+        Holders::One
+    }
     /// Returns the digest of the configuration that init or join would use on this host.
     fn digest(&self, host: &HostName) -> String;
     /// Returns what is applied after init.

@@ -1,5 +1,6 @@
 //! The journal: a run's events as JSON lines in `.quorate/journal/`, for the recap offline and for who did what when.
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -8,22 +9,63 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::event::{Record, Reporter, VERSION};
+use crate::event::{Event, Record, Reporter, VERSION};
+use crate::model::HostName;
 
 /// How many journals may begin in one second with the same command.
 const MOST_PER_SECOND: u32 = 1000;
 /// A longer line is no record: a step's detail is cut far below this.
 const LONGEST_LINE: u64 = 64 << 20;
 
+/// A larger file is not read: an apply on five hosts has 30 KiB, and output is cut at [`OUTPUT_LIMIT`] a host.
+const LARGEST: u64 = 1 << 30;
+/// Bytes of a host's output that a journal keeps, with what each line costs beside its text.
+pub const OUTPUT_LIMIT: usize = 1 << 20;
+/// What a line of output costs in a journal beside its text: 114 bytes with a host's name of three letters.
+const LINE_COST: usize = 128;
+
+/// What a journal still keeps of one host's output.
+#[derive(Debug, Clone)]
+pub struct Allowance {
+    left: Option<usize>,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self {
+            left: Some(OUTPUT_LIMIT),
+        }
+    }
+}
+
+impl Allowance {
+    /// Returns whether a line is kept. The first that is not ends it: a record with holes would tell another story.
+    pub fn keeps(&mut self, line: &str) -> bool {
+        self.left = self
+            .left
+            .and_then(|left| left.checked_sub(line.len() + LINE_COST));
+        self.left.is_some()
+    }
+}
+
 /// A journal being written.
 pub struct Journal {
     path: Utf8PathBuf,
     file: File,
+    outputs: HashMap<HostName, Allowance>,
 }
 
 /// Returns the `.quorate` folder that belongs to an inventory: beside the file or folder that `-i` names.
+///
+/// A path without a name of its own, such as `.`, means the same folder as its name from elsewhere would.
 pub fn home(inventory: &Utf8Path) -> Utf8PathBuf {
-    inventory
+    let named = match inventory.file_name() {
+        Some(_) => None,
+        None => inventory.canonicalize_utf8().ok(),
+    };
+    named
+        .as_deref()
+        .unwrap_or(inventory)
         .parent()
         .unwrap_or(Utf8Path::new(""))
         .join(".quorate")
@@ -62,7 +104,13 @@ impl Journal {
                 .mode(0o600)
                 .open(&path)
             {
-                Ok(file) => return Ok(Self { path, file }),
+                Ok(file) => {
+                    return Ok(Self {
+                        path,
+                        file,
+                        outputs: HashMap::new(),
+                    });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -90,6 +138,11 @@ fn ignore(home: &Utf8Path) -> io::Result<()> {
 
 impl Reporter for Journal {
     fn record(&mut self, record: &Record) -> io::Result<()> {
+        if let Event::Output { host, line, .. } = &record.event
+            && !self.outputs.entry(host.clone()).or_default().keeps(line)
+        {
+            return Ok(());
+        }
         // One write a line, unbuffered: what is journalled survives the program.
         self.file.write_all(record.to_line()?.as_bytes())
     }
@@ -120,6 +173,14 @@ pub enum JournalError {
         /// Its version.
         version: u64,
     },
+    /// It is no file, or too large for one.
+    #[error("{path} is no journal: {what}")]
+    NoFile {
+        /// The path.
+        path: Utf8PathBuf,
+        /// What it is instead.
+        what: String,
+    },
     /// No line of it is a record.
     #[error("{path} is no journal: none of its lines is an event")]
     NotAJournal {
@@ -135,6 +196,24 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
         path: path.to_owned(),
         source,
     };
+    // Asked before it is opened: a pipe would wait for a writer, and a device may have no end.
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    let what = if !metadata.is_file() {
+        Some("it is no regular file".to_string())
+    } else if metadata.len() > LARGEST {
+        let size = metadata.len();
+        Some(format!(
+            "it has {size} bytes, and {LARGEST} are read at most"
+        ))
+    } else {
+        None
+    };
+    if let Some(what) = what {
+        return Err(JournalError::NoFile {
+            path: path.to_owned(),
+            what,
+        });
+    }
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
     let (mut records, mut warnings) = (Vec::new(), Vec::new());
     let mut number = 0usize;

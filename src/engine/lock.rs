@@ -111,7 +111,7 @@ impl Lock {
     }
 
     /// Takes the lock after this run's own connection was lost: where the lock of that one is still there, waits until
-    /// it goes. A script that the lost connection left behind ends no later.
+    /// it goes. A step that the lost connection left behind counts as a lock until it has ended.
     pub(super) async fn take_again(
         session: &Session,
         settings: &Settings,

@@ -2,22 +2,29 @@
 
 use super::Settings;
 use super::state::State;
+use crate::cluster::load_balancer::Holders;
 use crate::cluster::{self, Standing};
 use crate::event::{Event, PlannedChange};
-use crate::host::Known;
+use crate::host::{Fact, Known};
 use crate::model::HostName;
 
 /// Says what `apply` would do.
 pub async fn plan(settings: &Settings) {
     start(settings).await;
     let mut state = State::look(settings).await;
-    report_plan(&state).await;
+    // A host that was not read has no plan, and nothing is known of the cluster without it.
     if settings.cancel.is_asked() {
-        settings
-            .emit(Event::Interrupted { hosts: Vec::new() })
-            .await;
+        interrupted(settings).await;
+    } else {
+        report_plan(&state).await;
     }
     state.close().await;
+}
+
+async fn interrupted(settings: &Settings) {
+    settings
+        .emit(Event::Interrupted { hosts: Vec::new() })
+        .await;
 }
 
 /// Emits the first event of a run.
@@ -175,7 +182,9 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         .members
         .as_ref()
         .map(|m| m.iter().filter(|m| !m.learner).count());
-    let holders = state.view.vip_holders(&shape.load_balancers);
+    let rule = state.settings.desired.holders();
+    let carriers = &shape.load_balancers;
+    let holders = state.view.vip_holders(carriers);
     let mut parts = vec![format!("{ready} of {wanted} nodes Ready")];
     parts.extend(api.version.iter().cloned());
     parts.extend(voters.map(|v| format!("{v} etcd members")));
@@ -185,14 +194,20 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         .settings
         .desired
         .vip()
-        .filter(|_| !shape.load_balancers.is_empty())
+        .filter(|_| !carriers.is_empty())
     {
         match holders.as_slice() {
+            many if rule == Holders::Each => {
+                parts.push(format!("{vip} on {} of {}", many.len(), carriers.len()));
+            }
             [holder] => parts.push(format!("{vip} on {holder}")),
             [] => parts.push(format!("{vip} on no host")),
             many => parts.push(format!("{vip} on {} hosts: {}", many.len(), join(many))),
         }
-        healthy &= holders.len() == 1;
+        healthy &= match rule {
+            Holders::One => holders.len() == 1,
+            Holders::Each => holders.len() == carriers.len(),
+        };
     }
     if !state.settings.desired.has_network() && ready < wanted {
         parts.push("nodes are not Ready until a network (CNI) is installed".into());
@@ -239,6 +254,11 @@ fn join(names: &[&HostName]) -> String {
 pub async fn status(settings: &Settings) {
     start(settings).await;
     let mut state = State::look(settings).await;
+    if settings.cancel.is_asked() {
+        interrupted(settings).await;
+        state.close().await;
+        return;
+    }
     let shape = settings.desired.shape();
     for (name, host) in state.hosts.iter().filter(|(_, h)| h.session.is_some()) {
         for line in host_status(&state, name, host) {
@@ -271,30 +291,34 @@ pub async fn status(settings: &Settings) {
     state.close().await;
 }
 
+/// Returns how a unit or a static pod is.
+fn running<'a>(host: &'a super::state::HostState, fact: &Fact) -> &'a str {
+    match fact {
+        Fact::Unit(unit) => match host.observed.unit(unit) {
+            Known::Is(state) if state.is_active() => "active",
+            Known::Is(state) if !state.active.is_empty() => &state.active,
+            _ => "unknown",
+        },
+        Fact::Pod(pod) => match host.observed.pod(pod) {
+            Known::Is(true) => "running",
+            Known::Is(false) => "not running",
+            Known::Unknown => "unknown",
+        },
+        _ => "unknown",
+    }
+}
+
 /// Returns what is worth knowing of a host: address, load balancer, API server, etcd, node, certificate.
 fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -> Vec<String> {
     let shape = state.settings.desired.shape();
     let mut parts = Vec::new();
     if shape.load_balancers.contains(name) {
-        let vip = state.view.hosts.get(name).is_some_and(|h| h.holds_vip);
-        let unit = |unit: &str| match host.observed.unit(unit) {
-            Known::Is(state) if state.is_active() => format!("{unit} active"),
-            Known::Is(state) => format!(
-                "{unit} {}",
-                if state.active.is_empty() {
-                    "unknown"
-                } else {
-                    &state.active
-                }
-            ),
-            Known::Unknown => format!("{unit} unknown"),
-        };
-        parts.push(format!(
-            "{}{} · {}",
-            if vip { "VIP · " } else { "" },
-            unit("keepalived"),
-            unit("haproxy")
-        ));
+        if state.view.hosts.get(name).is_some_and(|h| h.holds_vip) {
+            parts.push("VIP".into());
+        }
+        let balancers = state.settings.desired.balancers(name);
+        let shown = |(name, fact): &(&str, Fact)| format!("{name} {}", running(host, fact));
+        parts.extend(balancers.iter().map(shown));
     }
     if let Some(kubernetes) = &host.observed.kubernetes {
         if let Some(api) = &kubernetes.api {
@@ -318,6 +342,11 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
         if let Some(expiry) = kubernetes.certificate_expiry {
             let days = (expiry - host.observed.system.clock) / 86_400;
             parts.push(format!("certificate {days} days"));
+        }
+        let client = kubernetes.kube_vip.as_ref().and_then(|k| k.client.as_ref());
+        if let Some(client) = client.filter(|_| shape.load_balancers.contains(name)) {
+            let days = (client.not_after - host.observed.system.clock) / 86_400;
+            parts.push(format!("kube-vip's certificate {days} days"));
         }
     }
     match state.view.node(name) {

@@ -135,6 +135,13 @@ impl Session {
             };
             Problem::protocol(&format!("{error} (exit status {}){said}", exit.status))
         })?;
+        if let Some(user) = observed.system.user.filter(|user| *user != 0) {
+            return Err(Problem {
+                trouble: Trouble::Elevation,
+                message: format!("commands run as user {user} there, not as root"),
+                help: Some("set `ansible_become: true`, or log in as root: keys, markers and etcd's data are hidden from others".into()),
+            });
+        }
         let seconds = started.elapsed().as_secs_f64();
         self.settings
             .emit(Event::Probed {

@@ -14,6 +14,9 @@ use crate::model::HostName;
 use crate::plan::HostPlan;
 use crate::role::Registered;
 
+/// The run that shows what of the load balancer runs, and so asks for it.
+const STATUS: &str = "status";
+
 /// One host of a run.
 pub(super) struct HostState {
     pub(super) session: Option<Session>,
@@ -50,6 +53,19 @@ pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
     facts
 }
 
+/// Returns the question of who answers at the address that is to be the cluster's own: for a run's first look alone.
+fn claimed(desired: &dyn Desired, host: &HostName) -> Option<Fact> {
+    let shape = desired.shape();
+    let address = desired.vip()?;
+    shape
+        .load_balancers
+        .contains(host)
+        .then_some(Fact::Claimed {
+            address,
+            port: shape.endpoint.port(),
+        })
+}
+
 impl State {
     /// Connects to all hosts, asks each once, and plans its wave.
     pub(super) async fn look(settings: &Settings) -> Self {
@@ -60,7 +76,12 @@ impl State {
                 let started = Instant::now();
                 let looked = async {
                     let session = Session::open(&settings, &target).await?;
-                    let facts = facts(settings.desired.as_ref(), &target.name);
+                    let mut facts = facts(settings.desired.as_ref(), &target.name);
+                    facts.extend(claimed(settings.desired.as_ref(), &target.name));
+                    if settings.command == STATUS {
+                        let shown = settings.desired.balancers(&target.name);
+                        facts.extend(shown.into_iter().map(|(_, fact)| fact));
+                    }
                     let observed = session.probe(&facts).await;
                     Ok::<_, Problem>((session, observed?))
                 };
@@ -138,7 +159,10 @@ impl State {
             address: desired.node(name).map(|(address, _)| address),
             ours: self.settings.is_ours(name),
             holds_vip,
+            vip_answered_by: host.observed.claimed_by.clone(),
+            links: host.observed.system.links.clone(),
             config: desired.digest(name),
+            credential_due: desired.credential_due(name, &host.observed),
             busy: host.busy,
             joined: host.joined,
         };

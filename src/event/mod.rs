@@ -29,7 +29,7 @@ pub const VERSION: u32 = 1;
 pub struct Record {
     /// [`VERSION`].
     pub v: u32,
-    /// Counts from 0 without a gap.
+    /// Counts from 0. A journal has a gap where output was not kept; a warning tells of it.
     pub seq: u64,
     /// When the controller saw it, UTC.
     pub at: Timestamp,

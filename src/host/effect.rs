@@ -576,8 +576,8 @@ fn attributes(
     ])
 }
 
-/// Where the temporary file of `path` lies: beside it, so that the rename is atomic, but never inside the kubelet's
-/// manifests folder, which would start it (kubelet `staticPodPath`).
+/// Where the temporary file of `path`, and a copy of the old one, lie: beside it, so that the rename is atomic, but never
+/// inside the kubelet's manifests folder, which would start it (kubelet `staticPodPath`).
 fn temporary(path: &str) -> String {
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     match directory.strip_suffix("/manifests") {
@@ -664,7 +664,7 @@ fn render_run(run: &Run) -> String {
             } else {
                 "/dev/null"
             };
-            text.push_str(&format!("{words} <{stdin} 3<&- 4>&-\n"));
+            text.push_str(&format!("{words} <{stdin} 3<&- 4>&- 5>&-\n"));
         }
     }
     text.push_str("fi\n}");

@@ -35,12 +35,22 @@ pub enum Fact {
     Images,
     /// Whether something listens on this TCP port.
     Listening(u16),
+    /// Whether a container of this static pod runs, by the pod's whole name: `haproxy-cp1`.
+    Pod(String),
     /// Membership in a Kubernetes cluster, the API server's word on nodes, etcd's on members. The address is the
     /// node's own: its API server is asked there.
     Kubernetes {
         /// The node's cluster address.
         address: String,
         /// The API server's port.
+        port: u16,
+    },
+    /// Who answers at the address that is to become the cluster's own, asked by one connect and the neighbour table. A
+    /// host that carries the address, runs a load balancer or belongs to a cluster is not asked: it would meet itself.
+    Claimed {
+        /// The virtual address.
+        address: IpAddr,
+        /// The port that one connect is tried at.
         port: u16,
     },
 }
@@ -51,6 +61,8 @@ pub type Facts = BTreeSet<Fact>;
 /// What a host is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct System {
+    /// Whose eyes saw it (`id -u`): others than root's see neither keys nor markers.
+    pub user: Option<u32>,
     /// os-release(5) `ID`, such as `debian`.
     pub os: String,
     /// os-release(5) `ID_LIKE`, space separated.
@@ -67,6 +79,8 @@ pub struct System {
     pub machine_id: String,
     /// Interface and address with its prefix length, in the order of `ip -o address`.
     pub addresses: Vec<(String, IpAddr, u8)>,
+    /// The link-layer addresses of all interfaces, lower case.
+    pub links: Vec<String>,
     /// MiB of memory.
     pub memory_mib: u64,
     /// Processors online.
@@ -222,6 +236,26 @@ pub struct Kubernetes {
     pub api: Option<Api>,
     /// `notAfter` of the API server's certificate, seconds since 1970.
     pub certificate_expiry: Option<i64>,
+    /// /etc/kubernetes/kube-vip.conf, which quorate makes for kube-vip alone; `None` where it is not there.
+    pub kube_vip: Option<Kubeconfig>,
+}
+
+/// A kubeconfig as far as it may be known: never its key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kubeconfig {
+    /// Digest of the CA's certificate in it: whose cluster it is for.
+    pub ca: Option<Sha256>,
+    /// The client's certificate; `None` where it holds none.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A client's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// Digest of its PEM.
+    pub digest: Sha256,
+    /// `notAfter`, seconds since 1970.
+    pub not_after: i64,
 }
 
 /// What is known of one host. What was not asked, or may have changed since, is unknown.
@@ -235,6 +269,9 @@ pub struct Observed {
     pub swaps: Option<Vec<String>>,
     /// Membership.
     pub kubernetes: Option<Kubernetes>,
+    /// The link-layer address that answers at the address of [`Fact::Claimed`]; `None` where nobody answers or the host
+    /// was not asked.
+    pub claimed_by: Option<String>,
     pub(super) files: BTreeMap<String, Option<FileState>>,
     pub(super) contents: BTreeMap<String, Vec<u8>>,
     pub(super) packages: BTreeMap<String, Option<String>>,
@@ -243,6 +280,7 @@ pub struct Observed {
     pub(super) modules: BTreeMap<String, bool>,
     pub(super) images: Option<BTreeSet<String>>,
     pub(super) ports: BTreeMap<u16, bool>,
+    pub(super) pods: BTreeMap<String, bool>,
 }
 
 /// What is known of one thing.
@@ -312,6 +350,11 @@ impl Observed {
         Known::of(self.ports.get(&port).copied())
     }
 
+    /// Returns whether a container of a static pod runs.
+    pub fn pod(&self, name: &str) -> Known<bool> {
+        Known::of(self.pods.get(name).copied())
+    }
+
     /// Returns the interface that carries `address`, with the prefix length.
     pub fn interface_of(&self, address: IpAddr) -> Option<(&str, u8)> {
         self.system
@@ -361,5 +404,6 @@ impl Observed {
         self.modules.extend(newer.modules);
         self.images = newer.images.or(self.images.take());
         self.ports.extend(newer.ports);
+        self.pods.extend(newer.pods);
     }
 }

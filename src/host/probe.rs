@@ -8,7 +8,7 @@ use super::fact::*;
 use super::record::Lines;
 use super::request::{Request, Segment};
 use super::{script, sh};
-use crate::model::Mode;
+use crate::model::{Mode, Sha256};
 
 const PROBE: &str = include_str!("probe.sh");
 
@@ -61,8 +61,12 @@ fn calls(facts: &Facts) -> String {
             Fact::Swap => add("probe_swap", Vec::new()),
             Fact::Images => add("probe_images", Vec::new()),
             Fact::Listening(port) => add("probe_ports", vec![port.to_string()]),
+            Fact::Pod(name) => add("probe_pods", vec![name.clone()]),
             Fact::Kubernetes { address, port } => {
                 add("probe_kubernetes", vec![address.clone(), port.to_string()])
+            }
+            Fact::Claimed { address, port } => {
+                add("probe_claimed", vec![address.to_string(), port.to_string()])
             }
         }
     }
@@ -120,6 +124,7 @@ pub struct Parser<'a> {
     swaps_listed: bool,
     images: std::collections::BTreeSet<String>,
     images_listed: bool,
+    pods_listed: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -136,6 +141,7 @@ impl<'a> Parser<'a> {
             swaps_listed: false,
             images: Default::default(),
             images_listed: false,
+            pods_listed: false,
         }
     }
 
@@ -161,6 +167,8 @@ impl<'a> Parser<'a> {
                         .push((interface.to_string(), address, prefix));
                 }
             }
+            "link-address" => self.observed.system.links.push(rest.to_string()),
+            "claimed" => self.observed.claimed_by = Some(rest.to_string()),
             "pending" => {
                 self.observed.pending.insert(rest.to_string());
             }
@@ -224,6 +232,10 @@ impl<'a> Parser<'a> {
                     .ports
                     .insert(rest.parse().map_err(|_| bad())?, true);
             }
+            "pod" => {
+                self.observed.pods.insert(rest.to_string(), true);
+            }
+            "pods-listed" => self.pods_listed = true,
             "kubernetes" => self.kubernetes(rest).ok_or_else(bad)?,
             "body" => self.body.extend(rest.as_bytes()),
             "http" => {
@@ -253,6 +265,7 @@ impl<'a> Parser<'a> {
                 system.kernel = parts.next().unwrap_or_default();
                 system.hostname = parts.next().unwrap_or_default();
             }
+            "user" => system.user = value.parse().ok(),
             "machine_id" => system.machine_id = value.to_string(),
             "processors" => system.processors = value.parse().unwrap_or(0),
             "memory" => system.memory_mib = value.parse().unwrap_or(0u64) / 1024,
@@ -303,6 +316,13 @@ impl<'a> Parser<'a> {
                 });
             }
             "running" => kubernetes.kubeadm_running = true,
+            "kubeconfig" => {
+                let (ca, client) = value.split_once(' ')?;
+                kubernetes.kube_vip = Some(Kubeconfig {
+                    ca: decode(ca).map(Sha256::of),
+                    client: decode(client).and_then(|pem| client_certificate(&pem)),
+                });
+            }
             "certificate" => kubernetes.certificate_expiry = not_after(&decode(value)?),
             _ => return None,
         }
@@ -369,7 +389,15 @@ impl<'a> Parser<'a> {
                 Fact::Swap if self.swaps_listed => {
                     self.observed.swaps = Some(std::mem::take(&mut self.swaps))
                 }
-                Fact::System | Fact::Content(_) | Fact::Images | Fact::Swap => {}
+                Fact::Pod(name) if self.pods_listed => {
+                    self.observed.pods.entry(name.clone()).or_insert(false);
+                }
+                Fact::System
+                | Fact::Content(_)
+                | Fact::Images
+                | Fact::Swap
+                | Fact::Pod(_)
+                | Fact::Claimed { .. } => {}
             }
         }
         self.observed
@@ -458,6 +486,14 @@ fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
 fn not_after(pem: &[u8]) -> Option<i64> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
     Some(pem.parse_x509().ok()?.validity().not_after.timestamp())
+}
+
+/// Returns what is worth knowing of a client's certificate in PEM.
+fn client_certificate(pem: &[u8]) -> Option<ClientCertificate> {
+    let digest = Sha256::of(pem);
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    let not_after = pem.parse_x509().ok()?.validity().not_after.timestamp();
+    Some(ClientCertificate { digest, not_after })
 }
 
 /// Returns `data.ClusterConfiguration` of the ConfigMap.

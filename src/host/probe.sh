@@ -5,6 +5,7 @@ probe_system() {
     os=$(. /etc/os-release; printf '%s|%s|%s' "${ID-}" "${ID_LIKE-}" "${VERSION_ID-}")
   fi
   say system os "$os"
+  say system user "$(id -u)"
   say system uname "$(uname -m)" "$(uname -r)" "$(uname -n)"
   [ -r /etc/machine-id ] && say system machine_id "$(cat /etc/machine-id)"
   say system processors "$(grep -c '^processor' /proc/cpuinfo)"
@@ -16,6 +17,9 @@ probe_system() {
   done
   [ -d /run/systemd/system ] && say system systemd
   ip -o address show 2>/dev/null | awk -v n="$nonce" '$3 == "inet" || $3 == "inet6" { print n, "address", $2, $4 }'
+  for link in /sys/class/net/*/address; do
+    [ -r "$link" ] && say link-address "$(cat "$link")"
+  done
   for marker in "$state"/handlers/*; do
     [ -e "$marker" ] && say pending "${marker##*/}"
   done
@@ -88,6 +92,18 @@ probe_images() {
   printf '%s\n' "$images" | sed "s/^/$nonce image /"
   say images-listed
 }
+# Static pods by the labels that the kubelet gives their containers; what runs has a task.
+probe_pods() {
+  command -v ctr >/dev/null 2>&1 || return 0
+  tasks=$(ctr --connect-timeout 2s --timeout 10s -n k8s.io tasks ls 2>/dev/null) || return 0
+  for pod do
+    filter="labels.\"io.cri-containerd.kind\"==container,labels.\"io.kubernetes.pod.namespace\"==kube-system,labels.\"io.kubernetes.pod.name\"==\"$pod\""
+    for id in $(ctr --connect-timeout 2s --timeout 10s -n k8s.io containers ls -q "$filter" 2>/dev/null); do
+      printf '%s\n' "$tasks" | grep -q "^$id .*RUNNING" && { say pod "$pod"; break; }
+    done
+  done
+  say pods-listed
+}
 probe_ports() {
   tables=
   for table in /proc/net/tcp /proc/net/tcp6; do
@@ -97,6 +113,26 @@ probe_ports() {
     hex=$(printf '%04X' "$port")
     grep -qE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A " $tables && say port "$port"
   done
+}
+# One connect makes the kernel ask who has the address (ARP, RFC 826; neighbour discovery, RFC 4861). An old entry of the
+# neighbour table proves nothing: the connect has to be answered, if only by a refusal, or the entry to be confirmed.
+probe_claimed() {
+  [ ! -e /etc/kubernetes/pki/ca.crt ] || return 0
+  case "$(ip -o address show to "$1" 2>/dev/null)$(systemctl is-active keepalived.service 2>/dev/null)" in
+  '' | inactive | failed | unknown) ;;
+  *) return 0 ;;
+  esac
+  if command -v bash >/dev/null 2>&1 && command -v timeout >/dev/null 2>&1; then
+    timeout 0.5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
+    [ $? -ne 124 ] && answered=yes || answered=no
+  elif command -v curl >/dev/null 2>&1; then
+    curl -s --noproxy '*' --max-time 0.5 -o /dev/null "telnet://$1:$2" </dev/null >/dev/null 2>&1
+    [ $? -ne 28 ] && answered=yes || answered=no
+  else
+    return 0
+  fi
+  ip neigh show to "$1" 2>/dev/null | awk -v n="$nonce" -v answered="$answered" '
+    { for (i = 1; i < NF; i++) if ($i == "lladdr" && (answered == "yes" || $NF == "REACHABLE")) { print n, "claimed", $(i + 1); exit } }'
 }
 # Passes curl's own lines on and marks what a server said, so that it can forge no line of ours.
 bodies() { awk -v n="$nonce" 'index($0, n " http ") == 1 { print; next } length { print n " body " $0 }'; }
@@ -114,6 +150,12 @@ probe_kubernetes() {
   case $(systemctl is-active quorate-kubeadm.service 2>/dev/null) in
   active | activating | reloading) say kubernetes running ;;
   esac
+  # What quorate signed for kube-vip: two certificates of it, never the key.
+  if [ -f /etc/kubernetes/kube-vip.conf ]; then
+    set -- "$(sed -n 's/^ *certificate-authority-data: *//p' /etc/kubernetes/kube-vip.conf | head -n 1)" \
+      "$(sed -n 's/^ *client-certificate-data: *//p' /etc/kubernetes/kube-vip.conf | head -n 1)"
+    say kubernetes kubeconfig "${1:--}" "${2:--}"
+  fi
   [ -f "$pki/apiserver.crt" ] && say kubernetes certificate "$(base64_line <"$pki/apiserver.crt")"
   [ -f /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ -f "$pki/apiserver-kubelet-client.key" ] || return 0
   command -v curl >/dev/null 2>&1 || return 0

@@ -183,6 +183,8 @@ pub fn stop_request(run: &str) -> Request {
 
 /// How long a lock outlives its holder's last sign of life, in seconds.
 pub const LOCK_SECONDS: u64 = 60;
+/// Seconds that a run waits for a step which another run's lost connection has left behind.
+const STEP_SECONDS: u64 = 2;
 
 /// Returns the request that takes the host's lock and holds it while its standard input beats: one byte at least every
 /// [`LOCK_SECONDS`]. Its first line is `NONCE locked`, or `NONCE held WHO`. `owner` tells others who holds it.
@@ -207,7 +209,11 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
          say held \"$(sed -n 2p \"$lock.owner\" 2>/dev/null)\"; return 0\n\
          fi\n\
          fi\n\
-         printf '%s\\n%s\\n' \"$$\" {} >\"$lock.owner\"\n\
+         exec 8<>/run/quorate/wave\n\
+         {take} || flock -w {STEP_SECONDS} 8 || {{ say held \"a step of an earlier run is still going, begun by $(cat /run/quorate/wave.owner 2>/dev/null)\"; return 0; }}\n\
+         exec 8<&-\n\
+         printf '%s\\n' {0} >/run/quorate/wave.owner\n\
+         printf '%s\\n%s\\n' \"$$\" {0} >\"$lock.owner\"\n\
          say locked\n\
          while [ \"$(timeout {LOCK_SECONDS} dd bs=1 count=1 status=none 9<&- | wc -c)\" -eq 1 ]; do :; done\n\
          rm -f \"$lock.owner\"\n",

@@ -94,28 +94,30 @@ put() { # path bytes digest mode owner group expected temporary backup size-clas
     return 1
   fi
   chown -- "$5:$6" "$8" && chmod -- "$4" "$8" || { rm -f -- "$8"; return 1; }
-  if [ -n "$validate" ] && ! (eval "$validate") 3<&- 4>&-; then
+  if [ -n "$validate" ] && ! (eval "$validate") 3<&- 4>&- 5>&-; then
     rm -f -- "$8"
     echo "$1 is unchanged: the new content was refused by its validator."
     return 1
   fi
   changing || return 1
+  # Where the temporary file lies: not everywhere may a second file lie beside the first.
+  copy=${8%/*}/${1##*/}
   if [ "$9" = backup ] && [ "$old" != absent ]; then
-    cp -p -- "$1" "$1.$(date -u +%Y%m%dT%H%M%SZ).bak" || return 1
+    cp -p -- "$1" "$copy.$(date -u +%Y%m%dT%H%M%SZ).bak" || return 1
   fi
   # A mount point, such as /etc/hosts in a container, cannot be renamed over: it is written in place.
   if ! mv -f -- "$8" "$1" 2>/dev/null; then
-    if ! cp -p -- "$1" "$1.quorate-backup"; then
-      rm -f -- "$8" "$1.quorate-backup"
+    if ! cp -p -- "$1" "$copy.quorate-backup"; then
+      rm -f -- "$8" "$copy.quorate-backup"
       return 1
     fi
     if ! cat "$8" >"$1"; then
-      cat "$1.quorate-backup" >"$1" && rm -f -- "$1.quorate-backup"
+      cat "$copy.quorate-backup" >"$1" && rm -f -- "$copy.quorate-backup"
       rm -f -- "$8"
       echo "$1 could not be written in place; the old content was put back."
       return 1
     fi
-    rm -f -- "$8" "$1.quorate-backup"
+    rm -f -- "$8" "$copy.quorate-backup"
     chown -- "$5:$6" "$1" && chmod -- "$4" "$1" || return 1
   fi
   if command -v restorecon >/dev/null 2>&1; then restorecon -- "$1" 2>/dev/null; fi
@@ -170,7 +172,14 @@ long() { # name seconds command...
     sleep 0.1
   done
   tail -n 60 "$log" 2>/dev/null
-  return "$(cat "$result")"
+  IFS= read -r code <"$result" || code=
+  case $code in
+  '' | *[!0-9]*)
+    echo "$long_unit could not write its result to $result: is the disk full?"
+    return 1
+    ;;
+  esac
+  return "$code"
 }
 installed() {
   if command -v dpkg-query >/dev/null 2>&1; then
@@ -238,7 +247,7 @@ packages_absent() {
   fi
 }
 unit_try() { # verb unit
-  systemctl "$1" "$2" 3<&- 4>&- && return 0
+  systemctl "$1" "$2" 3<&- 4>&- 5>&- && return 0
   journalctl --no-pager -o cat -n 20 -u "$2" 2>/dev/null
   return 1
 }
@@ -339,18 +348,18 @@ unpack() { # bytes directory digest: an archive, once; the record of it lies bes
   fi
   changing && folders "$2" && mkdir -p -- "$state/unpacked" || return 1
   archive=$state/archive-$id
-  receive "$1" >"$archive" && tar -xf "$archive" -C "$2" 3<&- 4>&- || { rm -f "$archive"; return 1; }
+  receive "$1" >"$archive" && tar -xf "$archive" -C "$2" 3<&- 4>&- 5>&- || { rm -f "$archive"; return 1; }
   rm -f "$archive"
   printf '%s\n' "$2" >"$mark"
 }
 wait_for() { # seconds what; the condition is $condition
   end=$(($(date +%s) + $1))
   told=
-  until (eval "$condition") 3<&- 4>&- >/dev/null 2>&1; do
+  until (eval "$condition") 3<&- 4>&- 5>&- >/dev/null 2>&1; do
     [ -n "$told" ] || say progress "$id" "waits: $2"
     told=1
     if [ "$(date +%s)" -ge "$end" ]; then
-      (eval "$condition") 3<&- 4>&-
+      (eval "$condition") 3<&- 4>&- 5>&-
       echo "Waited $1 s for: $2."
       return 1
     fi
@@ -393,6 +402,9 @@ run_step() { # id plain|capture strict|tolerant auto|changed|ok handler...
 }
 mkdir -p "$state"
 chmod 0700 "$state"
+# This shell keeps it until its step has ended: who takes the host's lock sees that one is still going, also when the
+# connection that it came by, and the lock with it, are gone.
+mkdir -p /run/quorate && exec 5>>/run/quorate/wave && flock -s 5 2>/dev/null
 work=$(mktemp -d /run/quorate.XXXXXX) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 129' HUP INT TERM PIPE

@@ -17,7 +17,7 @@ pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Va
         } else {
             "-e".to_owned()
         };
-        if !from_file && !source.text.trim_start().starts_with(['{', '[']) {
+        if !from_file && is_pairs(&source.text) {
             pairs(source, &what, &mut variables, diagnostics);
             continue;
         }
@@ -39,6 +39,11 @@ pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Va
     variables
 }
 
+/// Returns whether a value of `-e` sets variables as `NAME=VALUE`, and is no map in JSON or YAML.
+pub(super) fn is_pairs(text: &str) -> bool {
+    !text.trim_start().starts_with(['{', '['])
+}
+
 /// Reads `a=1 b="two words"`: values are text, whatever they look like, as in Ansible.
 fn pairs(
     source: &Arc<Source>,
@@ -46,11 +51,21 @@ fn pairs(
     variables: &mut Variables,
     diagnostics: &mut Diagnostics,
 ) {
-    for (start, word) in words(&source.text) {
-        let span = |from: usize, to: usize| Span {
-            source: source.clone(),
-            range: from..to,
-        };
+    let span = |from: usize, to: usize| Span {
+        source: source.clone(),
+        range: from..to,
+    };
+    let (words, open) = words(&source.text);
+    if let Some(at) = open {
+        let end = source.text.len();
+        diagnostics.push(
+            Diagnostic::error("the quote that opens here is not closed")
+                .at(span(at, end))
+                .help("close it; one that is part of the value stands in the other kind, or behind a backslash"),
+        );
+        return;
+    }
+    for (start, word) in words {
         let Some((name, raw)) = word.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             diagnostics.push(
                 Diagnostic::error(format!("`{word}` sets no variable"))
@@ -72,11 +87,12 @@ fn pairs(
     }
 }
 
-/// Returns the words of a text with their byte offsets; quotes and `{{ }}` keep white space together.
-fn words(text: &str) -> Vec<(usize, &str)> {
+/// Returns the words of a text with their byte offsets, and the offset of a quote that nothing closes; quotes and
+/// `{{ }}` keep white space together. Such a quote is refused, as `split_args` of Ansible's parsing/splitter.py does.
+pub(super) fn words(text: &str) -> (Vec<(usize, &str)>, Option<usize>) {
     let mut words = Vec::new();
     let mut start = None;
-    let mut quote: Option<char> = None;
+    let mut quote: Option<(usize, char)> = None;
     let mut braces = 0_usize;
     let mut escaped = false;
     for (i, c) in text.char_indices() {
@@ -86,8 +102,8 @@ fn words(text: &str) -> Vec<(usize, &str)> {
         }
         match (quote, c) {
             (_, '\\') => escaped = true,
-            (Some(open), c) if c == open => quote = None,
-            (None, '"' | '\'') => quote = Some(c),
+            (Some((_, open)), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some((i, c)),
             (None, '{') => braces += 1,
             (None, '}') => braces = braces.saturating_sub(1),
             (None, c) if c.is_whitespace() && braces == 0 => {
@@ -103,7 +119,7 @@ fn words(text: &str) -> Vec<(usize, &str)> {
     if let Some(begin) = start {
         words.push((begin, &text[begin..]));
     }
-    words
+    (words, quote.map(|(at, _)| at))
 }
 
 fn unquote(raw: &str) -> String {

@@ -1,10 +1,13 @@
 //! The only IO of this floor: which files belong to an inventory, and their text.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
+use super::yaml::MAX_BYTES;
 use super::{Inventory, pattern};
 use crate::model::{Diagnostic, Diagnostics, HostName, Source, Span, nearest};
 
@@ -103,8 +106,33 @@ pub fn limit<'i>(
     Ok(hosts)
 }
 
+/// Reads a file that was found in a folder and not named. It has to be a regular one: a pipe would wait for a writer.
+fn found_text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Arc<Source>> {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        let error = Diagnostic::error(format!("the {what} {path} is no regular file"));
+        diagnostics.push(error.help("take it out of the folder: all that lies there is read"));
+        return None;
+    }
+    text(path, what, diagnostics)
+}
+
+/// Reads a file of at most [`MAX_BYTES`], which may be a pipe.
+fn read_bytes(path: &Utf8Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = MAX_BYTES as u64 + 1;
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        let message = format!(
+            "it is larger than the {} MiB that are read",
+            MAX_BYTES >> 20
+        );
+        return Err(std::io::Error::new(ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
 fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Arc<Source>> {
-    let error = match std::fs::read(path) {
+    let error = match read_bytes(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => {
                 return Some(Arc::new(Source {
@@ -132,7 +160,7 @@ fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Ar
         },
         Err(error) => error,
     };
-    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    let missing = error.kind() == ErrorKind::NotFound;
     diagnostics.push(if missing && what == "inventory" {
         no_inventory(path)
     } else if missing {
@@ -142,8 +170,11 @@ fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Ar
             None => "look at the path".into(),
         })
     } else {
-        Diagnostic::error(format!("failed to read the {what} {path}: {error}"))
-            .help("look at the file's permissions")
+        let help = match error.kind() {
+            ErrorKind::FileTooLarge => "look at the path: is it the file that you mean?",
+            _ => "look at the file's permissions",
+        };
+        Diagnostic::error(format!("failed to read the {what} {path}: {error}")).help(help)
     });
     None
 }
@@ -235,7 +266,7 @@ fn folder(path: &Utf8Path, input: &mut Input) {
         } else if is_vars_file(&path) {
             input
                 .inventories
-                .extend(text(&path, "inventory", &mut input.diagnostics));
+                .extend(found_text(&path, "inventory", &mut input.diagnostics));
         } else if path.extension() == Some("ini") {
             input.diagnostics.push(
                 Diagnostic::warning(format!(
@@ -294,7 +325,7 @@ fn vars(path: &Utf8Path, place: usize, owner: fn(String) -> Owner, input: &mut I
             files.push(path);
         }
         for file in files {
-            if let Some(source) = text(&file, "file of variables", &mut input.diagnostics) {
+            if let Some(source) = found_text(&file, "file of variables", &mut input.diagnostics) {
                 input.vars.push(VarsFile {
                     owner: owner(name.clone()),
                     place,
@@ -326,9 +357,8 @@ fn entries(path: &Utf8Path, diagnostics: &mut Diagnostics) -> Vec<(String, Utf8P
     let listing = match path.read_dir_utf8() {
         Ok(listing) => listing,
         Err(error) => {
-            diagnostics.push(Diagnostic::error(format!(
-                "failed to read the folder {path}: {error}"
-            )));
+            let error = Diagnostic::error(format!("failed to read the folder {path}: {error}"));
+            diagnostics.push(error.help("look at the folder's permissions"));
             return Vec::new();
         }
     };

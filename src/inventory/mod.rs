@@ -2,6 +2,7 @@
 //!
 //! `load` reads files into an [`Input`]; [`Inventory::build`] understands them. Both collect every mistake.
 
+mod conceal;
 mod extra;
 mod graph;
 mod input;
@@ -16,6 +17,7 @@ pub mod yaml;
 use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
 
+pub use conceal::conceal;
 pub use input::{COMMAND_LINE, Input, Owner, VarsFile};
 pub use load::{limit, load, read};
 pub use render::{Mask, to_json, to_yaml};

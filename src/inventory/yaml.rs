@@ -154,7 +154,7 @@ fn describe_scalar(value: &Value, text: &str) -> String {
 }
 
 /// Bytes of a file that are read at most. An inventory of 5,000 hosts has less than 2 MiB.
-const MAX_BYTES: usize = 8 << 20;
+pub(super) const MAX_BYTES: usize = 8 << 20;
 /// Nodes of a file, aliases written out: some twenty per host for 25,000 hosts.
 const MAX_NODES: usize = 500_000;
 /// Maps and lists inside one another; kubeadm's deepest document has seven levels.

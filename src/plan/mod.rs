@@ -141,6 +141,21 @@ impl Change {
 }
 
 impl Diff {
+    /// Hides secrets on both sides: their values, and what stands behind their names in a `name value`, `name: value` or
+    /// `name=value` line (an older value, which nobody here knows).
+    pub fn mask(&mut self, secrets: &[(String, String)]) {
+        let before = self.before.as_deref().map(|text| masked(text, secrets));
+        let after = masked(&self.after, secrets);
+        // What differs in nothing else is a difference all the same.
+        let hidden = before.as_ref() == Some(&after) && self.before.as_ref() != Some(&self.after);
+        self.before = before;
+        self.after = after;
+        if hidden {
+            self.after
+                .push_str("(a secret that is not shown differs)\n");
+        }
+    }
+
     /// Returns the unified diff with three lines of context.
     pub fn unified(&self) -> String {
         let Some(before) = &self.before else {
@@ -152,4 +167,37 @@ impl Diff {
             .header(&self.name, &self.name)
             .to_string()
     }
+}
+
+const MASK: &str = "***";
+
+fn masked(text: &str, secrets: &[(String, String)]) -> String {
+    let mut text = text.to_string();
+    for (name, value) in secrets {
+        if !value.is_empty() {
+            text = text.replace(value.as_str(), MASK);
+        }
+        text = text
+            .split_inclusive('\n')
+            .map(|line| behind(line, name).unwrap_or_else(|| line.to_string()))
+            .collect();
+    }
+    text
+}
+
+/// Returns the line with a mask in the place of the word behind `name`; `None` where there is none.
+fn behind(line: &str, name: &str) -> Option<String> {
+    let start = line.find(name)? + name.len();
+    let rest = line.get(start..)?;
+    let gap = rest.len() - rest.trim_start_matches([' ', '\t', ':', '=', '"']).len();
+    let word = rest.get(gap..)?.split([' ', '\t', '\n', '"']).next()?;
+    if gap == 0 || word.is_empty() {
+        return None;
+    }
+    let end = start + gap + word.len();
+    Some(format!(
+        "{}{MASK}{}",
+        line.get(..start + gap)?,
+        line.get(end..)?
+    ))
 }

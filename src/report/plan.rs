@@ -1,5 +1,6 @@
 //! A plan as a person reads it: per host what would be done and why, with the difference if asked for.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use indexmap::IndexMap;
@@ -25,6 +26,10 @@ struct Step {
 #[derive(Debug, Clone, Default)]
 pub struct PlanView {
     hosts: IndexMap<HostName, Vec<Step>>,
+    /// Those whose answer was looked at.
+    planned: HashSet<HostName>,
+    /// Those that answered. One that is asked without being chosen answers and has no plan.
+    answered: HashSet<HostName>,
 }
 
 impl PlanView {
@@ -35,6 +40,12 @@ impl PlanView {
                 for host in hosts {
                     self.hosts.entry(host.clone()).or_default();
                 }
+            }
+            Event::Probed { host, .. } => {
+                self.answered.insert(host.clone());
+            }
+            Event::Unchanged { host, .. } => {
+                self.planned.insert(host.clone());
             }
             Event::Planned {
                 host,
@@ -99,18 +110,23 @@ impl PlanView {
             .collect()
     }
 
-    /// Returns `plan: 3 hosts would change, 1 unchanged`.
+    /// Returns `plan: 3 hosts would change, 1 unchanged`, and how many of the hosts could not be or were not read.
     pub(super) fn summary(&self, recap: &Recap) -> String {
-        let (mut changing, mut unchanged, mut unread) = (0u64, 0u64, 0u64);
+        let whole = recap.finished && !recap.interrupted;
+        let (mut changing, mut unchanged, mut failed, mut unread) = (0u64, 0u64, 0u64, 0u64);
         for (host, steps) in &self.hosts {
             let good = recap
                 .hosts
                 .get(host)
                 .is_none_or(|host| host.health == Health::Good);
-            match (steps.is_empty(), good) {
-                (false, _) => changing += 1,
-                (true, true) => unchanged += 1,
-                (true, false) => unread += 1,
+            if !steps.is_empty() {
+                changing += 1;
+            } else if !good {
+                failed += 1;
+            } else if self.planned.contains(host) {
+                unchanged += 1;
+            } else if !whole || !self.answered.contains(host) {
+                unread += 1;
             }
         }
         let style = if changing > 0 { YELLOW } else { GREEN };
@@ -118,8 +134,11 @@ impl PlanView {
             "plan: {} would change, {unchanged} unchanged",
             count(changing, "host")
         );
+        if failed > 0 {
+            let _ = write!(text, ", {failed} could not be read");
+        }
         if unread > 0 {
-            let _ = write!(text, ", {unread} could not be read");
+            let _ = write!(text, ", {unread} not read");
         }
         paint(style, text)
     }

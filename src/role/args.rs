@@ -8,10 +8,11 @@ use super::files::{ControllerFile, ControllerFiles};
 use super::library::{Role, RoleFile};
 use crate::host::{Content, sh};
 use crate::inventory::yaml::Node;
-use crate::model::{Diagnostic, Diagnostics, Map, Mode, Span, Value, nearest};
+use crate::model::{Diagnostic, Diagnostics, Map, Mode, Sha256, Span, Value, nearest};
 
-/// Renders the text of a role's template.
-pub(super) type Render<'a> = &'a dyn Fn(&RoleFile) -> Result<String, Diagnostics>;
+/// Renders the text of a role's template, with these variables over those of the task.
+pub(super) type Render<'a> =
+    &'a dyn Fn(&RoleFile, &[(String, Value)]) -> Result<String, Diagnostics>;
 
 /// The arguments of one task, or of one item of its loop.
 pub(super) struct Args<'a> {
@@ -308,12 +309,50 @@ impl Args<'_> {
         }
     }
 
-    /// Returns a template of the role, rendered.
-    pub(super) fn template(&mut self, name: &str) -> Option<String> {
+    /// Returns a template of the role, rendered with these variables over those of the task.
+    pub(super) fn template(&mut self, name: &str, over: &[(String, Value)]) -> Option<String> {
         let src = self.required(name)?;
-        let Some(template) = self.role.template(&src) else {
+        self.rendered(name, &src, over)
+    }
+
+    /// Returns the digests of other templates of the role, as they are rendered, by the names of variables: a map from a
+    /// name to one template or a list of them. Twelve hex digits: enough to tell two texts of one file apart, and short
+    /// enough not to look like a key.
+    pub(super) fn digests(&mut self, name: &str) -> Option<Vec<(String, Value)>> {
+        let map = match self.values.get(name) {
+            None | Some(Value::Null) => return Some(Vec::new()),
+            Some(Value::Object(map)) => map.clone(),
+            Some(_) => {
+                self.wrong(name, "a map from names to templates");
+                return None;
+            }
+        };
+        let mut digests = Vec::new();
+        for (variable, templates) in map {
+            let templates = match templates {
+                Value::String(one) => vec![Value::String(one)],
+                Value::Array(all) => all,
+                _ => vec![Value::Null],
+            };
+            let mut all = String::new();
+            for template in templates {
+                let Value::String(src) = template else {
+                    self.wrong(name, "a map from names to templates");
+                    return None;
+                };
+                all.push_str(&self.rendered(name, &src, &[])?);
+                // Two texts are not one text that was cut elsewhere.
+                all.push('\0');
+            }
+            digests.push((variable, Value::String(Sha256::of(all).short())));
+        }
+        Some(digests)
+    }
+
+    fn rendered(&mut self, name: &str, src: &str, over: &[(String, Value)]) -> Option<String> {
+        let Some(template) = self.role.template(src) else {
             let known: Vec<&str> = self.role.templates().collect();
-            let near = nearest(&src, known.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+            let near = nearest(src, known.iter().copied()).map(|n| format!("did you mean `{n}`?"));
             let help = near.or_else(|| {
                 src.ends_with(".j2")
                     .then(|| "templates are Tera here: name the file *.tera".to_string())
@@ -326,7 +365,7 @@ impl Args<'_> {
             self.complain(name, message, help);
             return None;
         };
-        match (self.render)(template) {
+        match (self.render)(template, over) {
             Ok(text) => Some(text),
             Err(errors) => {
                 self.errors.extend(errors);

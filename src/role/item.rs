@@ -1,5 +1,6 @@
 //! A task, or one item of its loop, in the scope of a host.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::args::{Args, describe};
@@ -113,8 +114,15 @@ pub(super) fn action(
         Value::Object(map) => map,
         _ => Map::new(),
     };
-    let render = |file: &RoleFile| match &file.source {
-        Some(source) => scope.render(source).map_err(|e| Diagnostics(vec![e])),
+    let render = |file: &RoleFile, over: &[(String, Value)]| match &file.source {
+        Some(source) => {
+            let scope = over
+                .iter()
+                .fold(Cow::Borrowed(scope), |scope, (name, value)| {
+                    Cow::Owned(scope.with(name, value.clone()))
+                });
+            scope.render(source).map_err(|e| Diagnostics(vec![e]))
+        }
         None => Err(Diagnostics(vec![Diagnostic::error(format!(
             "{} is no UTF-8 text, or larger than 1 MiB",
             file.path
@@ -155,12 +163,19 @@ pub(super) fn action(
 /// Returns the variables that a task needs, those of its template and of the role's variables among them.
 pub(super) fn names(task: &Task, role: &Role, scope: &Scope) -> BTreeSet<String> {
     let mut names = task.used_names();
-    if task.module.name == "template"
-        && let Some(src) = task.args.get("src").and_then(|e| e.value.as_str())
-        && let Ok(src) = scope.render_text(src, None)
-        && let Some(source) = role.template(&src).and_then(|f| f.source.as_ref())
-    {
-        names.extend(template::names_in_text(&source.text));
+    if task.module.name == "template" {
+        let mut texts = vec![task.args.get("src").map(|e| e.value.to_value())];
+        // Templates whose digest is asked for are rendered too.
+        if let Some(Value::Object(map)) = task.args.get("digests").map(|e| e.value.to_value()) {
+            texts.extend(map.into_iter().map(|(_, value)| Some(value)));
+        }
+        for src in texts.iter().flatten().flat_map(words) {
+            if let Ok(src) = scope.render_text(src, None)
+                && let Some(source) = role.template(&src).and_then(|f| f.source.as_ref())
+            {
+                names.extend(template::names_in_text(&source.text));
+            }
+        }
     }
     let mut queue: Vec<String> = names.iter().cloned().collect();
     while let Some(name) = queue.pop() {
@@ -176,6 +191,15 @@ pub(super) fn names(task: &Task, role: &Role, scope: &Scope) -> BTreeSet<String>
         }
     }
     names
+}
+
+/// Returns a text, or the texts of a list.
+fn words(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Returns what a step's success is reported as.

@@ -44,7 +44,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("delay", "wait inside the command, with a deadline"),
     (
         "delegate_to",
-        "what needs another host belongs to a workflow: use a hook (before_init, after_join, ...)",
+        "what needs another host belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
     ),
     ("diff", "use `quorate plan --diff`"),
     (
@@ -61,12 +61,18 @@ const REFUSED: &[(&str, &str)] = &[
         "hosts",
         "tasks/main.yml is a list of tasks, not of plays: which hosts run a role is the workflow's business",
     ),
-    ("import_role", "name the role in the play"),
+    (
+        "import_role",
+        "list its tasks in this role: which roles a host gets is the workflow's business",
+    ),
     (
         "import_tasks",
         "write the tasks into tasks/main.yml, or into a role of its own",
     ),
-    ("include_role", "name the role in the play"),
+    (
+        "include_role",
+        "list its tasks in this role: which roles a host gets is the workflow's business",
+    ),
     (
         "include_tasks",
         "write the tasks into tasks/main.yml, or into a role of its own",
@@ -82,7 +88,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "local_action",
-        "what runs elsewhere belongs to a workflow: use a hook (before_init, after_join, ...)",
+        "what runs elsewhere belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
     ),
     ("loop_control", "the item is always called `item`"),
     ("meta", "handlers run at the end of the wave by themselves"),
@@ -106,7 +112,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("retries", "wait inside the command, with a deadline"),
     (
         "run_once",
-        "what is done once for all hosts belongs to a workflow: use a hook (before_init, after_join, ...)",
+        "what is done once for all hosts belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
     ),
     ("script", "use `copy` and `command`"),
     (

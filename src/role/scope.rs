@@ -48,6 +48,7 @@ fn architecture(machine: &str) -> &str {
 /// Returns a host that stands for any, so that everything can be rendered before one is asked.
 pub(super) fn placeholder() -> System {
     System {
+        user: Some(0),
         os: "linux".into(),
         os_like: String::new(),
         os_version: "0".into(),
@@ -56,6 +57,7 @@ pub(super) fn placeholder() -> System {
         hostname: "host".into(),
         machine_id: "0".repeat(32),
         addresses: Vec::new(),
+        links: Vec::new(),
         memory_mib: 4096,
         processors: 2,
         free_mib: 65536,

@@ -17,7 +17,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::feed::Feed;
-use super::ssh::Address;
 use super::tap::{pipe, tap};
 use super::{Chunk, Connect, Elevation, Exit, Target, Transport, TransportError};
 use crate::host::Request;
@@ -67,7 +66,6 @@ impl Connect for SudoConnector {
                     login: target.user.clone(),
                     user: user.clone(),
                     password: password.clone(),
-                    address: Address(&target.address, target.port).to_string(),
                 }),
             })
         }
@@ -80,7 +78,6 @@ struct Sudo {
     login: String,
     user: String,
     password: Option<Secret<String>>,
-    address: String,
 }
 
 impl Transport for Sudo {
@@ -256,11 +253,13 @@ impl Sudo {
     }
 
     fn overdue(&self) -> TransportError {
-        TransportError::Deadline {
-            address: self.address.clone(),
-            seconds: LIMIT.as_secs(),
-            what: "sudo: it neither asked for the password nor ran the command".to_owned(),
-        }
+        self.refused(
+            &format!(
+                "sudo neither asked for the password nor ran the command within {} s",
+                LIMIT.as_secs()
+            ),
+            "try `sudo -k true` there: a question of its own (a second factor, another prompt) cannot be answered from here",
+        )
     }
 }
 

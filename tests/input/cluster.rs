@@ -106,12 +106,33 @@ fn etcd_on_hosts_of_its_own() {
 }
 
 #[test]
-fn a_way_that_is_not_there_yet() {
-    insta::assert_snapshot!(Bed::sound().vars("load_balancer: kube-vip-arp\n").refused());
+fn external_without_an_endpoint() {
     insta::assert_snapshot!(
         "external_without_an_endpoint",
         Bed::sound().vars("load_balancer: external\n").refused()
     );
+}
+
+#[test]
+fn static_pods() {
+    let pods = "load_balancer: keepalived-haproxy-pods\n";
+    insta::assert_snapshot!(
+        "static_pods_of_an_old_image",
+        Bed::sound().vars(pods).warned()
+    );
+    let named = format!("{pods}keepalived_image: registry.example.org/keepalived:2.3\n");
+    assert_eq!(Bed::sound().vars(&named).warned(), "");
+    insta::assert_snapshot!(
+        "static_pods_on_the_api_server_s_port",
+        Bed::sound()
+            .vars(&format!("{named}apiserver_dest_port: 6443\n"))
+            .refused()
+    );
+    let bed = Bed::sound().vars(&named).file(
+        "inventory/lb.yml",
+        "load_balancer:\n  hosts:\n    lb1: { ansible_host: 127.0.0.5, ip: 10.0.0.31 }\n",
+    );
+    insta::assert_snapshot!("static_pods_on_hosts_without_a_kubelet", bed.refused());
 }
 
 #[test]

@@ -29,6 +29,62 @@ fn what_is_no_command() {
     bed.nobody_came();
 }
 
+/// What stands before the command counts beside what stands behind it, whatever clap makes of global flags.
+#[test]
+fn flags_on_both_sides_of_the_command() {
+    let bed = Bed::sound()
+        .file("more/hosts.yml", "kube_node: { hosts: { w9: } }\n")
+        .file("x.yml", "from_file: 1\n");
+    let host = [
+        "-e",
+        "first=1",
+        "inventory",
+        "-e",
+        "second=2",
+        "host",
+        "cp1",
+        "-e",
+        "@x.yml",
+    ];
+    let outcome = bed.run(&host);
+    assert_eq!(outcome.exit, 0, "{}", outcome.err);
+    for line in ["\"first\": \"1\"", "\"second\": \"2\"", "\"from_file\": 1"] {
+        assert!(outcome.out.contains(line), "no {line} in {}", outcome.out);
+    }
+    let last = bed.run(&["-e", "a=1", "inventory", "host", "cp1", "-e", "a=2"]);
+    assert!(last.out.contains("\"a\": \"2\""), "{}", last.out);
+    let graph = bed.run(&["-i", "inventory", "inventory", "graph", "-i", "more"]);
+    assert!(
+        graph.out.contains("--cp1\n") && graph.out.contains("--w9\n"),
+        "{}",
+        graph.out
+    );
+    for flag in ["--tags", "--skip-tags"] {
+        let outcome = bed.run(&[flag, "nosuch", "validate", flag, "swap"]);
+        assert_eq!(outcome.exit, 4, "{}", outcome.err);
+        assert!(outcome.err.contains("the tag `nosuch`"), "{}", outcome.err);
+    }
+    for (flag, one, other) in [
+        ("--limit", "cp1", "cp2"),
+        ("--user", "root", "admin"),
+        ("--output", "json", "plain"),
+    ] {
+        let outcome = bed.run(&[flag, one, "validate", flag, other]);
+        assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{flag}");
+        let said = "cannot be used both before and after the command";
+        assert!(
+            outcome.err.contains(said) && outcome.err.contains(flag),
+            "{}",
+            outcome.err
+        );
+    }
+    // A flag from the environment is none of the command line's.
+    let mut command = bed.command(&["inventory", "graph", "-i", "more"]);
+    let graph = bed.outcome(command.env("QUORATE_INVENTORY", "inventory"));
+    assert!(!graph.out.contains("--cp1\n"), "{}", graph.out);
+    bed.nobody_came();
+}
+
 #[test]
 fn a_limit_that_chooses_nobody() {
     let bed = Bed::sound()
@@ -49,9 +105,30 @@ fn a_limit_that_chooses_nobody() {
         assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""), "{limit}");
         insta::assert_snapshot!(name, outcome.err);
         assert_eq!(bed.run(&["apply", "--limit", limit]).exit, 4);
+        let validated = bed.run(&["validate", "--limit", limit]);
+        assert_eq!((validated.exit, validated.err), (4, outcome.err));
         assert_eq!(bed.run(&["exec", "--limit", limit, "--", "true"]).exit, 4);
         assert_eq!(bed.run(&["status", "--limit", limit]).exit, 4);
     }
+    bed.nobody_came();
+}
+
+/// Nobody was contacted: the command line cannot work as it stands.
+#[test]
+fn a_password_that_nobody_can_be_asked_for() {
+    let bed = Bed::sound();
+    let mut command = assert_cmd::Command::new("setsid");
+    command
+        .current_dir(bed.root())
+        .arg("--wait")
+        .arg(assert_cmd::cargo::cargo_bin("quorate"));
+    let outcome = bed.outcome(command.args(["exec", "-K", "--", "true"]));
+    assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""));
+    assert!(
+        outcome.err.contains("`-K` needs a terminal"),
+        "{}",
+        outcome.err
+    );
     bed.nobody_came();
 }
 

@@ -204,3 +204,50 @@ fn mistakes_in_several_files_show_at_once() {
         );
     insta::assert_snapshot!(bed.refused_with(&["-e", "cluster_name"]));
 }
+
+/// What lies in a folder is read to its end, so that it has to have one.
+#[test]
+fn what_is_no_regular_file() {
+    for (name, folder) in [("inventory", ""), ("file of variables", "group_vars/")] {
+        let bed = Bed::sound();
+        let path = bed.path(&format!("inventory/{folder}kube_node"));
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let said = bed.refused();
+        assert!(
+            said.contains(&format!(
+                "the {name} inventory/{folder}kube_node is no regular file"
+            )),
+            "{said}"
+        );
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(bed.refused(), said);
+    }
+}
+
+#[test]
+fn what_has_no_end_or_is_too_long() {
+    let bed = Bed::sound().bytes("long.yml", &vec![b'#'; (8 << 20) + 1]);
+    for arguments in [
+        ["-e", "@/dev/zero"],
+        ["-e", "@long.yml"],
+        ["-i", "long.yml"],
+        ["-l", "@long.yml"],
+    ] {
+        let said = bed.refused_with(&arguments);
+        assert!(
+            said.contains("larger than the 8 MiB that are read"),
+            "{said}"
+        );
+    }
+}
+
+/// As a shell's `-e @<(pass show cluster)` is.
+#[test]
+fn variables_may_come_through_a_pipe() {
+    let bed = Bed::sound();
+    let mut command = bed.command(&["inventory", "host", "cp1", "-e", "@/dev/stdin"]);
+    let outcome = bed.outcome(command.write_stdin("from_pipe: 1\n"));
+    assert!(outcome.out.contains("\"from_pipe\": 1"), "{}", outcome.err);
+}

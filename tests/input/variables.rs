@@ -216,3 +216,57 @@ fn a_host_that_kubernetes_would_not_have() {
     let bed = Bed::sound().replace(HOSTS_FILE, "    w1:", "    Worker_1:");
     insta::assert_snapshot!(bed.refused());
 }
+
+/// A snippet shows whole lines, and a password may stand in one beside the mistake.
+#[test]
+fn a_secret_beside_a_mistake_is_not_shown() {
+    let inline = "{ ansible_become_password: hunter2, ansible_host";
+    let hosts = |value: &str| {
+        Bed::sound().replace(
+            HOSTS_FILE,
+            "{ ansible_host: 127.0.0.1",
+            &format!("{value}: 127.0.0.1"),
+        )
+    };
+    let seed = "load_balancer_profile: seed\n";
+    for (bed, arguments) in [
+        (hosts(&inline.replace("_host", "_hots")), &[][..]),
+        (
+            hosts(&inline.replace("hunter2", "'hunter2, x'")).vars("apiserver_src_prot: 1\n"),
+            &[],
+        ),
+        // The second of two is in no tree, and the broken file has none at all.
+        (
+            Bed::sound().vars("auth_pass: horse\nauth_pass: hunter2\n"),
+            &[],
+        ),
+        (hosts(&inline.replace("hunter2, ", "hunter2, [")), &[]),
+        (Bed::sound().vars("ansible_sudo_pass: \"hunter2\n"), &[]),
+        (
+            Bed::sound().vars(&format!("{seed}auth_pass: |\n  hunter2 hunter2\n")),
+            &[],
+        ),
+        (Bed::sound().vars(seed), &["-e", "auth_pass=hunter2hunter2"]),
+        (Bed::sound().vars(seed), &["-e", "foo='x auth_pass=hunter2"]),
+        (
+            Bed::sound().vars(seed),
+            &["-e", "{\"auth_pass\": \"hunter2hunter2\"}"],
+        ),
+        (
+            Bed::sound().vars(seed),
+            &["-e", "{\"auth_pass\": \"hunter2\", "],
+        ),
+        (Bed::sound(), &["-e", "auth_pass='hunter2 ключ' ip=1"]),
+    ] {
+        let outcome = bed.run(&[&["validate"], arguments].concat());
+        assert!(!outcome.err.contains("hunter2"), "{}", outcome.err);
+        assert!(outcome.err.contains("error: ") || outcome.err.contains("warning: "));
+    }
+    let said = hosts(&inline.replace("_host", "_hots"))
+        .run(&["validate"])
+        .err;
+    assert!(
+        said.contains("cp1: { ansible_become_password: *******, ansible_hots: 127.0.0.1"),
+        "{said}"
+    );
+}

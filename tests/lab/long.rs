@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::digest;
-use crate::driver::{Lab, command, on, poll};
+use crate::driver::{Lab, VIP, command, on, poll};
 
 fn stop(host: &str) {
     let container = format!("quorate-lab-{host}");
@@ -57,7 +57,7 @@ fn a_taken_port_stops_init() {
     lab.bare();
     on(
         "cp1",
-        "systemd-run -q --unit=squatter systemd-socket-activate -l 6443 /bin/cat",
+        "systemd-run -q --unit=squatter systemd-socket-activate --accept -l 6443 /bin/cat",
     )
     .good("a listener");
     let run = lab.quorate(&["apply"]).run().expect(1).shows("Port-6443");
@@ -66,6 +66,42 @@ fn a_taken_port_stops_init() {
     lab.quorate(&["apply"]).run().expect(0);
     let ca = digest("cp1", "/etc/kubernetes/pki/ca.crt");
     lab.is_good(&ca);
+}
+
+/// The address that is to become the cluster's is somebody else's, or on a host that has no load balancer: refused before
+/// anything is changed.
+#[test]
+fn a_taken_vip_stops_everything() {
+    let lab = Lab::take("somebody has the VIP");
+    lab.bare();
+    // This machine's end of the lab's network answers for it: no host of the inventory.
+    let bridge = command(
+        10,
+        [
+            "sh",
+            "-c",
+            "ip -o route get 10.77.0.11 | sed 's/.* dev \\([^ ]*\\).*/\\1/'",
+        ],
+    )
+    .good("the lab's network is on an interface of this machine");
+    let (bridge, address) = (bridge.trim(), format!("{VIP}/32"));
+    command(10, ["ip", "address", "add", &address, "dev", bridge]).good("the VIP is taken");
+    let link = std::fs::read_to_string(format!("/sys/class/net/{bridge}/address"));
+    let plan = lab.quorate(&["plan"]).run();
+    let apply = lab.quorate(&["apply"]).run();
+    command(10, ["ip", "address", "del", &address, "dev", bridge]).good("the VIP is free");
+    let link = link.expect("the interface has a link-layer address");
+    plan.expect(5).shows(link.trim());
+    let run = apply.expect(5).shows(link.trim());
+    assert!(!run.journal.has_act("prepare"), "nothing was begun");
+
+    on("w1", &format!("ip address add {address} dev eth0")).good("the VIP is on the worker");
+    lab.quorate(&["apply"])
+        .run()
+        .expect(5)
+        .shows("w1 carries apiserver_vip");
+    on("w1", &format!("ip address del {address} dev eth0")).good("the VIP is free");
+    lab.quorate(&["plan"]).run().expect(2);
 }
 
 /// All hosts go down at once and come back: a cluster again, without quorate.
@@ -115,4 +151,28 @@ fn a_drill_interrupted() {
 #[test]
 fn drills_in_every_way() {
     crate::drill::goes_every_way();
+}
+
+/// The load balancer as static pods, by the document's own manifests.
+#[test]
+fn static_pods_of_the_document() {
+    crate::pods::seed(&Lab::take("static pods, profile seed"));
+}
+
+/// kube-vip by ARP: a holder, and a kubeconfig of its own.
+#[test]
+fn kube_vip_by_arp() {
+    crate::kube_vip::arp(&Lab::take("kube-vip by ARP"));
+}
+
+/// The same with admin.conf and the document's own times.
+#[test]
+fn kube_vip_by_arp_with_admin_conf() {
+    crate::kube_vip::arp_with_admin_conf(&Lab::take("kube-vip by ARP, with admin.conf"));
+}
+
+/// kube-vip by BGP, with a router of Debian's.
+#[test]
+fn kube_vip_by_bgp() {
+    crate::kube_vip::bgp(&Lab::take("kube-vip by BGP"));
 }

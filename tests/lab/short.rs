@@ -533,3 +533,9 @@ fn f_drill_isolates_the_holder() {
 fn f_drill_is_refused() {
     crate::drill::is_refused();
 }
+
+/// The load balancer as static pods. The last one: it leaves bare hosts, where the next cluster may be of another way.
+#[test]
+fn i_static_pods() {
+    crate::pods::fast(&Lab::take("the load balancer as static pods"));
+}

@@ -29,6 +29,7 @@ fn shape() -> Shape {
         control_planes: names(&["cp1", "cp2", "cp3"]),
         workers: names(&["w1"]),
         load_balancers: names(&["cp1", "cp2", "cp3"]),
+        vip_before_init: true,
         endpoint: Endpoint::new("vip.example", 8443).unwrap(),
         version: "1.36.3".into(),
     }
@@ -47,7 +48,10 @@ fn bare() -> View {
             address: Some(format!("10.0.0.{n}")),
             ours: true,
             holds_vip: false,
+            vip_answered_by: None,
+            links: Vec::new(),
             config: "config".into(),
+            credential_due: None,
             busy: false,
             joined: false,
         };
@@ -204,6 +208,17 @@ fn bare_hosts_are_initialised_once_all_is_ready() {
         next(&outside, &view),
         Decision::Do(vec![init("cp1", false)])
     );
+    // Static pods start with the cluster: nothing to look for, and another control plane's are not waited for.
+    let pods = Shape {
+        vip_before_init: false,
+        ..shape()
+    };
+    assert_eq!(next(&pods, &view), Decision::Do(vec![init("cp1", false)]));
+    host(&mut view, "cp2").standing = Standing::Failed("disk full".into());
+    assert_eq!(next(&pods, &view), Decision::Do(vec![init("cp1", false)]));
+    assert!(matches!(next(&shape(), &view), Decision::Fail { .. }));
+    let mut view = bare();
+    view.vip_checked = false;
     // One control plane alone, the load balancer elsewhere.
     let single = Shape {
         control_planes: vec![name("cp1")],
@@ -742,4 +757,35 @@ fn the_word_of_a_host_that_is_gone_counts_no_more() {
         view.choose_api();
         assert!(view.api().is_none(), "{title}");
     }
+}
+
+#[test]
+fn an_address_that_somebody_else_answers_at_is_refused() {
+    let mut view = bare();
+    for (n, seen) in view.hosts.values_mut().enumerate() {
+        seen.links = vec!["00:00:00:00:00:00".into(), format!("02:00:00:00:00:0{n}")];
+    }
+    // One of ours, which has let go of it since.
+    host(&mut view, "cp2").vip_answered_by = Some("02:00:00:00:00:00".into());
+    assert!(!matches!(next(&shape(), &view), Decision::Refuse(_)));
+    host(&mut view, "cp2").vip_answered_by = Some("02:AA:00:00:00:09".into());
+    let refused = refusal(&view);
+    assert_eq!(refused.hosts, [name("cp2")]);
+    assert!(refused.message.contains("02:AA:00:00:00:09"), "{refused:?}");
+    // Who has it answers itself.
+    host(&mut view, "cp1").holds_vip = true;
+    assert!(!matches!(next(&shape(), &view), Decision::Refuse(_)));
+    // A live cluster is another question.
+    let mut view = live(&["cp1"]);
+    host(&mut view, "cp2").vip_answered_by = Some("02:aa:00:00:00:09".into());
+    assert!(!matches!(next(&shape(), &view), Decision::Refuse(_)));
+}
+
+#[test]
+fn an_address_on_a_host_without_a_load_balancer_is_refused() {
+    let mut view = bare();
+    host(&mut view, "w1").holds_vip = true;
+    let refused = refusal(&view);
+    assert_eq!(refused.hosts, [name("w1")]);
+    assert!(refused.help.contains("ip address del"), "{refused:?}");
 }

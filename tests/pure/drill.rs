@@ -6,7 +6,7 @@ use quorate::cluster::drill::redundancy::{self, HostSeen, Seen};
 use quorate::cluster::drill::{By, Heard, Holding, Probe, Site, Target, Timeline, Wish, script};
 use quorate::event::{Tenure, WatchGap};
 use quorate::host::fact::{Api, EtcdMember, NodeState};
-use quorate::host::{Kind, probe};
+use quorate::host::{Fact, Kind, probe};
 use quorate::model::{Endpoint, HostName};
 
 fn host(name: &str) -> HostName {
@@ -234,6 +234,12 @@ fn lines_of_the_scripts() {
     assert_eq!(Heard::Pending.shifted(9), Heard::Pending);
 }
 
+const UNITS: [&str; 2] = ["keepalived", "haproxy"];
+
+fn part(unit: &str) -> (String, Fact) {
+    (unit.into(), Fact::Unit(unit.into()))
+}
+
 fn site() -> Site {
     Site {
         endpoint: Endpoint::new("vip.example", 8443).unwrap(),
@@ -243,6 +249,10 @@ fn site() -> Site {
         workers: hosts(&["w1"]),
         load_balancers: hosts(&["cp1", "cp2", "cp3"]),
         units: vec!["keepalived".into(), "haproxy".into()],
+        parts: ["cp1", "cp2", "cp3"]
+            .map(|name| (HostName::new(name).unwrap(), UNITS.map(part).to_vec()))
+            .into_iter()
+            .collect(),
         frontend: Some(8443),
         addresses: Default::default(),
     }
@@ -560,6 +570,24 @@ fn a_host_is_seen_by_its_answer() {
         (true, Some(true), &["eth0".to_string()][..])
     );
     assert!(seen.api.unwrap().ready);
+    // Where it is static pods, they are asked for.
+    let pod = Fact::Pod("haproxy-cp1".into());
+    site.parts = [(host("cp1"), vec![("haproxy".to_string(), pod.clone())])]
+        .into_iter()
+        .collect();
+    let facts = redundancy::facts(&site, &host("cp1"), 6443);
+    assert!(facts.contains(&pod));
+    for (answer, stopped) in [
+        ("", &["haproxy".to_string()][..]),
+        ("n pod haproxy-cp1\n", &[]),
+    ] {
+        let answer = format!("{answer}n pods-listed\nn end\n");
+        let observed = probe::parse(&facts, "n", answer.as_bytes()).unwrap();
+        assert_eq!(
+            HostSeen::of(&site, &host("cp1"), &observed).stopped,
+            stopped
+        );
+    }
     // A worker is asked for nothing but itself.
     assert_eq!(redundancy::facts(&site, &host("w1"), 6443).len(), 1);
 }

@@ -33,6 +33,7 @@ fn site(endpoint: Endpoint) -> Site {
         workers: Vec::new(),
         load_balancers: vec![host("cp1"), host("cp2")],
         units: vec!["keepalived".into(), "haproxy".into()],
+        parts: Default::default(),
         frontend: Some(8443),
         addresses: [(host("cp1"), "10.77.0.11".parse().unwrap())]
             .into_iter()
@@ -190,8 +191,12 @@ fn measured(kind: Shell, rate: bool) {
     let request = without_tls(&script::prober(&site(endpoint), 60, NONCE));
     let mut live = Live::start(&sandbox, &request);
     live.until(|heard| probes(heard).len() >= 40);
+    let off = probes(&live.heard).iter().map(|p| p.at).max().unwrap();
     away.store(true, Ordering::Relaxed);
-    live.until(|heard| probes(heard).iter().filter(|p| !p.is_good()).count() >= 20);
+    live.until(|heard| {
+        let hung = |p: &&Probe| !p.is_good() && p.at > off;
+        probes(heard).iter().filter(hung).count() >= 20
+    });
     away.store(false, Ordering::Relaxed);
     let back = probes(&live.heard).iter().map(|p| p.at).max().unwrap();
     live.until(|heard| probes(heard).iter().any(|p| p.at > back + 6000));
@@ -199,27 +204,30 @@ fn measured(kind: Shell, rate: bool) {
     assert!(matches!(all[0], Heard::Clock(_)), "{:?}", all[0]);
     assert_eq!(all.last(), Some(&Heard::End));
     let probes = probes(&all);
-    let gaps = measure::gaps(&probes);
-    assert_eq!(gaps.len(), 1, "{kind:?} {rate}: {gaps:?}");
-    let length = gaps[0].length();
-    assert!(
-        (400..3500).contains(&length),
-        "{kind:?} {rate}: {length} ms"
-    );
     for probe in probes.iter().filter(|p| !p.is_good()) {
         assert_eq!(probe.code, 0);
-        assert!(probe.took >= 490 && probe.took < 1500, "{probe:?}");
+        assert!(probe.took >= 490, "{probe:?}");
     }
-    // Requests that hang delay no others: one after the other they would be two a second, and the gap ten seconds. A loaded
-    // machine misses some all the same.
-    let first = probes.iter().map(|p| p.at).min().unwrap();
-    let last = probes.iter().map(|p| p.at).max().unwrap();
-    let wanted = (last - first) / i64::from(script::STEP_MS);
-    let made = i64::try_from(probes.len()).unwrap();
+    // A loaded machine has failures of its own; what counts is that the server's are among them, as one outage.
+    let gaps = measure::gaps(&probes);
+    let covered = |at: i64| {
+        let within = |gap: &&measure::Gap| gap.from <= at && gap.until.is_none_or(|end| end > at);
+        gaps.iter().any(|gap| within(&gap))
+    };
+    let hung: Vec<i64> = probes
+        .iter()
+        .filter(|p| !p.is_good() && p.at > off)
+        .map(|p| p.at)
+        .collect();
     assert!(
-        made * 10 >= wanted * 4,
-        "{kind:?} {rate}: {made} of {wanted}"
+        hung.len() >= 20 && hung.iter().all(|at| covered(*at)),
+        "{gaps:?}"
     );
+    // Requests that hang delay no others: one after the other they would start half a second apart.
+    let mut starts = hung.clone();
+    starts.sort_unstable();
+    let close = starts.windows(2).filter(|pair| pair[1] - pair[0] < 400);
+    assert!(close.count() >= 12, "{kind:?} {rate}: {starts:?}");
     assert!(names(&sandbox).is_empty(), "the folder is removed");
 }
 

@@ -202,11 +202,67 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     (
         "container_images: {src: /srv}",
-        &["import registry.k8s.io/coredns/coredns:v1.13.1 [not there]"],
+        &[
+            "import registry.k8s.io/coredns/coredns:v1.13.1 [not there]",
+            "import docker.io/library/haproxy:3.2.4 [not there]",
+            "import docker.io/osixia/keepalived:2.0.20 [not there]",
+        ],
     ),
     ("container_images: {src: /srv, include: ['kube-*']}", &[]),
-    ("container_images: {src: /srv, exclude: ['coredns*']}", &[]),
+    (
+        "container_images: {src: /srv, exclude: ['coredns*', haproxy:3.2.4, 'keepalived:*']}",
+        &[],
+    ),
+    (
+        "container_images: {src: /srv, include: [osixia/keepalived:2.0.20, haproxy:3.2.4]}",
+        &[
+            "import docker.io/library/haproxy:3.2.4 [not there]",
+            "import docker.io/osixia/keepalived:2.0.20 [not there]",
+        ],
+    ),
+    (
+        "container_images: {src: /srv, exclude: ['coredns*', haproxy:3.2, osixia/keepalived:2.0.20]}",
+        &["import docker.io/library/haproxy:3.2.4 [not there]"],
+    ),
 ];
+
+/// A digest of other templates follows their text as it is rendered, in the host's own scope.
+#[test]
+fn digests_of_templates_are_variables() {
+    let written = |one: &str, two: &str, word: &str| {
+        let tasks = "- template: {src: m, dest: /etc/m, digests: {d: [one, \"{{ second }}\"], e: one}}\n  vars: {second: two}\n";
+        let (roles, mut scope) = with([
+            ("tasks/main.yml", tasks),
+            ("templates/m.tera", "{{ d }} {{ e }}"),
+            ("templates/one.tera", one),
+            ("templates/two.tera", two),
+        ]);
+        scope.set("word", quorate::template::Binding::fixed(word.into()));
+        let facts = roles.facts(&scope).unwrap();
+        let observed = Model::bare().observe(&facts);
+        let plan = roles
+            .plan(&scope, &observed, &Registered::default())
+            .unwrap();
+        let Effect::WriteFile(file) = &plan.steps[0].changes[0].effect else {
+            panic!("{plan:?}")
+        };
+        let quorate::host::Content::Inline(bytes) = &file.content else {
+            panic!("{file:?}")
+        };
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (d, e) = text.split_once(' ').unwrap();
+        assert!(d.len() == 12 && e.len() == 12 && d != e, "{text}");
+        (d.to_string(), e.to_string())
+    };
+    let (d, e) = written("a{{ word }}", "b", "1");
+    assert_eq!(written("a1", "b", "2"), (d.clone(), e.clone()));
+    let other = written("a{{ word }}", "b", "2");
+    assert!(other.0 != d && other.1 != e);
+    let other = written("a1", "c", "1");
+    assert!(other.0 != d && other.1 == e);
+    // What moves from one to the other is a change too.
+    assert!(written("a", "1b", "1").0 != d);
+}
 
 fn model() -> Model {
     let mut model = Model::bare();
@@ -337,6 +393,8 @@ fn mistakes_are_named_with_their_place() {
         "- copy: {dest: /a, src: y}",
         "- copy: {dest: /a, content: x, validate: check}",
         "- template: {src: nothing.j2, dest: /a}",
+        "- template: {src: nothing.j2, dest: /a, digests: [x]}",
+        "- template: {src: nothing.j2, dest: /a, digests: {x: other}}",
         "- file: {path: /etc, state: absent}",
         "- file: {path: /a/b, state: abset}",
         "- service: {name: a}",

@@ -36,6 +36,8 @@ impl ControllerFiles for AllThere {
                 "kube-apiserver.tar",
                 "registry.k8s.io/kube-apiserver:v1.36.3",
             )?,
+            archive("haproxy.tar", "docker.io/library/haproxy:3.2.4")?,
+            archive("keepalived.tar", "docker.io/osixia/keepalived:2.0.20")?,
         ])
     }
 }
@@ -49,8 +51,19 @@ pub(crate) fn scope(values: Value) -> Scope {
 }
 
 pub(crate) fn cluster() -> Scope {
-    scope(json!({
-        "inventory_hostname": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
+    scope(variables())
+}
+
+/// The same host, its load balancer in static pods.
+pub(crate) fn pods() -> Scope {
+    let mut variables = variables();
+    variables["load_balancer"] = "keepalived-haproxy-pods".into();
+    scope(variables)
+}
+
+fn variables() -> Value {
+    json!({
+        "inventory_hostname": "cp1", "node_name": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
         "ip": "10.77.0.11", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
         "kubernetes_source": "files", "kubernetes_files": "/srv/files", "container_runtime_source": "files",
         "control_plane_endpoint": "api.example.org:8443", "control_plane_endpoint_host": "api.example.org",
@@ -62,14 +75,17 @@ pub(crate) fn cluster() -> Scope {
         "pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12",
         "is_control_plane": true, "is_worker": false, "is_load_balancer": true,
         "image_repository": "", "http_proxy": "", "https_proxy": "", "no_proxy": "",
-    }))
+        "haproxy_image": "haproxy:3.2.4", "keepalived_image": "osixia/keepalived:2.0.20",
+    })
 }
 
 #[test]
 fn builtin_roles_are_read_and_planned() {
     let (library, diagnostics) = Library::builtin();
     assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
-    let roles = library.iter().cloned().collect();
+    // Those of another way have other variables, and tests of their own.
+    let here = |r: &&Arc<quorate::role::Role>| r.name != "kube_vip";
+    let roles = library.iter().filter(here).cloned().collect();
     let roles = HostRoles::new(roles, Arc::new(AllThere));
     let facts = roles
         .facts(&cluster())
@@ -81,7 +97,7 @@ fn builtin_roles_are_read_and_planned() {
         .plan(&cluster(), &observed, &Registered::default())
         .unwrap();
     println!("planned in {:?}", start.elapsed());
-    assert!(facts.len() > 40 && plan.handlers.len() == 4 && plan.known_after_apply.is_empty());
+    assert!(facts.len() > 40 && plan.handlers.len() == 6 && plan.known_after_apply.is_empty());
     assert!(!plan.steps.is_empty());
 }
 
@@ -95,4 +111,32 @@ pub(crate) fn with<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> (
     assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
     let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
     (roles, scope(json!({ "ansible_user": "admin" })))
+}
+
+#[test]
+fn a_difference_shows_no_secret_of_either_side() {
+    use quorate::plan::Diff;
+    let secrets = [("auth_pass".to_string(), "hunter2".to_string())];
+    let masked = |before: &str, after: &str| {
+        let mut diff = Diff {
+            name: "/etc/keepalived/keepalived.conf".into(),
+            before: Some(before.into()),
+            after: after.into(),
+        };
+        diff.mask(&secrets);
+        diff.unified()
+    };
+    let shown = masked("a\nauth_pass oldone\nb\n", "a\nauth_pass hunter2\nc\n");
+    assert!(
+        !shown.contains("oldone") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert!(shown.contains("-b\n") && shown.contains("+c\n"), "{shown}");
+    // What differs in the secret alone is a difference all the same.
+    let shown = masked("auth_pass oldone\n", "auth_pass hunter2\n");
+    assert!(
+        shown.contains("+(a secret that is not shown differs)"),
+        "{shown}"
+    );
+    assert!(masked("", "x hunter2 y\n").contains("+x *** y"));
 }

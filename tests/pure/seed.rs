@@ -60,6 +60,7 @@ fn variables(extra: Value) -> Map<String, Value> {
         "pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12",
         "is_control_plane": true, "is_worker": false, "is_load_balancer": true,
         "image_repository": "", "http_proxy": "", "https_proxy": "", "no_proxy": "",
+        "node_name": "cp1", "haproxy_image": "haproxy:2.8", "keepalived_image": "osixia/keepalived:2.0.20",
     }) else {
         unreachable!()
     };
@@ -67,6 +68,8 @@ fn variables(extra: Value) -> Map<String, Value> {
         unreachable!()
     };
     variables.extend(extra);
+    // The module `template` makes it of the role's other templates.
+    variables.insert("config_digest".into(), json!("0123456789ab"));
     variables
 }
 
@@ -175,6 +178,8 @@ fn the_seed_profile_is_the_document_word_for_word() {
         ("keepalived", "keepalived.conf"),
         ("keepalived", "check_apiserver.sh"),
         ("haproxy", "haproxy.cfg"),
+        ("keepalived", "keepalived.yaml"),
+        ("haproxy", "haproxy.yaml"),
     ] {
         assert_eq!(
             words(&template(role, &format!("seed/{name}"), &variables)),
@@ -252,6 +257,22 @@ fn cases() -> BTreeMap<&'static str, Map<String, Value>> {
             ),
         ),
         (
+            "pods",
+            variables(json!({"load_balancer": "keepalived-haproxy-pods"})),
+        ),
+        (
+            "pods, seed",
+            variables(
+                json!({"load_balancer": "keepalived-haproxy-pods", "load_balancer_profile": "seed"}),
+            ),
+        ),
+        (
+            "pods, a port of root's",
+            variables(
+                json!({"load_balancer": "keepalived-haproxy-pods", "apiserver_dest_port": 443}),
+            ),
+        ),
+        (
             "one backend",
             variables(
                 json!({"load_balancer_backends": [{"name": "cp1", "address": "10.77.0.11"}]}),
@@ -290,10 +311,16 @@ fn every_task_of_every_role_renders() {
                     let place = format!("{case}: {role}/{list}: {name}");
                     let mut variables = variables.clone();
                     if let Some(handler) = task.get("notify") {
-                        assert!(
-                            names.iter().any(|n| n == handler.as_str().unwrap()),
-                            "{place}: no such handler"
-                        );
+                        let asked = match handler {
+                            Value::Array(all) => all.clone(),
+                            one => vec![one.clone()],
+                        };
+                        for handler in asked {
+                            assert!(
+                                names.iter().any(|n| n == handler.as_str().unwrap()),
+                                "{place}: no handler {handler}"
+                            );
+                        }
                     }
                     let done = met.entry(format!("{role}: {name}")).or_insert(false);
                     if let Some(when) = task.get("when") {

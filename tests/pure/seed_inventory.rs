@@ -45,6 +45,7 @@ fn roles_need_no_variable_that_an_inventory_does_not_give() {
         "load_balancer_profile: seed\n",
         "http_proxy: http://p:1\n",
         "vrrp_unicast: true\n",
+        "load_balancer: keepalived-haproxy-pods\n",
     ] {
         let spec = spec(more);
         for host in spec.hosts.values() {

@@ -724,3 +724,39 @@ fn facts_at_the_end_of_a_wave_are_read() {
         assert!(outcome.stdout.ends_with(b"finished\n"));
     }
 }
+
+/// A connection that is gone takes its lock along, but not the step that it had begun.
+#[test]
+fn a_step_that_still_goes_on_counts_as_a_lock() {
+    // busybox has no flock of its own here: both shells use the system's.
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        let said = |owner: &str| {
+            let request = script::lock_request(owner, NONCE, false);
+            let (stdout, _) = sandbox.exec(&request, usize::MAX);
+            String::from_utf8_lossy(&stdout).into_owned()
+        };
+        assert!(said("ada").contains("locked"), "{kind:?}");
+        let (begun, go) = (sandbox.path("/begun"), sandbox.path("/go"));
+        let script = format!(
+            ": >{}; until [ -e {} ]; do sleep 0.02; done",
+            begun.display(),
+            go.display()
+        );
+        std::thread::scope(|scope| {
+            let wave = scope.spawn(|| sandbox.steps(vec![step(0, shell(&script))]));
+            while !begun.exists() {
+                assert!(!wave.is_finished(), "{kind:?}: the step did not begin");
+                std::thread::yield_now();
+            }
+            let second = said("bob");
+            fs::write(&go, "").unwrap();
+            assert!(wave.join().unwrap().finished());
+            assert!(
+                second.contains("held a step of an earlier run is still going, begun by ada"),
+                "{kind:?}: {second}"
+            );
+        });
+        assert!(said("bob").contains("locked"), "{kind:?}");
+    }
+}

@@ -11,7 +11,7 @@ use quorate::plan::HostPlan;
 use quorate::role::{HostRoles, Library, Registered};
 use quorate::template::Scope;
 
-use super::role::{AllThere, cluster, only};
+use super::role::{AllThere, cluster, only, pods};
 
 /// What lies at a path of the model.
 #[derive(Debug, Clone, PartialEq)]
@@ -337,7 +337,8 @@ impl Model {
     }
 }
 
-fn builtin() -> HostRoles {
+/// The built-in roles in the order in which pods need them, which services can live with.
+pub(crate) fn builtin() -> HostRoles {
     let (library, diagnostics) = Library::builtin();
     assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
     let names = [
@@ -391,8 +392,12 @@ fn a_bare_host_converges_in_one_wave() {
     let plan = planned(&roles, &scope, &model);
     assert!(!plan.more, "{:?}", plan.known_after_apply);
     insta::assert_debug_snapshot!("bare_host", titles(&plan));
-    model.apply(&plan, usize::MAX);
-    let again = planned(&roles, &scope, &model);
+    converges(&roles, &scope, &plan, &mut model);
+}
+
+fn converges(roles: &HostRoles, scope: &Scope, plan: &HostPlan, model: &mut Model) {
+    model.apply(plan, usize::MAX);
+    let again = planned(roles, scope, model);
     assert!(again.is_empty(), "{:#?}", titles(&again));
     assert_eq!(
         again.ok as usize + again.skipped as usize,
@@ -401,9 +406,28 @@ fn a_bare_host_converges_in_one_wave() {
 }
 
 #[test]
+fn a_bare_host_with_static_pods_converges_in_one_wave() {
+    let (roles, scope) = (builtin(), pods());
+    let mut model = Model::bare();
+    let plan = planned(&roles, &scope, &model);
+    assert!(!plan.more, "{:?}", plan.known_after_apply);
+    insta::assert_debug_snapshot!("bare_host_with_static_pods", titles(&plan));
+    converges(&roles, &scope, &plan, &mut model);
+    assert!(
+        !model.packages.contains("haproxy") && !model.units.contains_key("keepalived"),
+        "nothing of the services"
+    );
+}
+
+#[test]
 fn a_crash_after_any_effect_is_made_good_by_the_next_run() {
-    let (roles, scope) = (builtin(), cluster());
-    let whole = planned(&roles, &scope, &Model::bare());
+    for scope in [cluster(), pods()] {
+        crashes_are_made_good(&builtin(), &scope);
+    }
+}
+
+fn crashes_are_made_good(roles: &HostRoles, scope: &Scope) {
+    let whole = planned(roles, scope, &Model::bare());
     let count = Model::bare().apply(&whole, usize::MAX);
     assert!(count > 30, "{count}");
     let mut reference = Model::bare();
@@ -411,9 +435,9 @@ fn a_crash_after_any_effect_is_made_good_by_the_next_run() {
     for limit in 0..count {
         let mut model = Model::bare();
         model.apply(&whole, limit);
-        let rest = planned(&roles, &scope, &model);
+        let rest = planned(roles, scope, &model);
         model.apply(&rest, usize::MAX);
-        let again = planned(&roles, &scope, &model);
+        let again = planned(roles, scope, &model);
         assert!(
             again.is_empty(),
             "after a crash behind effect {limit}: {:#?}",
@@ -431,8 +455,13 @@ fn a_crash_after_any_effect_is_made_good_by_the_next_run() {
 
 #[test]
 fn no_effect_can_be_left_out() {
-    let (roles, scope) = (builtin(), cluster());
-    let whole = planned(&roles, &scope, &Model::bare());
+    for scope in [cluster(), pods()] {
+        all_are_needed(&builtin(), &scope);
+    }
+}
+
+fn all_are_needed(roles: &HostRoles, scope: &Scope) {
+    let whole = planned(roles, scope, &Model::bare());
     for (i, step) in whole.steps.iter().enumerate() {
         for j in 0..step.changes.len() {
             let effect = &step.changes[j].effect;
@@ -452,7 +481,7 @@ fn no_effect_can_be_left_out() {
             broken.steps[i].changes.remove(j);
             let mut model = Model::bare();
             model.apply(&broken, usize::MAX);
-            let again = planned(&roles, &scope, &model);
+            let again = planned(roles, scope, &model);
             assert!(
                 !again.is_empty(),
                 "without `{}` of {} the plan is empty",

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
-use quorate::cluster::spec::{ClusterSpec, Profile, Way, from_facts};
+use quorate::cluster::spec::{ClusterSpec, Profile, Way};
 use quorate::inventory::{Input, Inventory, Level, Variable, Variables};
 use quorate::model::Diagnostics;
 use quorate::template::host_scope;
@@ -46,17 +47,44 @@ fn defaults_are_those_of_the_contract() {
     );
     let vars = spec.variables(&spec.hosts["cp2"]);
     insta::assert_snapshot!(serde_json::to_string_pretty(&vars).unwrap());
-    assert_eq!(from_facts(&vars), ["interface"]);
-    assert!(
-        spec.check_address(&spec.hosts["cp1"], &["10.0.0.11".parse().unwrap()])
-            .is_none()
-    );
-    let carried = ["127.0.0.1".parse().unwrap(), "192.168.1.5".parse().unwrap()];
-    let finding = spec.check_address(&spec.hosts["cp1"], &carried).unwrap();
+}
+
+#[test]
+fn what_a_host_carries_is_held_against_what_is_said_of_it() {
+    let carried = |text: &str| -> Vec<(String, IpAddr, u8)> {
+        let parts = text.split_whitespace().map(|part| {
+            let (name, address) = part.split_once('=').unwrap();
+            let (address, prefix) = address.split_once('/').unwrap();
+            (
+                name.into(),
+                address.parse().unwrap(),
+                prefix.parse().unwrap(),
+            )
+        });
+        parts.collect()
+    };
+    let found = |all: &str, on_host: &str| {
+        let spec = sound(HOSTS, &format!("{ALL}{all}"));
+        let found = spec.check_address(&spec.hosts["cp1"], &carried(on_host));
+        found.map(|d| d.to_string()).unwrap_or_default()
+    };
+    assert_eq!(found("", "lo=127.0.0.1/8 eth0=10.0.0.11/24"), "");
+    // The virtual address itself makes no network.
+    assert_eq!(found("", "eth0=10.0.0.11/24 eth0=10.0.0.10/32"), "");
     assert_eq!(
-        finding.to_string(),
+        found("", "lo=127.0.0.1/8 eth1=192.168.1.5/24"),
         "hosts.yml:3:25: `cp1` does not carry 10.0.0.11, its `ansible_host` (set `ip: 192.168.1.5` for it)"
     );
+    assert_eq!(
+        found("interface: eth1\n", "lo=127.0.0.1/8 eth0=10.0.0.11/24"),
+        "`cp1` has no interface `eth1` with an address (its interfaces with an address are eth0, lo)"
+    );
+    assert_eq!(
+        found("interface: eth1\n", "eth0=10.0.0.11/24 eth1=192.168.1.5/24"),
+        "`apiserver_vip` 10.0.0.10 lies in no network of eth1 on `cp1` (192.168.1.0/24): no neighbour would ask for it there (choose an address of that network, or set `interface` to the one whose network it is in)"
+    );
+    let host_route = found("", "eth0=10.0.0.11/32 eth0=10.0.0.10/32");
+    assert!(host_route.contains("10.0.0.11/32"), "{host_route}");
 }
 
 #[test]
@@ -302,6 +330,33 @@ fn findings_about_variables() {
         "cni_manifest: [1]",
         "kube_vip_lease: 3/5/1",
         "bgp_peers: [10.0.0.1]",
+        "load_balancer: kube-vip-arp\nkube_vip_lease: 5/5/1",
+        "load_balancer: kube-vip-arp\nkube_vip_lease: 5/3",
+        "load_balancer: kube-vip-arp\nkube_vip_version: v0.4.0",
+        "load_balancer: kube-vip-arp\nkube_vip_version: latest",
+        "load_balancer: kube-vip-arp\nkube_vip_version: v1.9.0",
+        "load_balancer: kube-vip-arp\nkube_vip_version: v1.2.3-iptables",
+        "load_balancer: kube-vip-arp\napiserver_dest_port: 8443",
+        "load_balancer: kube-vip-arp\ncontrol_plane_endpoint: api.example.org:8443",
+        "load_balancer: kube-vip-bgp",
+        "load_balancer: kube-vip-bgp\nbgp_peers: []",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false', '10.0.0.1:65002']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.11:65001']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.10:65001']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:0']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:4294967296']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001:pass:word']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false:1790']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false:179::true;300;300;3']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false:179::true;300000;300000']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false']\nbgp_local_as: 0",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false']\nbgp_hold_time: 2",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false']\nbgp_keepalive_interval: 2",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false']\nbgp_router_id: 10.0.0.99",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false']\nbgp_bfd: true\nkube_vip_version: v1.2.1",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false']\nkube_vip_version: v1.1.2",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false']\nload_balancer_profile: seed",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001:a,b:false']\nkube_vip_version: v0.9.2",
         "vrrp_unicast: maybe",
         "strict_variables: true\nsomething_else: 1",
         "something_else: 1",

@@ -2,9 +2,9 @@
 
 use camino::Utf8Path;
 use quorate::engine::journal::{self, Journal, JournalError};
-use quorate::event::{Recap, Record};
+use quorate::event::{Event, Recap, Record};
 
-use super::{at, journal as sample, report, started};
+use super::{at, host, journal as sample, report, started};
 
 #[test]
 fn a_journal_reads_back_as_it_was_written() {
@@ -38,9 +38,53 @@ fn a_journal_is_beside_its_inventory() {
         ("inventory", ".quorate"),
         ("a/hosts.yml", "a/.quorate"),
         ("/b/inventory/", "/b/.quorate"),
+        ("../b", "../.quorate"),
     ] {
         assert_eq!(journal::home(inventory.as_ref()), home);
     }
+    // The folder itself, from within.
+    let here = std::env::current_dir().unwrap();
+    let beside = here.parent().unwrap().join(".quorate");
+    assert_eq!(journal::home(".".as_ref()), *beside.to_str().unwrap());
+    assert_eq!(journal::home("src/..".as_ref()), *beside.to_str().unwrap());
+}
+
+#[test]
+fn a_journal_keeps_so_much_of_a_hosts_output_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Utf8Path::from_path(folder.path()).unwrap();
+    let output = |name: &str| Event::Output {
+        host: host(name),
+        stderr: false,
+        line: "a short line".into(),
+    };
+    let mut records: Vec<Record> = (0..100_000).map(|_| at(0, output("a"))).collect();
+    records.push(at(1, output("b")));
+    let mut written = Journal::create(home, "exec", records[0].at).unwrap();
+    report(&mut written, &records);
+    let size = std::fs::metadata(written.path()).unwrap().len() as usize;
+    assert!(
+        (journal::OUTPUT_LIMIT / 2..=journal::OUTPUT_LIMIT).contains(&size),
+        "{size}"
+    );
+    let (read, _) = journal::read(written.path()).unwrap();
+    // Another host's is kept all the same.
+    assert_eq!(read.last(), records.last());
+}
+
+#[test]
+fn what_is_no_file_is_no_journal() {
+    for path in ["/dev/zero", "/dev", "/proc/self/fd"] {
+        let error = journal::read(path.as_ref()).unwrap_err();
+        assert!(
+            matches!(&error, JournalError::NoFile { .. }),
+            "{path}: {error}"
+        );
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1 << 40).unwrap();
+    let error = journal::read(Utf8Path::from_path(file.path()).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("are read at most"), "{error}");
 }
 
 /// Returns what reading a journal with this text gives.

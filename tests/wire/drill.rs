@@ -8,7 +8,7 @@ use quorate::cluster::Shape;
 use quorate::cluster::drill::{By, Holding, Site, Target as Wanted, Wish};
 use quorate::engine::{self, Cancel, Settings};
 use quorate::event::{DrillRound, Event, ExitCode, Mark, Recap, Record, VERSION};
-use quorate::host::Kind;
+use quorate::host::{Fact, Kind};
 use quorate::model::{Endpoint, HostName, Sha256};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
 use quorate::transport::{Elevation, Target};
@@ -207,6 +207,12 @@ impl Outcome {
     }
 }
 
+const UNITS: [&str; 2] = ["keepalived", "haproxy"];
+
+fn part(unit: &str) -> (String, Fact) {
+    (unit.into(), Fact::Unit(unit.into()))
+}
+
 fn site() -> Site {
     Site {
         endpoint: Endpoint::new("vip.example", 8443).unwrap(),
@@ -216,6 +222,10 @@ fn site() -> Site {
         workers: names(&["w1"]),
         load_balancers: names(&CONTROL_PLANES),
         units: vec!["keepalived".into(), "haproxy".into()],
+        parts: ["cp1", "cp2", "cp3"]
+            .map(|name| (HostName::new(name).unwrap(), UNITS.map(part).to_vec()))
+            .into_iter()
+            .collect(),
         frontend: Some(8443),
         addresses: ["cp1", "cp2", "cp3", "w1"]
             .map(|n| (HostName::new(n).unwrap(), address(n).parse().unwrap()))
@@ -266,12 +276,14 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         load_balancers: site.load_balancers.clone(),
         endpoint: site.endpoint.clone(),
         version: "1.36.3".into(),
+        vip_before_init: true,
     };
     let settings = Settings {
         desired: Arc::new(crate::engine::Wanted {
             shape,
             disturbs: false,
             waves: 1,
+            signs: false,
             planned: Mutex::default(),
         }),
         connect: Arc::new(fake.clone()),

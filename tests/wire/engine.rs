@@ -12,7 +12,7 @@ use quorate::cluster::act::Manifest;
 use quorate::cluster::kubeadm::Credentials;
 use quorate::engine::{self, Cancel, Config, Desired, Settings};
 use quorate::event::{Category, Event, ExitCode, Recap, Record, Status, VERSION};
-use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, WriteFile};
+use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
 use quorate::plan::{Change, HostPlan, Step};
 use quorate::role::{Registered, StepResult};
@@ -26,6 +26,9 @@ use tokio::sync::mpsc;
 use crate::help::within;
 
 const FILE: &str = "/etc/example";
+/// What the load balancer is told on members alone, once a kubeconfig was signed for it.
+const MEMBER: &str = "/etc/of-a-member";
+const SIGNING: &str = "sign-a-kubeconfig";
 const TOKEN: &str = "the-secret-of-the-documents";
 
 fn name(text: &str) -> HostName {
@@ -39,7 +42,14 @@ pub(crate) struct Wanted {
     pub(crate) disturbs: bool,
     /// How many waves a host needs.
     pub(crate) waves: u32,
+    /// Whether control planes carry a load balancer with a kubeconfig of its own.
+    pub(crate) signs: bool,
     pub(crate) planned: Mutex<HashMap<HostName, u32>>,
+}
+
+fn signed(observed: &Observed) -> bool {
+    let seen = observed.kubernetes.as_ref();
+    seen.is_some_and(|k| k.kube_vip.is_some())
 }
 
 impl Desired for Wanted {
@@ -59,7 +69,13 @@ impl Desired for Wanted {
             .then(|| (format!("{host}.example"), 6443))
     }
     fn facts(&self, _: &HostName) -> Facts {
-        Facts::from([Fact::File(FILE.into())])
+        Facts::from([Fact::File(FILE.into()), Fact::File(MEMBER.into())])
+    }
+    fn balancers(&self, _: &HostName) -> Vec<(&'static str, Fact)> {
+        Vec::new()
+    }
+    fn settled(&self, _: &HostName) -> Option<Step> {
+        None
     }
     fn plan(
         &self,
@@ -67,6 +83,14 @@ impl Desired for Wanted {
         observed: &Observed,
         _: &Registered,
     ) -> Result<HostPlan, String> {
+        if self.signs && signed(observed) && observed.file(MEMBER).is(Option::is_none) {
+            let mut step = Step::new("example : member", Category::Own, vec![write(MEMBER)]);
+            step.disturbs = true;
+            return Ok(HostPlan {
+                steps: vec![step],
+                ..HostPlan::default()
+            });
+        }
         let there = matches!(observed.file(FILE), Known::Is(Some(_)));
         let mut planned = self.planned.lock().unwrap();
         let count = planned.entry(host.clone()).or_default();
@@ -81,21 +105,10 @@ impl Desired for Wanted {
         if self.waves != 1 && *count > self.waves {
             return Ok(HostPlan::default());
         }
-        let write = Effect::WriteFile(WriteFile {
-            path: FILE.into(),
-            content: Content::inline("text"),
-            mode: Mode::PUBLIC,
-            owner: "root".into(),
-            group: "root".into(),
-            expect: Expect::Any,
-            validate: None,
-            backup: false,
-            large: false,
-        });
         let mut step = Step::new(
             format!("example : file {count}"),
             Category::Own,
-            vec![Change::new(write, "absent")],
+            vec![write(FILE)],
         );
         step.disturbs = self.disturbs;
         Ok(HostPlan {
@@ -105,6 +118,23 @@ impl Desired for Wanted {
             more: self.waves > 1 && *count < self.waves,
             ..HostPlan::default()
         })
+    }
+    fn credential_due(&self, host: &HostName, observed: &Observed) -> Option<String> {
+        let kubernetes = observed.kubernetes.as_ref()?;
+        let member = kubernetes.marker.as_ref().is_some_and(|m| m.done);
+        let due = self.signs && host.as_str().starts_with("cp") && member && !signed(observed);
+        due.then(|| "none yet".into())
+    }
+    fn sign(&self, _: &HostName) -> Result<HostPlan, String> {
+        let run = Effect::Run(Run::new([SIGNING]));
+        let change = Change::new(run, "none yet");
+        Ok(HostPlan {
+            steps: vec![Step::new("cluster : sign", Category::Own, vec![change])],
+            ..HostPlan::default()
+        })
+    }
+    fn differs_on_members(&self) -> bool {
+        self.signs
     }
     fn judge(
         &self,
@@ -142,6 +172,21 @@ impl Desired for Wanted {
     }
 }
 
+fn write(path: &str) -> Change {
+    let write = Effect::WriteFile(WriteFile {
+        path: path.into(),
+        content: Content::inline("text"),
+        mode: Mode::PUBLIC,
+        owner: "root".into(),
+        group: "root".into(),
+        expect: Expect::Any,
+        validate: None,
+        backup: false,
+        large: false,
+    });
+    Change::new(write, "absent")
+}
+
 /// What the hosts of a test are like; all of it shared by their connections.
 #[derive(Default)]
 struct Model {
@@ -149,6 +194,9 @@ struct Model {
     files: Vec<String>,
     markers: HashMap<String, String>,
     members: Vec<String>,
+    /// Hosts with the other file, and with a kubeconfig for the load balancer.
+    member_files: Vec<String>,
+    signed: Vec<String>,
 }
 
 impl Model {
@@ -157,6 +205,12 @@ impl Model {
         let mut lines = vec!["system os debian||13".to_string()];
         if self.files.iter().any(|h| h == host) {
             lines.push(format!("stat 81a4 4 root root 0 0 {FILE}"));
+        }
+        if self.member_files.iter().any(|h| h == host) {
+            lines.push(format!("stat 81a4 4 root root 0 0 {MEMBER}"));
+        }
+        if self.signed.iter().any(|h| h == host) {
+            lines.push("kubernetes kubeconfig - -".into());
         }
         if let Some(marker) = self.markers.get(host) {
             lines.push(format!("kubernetes marker {marker}"));
@@ -249,6 +303,12 @@ fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
             if script.contains(FILE) {
                 model.files.push(call.host.clone());
             }
+            if script.contains(MEMBER) {
+                model.member_files.push(call.host.clone());
+            }
+            if script.contains(SIGNING) {
+                model.signed.push(call.host.clone());
+            }
             for (sign, marker) in [
                 ("kubeadm init --config", "init"),
                 ("kubeadm join --config", "join"),
@@ -288,6 +348,7 @@ struct Bench {
     shape: Shape,
     disturbs: bool,
     waves: u32,
+    signs: bool,
     cancelled: bool,
     /// Whether the user asks to stop when the first wave has begun.
     cancelled_in_wave: bool,
@@ -337,11 +398,13 @@ impl Bench {
                 control_planes: Vec::new(),
                 workers: Vec::new(),
                 load_balancers: Vec::new(),
+                vip_before_init: true,
                 endpoint: Endpoint::new("vip.example", 8443).unwrap(),
                 version: "1.36.3".into(),
             },
             disturbs: false,
             waves: 1,
+            signs: false,
             cancelled: false,
             cancelled_in_wave: false,
             read_only: false,
@@ -433,6 +496,7 @@ impl Bench {
                 shape: self.shape,
                 disturbs: self.disturbs,
                 waves: self.waves,
+                signs: self.signs,
                 planned: Mutex::default(),
             }),
             connect,
@@ -450,6 +514,8 @@ impl Bench {
         let work = async {
             match command {
                 "plan" => engine::plan(&settings).await,
+                "status" => engine::status(&settings).await,
+                "exec" => engine::command(&settings, &["x".into()]).await,
                 _ => engine::apply(&settings).await,
             }
             drop(settings);
@@ -563,6 +629,109 @@ async fn a_cluster_is_made_of_bare_hosts_and_nothing_secret_is_said() {
         outcome.events.last(),
         Some(Event::HostFinished { .. })
     ));
+}
+
+/// A load balancer with a kubeconfig of its own: signed on each control plane once it is a member, then told to the load
+/// balancer, behind its gate, before the next one joins over it.
+#[tokio::test]
+async fn a_kubeconfig_is_signed_on_members_before_the_next_one_joins() {
+    let mut bench = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
+    bench.signs = true;
+    let model = bench.model.clone();
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    let mut story = Vec::new();
+    for call in outcome
+        .calls
+        .iter()
+        .filter(|c| c.request.kind() == Kind::Wave)
+    {
+        let script = String::from_utf8_lossy(&call.stdin).into_owned();
+        let gate = "https://vip.example:8443/healthz";
+        for (sign, what) in [
+            ("kubeadm init --config", "init"),
+            ("kubeadm join --config", "join"),
+            (SIGNING, "sign"),
+            (MEMBER, "tell"),
+        ] {
+            if script.contains(sign) && call.host != "w1" {
+                story.push(format!("{} {what}", call.host));
+            }
+            assert!(what != "tell" || !script.contains(sign) || script.contains(gate));
+        }
+    }
+    assert_eq!(
+        story,
+        [
+            "cp1 init", "cp1 sign", "cp1 tell", "cp2 join", "cp2 sign", "cp2 tell", "cp3 join",
+            "cp3 sign", "cp3 tell"
+        ]
+    );
+    // Again: one exec a host, and nothing to do.
+    let mut again = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
+    again.signs = true;
+    again.model = model.clone();
+    let outcome = again.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(outcome.tally.execs(), 4);
+    // Lost on one host of a live cluster: foretold, signed again, and nothing else.
+    model.lock().unwrap().signed.retain(|h| h != "cp2");
+    let mut plan = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
+    plan.signs = true;
+    plan.model = model.clone();
+    plan.read_only = true;
+    let outcome = plan.run("plan", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Changes, "{}", outcome.text());
+    assert!(
+        outcome
+            .text()
+            .contains("sign a kubeconfig for the load balancer")
+    );
+    let mut apply = Bench::cluster(&["cp1", "cp2", "cp3", "w1"]);
+    apply.signs = true;
+    apply.model = model;
+    let outcome = apply.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert!(outcome.waves().iter().filter(|h| **h == "cp2").count() >= 1);
+    let signed = |c: &&Call| String::from_utf8_lossy(&c.stdin).contains(SIGNING);
+    let hosts: Vec<&str> = outcome
+        .calls
+        .iter()
+        .filter(signed)
+        .map(|c| c.host.as_str())
+        .collect();
+    assert_eq!(hosts, ["cp2"]);
+}
+
+/// A certificate that is due again as soon as it was signed: told, and not signed for ever.
+#[tokio::test]
+async fn a_kubeconfig_that_stays_due_fails_its_host() {
+    let mut bench = Bench::cluster(&["cp1"]).converged();
+    bench.signs = true;
+    let outcome = bench
+        .run("apply", |model, call| {
+            let reply = obey(model, call);
+            model.lock().unwrap().signed.clear();
+            if call.request.kind() != Kind::Wave {
+                return reply;
+            }
+            let mut lines: Vec<String> = steps(call)
+                .iter()
+                .map(|(id, _)| format!("done {id} changed 0"))
+                .collect();
+            lines.extend(model.lock().unwrap().facts(&call.host));
+            lines.push("finished".into());
+            Reply::stdout(framed(call, lines))
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    let text = outcome.text();
+    assert!(
+        text.contains("a kubeconfig was signed, and yet: none yet"),
+        "{text}"
+    );
+    let signings = |c: &&Call| String::from_utf8_lossy(&c.stdin).contains(SIGNING);
+    assert_eq!(outcome.calls.iter().filter(signings).count(), 1);
 }
 
 #[tokio::test]
@@ -876,6 +1045,45 @@ async fn who_is_interrupted_changes_nothing_more() {
 }
 
 #[tokio::test]
+async fn who_is_interrupted_while_looking_says_nothing_of_what_it_has_not_seen() {
+    for command in ["plan", "status"] {
+        let mut bench = Bench::cluster(&["cp1", "w1"]);
+        bench.cancelled = true;
+        let outcome = bench.run(command, obey).await;
+        assert_eq!(outcome.exit(), ExitCode::Interrupted);
+        let said = |event: &&Event| {
+            matches!(
+                event,
+                Event::Unchanged { .. }
+                    | Event::Planned { .. }
+                    | Event::Refused { .. }
+                    | Event::Cluster { .. }
+                    | Event::Warning { .. }
+            )
+        };
+        assert_eq!(outcome.events.iter().find(said), None, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_says_much_is_shown_whole_and_kept_in_part() {
+    let outcome = Bench::new(&["a"])
+        .run("exec", |_, _| {
+            Reply::stdout("a short line\n".repeat(20_000))
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done);
+    let shown = |event: &&Event| matches!(event, Event::Output { .. });
+    assert_eq!(outcome.events.iter().filter(shown).count(), 20_000);
+    let warned: Vec<&Event> = outcome
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Warning { host: Some(host), message } if *host == name("a") && message.contains("not recorded")))
+        .collect();
+    assert_eq!(warned.len(), 1);
+}
+
+#[tokio::test]
 async fn ctrl_c_ends_at_a_steps_boundary_and_names_the_host() {
     for (waves, stops) in [(1, true), (3, false)] {
         let mut bench = Bench::new(&["a"]);
@@ -936,5 +1144,27 @@ async fn garbage_and_endless_output_come_to_an_end() {
         endless.text().contains("its answer does not end"),
         "{}",
         endless.text()
+    );
+}
+
+/// Others than root see neither keys nor markers: what they do not see is not "not there".
+#[tokio::test]
+async fn a_host_that_is_not_seen_with_roots_eyes_is_not_planned() {
+    let outcome = Bench::new(&["a", "b"])
+        .run("plan", |model, call| match call.request.kind() {
+            Kind::Probe if call.host == "b" => {
+                let lines = ["system user 1000".to_string(), "end".into()];
+                Reply::stdout(framed(call, lines))
+            }
+            _ => obey(model, call),
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    assert!(
+        outcome
+            .text()
+            .contains("commands run as user 1000 there, not as root"),
+        "{}",
+        outcome.text()
     );
 }

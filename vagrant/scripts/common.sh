@@ -17,6 +17,9 @@ module_version() {
 KUBERNETES_VERSION=$(module_version kubernetes k8s.io/kubernetes)
 KUBERNETES_VERSION=${KUBERNETES_VERSION#v}
 
+# The default of `kube_vip_version`.
+KUBE_VIP_VERSION=v1.2.3
+
 NETWORK=quorate-lab
 SUBNET=10.77.0.0/24
 GATEWAY=10.77.0.1
@@ -30,7 +33,9 @@ cp1 10.77.0.11 yes
 cp2 10.77.0.12 yes
 cp3 10.77.0.13 yes
 w1 10.77.0.21 yes
-w2 10.77.0.22 no"
+w2 10.77.0.22 no
+rt1 10.77.0.2 no"
+VIP=10.77.0.100
 
 # The lab talks to this machine's engine, whatever DOCKER_HOST says elsewhere.
 export DOCKER_HOST="unix:///var/run/docker.sock"

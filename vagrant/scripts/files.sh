@@ -2,7 +2,7 @@
 # Makes the folder that quorate's `kubernetes_source: files` reads, and links it as vagrant/.lab/files. Prints its path.
 #   bin/     kubeadm kubelet kubectl containerd containerd-shim-runc-v2 ctr runc
 #   cni/     bridge host-local loopback portmap ptp
-#   images/  one image per archive, under the names that this kubeadm asks for
+#   images/  one image per archive, under the names that this kubeadm asks for, and lab.quorate/{tools,keepalived,haproxy}:1
 # Kept in the cache under a key of all that goes into it: a second call takes no time.
 set -euo pipefail
 # shellcheck source=common.sh
@@ -36,11 +36,11 @@ if [ ! -d "$files" ]; then
     etcd=$("$scripts/component.sh" etcd)
     cp "$kubernetes"/{kubeadm,kubelet,kubectl} "$containerd"/{containerd,containerd-shim-runc-v2,ctr} "$partial/bin/"
 
-    # image NAME SHORT ENTRYPOINT: packs $parts/SHORT
+    # image NAME SHORT ENTRYPOINT [WORD...]: packs $parts/SHORT
     image() {
         mkdir -p "$parts/$2/tmp"
         chmod 1777 "$parts/$2/tmp"
-        "$scripts/oci-image.sh" "$1" "$parts/$2" "$partial/images/$2.tar.zst" "$3"
+        "$scripts/oci-image.sh" "$1" "$parts/$2" "$partial/images/$2.tar.zst" "${@:3}"
     }
     while read -r name; do
         short=${name##*/}
@@ -72,9 +72,29 @@ if [ ! -d "$files" ]; then
         [ "$applet" = busybox ] || ln -s busybox "$parts/lab-tools/bin/$applet"
     done
     image lab.quorate/tools:1 lab-tools /bin/sh
+
+    # For load_balancer: keepalived-haproxy-pods. They start as the images do that the kubeadm document names, which say nothing of
+    # a command: with their files below /usr/local/etc, haproxy as a user of its own.
+    image lab.quorate/keepalived:1 keepalived \
+        /usr/sbin/keepalived --dont-fork --log-console --use-file=/usr/local/etc/keepalived/keepalived.conf
+    IMAGE_USER=haproxy image lab.quorate/haproxy:1 haproxy \
+        /usr/sbin/haproxy -W -db -f /usr/local/etc/haproxy/haproxy.cfg
     mv -T "$partial" "$files"
     find "$CACHE_DIR" -maxdepth 1 -name 'files-*' -mtime +14 ! -path "$files" -exec rm -rf {} +
 fi
+# Images that the lab cannot make itself, as archives that somebody has put into the cache: kube-vip's (its modules do not resolve
+# by Go's own means). Where this machine can pull, they are pulled.
+extra="$CACHE_DIR/images-extra"
+kube_vip="ghcr.io/kube-vip/kube-vip:$KUBE_VIP_VERSION"
+archive="$extra/kube-vip-$KUBE_VIP_VERSION.tar.zst"
+if [ ! -e "$archive" ] && [ "$(cat "$CACHE_DIR/downloads/reachable" 2>/dev/null)" = yes ] && [ "${QUORATE_LAB_DOWNLOADS:-yes}" = yes ] &&
+    docker pull -q "$kube_vip" >&2; then
+    mkdir -p "$extra"
+    docker save "$kube_vip" | zstd -q -f -o "$archive.partial" && mv "$archive.partial" "$archive"
+fi
+for archive in "$extra"/*.tar.zst; do
+    if [ -e "$archive" ]; then cp -u "$archive" "$files/images/"; fi
+done
 mkdir -p "$LAB_DIR"
 ln -sfn "$files" "$LAB_DIR/files"
 echo "$files"

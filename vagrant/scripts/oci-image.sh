@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# Packs a folder as an image archive that `ctr images import` reads: oci-image.sh NAME ROOTFS OUT.tar.zst [ENTRYPOINT]
+# Packs a folder as an image archive that `ctr images import` reads: oci-image.sh NAME ROOTFS OUT.tar.zst [ENTRYPOINT [WORD...]]
+# IMAGE_USER is whom it runs as: root, unless it is set.
 # OCI layout with one layer. The layer is what is compressed well: a node keeps it as it came and writes less.
 set -euo pipefail
 
-name=$1 rootfs=$2 out=$3 entrypoint=${4:-}
+name=$1 rootfs=$2 out=$3
+shift 3
+entrypoint=$(printf ',"%s"' "$@")
+entrypoint=${entrypoint#,}
+[ $# -gt 0 ] || entrypoint=
 arch=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -27,8 +32,8 @@ zstd -q -T0 -9 --rm "$work/layer" -o "$work/layer.zst"
 layer=$(blob "$work/layer.zst")
 
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-printf '{"architecture":"%s","os":"linux","config":{"Env":["PATH=%s"]%s},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
-    "$arch" "$path" "${entrypoint:+,\"Entrypoint\":[\"$entrypoint\"]}" "$diff_id" >"$work/config"
+printf '{"architecture":"%s","os":"linux","config":{"Env":["PATH=%s"]%s%s},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+    "$arch" "$path" "${entrypoint:+,\"Entrypoint\":[$entrypoint]}" "${IMAGE_USER:+,\"User\":\"$IMAGE_USER\"}" "$diff_id" >"$work/config"
 config=$(blob "$work/config")
 
 v1=application/vnd.oci.image

@@ -21,7 +21,7 @@ pub struct HostSeen {
     pub unreachable: Option<String>,
     /// Whether it carries the virtual address.
     pub holds_vip: bool,
-    /// Units of the load balancer that do not run.
+    /// Units and pods of the load balancer that do not run.
     pub stopped: Vec<String>,
     /// Whether the load balancer's port has a listener; `None` where that was not asked.
     pub listens: Option<bool>,
@@ -43,11 +43,16 @@ pub struct Missing {
     pub what: String,
 }
 
+/// Returns what has to run on a host that carries the load balancer.
+fn parts<'a>(site: &'a Site, host: &HostName) -> &'a [(String, Fact)] {
+    site.parts.get(host).map_or(&[], Vec::as_slice)
+}
+
 /// Returns what a host has to be asked.
 pub fn facts(site: &Site, host: &HostName, port: u16) -> Facts {
     let mut facts = Facts::from([Fact::System]);
     if site.load_balancers.contains(host) {
-        facts.extend(site.units.iter().cloned().map(Fact::Unit));
+        facts.extend(parts(site, host).iter().map(|(_, fact)| fact.clone()));
         facts.extend(site.frontend.map(Fact::Listening));
     }
     if let Some(address) = site
@@ -75,8 +80,12 @@ impl HostSeen {
     /// Returns what a host's answer to [`facts`] means.
     pub fn of(site: &Site, host: &HostName, observed: &Observed) -> Self {
         let carries = site.load_balancers.contains(host);
-        let stopped = site.units.iter().filter(|_| carries);
-        let stopped = stopped.filter(|unit| !observed.unit(unit).is(|state| state.is_active()));
+        let runs = |fact: &Fact| match fact {
+            Fact::Unit(unit) => observed.unit(unit).is(|state| state.is_active()),
+            Fact::Pod(pod) => observed.pod(pod).is(|runs| *runs),
+            _ => true,
+        };
+        let stopped = parts(site, host).iter().filter(|(_, fact)| !runs(fact));
         let interface = |address: IpAddr| observed.interface_of(address).map(|(name, _)| name);
         let mut interfaces: Vec<String> = site
             .addresses
@@ -92,7 +101,7 @@ impl HostSeen {
         Self {
             unreachable: None,
             holds_vip: site.vip.is_some_and(|vip| interface(vip).is_some()),
-            stopped: stopped.cloned().collect(),
+            stopped: stopped.map(|(name, _)| name.clone()).collect(),
             listens: site.frontend.filter(|_| carries).and_then(|port| {
                 match observed.listens(port) {
                     Known::Is(listens) => Some(listens),

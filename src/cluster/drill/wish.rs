@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
+use crate::host::Fact;
 use crate::model::{Endpoint, HostName, nearest};
 
 /// How a target is taken away, by name; anything else is the user's own command.
@@ -80,6 +81,8 @@ pub struct Site {
     pub load_balancers: Vec<HostName>,
     /// systemd units of the load balancer; empty where it runs as pods.
     pub units: Vec<String>,
+    /// What has to run on each of those hosts, units and pods, by name and by the question that tells.
+    pub parts: IndexMap<HostName, Vec<(String, Fact)>>,
     /// The port that a load balancer listens on, where that tells whether it is well.
     pub frontend: Option<u16>,
     /// Each host's cluster address.

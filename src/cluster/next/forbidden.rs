@@ -22,7 +22,7 @@ pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
         return Some(refusal);
     }
     let Some((host, api)) = view.api() else {
-        return unknown_cluster(shape, view);
+        return unknown_cluster(shape, view).or_else(|| claimed(shape, view));
     };
     let wanted = shape.endpoint.to_string();
     if let Some(live) = api.endpoint.as_ref().filter(|live| **live != wanted) {
@@ -50,6 +50,30 @@ pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
         });
     }
     None
+}
+
+/// Somebody else's host answers at the address that this cluster is to have: two owners of one address.
+fn claimed(shape: &Shape, view: &View) -> Option<Refusal> {
+    let mut holders = view.hosts.iter().filter(|(_, h)| h.holds_vip);
+    if let Some((name, _)) = holders.find(|(n, _)| !shape.load_balancers.contains(n)) {
+        return Some(Refusal {
+            hosts: vec![name.clone()],
+            message: format!("{name} carries apiserver_vip, and is no load-balancer host"),
+            help: format!(
+                "take it off with `ip address del` on {name} (`ip -o address` shows the interface), and what puts it there, then run again"
+            ),
+        });
+    }
+    let (host, owner) = view.foreign_vip_owner()?;
+    Some(Refusal {
+        hosts: vec![host.clone()],
+        message: format!(
+            "another host answers at apiserver_vip already: {host} was answered by {owner}, which is none of this inventory's hosts"
+        ),
+        help: format!(
+            "choose an address that is free, or take it off its owner; `ip neigh` on {host} shows the link-layer address"
+        ),
+    })
 }
 
 /// Returns the control plane on which an init was begun and has not come to its end.

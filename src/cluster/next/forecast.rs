@@ -57,10 +57,21 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
             ),
             Act::JoinControlPlane { host, resume } => (host, JOIN_CONTROL_PLANE, why_join(*resume)),
             Act::JoinWorker { host, resume } => (host, JOIN_WORKER, why_join(*resume)),
+            // Those of all hosts, below.
+            Act::Sign { .. } => continue,
             Act::CheckVip | Act::Mint { .. } => continue,
         };
         first = Some(host);
         forecast.acts.push((host.clone(), what.into(), why.into()));
+    }
+    for name in &shape.control_planes {
+        let host = view.hosts.get(name);
+        let due =
+            host.filter(|h| h.may_act() && !h.has_open_marker() && view.is_control_plane(name));
+        if let Some(why) = due.and_then(|h| h.credential_due.clone()) {
+            let what = "sign a kubeconfig for the load balancer";
+            forecast.acts.push((name.clone(), what.into(), why));
+        }
     }
     if view.api.is_none() && first.is_none() {
         return forecast;

@@ -12,6 +12,7 @@ use super::host::Draft;
 use super::known::WAYS;
 use super::kube_vip::{read_bgp, read_kube_vip};
 use super::network::{extend_no_proxy, read_endpoint, read_subnet, read_vip};
+use super::pods::read_images;
 use super::read::{self, Findings, Got, Vars};
 use super::reader::Reader;
 use super::release::{read_containerd, read_version};
@@ -236,10 +237,10 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
         .map(|g| g.value)
         .unwrap_or_default();
     let name = read_name(reader);
-    let keepalived_image = reader.text("keepalived_image").map(|g| g.value);
-    let haproxy_image = reader.text("haproxy_image").map(|g| g.value);
+    let (keepalived_image, haproxy_image) = read_images(reader, way, profile);
     let kube_vip = read_kube_vip(reader, way, profile);
-    let bgp = read_bgp(reader, way, profile);
+    let bgp = read_bgp(reader, way, profile, kube_vip.as_ref());
+    check::bgp(&parts, bgp.as_ref(), &mut reader.findings);
     let http = reader.text("http_proxy").map(|g| g.value);
     let https = reader.text("https_proxy").map(|g| g.value);
     let mut no_proxy = reader

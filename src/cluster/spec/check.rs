@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
+use ipnet::IpNet;
 
 use super::build::{CLUSTER, CONTROL_PLANE, ETCD, LOAD_BALANCER, Parts, WORKER};
 use super::host::HostSpec;
 use super::read::{self, Findings};
 use super::vrrp::{self, State};
 use super::way::{Profile, Way};
+use super::{Bgp, ClusterSpec};
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, Span};
 
@@ -339,6 +341,66 @@ pub(super) fn priorities(parts: &Parts, count: usize) -> Vec<u8> {
         .collect()
 }
 
+/// Checks BGP's addresses: who announces, to whom, under which number.
+pub(super) fn bgp(parts: &Parts, bgp: Option<&Bgp>, findings: &mut Findings) {
+    let Some(bgp) = bgp else { return };
+    for peer in &bgp.peers {
+        let at = |span: Option<Span>, message: String, help: &str| {
+            Diagnostic::error(message).at(span).help(help)
+        };
+        if let Some(vip) = parts.vip.as_ref().filter(|v| v.value == peer.address) {
+            let message = format!("`bgp_peers` names {}, which is `apiserver_vip`", vip.value);
+            findings.push(at(
+                vip.span.clone(),
+                message,
+                "a peer is a router that learns the way to the virtual address",
+            ));
+        }
+        let announces = |h: &&super::host::Draft| {
+            h.roles.load_balancer && h.ip.as_ref().is_some_and(|ip| ip.address == peer.address)
+        };
+        if let Some(host) = parts.hosts.iter().find(announces) {
+            let message = format!(
+                "`bgp_peers` names {}, which is the address of `{}`",
+                peer.address, host.name
+            );
+            let span = host.ip.as_ref().and_then(|ip| ip.span.clone());
+            findings.push(at(
+                span,
+                message,
+                "control planes announce the address, and routers learn it: name the routers",
+            ));
+        }
+    }
+    let mut seen: HashMap<IpAddr, &str> = HashMap::new();
+    for host in parts.hosts.iter().filter(|h| h.roles.load_balancer) {
+        let Some(address) = host.ip.as_ref().map(|ip| ip.address) else {
+            continue;
+        };
+        let set = host.bgp_router_id.as_ref();
+        let id = set.map_or(address, |got| got.value);
+        let at = set
+            .and_then(|got| got.span.clone())
+            .unwrap_or_else(|| host.span.clone());
+        // RFC 6286, 2.1: a router drops a session with one of its own number, and mixes up two neighbours of one.
+        if let Some(other) = seen.insert(id, host.name.as_str()) {
+            let message = format!("`{}` and `{other}` have the BGP router id {id}", host.name);
+            let error = Diagnostic::error(message).at(at);
+            findings.push(error.help("each host has one of its own: leave `bgp_router_id` out"));
+        } else if set.is_some()
+            && (parts.vip.as_ref().is_some_and(|v| v.value == id)
+                || bgp.peers.iter().any(|p| p.address == id))
+        {
+            let message = format!(
+                "`{}` has the BGP router id {id}, which is the virtual address or a router's",
+                host.name
+            );
+            let error = Diagnostic::error(message).at(at);
+            findings.push(error.help("each host has one of its own: leave `bgp_router_id` out"));
+        }
+    }
+}
+
 /// Checks VRRP's numbers.
 pub(super) fn vrrp(parts: &Parts, count: usize, findings: &mut Findings) {
     if !parts.way.uses_vrrp() {
@@ -425,15 +487,15 @@ pub(super) fn vrrp(parts: &Parts, count: usize, findings: &mut Findings) {
 }
 
 /// Returns what is wrong with a host's address once the host was asked which addresses it carries.
-pub(super) fn carried(host: &HostSpec, carried: &[IpAddr]) -> Option<Diagnostic> {
+pub(super) fn carried(host: &HostSpec, carried: &[(String, IpAddr, u8)]) -> Option<Diagnostic> {
     let address = host.ip.address;
-    if carried.contains(&address) {
+    if carried.iter().any(|(_, a, _)| *a == address) {
         return None;
     }
     let candidates: Vec<String> = carried
         .iter()
-        .filter(|a| super::read::unusable(**a).is_none())
-        .map(ToString::to_string)
+        .filter(|(_, a, _)| super::read::unusable(*a).is_none())
+        .map(|(_, a, _)| a.to_string())
         .collect();
     let source = if host.ip.given {
         "its `ip`"
@@ -450,4 +512,48 @@ pub(super) fn carried(host: &HostSpec, carried: &[IpAddr]) -> Option<Diagnostic>
         [one] => format!("set `ip: {one}` for it"),
         many => format!("set `ip` for it to one of {}", many.join(", ")),
     }))
+}
+
+/// Returns what is wrong with the interface of the virtual address, on a host that holds it by ARP or VRRP.
+pub(super) fn interface(
+    spec: &ClusterSpec,
+    host: &HostSpec,
+    carried: &[(String, IpAddr, u8)],
+) -> Option<Diagnostic> {
+    let vip = spec.load_balancer.vip?;
+    if !host.roles.load_balancer || !spec.load_balancer.way.is_on_the_link() {
+        return None;
+    }
+    let mut names: Vec<&str> = carried.iter().map(|(name, _, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let name = match &host.interface {
+        Some(name) if !names.contains(&name.as_str()) => {
+            let message = format!("`{}` has no interface `{name}` with an address", host.name);
+            let help = format!("its interfaces with an address are {}", names.join(", "));
+            return Some(Diagnostic::error(message).help(help));
+        }
+        Some(name) => name.as_str(),
+        None => carried
+            .iter()
+            .find(|(_, a, _)| *a == host.ip.address)
+            .map(|(name, _, _)| name.as_str())?,
+    };
+    let networks: Vec<IpNet> = carried
+        .iter()
+        .filter(|(i, a, _)| i == name && *a != vip)
+        .filter_map(|(_, a, prefix)| Some(IpNet::new(*a, *prefix).ok()?.trunc()))
+        .collect();
+    if networks.iter().any(|network| network.contains(&vip)) {
+        return None;
+    }
+    let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "`apiserver_vip` {vip} lies in no network of {name} on `{}` ({}): no neighbour would ask for it there",
+        host.name,
+        networks.join(", ")
+    );
+    Some(Diagnostic::error(message).help(
+        "choose an address of that network, or set `interface` to the one whose network it is in",
+    ))
 }

@@ -83,7 +83,7 @@ pub(super) struct Draft {
     pub(super) priority: Option<Got<u8>>,
     labels: IndexMap<String, String>,
     taints: Option<Vec<Taint>>,
-    bgp_router_id: Option<IpAddr>,
+    pub(super) bgp_router_id: Option<Got<IpAddr>>,
 }
 
 impl Draft {
@@ -137,8 +137,7 @@ impl Draft {
             taints: read_taints(vars, findings),
             bgp_router_id: vars
                 .get("bgp_router_id", findings)
-                .and_then(|got| read::address("bgp_router_id", got, findings))
-                .map(|got| got.value),
+                .and_then(|got| read::address("bgp_router_id", got, findings)),
         }
     }
 
@@ -148,7 +147,7 @@ impl Draft {
         Some(HostSpec {
             node_name: self.name.to_string(),
             name: self.name,
-            bgp_router_id: self.bgp_router_id.unwrap_or(ip.address),
+            bgp_router_id: self.bgp_router_id.map_or(ip.address, |got| got.value),
             ip,
             connection: self.connection?,
             roles: self.roles,

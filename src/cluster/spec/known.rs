@@ -239,14 +239,14 @@ pub const KNOWN: &[KnownVariable] = &[
         "keepalived_image",
         Text,
         Cluster,
-        "",
-        "keepalived's image, for keepalived-haproxy-pods.",
+        "osixia/keepalived:2.0.20",
+        "keepalived's image, for keepalived-haproxy-pods; it has curl too.",
     ),
     known(
         "haproxy_image",
         Text,
         Cluster,
-        "",
+        "haproxy:3.2.4; haproxy:2.8 with profile `seed`",
         "haproxy's image, for keepalived-haproxy-pods.",
     ),
     known(
@@ -506,5 +506,6 @@ pub fn is_secret(name: &str) -> bool {
         .find(|(alias, _)| *alias == name)
         .map_or(name, |(_, name)| name);
     find(name).is_some_and(|v| v.kind == Secret)
-        || matches!(name, "ansible_password" | "ansible_ssh_pass")
+        // A peer may have a password in the middle of its text.
+        || matches!(name, "ansible_password" | "ansible_ssh_pass" | "bgp_peers")
 }

@@ -12,6 +12,7 @@ mod kube_vip;
 mod kubeadm;
 mod network;
 mod node;
+mod pods;
 mod read;
 mod reader;
 mod release;
@@ -30,8 +31,9 @@ use ipnet::IpNet;
 pub use connection::{Connection, connections};
 pub use host::{Address, HostSpec, Roles};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
+pub use kube_vip::Feature;
 pub use node::{Effect, Taint};
-pub use variables::{ROLE_NAMES, from_facts};
+pub use variables::ROLE_NAMES;
 pub use version::{Version, VersionError};
 pub use vrrp::State;
 pub use way::{Profile, Way};
@@ -92,9 +94,9 @@ pub struct LoadBalancer {
     /// VRRP's numbers, where keepalived holds the address.
     pub vrrp: Option<Vrrp>,
     /// `keepalived_image`.
-    pub keepalived_image: Option<String>,
+    pub keepalived_image: String,
     /// `haproxy_image`.
-    pub haproxy_image: Option<String>,
+    pub haproxy_image: String,
     /// kube-vip's settings, where kube-vip holds the address.
     pub kube_vip: Option<KubeVip>,
     /// BGP's settings, with [`Way::KubeVipBgp`].
@@ -121,6 +123,8 @@ pub struct KubeVip {
     pub image: String,
     /// `kube_vip_version`, the tag.
     pub version: String,
+    /// The tag's numbers.
+    pub release: Version,
     /// `kube_vip_lease`: lease, renewal and retry in seconds.
     pub lease: [u16; 3],
     /// `kube_vip_services`.
@@ -197,13 +201,15 @@ impl ClusterSpec {
         self.hosts.values().filter(|h| h.roles.load_balancer)
     }
 
-    /// Returns what cannot be known before a host is asked: whether a host carries the address that is taken for its
-    /// own. `carried` are the addresses that the host has. `None` is fine; the finding names the candidates otherwise.
+    /// Returns what cannot be known before a host is asked: whether it carries the address that is taken for its own,
+    /// whether it has the interface that is named for the virtual address, and whether that address lies in the
+    /// interface's network, where neighbours ask for it (ARP, VRRP). `carried` are the host's interfaces with their
+    /// addresses and prefix lengths. `None` is fine; the finding names the candidates otherwise.
     pub fn check_address(
         &self,
         host: &HostSpec,
-        carried: &[IpAddr],
+        carried: &[(String, IpAddr, u8)],
     ) -> Option<crate::model::Diagnostic> {
-        check::carried(host, carried)
+        check::carried(host, carried).or_else(|| check::interface(self, host, carried))
     }
 }

@@ -25,20 +25,11 @@ pub const ROLE_NAMES: &[&str] = &[
     "vrrp_peers",
 ];
 
-/// Returns the variables that [`ClusterSpec::variables`] leaves out because only the host knows them. Whoever renders a
-/// template sets them from facts.
-pub fn from_facts(variables: &Map) -> Vec<&'static str> {
-    ["interface"]
-        .into_iter()
-        .filter(|name| !variables.contains_key(*name))
-        .collect()
-}
-
 impl ClusterSpec {
     /// Returns what templates see of the cluster and of `host`: every known variable that has a value, set, derived or
     /// by default, and those of [`ROLE_NAMES`]. Values are final, not templates. What does not apply (`auth_pass` with
     /// the profile `fast`) is left out and not null, since a null renders as nothing and a missing variable is an
-    /// error; so is `interface` until facts say which one carries `ip` ([`from_facts`]).
+    /// error; so is `interface` until facts say which one carries `ip`.
     ///
     /// `known::is_secret` says which values must not be shown.
     pub fn variables(&self, host: &HostSpec) -> Map {

@@ -47,12 +47,29 @@ impl Way {
 
     /// Returns whether the way works yet. What is not built is refused by name; this is the only place that says so.
     pub fn is_built(self) -> bool {
-        matches!(self, Self::KeepalivedHaproxy | Self::External)
+        matches!(
+            self,
+            Self::KeepalivedHaproxy
+                | Self::KeepalivedHaproxyPods
+                | Self::KubeVipArp
+                | Self::KubeVipBgp
+                | Self::External
+        )
+    }
+
+    /// Returns whether kube-vip holds the address.
+    pub fn uses_kube_vip(self) -> bool {
+        matches!(self, Self::KubeVipArp | Self::KubeVipBgp)
     }
 
     /// Returns whether quorate holds a virtual address.
     pub fn has_vip(self) -> bool {
         self != Self::External
+    }
+
+    /// Returns whether neighbours find the address by asking on the link (ARP, RFC 826): it has to lie in their network.
+    pub fn is_on_the_link(self) -> bool {
+        self.uses_vrrp() || self == Self::KubeVipArp
     }
 
     /// Returns whether keepalived holds the address.

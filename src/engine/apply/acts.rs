@@ -9,11 +9,13 @@ use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, trouble};
 use super::{Done, Run};
 use crate::cluster::kubeadm::Credentials;
+use crate::cluster::load_balancer::Holders;
 use crate::cluster::{Act, Standing, act};
 use crate::event::{Event, Status, Trouble};
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret};
 use crate::plan::HostPlan;
+use crate::role::Registered;
 
 /// How long exactly one load balancer may take to hold the VIP: three adverts and an election, many times over.
 const VIP_SECONDS: u64 = 30;
@@ -29,6 +31,7 @@ impl Run {
             let name = match &act {
                 Act::CheckVip => "load balancer",
                 Act::Init { .. } => "init",
+                Act::Sign { .. } => "load balancer",
                 _ => "join",
             };
             let hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
@@ -137,18 +140,41 @@ impl Run {
             self.tasks.spawn(async { Done::Vip(Ok(Vec::new())) });
             return;
         };
-        let sessions: Vec<(HostName, Session)> = balancers
-            .iter()
-            .filter_map(|h| Some((h.clone(), self.state.hosts.get(h)?.session.clone()?)))
-            .collect();
+        let sessions = self.sessions_of(&balancers);
         let mut cancel = settings.cancel.clone();
         self.tasks.spawn(async move {
             tokio::select! {
-                result = one_holder(vip, &sessions) => Done::Vip(result),
+                result = held(vip, &sessions, Holders::One) => Done::Vip(result),
                 // Nothing is decided any more: what is said here does not matter.
                 () = cancel.asked() => Done::Vip(Ok(Vec::new())),
             }
         });
+    }
+
+    fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
+        let session = |host: &HostName| self.state.hosts.get(host)?.session.clone();
+        let with = |host: &HostName| Some((host.clone(), session(host)?));
+        hosts.iter().filter_map(with).collect()
+    }
+
+    /// Where the VIP comes up with the cluster, it is looked for when the cluster is whole: on all its hosts at once,
+    /// because what their waves saw of it is of different times.
+    pub(super) async fn vip_is_up(&mut self) -> Result<(), String> {
+        let settings = self.settings();
+        let shape = settings.desired.shape();
+        let Some(vip) = settings.desired.vip().filter(|_| !shape.vip_before_init) else {
+            return Ok(());
+        };
+        let sessions = self.sessions_of(&shape.load_balancers);
+        let mut cancel = settings.cancel.clone();
+        let seen = tokio::select! {
+            seen = held(vip, &sessions, settings.desired.holders()) => seen?,
+            () = cancel.asked() => return Ok(()),
+        };
+        for (host, observed) in seen {
+            self.observe(&host, observed);
+        }
+        Ok(())
     }
 
     fn secrets(&mut self) -> Result<Credentials, String> {
@@ -211,11 +237,12 @@ impl Run {
                     control_plane: matches!(act, Act::JoinControlPlane { .. })
                         .then_some((node.0.as_str(), node.1)),
                     resume: *resume,
-                    ready: self.state.view.node(host).is_some_and(|n| n.is_ready()),
+                    started: self.state.view.has_started(host),
                     seen,
                 };
                 Ok(act::join(&input))
             }
+            Act::Sign { host } => desired.sign(host),
             Act::Finish { host } => {
                 let worker = desired.shape().workers.contains(host);
                 Ok(act::finish(
@@ -286,6 +313,8 @@ impl Run {
                 let own = act::started_by(&settings.run);
                 let said = end.output(act::KUBEADM).unwrap_or_default();
                 self.state.view.token = said.contains(&own);
+                // From here on there is somebody whom a disturbed load balancer disturbs.
+                self.live = true;
             }
             Act::Mint { .. } => self.state.view.token = true,
             Act::JoinControlPlane { .. } | Act::JoinWorker { .. } => {
@@ -293,11 +322,35 @@ impl Run {
                     host.joined = true;
                 }
             }
-            Act::CheckVip | Act::Finish { .. } => {}
+            Act::CheckVip | Act::Sign { .. } | Act::Finish { .. } => {}
         }
-        match end.observed {
-            Some(observed) => self.observe(&name, observed),
-            None => self.without_facts(name).await,
+        let Some(observed) = end.observed else {
+            return self.without_facts(name).await;
+        };
+        self.observe(&name, observed);
+        if matches!(act, Act::Sign { .. }) {
+            let due = |h: &crate::cluster::HostView| h.credential_due.clone();
+            if let Some(why) = self.state.view.hosts.get(&name).and_then(due) {
+                let message =
+                    format!("a kubeconfig was signed, and yet: {why}; is the clock right?");
+                return self.state.fail(&name, &message).await;
+            }
+        }
+        if settings.desired.differs_on_members() {
+            self.prepare_again(&name).await;
+        }
+    }
+
+    /// Applies the host's roles once more, where they say something else now that the host is what the act has made it.
+    async fn prepare_again(&mut self, name: &HostName) {
+        if let Some(host) = self.state.hosts.get_mut(name) {
+            // What was done for the host that it was is not done for the one that it is.
+            host.registered = Registered::default();
+        }
+        match self.state.plan(name) {
+            Ok(()) if self.has_work(name) => self.dispatch(name).await,
+            Ok(()) => {}
+            Err(message) => self.state.fail(name, &message).await,
         }
     }
 
@@ -326,10 +379,11 @@ fn changes_membership(act: &Act) -> bool {
     matches!(act, Act::Init { .. } | Act::JoinControlPlane { .. })
 }
 
-/// Looks at the hosts until exactly one carries the address.
-async fn one_holder(
+/// Looks at the hosts until exactly one carries the address, or each of them.
+async fn held(
     vip: IpAddr,
     sessions: &[(HostName, Session)],
+    rule: Holders,
 ) -> Result<Vec<(HostName, Observed)>, String> {
     let deadline = Instant::now() + Duration::from_secs(VIP_SECONDS);
     loop {
@@ -347,7 +401,11 @@ async fn one_holder(
             .filter(|(_, o)| o.interface_of(vip).is_some())
             .map(|(h, _)| h.as_str())
             .collect();
-        if holders.len() == 1 {
+        let (wanted, where_to) = match rule {
+            Holders::One => (1, "exactly one host"),
+            Holders::Each => (sessions.len(), "every control plane"),
+        };
+        if holders.len() == wanted {
             return Ok(seen);
         }
         if Instant::now() > deadline {
@@ -357,7 +415,7 @@ async fn one_holder(
                 holders.join(", ")
             };
             return Err(format!(
-                "{vip} is to be on exactly one host; after {VIP_SECONDS} s it is on {who}"
+                "{vip} is to be on {where_to}; after {VIP_SECONDS} s it is on {who}"
             ));
         }
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -121,6 +121,21 @@ impl Run {
             return;
         }
         self.keep_missing_kubeconfig().await;
+        if let Err(message) = self.vip_is_up().await {
+            let balancers = settings.desired.balancers(&host);
+            let name = balancers.first().map_or("keepalived", |(name, _)| name);
+            let mut help =
+                format!("look at `kubectl -n kube-system logs {name}-NODE` of each control plane");
+            if name == "keepalived" {
+                help.push_str(": do they hear each other's adverts (IP protocol 112)?");
+            }
+            settings
+                .emit(Event::ClusterFailed {
+                    message,
+                    help: Some(help),
+                })
+                .await;
+        }
         if let Some((summary, healthy)) = summary(&self.state) {
             settings.emit(Event::Cluster { summary, healthy }).await;
         }

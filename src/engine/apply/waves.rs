@@ -85,16 +85,20 @@ impl Run {
     }
 
     /// On a live cluster a member that disturbed the path to the API waits until it is whole again.
-    fn gate(&self, name: &HostName) -> Option<crate::plan::Step> {
+    fn gate(&self, name: &HostName) -> Vec<crate::plan::Step> {
         let member = self
             .state
             .view
             .hosts
             .get(name)
             .is_some_and(|h| h.kubernetes.ca.is_some());
-        let endpoint = self.state.settings.desired.shape().endpoint.to_string();
-        (self.live && member)
-            .then(|| act::endpoint_answers(&endpoint, "/etc/kubernetes/pki/ca.crt"))
+        if !self.live || !member {
+            return Vec::new();
+        }
+        let desired = &self.state.settings.desired;
+        let endpoint = desired.shape().endpoint.to_string();
+        let answers = act::endpoint_answers(&endpoint, "/etc/kubernetes/pki/ca.crt");
+        desired.settled(name).into_iter().chain([answers]).collect()
     }
 
     pub(super) async fn wave_done(&mut self, name: HostName, end: WaveEnd) {
@@ -290,7 +294,7 @@ impl Run {
             }
             let looked = async {
                 let session = Session::open(&settings, &target).await?;
-                // The old connection's script has ended when its lock can be had.
+                // The old connection's step has ended when its lock can be had.
                 let lock = Lock::take_again(&session, &settings).await?;
                 let observed = session
                     .probe(&facts(settings.desired.as_ref(), &name))

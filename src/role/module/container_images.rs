@@ -1,5 +1,6 @@
 //! `container_images`: images from archives in a folder of the controller. Patterns of `include` and `exclude` are held
-//! against the image's full name, the last part of it, and the archive's file name.
+//! against the image's full name, the last part of it, and the archive's file name; one without wildcards may leave out
+//! what a container runtime adds to an image's name.
 
 use camino::Utf8PathBuf;
 
@@ -8,7 +9,7 @@ use crate::event::Category;
 use crate::host::{Content, Effect, Fact, Known};
 use crate::plan::Change;
 use crate::role::args::Args;
-use crate::role::glob;
+use crate::role::{archive, glob};
 
 pub(super) const MODULE: Module = Module {
     name: "container_images",
@@ -48,9 +49,10 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         let file = archive.file.path.file_name().unwrap_or_default();
         let fits = |patterns: &[String], name: &str| {
             let last = name.rsplit('/').next().unwrap_or(name);
-            patterns
-                .iter()
-                .any(|p| [name, last, file].iter().any(|text| glob::matches(p, text)))
+            patterns.iter().any(|p| {
+                [name, last, file].iter().any(|text| glob::matches(p, text))
+                    || (!is_glob(p) && archive::full(p) == name)
+            })
         };
         let wanted = |name: &&String| fits(&include, name) && !fits(&exclude, name);
         let names: Vec<String> = archive.names.iter().filter(wanted).cloned().collect();
@@ -65,21 +67,26 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         }
     }
     // A pattern without wildcards is an image that somebody needs.
-    for pattern in include.iter().filter(|p| !p.contains(['*', '?', '['])) {
+    for pattern in include.iter().filter(|p| !is_glob(p)) {
+        let full = archive::full(pattern);
         if !archives
             .iter()
-            .any(|(file, a)| file == pattern || a.names.contains(pattern))
+            .any(|(file, a)| file == pattern || a.names.contains(&full))
         {
             args.complain(
                 "include",
                 format!("no archive in {src} holds the image {pattern}"),
-                None,
+                format!("save it there under its full name, {full}: `docker save {full}`, or `ctr images export`"),
             );
         }
     }
     Some(Box::new(Images(
         archives.into_iter().map(|(_, a)| a).collect(),
     )))
+}
+
+fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '['])
 }
 
 impl Action for Images {

@@ -11,7 +11,7 @@ pub(super) const MODULE: Module = Module {
     name: "template",
     aliases: &[],
     arguments: &[
-        "src", "dest", "mode", "owner", "group", "validate", "backup",
+        "src", "dest", "mode", "owner", "group", "validate", "backup", "digests",
     ],
     bare: None,
     category: Category::Own,
@@ -19,7 +19,8 @@ pub(super) const MODULE: Module = Module {
 };
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
-    let (text, dest) = (args.template("src"), args.path("dest"));
+    let (digests, dest) = (args.digests("digests"), args.path("dest"));
+    let text = args.template("src", &digests?);
     let write = Write::read(args, dest, text.map(Content::inline))?;
     Some(Box::new(write))
 }

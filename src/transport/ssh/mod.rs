@@ -10,7 +10,7 @@ mod options;
 mod wire;
 
 pub use channel::SshTransport;
-pub(super) use connector::Address;
+
 pub use connector::SshConnector;
 pub use options::{HostKeyPolicy, SshOptions};
 

@@ -1,0 +1,878 @@
+//! kube-vip's manifests against those of its own generator, and what decides which one a host gets.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use quorate::cluster::act::Manifest;
+use quorate::cluster::load_balancer::kube_vip::{self, Stage, sign};
+use quorate::cluster::load_balancer::{Carrier, facts_of_others, found_of_others, parts};
+use quorate::cluster::spec::{ClusterSpec, Way};
+use quorate::host::fact::{ClientCertificate, Kubeconfig, Kubernetes, Marker};
+use quorate::host::{Content, Effect, Observed};
+use quorate::inventory::{Input, Inventory, Variables};
+use quorate::model::Sha256;
+use quorate::plan::HostPlan;
+use quorate::role::{HostRoles, Library, Registered};
+use quorate::template::{Binding, host_scope};
+use serde_json::{Value, json};
+
+use super::role::AllThere;
+
+const HOSTS: &str = "\
+kube_control_plane:
+  hosts:
+    cp1: {ansible_host: 10.77.0.11}
+    cp2: {ansible_host: 10.77.0.12}
+    cp3: {ansible_host: 10.77.0.13}
+";
+const MANIFEST: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
+const NOW: i64 = 1_800_000_000;
+const DAY: i64 = 86_400;
+
+fn built(all: &str) -> (ClusterSpec, Inventory, Vec<String>) {
+    let all = format!("kubernetes_version: \"1.36.3\"\napiserver_vip: 10.77.0.100\n{all}");
+    let input = Input::from_text("hosts.yml", HOSTS).with_group_vars("all", "all.yml", &all);
+    let (inventory, found) = Inventory::build(&input);
+    assert!(!found.has_errors(), "{found:#?}");
+    let (spec, found) = ClusterSpec::build(&inventory, &BTreeSet::new());
+    assert!(!found.has_errors(), "{all}\n{found:#?}");
+    let warnings = found.iter().map(ToString::to_string).collect();
+    (spec.unwrap(), inventory, warnings)
+}
+
+/// A control plane as kubeadm leaves it.
+fn member() -> Kubernetes {
+    Kubernetes {
+        ca: Some(Sha256::of("ca")),
+        traces: [
+            "/etc/kubernetes/kubelet.conf",
+            "/etc/kubernetes/admin.conf",
+            "/etc/kubernetes/manifests/kube-apiserver.yaml",
+        ]
+        .map(String::from)
+        .to_vec(),
+        marker: Some(marker("init", true)),
+        ..Kubernetes::default()
+    }
+}
+
+fn marker(act: &str, done: bool) -> Marker {
+    Marker {
+        act: act.into(),
+        run: "r".into(),
+        config: "c".into(),
+        done,
+    }
+}
+
+fn signed(days: i64) -> Kubeconfig {
+    Kubeconfig {
+        ca: Some(Sha256::of("ca")),
+        client: Some(ClientCertificate {
+            digest: Sha256::of(days.to_string()),
+            not_after: NOW + days * DAY,
+        }),
+    }
+}
+
+fn host(kubernetes: Kubernetes) -> Observed {
+    let mut observed = Observed::default();
+    observed.system.clock = NOW;
+    observed.system.addresses = vec![
+        ("lo".into(), "127.0.0.1".parse().unwrap(), 8),
+        ("eth0".into(), "10.77.0.11".parse().unwrap(), 24),
+    ];
+    observed.kubernetes = Some(kubernetes);
+    observed
+}
+
+fn planned(all: &str, kubernetes: Kubernetes) -> HostPlan {
+    let (spec, inventory, _) = built(all);
+    let (library, found) = Library::builtin();
+    assert!(!found.has_errors(), "{found:#?}");
+    let cp1 = &spec.hosts["cp1"];
+    let observed = host(kubernetes);
+    let scopes = spec.scopes(&inventory);
+    let mut scope = host_scope(&inventory.hosts["cp1"], &Variables::default(), &scopes);
+    let seen = kube_vip::host_variables(&spec, cp1, true, Some(&observed));
+    for (name, value) in kube_vip::variables(&spec, cp1).into_iter().chain(seen) {
+        scope.set(name, Binding::fixed(value));
+    }
+    HostRoles::new(vec![library.get("kube_vip").unwrap()], Arc::new(AllThere))
+        .plan(&scope, &observed, &Registered::default())
+        .unwrap()
+}
+
+fn written(plan: &HostPlan, path: &str) -> Option<(String, String)> {
+    let effects = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .map(|c| &c.effect);
+    let mut files = effects.filter_map(|effect| match effect {
+        Effect::WriteFile(file) if file.path == path => Some(file),
+        _ => None,
+    });
+    let file = files.next()?;
+    assert!(files.next().is_none(), "{path} is written twice");
+    let Content::Inline(bytes) = &file.content else {
+        panic!("{path} is no text")
+    };
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    Some((text, file.mode.to_string()))
+}
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+fn manifest(all: &str, kubernetes: Kubernetes) -> Value {
+    let (text, mode) = written(&planned(all, kubernetes), MANIFEST).expect("a manifest");
+    assert_eq!(mode, "0600");
+    yaml(&text)
+}
+
+fn environment(manifest: &Value) -> Vec<(String, Value)> {
+    let list = manifest["spec"]["containers"][0]["env"].as_array().unwrap();
+    list.iter()
+        .map(|e| (e["name"].as_str().unwrap().to_string(), e.clone()))
+        .collect()
+}
+
+/// Fixture, what the inventory says for the same options, how far the host is.
+fn cases() -> Vec<(&'static str, String, Kubernetes)> {
+    let own = |days| Kubernetes {
+        kube_vip: Some(signed(days)),
+        ..member()
+    };
+    let bgp = "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001::false\"]\n";
+    let seed = "load_balancer_profile: seed\n";
+    vec![
+        (
+            "arp-init",
+            "load_balancer: kube-vip-arp\n".into(),
+            Kubernetes::default(),
+        ),
+        (
+            "arp-dedicated",
+            "load_balancer: kube-vip-arp\n".into(),
+            own(300),
+        ),
+        (
+            "arp-services-seed-admin",
+            format!(
+                "load_balancer: kube-vip-arp\n{seed}kube_vip_services: true\nkube_vip_kubeconfig: admin\n"
+            ),
+            member(),
+        ),
+        (
+            "bgp-seed",
+            format!(
+                "load_balancer: kube-vip-bgp\n{seed}bgp_peers: [\"10.77.0.2:65001::false\", \"10.77.0.3:65001::false\"]\n"
+            ),
+            Kubernetes::default(),
+        ),
+        (
+            "bgp-services",
+            format!("{bgp}kube_vip_services: true\n"),
+            own(300),
+        ),
+        ("bgp-fast", bgp.into(), member()),
+        ("bgp-bfd", format!("{bgp}bgp_bfd: true\n"), member()),
+    ]
+}
+
+/// One manifest of each, and which options they were made by.
+struct Pair {
+    ours: Value,
+    theirs: Value,
+    bgp: bool,
+    health: bool,
+}
+
+impl Pair {
+    fn take(&mut self, pointer: &str, name: &str) -> Option<Value> {
+        let parent = self.ours.pointer_mut(pointer).unwrap();
+        parent.as_object_mut().unwrap().shift_remove(name)
+    }
+
+    fn list(&mut self, pointer: &str) -> &mut Vec<Value> {
+        let list = self.ours.pointer_mut(pointer).unwrap();
+        list.as_array_mut().unwrap()
+    }
+}
+
+/// What differs from the generator's manifest on purpose: why, and what is taken out of one or the other. Each must be there
+/// where it is meant to be, and nowhere else.
+const INTENDED: [(&str, fn(&mut Pair)); 6] = [
+    (
+        "the kubelet sees only the manifest: another kubeconfig or peer must change it",
+        |pair| {
+            let revision = pair.take("/metadata", "annotations").unwrap();
+            let revision = revision["quorate/revision"].as_str().unwrap().to_string();
+            assert_eq!(revision.len(), 16);
+        },
+    ),
+    (
+        "kube-vip is evicted last, as kubeadm's own static pods",
+        |pair| {
+            let class = pair.take("/spec", "priorityClassName");
+            assert_eq!(class, Some(json!("system-node-critical")));
+        },
+    ),
+    (
+        "a kubeconfig that is not there yet must not become a directory",
+        |pair| {
+            let kind = pair.take("/spec/volumes/0/hostPath", "type");
+            assert_eq!(kind, Some(json!("File")));
+        },
+    ),
+    (
+        "the generator has flags for the timers and drops both (config_generator.go)",
+        |pair| {
+            let bgp = pair.bgp;
+            let list = pair.list("/spec/containers/0/env");
+            let before = list.len();
+            list.retain(|e| e["name"] != "bgp_hold_time" && e["name"] != "bgp_keepalive_interval");
+            assert_eq!(before - list.len(), if bgp { 2 } else { 0 });
+        },
+    ),
+    (
+        "the generator names the health check's CA and does not mount it: CrashLoopBackOff",
+        |pair| {
+            let health = usize::from(pair.health);
+            for (list, name) in [("volumes", "name"), ("containers/0/volumeMounts", "name")] {
+                let list = pair.list(&format!("/spec/{list}"));
+                assert_eq!(list.len(), 1 + health);
+                let rest = list.split_off(1);
+                assert!(rest.iter().all(|v| v[name] == "ca"), "{rest:?}");
+            }
+        },
+    ),
+    (
+        "the API libraries of 0.8 and 0.9 print a field that nobody has set",
+        |pair| {
+            let metadata = pair.theirs["metadata"].as_object_mut().unwrap();
+            let printed = metadata.shift_remove("creationTimestamp");
+            assert!(printed.is_none_or(|v| v.is_null()));
+        },
+    ),
+];
+
+#[test]
+fn manifests_are_those_of_kube_vips_own_generator() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kube-vip");
+    let mut compared = Vec::new();
+    for version in ["v0.8.10", "v0.9.2", "v1.0.4", "v1.2.3"] {
+        for (case, all, kubernetes) in cases() {
+            let Ok(theirs) =
+                std::fs::read_to_string(root.join(version).join(format!("{case}.yaml")))
+            else {
+                continue;
+            };
+            let flags = theirs.lines().next().unwrap().to_string();
+            let theirs = yaml(&theirs);
+            let mut pair = Pair {
+                ours: manifest(&format!("{all}kube_vip_version: {version}\n"), kubernetes),
+                theirs,
+                bgp: flags.contains("--bgp "),
+                health: flags.contains("HealthCheckAddress"),
+            };
+            for (_, take_out) in INTENDED {
+                take_out(&mut pair);
+            }
+            let Pair { ours, theirs, .. } = pair;
+            // As lists, so that the order of the environment counts too.
+            assert_eq!(
+                environment(&ours),
+                environment(&theirs),
+                "{version} {case}\n{flags}"
+            );
+            assert_eq!(ours, theirs, "{version} {case}\n{flags}");
+            compared.push(format!("{version} {case}"));
+        }
+    }
+    insta::assert_debug_snapshot!(compared);
+}
+
+/// Whole manifests, with what the generator leaves out: as a reader of /etc/kubernetes/manifests sees them.
+#[test]
+fn manifests_in_full() {
+    for (case, all, kubernetes) in cases() {
+        if !["arp-dedicated", "bgp-bfd"].contains(&case) {
+            continue;
+        }
+        let text = written(&planned(&all, kubernetes), MANIFEST).unwrap().0;
+        insta::assert_snapshot!(format!("manifest_{case}"), text);
+    }
+}
+
+#[test]
+fn the_timers_are_those_of_the_profile_and_the_inventory() {
+    let value = |all: &str, name: &str| {
+        let all = format!("load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\n{all}");
+        let found = environment(&manifest(&all, member()));
+        let entry = found.into_iter().find(|(n, _)| n == name);
+        entry.map(|(_, e)| e["value"].as_str().unwrap().to_string())
+    };
+    for (all, hold, keepalive) in [
+        ("", "3", "1"),
+        ("load_balancer_profile: seed\n", "30", "10"),
+        ("bgp_hold_time: 9\nbgp_keepalive_interval: 3\n", "9", "3"),
+    ] {
+        assert_eq!(value(all, "bgp_hold_time").unwrap(), hold, "{all}");
+        assert_eq!(value(all, "bgp_keepalive_interval").unwrap(), keepalive);
+    }
+    let url = "control_plane_health_check_address";
+    assert_eq!(value("", url).unwrap(), "https://10.77.0.11:6443/livez");
+    assert_eq!(value("load_balancer_profile: seed\n", url), None);
+    assert_eq!(value("kube_vip_version: v1.1.2\n", url), None);
+    assert_eq!(value("", "bgp_routerid").unwrap(), "10.77.0.11");
+    assert_eq!(value("bgp_local_as: 64999\n", "bgp_as").unwrap(), "64999");
+}
+
+#[test]
+fn a_peers_password_is_in_a_file_that_only_root_reads() {
+    let all = "load_balancer: kube-vip-bgp\nbgp_bfd: true\nbgp_peers: [\"10.77.0.2:65001:s3cret,x:true\", \"10.77.0.3:65001::false:179:mpbgp_nexthop=fixed:true;100000;200000;5\"]\n";
+    let plan = planned(all, member());
+    let (text, mode) = written(&plan, "/etc/kubernetes/kube-vip-bgp.yaml").unwrap();
+    assert_eq!(mode, "0600");
+    let peers = &yaml(&text)["BGPConfig"]["Peers"];
+    let expected = json!([
+        {"Address": "10.77.0.2", "AS": 65001, "Port": 179, "MultiHop": true, "Password": "s3cret,x",
+         "BFDEnabled": true, "BFDReceiveInterval": 300_000, "BFDTransmitInterval": 300_000, "BFDDetectMultiplier": 3},
+        {"Address": "10.77.0.3", "AS": 65001, "Port": 179, "MultiHop": false, "MpbgpNexthop": "fixed",
+         "BFDEnabled": true, "BFDReceiveInterval": 100_000, "BFDTransmitInterval": 200_000, "BFDDetectMultiplier": 5},
+    ]);
+    assert_eq!(*peers, expected);
+    let (manifest, _) = written(&plan, MANIFEST).unwrap();
+    assert!(!manifest.contains("s3cret"), "{manifest}");
+    let manifest = yaml(&manifest);
+    assert!(
+        environment(&manifest)
+            .iter()
+            .all(|(name, _)| name != "bgp_peers")
+    );
+    let container = &manifest["spec"]["containers"][0];
+    assert_eq!(
+        container["args"],
+        json!(["manager", "--config-file=/etc/kubernetes/kube-vip-bgp.yaml"])
+    );
+    assert_eq!(container["volumeMounts"].as_array().unwrap().len(), 3);
+    // Neither does a plan show it.
+    let shown = format!(
+        "{:?}",
+        plan.steps.iter().map(|s| s.planned()).collect::<Vec<_>>()
+    );
+    assert!(!shown.contains("s3cret") && shown.contains("kube-vip-bgp.yaml"));
+    // Another password starts the pod anew.
+    let other = planned(&all.replace("s3cret", "other"), member());
+    let revision = |plan: &HostPlan| {
+        let text = written(plan, MANIFEST).unwrap().0;
+        yaml(&text)["metadata"]["annotations"]["quorate/revision"].clone()
+    };
+    assert_ne!(revision(&plan), revision(&other));
+    // Releases that cannot read a file: said, and not shown either.
+    let old = format!("{all}kube_vip_version: v1.0.0\n")
+        .replace("s3cret,x", "s3cret")
+        .replace("bgp_bfd: true\n", "");
+    let old = old.replace(":179:mpbgp_nexthop=fixed:true;100000;200000;5", "");
+    let warnings = built(&old).2.join("\n");
+    assert!(
+        warnings.contains("takes the password of a BGP peer from the pod's environment"),
+        "{warnings}"
+    );
+    assert!(!warnings.contains("s3cret"));
+    let plan = planned(&old, member());
+    assert!(
+        written(&plan, MANIFEST)
+            .unwrap()
+            .0
+            .contains("10.77.0.2:65001:s3cret:true,10.77.0.3:65001::false")
+    );
+    let shown = format!(
+        "{:?}",
+        plan.steps.iter().map(|s| s.planned()).collect::<Vec<_>>()
+    );
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn bfd_is_added_where_a_peer_has_none() {
+    for (peer, expected) in [
+        (
+            "10.77.0.2:65001",
+            "10.77.0.2:65001::false:179::true;300000;300000;3",
+        ),
+        (
+            "10.77.0.2:65001::true",
+            "10.77.0.2:65001::true:179::true;300000;300000;3",
+        ),
+        (
+            "10.77.0.2:65001::true:179:mpbgp_nexthop=fixed",
+            "10.77.0.2:65001::true:179:mpbgp_nexthop=fixed:true;300000;300000;3",
+        ),
+        (
+            "10.77.0.2:65001::false:179::true;50000;50000;4",
+            "10.77.0.2:65001::false:179::true;50000;50000;4",
+        ),
+    ] {
+        let all = format!("load_balancer: kube-vip-bgp\nbgp_bfd: true\nbgp_peers: [\"{peer}\"]\n");
+        let found = environment(&manifest(&all, member()));
+        let peers = found.iter().find(|(n, _)| n == "bgp_peers").unwrap();
+        assert_eq!(peers.1["value"], expected, "{peer}");
+    }
+}
+
+/// Where the host is, what is asked of kube-vip, and which kubeconfig its manifest has.
+#[test]
+fn the_stage_of_a_host_decides_on_its_kubeconfig() {
+    let arp = |dedicated: &str| {
+        format!("load_balancer: kube-vip-arp\nkube_vip_kubeconfig: {dedicated}\n")
+    };
+    let bgp = |dedicated: &str, services: bool| {
+        format!(
+            "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\nkube_vip_kubeconfig: {dedicated}\nkube_vip_services: {services}\n"
+        )
+    };
+    let with = |act: &str, done: bool| Kubernetes {
+        marker: Some(marker(act, done)),
+        ..member()
+    };
+    let bare = Kubernetes::default;
+    let own = || Kubernetes {
+        kube_vip: Some(signed(300)),
+        ..member()
+    };
+    let foreign = || Kubernetes {
+        ca: Some(Sha256::of("another")),
+        ..own()
+    };
+    let (admin, sup, conf) = (
+        Some("/etc/kubernetes/admin.conf"),
+        Some("/etc/kubernetes/super-admin.conf"),
+        Some("/etc/kubernetes/kube-vip.conf"),
+    );
+    let table = [
+        ("bare, first", arp("dedicated"), true, bare(), sup),
+        ("bare, first", arp("admin"), true, bare(), sup),
+        ("bare, first", bgp("dedicated", false), true, bare(), conf),
+        ("bare, first", bgp("admin", false), true, bare(), admin),
+        ("bare, first", bgp("dedicated", true), true, bare(), sup),
+        ("bare, not first", arp("dedicated"), false, bare(), None),
+        (
+            "bare, not first",
+            bgp("dedicated", false),
+            false,
+            bare(),
+            None,
+        ),
+        (
+            "init under way",
+            arp("admin"),
+            true,
+            with("init", false),
+            sup,
+        ),
+        (
+            "init under way elsewhere",
+            arp("admin"),
+            false,
+            with("init", false),
+            sup,
+        ),
+        (
+            "join under way",
+            arp("admin"),
+            true,
+            with("join", false),
+            None,
+        ),
+        (
+            "join under way",
+            bgp("admin", false),
+            false,
+            with("join", false),
+            None,
+        ),
+        (
+            "initialised, unsigned",
+            arp("dedicated"),
+            true,
+            member(),
+            None,
+        ),
+        ("initialised, signed", arp("dedicated"), true, own(), conf),
+        ("initialised", arp("admin"), true, member(), admin),
+        ("initialised", bgp("dedicated", false), true, member(), conf),
+        (
+            "joined",
+            bgp("dedicated", false),
+            false,
+            with("join", true),
+            conf,
+        ),
+        (
+            "joined, unsigned",
+            bgp("dedicated", true),
+            false,
+            with("join", true),
+            None,
+        ),
+        ("joined", arp("admin"), false, with("join", true), admin),
+        (
+            "signed for another cluster",
+            arp("dedicated"),
+            false,
+            foreign(),
+            None,
+        ),
+    ];
+    for (what, all, first, seen, expected) in table {
+        let (spec, ..) = built(&all);
+        let balancer = &spec.load_balancer;
+        let settings = balancer.kube_vip.as_ref().unwrap();
+        let found = match kube_vip::stage(balancer.way, settings, first, &seen) {
+            Stage::Leave => None,
+            Stage::Place { kubeconfig, .. } => Some(kubeconfig),
+        };
+        assert_eq!(found, expected, "{what}\n{all}");
+    }
+}
+
+#[test]
+fn a_kubeconfig_is_renewed_when_a_third_of_its_life_is_left() {
+    let (spec, ..) = built("load_balancer: kube-vip-arp\n");
+    let settings = spec.load_balancer.kube_vip.as_ref().unwrap();
+    let due = |kubernetes| kube_vip::due(Way::KubeVipArp, settings, &host(kubernetes));
+    let with = |days| {
+        due(Kubernetes {
+            kube_vip: Some(signed(days)),
+            ..member()
+        })
+    };
+    assert_eq!(with(364), None);
+    assert_eq!(with(122), None);
+    assert_eq!(
+        with(121).unwrap(),
+        "its kubeconfig expires in 121 days, less than a third of its life"
+    );
+    assert_eq!(with(-1).unwrap(), "its kubeconfig has expired");
+    assert!(due(member()).unwrap().contains("no kubeconfig of its own"));
+    let empty = Kubernetes {
+        kube_vip: Some(Kubeconfig::default()),
+        ..member()
+    };
+    assert!(due(empty).unwrap().contains("no certificate"));
+    let foreign = Kubernetes {
+        ca: Some(Sha256::of("another")),
+        kube_vip: Some(signed(300)),
+        ..member()
+    };
+    assert!(due(foreign).unwrap().contains("another cluster"));
+    // Nobody signs before init or a join is done.
+    assert_eq!(due(Kubernetes::default()), None);
+    let open = Kubernetes {
+        marker: Some(marker("join", false)),
+        ..member()
+    };
+    assert_eq!(due(open), None);
+    // And nobody for a kube-vip that asks nothing, or that uses admin.conf.
+    let mut other = settings.clone();
+    assert_eq!(
+        kube_vip::due(Way::KubeVipBgp, &other, &host(member())),
+        None
+    );
+    other.dedicated_kubeconfig = false;
+    assert_eq!(
+        kube_vip::due(Way::KubeVipArp, &other, &host(member())),
+        None
+    );
+}
+
+#[test]
+fn a_renewed_kubeconfig_changes_the_manifest_and_nothing_else_does() {
+    let all = "load_balancer: kube-vip-arp\n";
+    let text = |days| {
+        let seen = Kubernetes {
+            kube_vip: Some(signed(days)),
+            ..member()
+        };
+        written(&planned(all, seen), MANIFEST).unwrap().0
+    };
+    assert_eq!(text(300), text(300));
+    let (before, after) = (text(121), text(364));
+    let changed: Vec<(&str, &str)> = before
+        .lines()
+        .zip(after.lines())
+        .filter(|(a, b)| a != b)
+        .collect();
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert!(changed[0].0.contains("quorate/revision"));
+}
+
+#[test]
+fn bgp_without_services_has_a_kubeconfig_without_rights() {
+    let all = "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\n";
+    let (text, mode) = written(&planned(all, Kubernetes::default()), kube_vip::KUBECONFIG).unwrap();
+    assert_eq!(mode, "0600");
+    let config = yaml(&text);
+    assert_eq!(config["users"][0]["user"], json!({}));
+    assert_eq!(
+        config["clusters"][0]["cluster"],
+        json!({"server": "https://10.77.0.11:6443"})
+    );
+}
+
+#[test]
+fn rights_are_what_kube_vip_asks_for() {
+    let rules = |all: &str| {
+        let (spec, ..) = built(all);
+        let Manifest { text, .. } = sign::rights(&spec);
+        let list = yaml(&text.unwrap());
+        let mut rules = Vec::new();
+        for object in list["items"].as_array().unwrap() {
+            let kind = object["kind"].as_str().unwrap();
+            for rule in object["rules"].as_array().into_iter().flatten() {
+                let names = &rule["resourceNames"];
+                rules.push(format!(
+                    "{kind} {} {} {names}",
+                    rule["resources"], rule["verbs"]
+                ));
+            }
+            if kind.ends_with("Binding") {
+                assert_eq!(object["subjects"][0]["name"], "quorate:kube-vip");
+                assert_eq!(object["roleRef"]["kind"], kind.trim_end_matches("Binding"));
+            }
+        }
+        rules
+    };
+    assert_eq!(
+        rules("load_balancer: kube-vip-arp\n"),
+        [
+            r#"Role ["leases"] ["create"] null"#,
+            r#"Role ["leases"] ["get","update"] ["plndr-cp-lock"]"#,
+        ]
+    );
+    let bgp = "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\n";
+    assert_eq!(rules(bgp), Vec::<String>::new());
+    insta::assert_debug_snapshot!(rules(
+        "load_balancer: kube-vip-arp\nkube_vip_services: true\n"
+    ));
+    let without = rules(&format!("{bgp}kube_vip_services: true\n"));
+    assert!(without.iter().all(|r| !r.contains("leases")), "{without:?}");
+}
+
+#[test]
+fn the_kubeconfig_is_signed_on_the_host_and_shown_to_nobody() {
+    let (spec, ..) = built("load_balancer: kube-vip-arp\ncluster_name: prod\n");
+    let plan = sign::steps(&spec, &spec.hosts["cp2"]);
+    let effects: Vec<&Effect> = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .map(|c| &c.effect)
+        .collect();
+    let runs: Vec<String> = effects
+        .iter()
+        .filter_map(|e| match e {
+            Effect::Run(run) => Some(run.argv.join(" ")),
+            _ => None,
+        })
+        .collect();
+    // The rights first: kube-vip may use the kubeconfig from its first moment on.
+    assert!(
+        runs[0].starts_with("kubectl --kubeconfig=/etc/kubernetes/admin.conf apply --server-side"),
+        "{runs:?}"
+    );
+    assert!(runs[1].contains("--client-name quorate:kube-vip:cp2 --org quorate:kube-vip --validity-period 8760h >\"$new\""), "{runs:?}");
+    assert!(runs[1].contains("umask 077"));
+    let configs: Vec<String> = effects
+        .iter()
+        .filter_map(|e| match e {
+            Effect::WriteFile(f) => match &f.content {
+                Content::Inline(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+                Content::File { .. } => None,
+            },
+            _ => None,
+        })
+        .collect();
+    insta::assert_snapshot!(configs.join(""));
+}
+
+/// Runs a script for hosts under both shells, with its absolute paths in a folder of its own and stand-ins on PATH.
+fn under_both_shells(
+    script: &str,
+    tools: &[(&str, &str)],
+    check: impl Fn(&std::path::Path, i32, &str),
+) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for shell in [&["dash"][..], &["busybox", "sh"]] {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path();
+        for folder in ["bin", "etc/kubernetes/manifests", "run/quorate"] {
+            std::fs::create_dir_all(path.join(folder)).unwrap();
+        }
+        for (name, text) in tools {
+            let tool = path.join("bin").join(name);
+            std::fs::write(&tool, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let manifest = "metadata:\n  annotations:\n    quorate/revision: \"0123456789abcdef\"\n";
+        std::fs::write(
+            path.join("etc/kubernetes/manifests/kube-vip.yaml"),
+            manifest,
+        )
+        .unwrap();
+        std::fs::write(path.join("etc/kubernetes/kube-vip.conf"), "old\n").unwrap();
+        let root_text = path.to_str().unwrap();
+        let script = script
+            .replace("/etc/kubernetes", &format!("{root_text}/etc/kubernetes"))
+            .replace("/run/quorate", &format!("{root_text}/run/quorate"));
+        let output = std::process::Command::new(shell[0])
+            .args(&shell[1..])
+            .args(["-c", &script])
+            .env(
+                "PATH",
+                format!("{root_text}/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            )
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        check(path, output.status.code().unwrap(), &said);
+    }
+}
+
+#[test]
+fn a_kubeconfig_is_put_in_place_whole_or_not_at_all() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (spec, ..) = built("load_balancer: kube-vip-arp\n");
+    let plan = sign::steps(&spec, &spec.hosts["cp1"]);
+    let script = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .find_map(|c| match &c.effect {
+            Effect::Run(run) if run.argv[0] == "/bin/sh" => Some(run.argv[2].clone()),
+            _ => None,
+        })
+        .unwrap();
+    under_both_shells(
+        &script,
+        &[("kubeadm", "echo 'kind: Config'")],
+        |root, code, said| {
+            assert_eq!((code, said), (0, ""));
+            let file = root.join("etc/kubernetes/kube-vip.conf");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "kind: Config\n");
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        },
+    );
+    under_both_shells(
+        &script,
+        &[("kubeadm", "echo half; echo no CA >&2; exit 1")],
+        |root, code, said| {
+            assert_eq!((code, said), (1, "no CA\n"));
+            let folder = root.join("etc/kubernetes");
+            assert_eq!(
+                std::fs::read_to_string(folder.join("kube-vip.conf")).unwrap(),
+                "old\n"
+            );
+            assert_eq!(
+                std::fs::read_dir(folder).unwrap().count(),
+                2,
+                "nothing half is left"
+            );
+        },
+    );
+}
+
+#[test]
+fn the_pod_of_the_manifest_is_waited_for() {
+    let step = kube_vip::runs(&Carrier {
+        node: "cp1".into(),
+        address: "10.77.0.11".parse().unwrap(),
+        dest_port: 6443,
+    });
+    let Effect::Wait { condition, .. } = &step.changes[0].effect else {
+        panic!("{step:?}")
+    };
+    let condition = condition.replace("/run/containerd", "/run/quorate/containerd");
+    let task = "/run/quorate/containerd/io.containerd.runtime.v2.task/k8s.io/abc";
+    let (yes, no) = (
+        "echo '0123456789abcdef true'",
+        "echo '0123456789abcdef false'",
+    );
+    let table = [
+        // What the API says of the pod, which containers there are, whether the manifest is older than their tasks.
+        (yes, "echo abc", true, 0),
+        (no, "echo abc", true, 1),
+        ("echo 'fedcba9876543210 true'", "echo abc", true, 1),
+        ("echo ' '", "echo abc", true, 1),
+        ("echo refused >&2; exit 1", "echo abc", true, 1),
+        (yes, "echo abc", false, 1),
+        (yes, "true", false, 1),
+    ];
+    for (answer, containers, older, expected) in table {
+        // Times are set, not waited for.
+        let (file, other) = if older {
+            (MANIFEST, task)
+        } else {
+            (task, MANIFEST)
+        };
+        let script = format!(
+            "mkdir -p {task}; touch -d '2001-01-01 00:00:00' {file}; touch {other}\n{condition}"
+        );
+        under_both_shells(
+            &script,
+            &[("kubectl", answer), ("ctr", containers)],
+            |_, code, said| {
+                assert_eq!(code, expected, "{answer}, {containers}, {older}: {said}");
+            },
+        );
+    }
+}
+
+#[test]
+fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
+    let mut model = super::simulated::Model::bare();
+    let found = |way: Way, model: &super::simulated::Model| {
+        found_of_others(way, &model.observe(&facts_of_others(way)))
+    };
+    let manifest = super::simulated::text("pod");
+    model.files.insert(MANIFEST.into(), manifest);
+    assert_eq!(found(Way::KubeVipArp, &model), None);
+    assert_eq!(
+        found(Way::KubeVipBgp, &model),
+        None,
+        "the one takes the place of the other"
+    );
+    let said = found(Way::KeepalivedHaproxy, &model).unwrap();
+    assert!(
+        said.starts_with("/etc/kubernetes/manifests/kube-vip.yaml is there"),
+        "{said}"
+    );
+    // What the role writes, and nothing else, is what the way leaves.
+    let all = "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001:secret\"]\n";
+    let plan = planned(all, member());
+    let leaves = parts(Way::KubeVipBgp).unwrap().leaves;
+    let known: Vec<&str> = leaves
+        .manifests
+        .iter()
+        .chain(leaves.paths)
+        .copied()
+        .collect();
+    let effects = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .map(|c| &c.effect);
+    let mut count = 0;
+    for effect in effects {
+        if let Effect::WriteFile(file) = effect {
+            assert!(known.contains(&file.path.as_str()), "{}", file.path);
+            count += 1;
+        }
+    }
+    assert_eq!(count, known.len());
+}
