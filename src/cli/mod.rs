@@ -11,6 +11,7 @@ mod project;
 mod replay;
 mod request;
 mod run;
+mod views;
 
 pub use exit::WrongInput;
 pub use program::{command, main};

@@ -13,13 +13,14 @@ use tokio::sync::mpsc;
 use super::WrongInput;
 use super::drill;
 use super::project::{self, Project};
-use super::request::{Command, HostKey, InventoryView, Request};
+use super::request::{Command, HostKey, Request};
+use super::views;
 use crate::cluster::spec;
 use crate::engine::journal::{self, Journal};
 use crate::engine::{self, Cancel, Settings};
-use crate::event::{Event, ExitCode};
+use crate::event::{Event, ExitCode, VERSION};
 use crate::inventory;
-use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value, nearest};
+use crate::model::{Diagnostic, Diagnostics, HostName, Secret};
 use crate::report::{self, Reporters, diagnostics};
 use crate::transport::ssh::{HostKeyPolicy, SshOptions};
 use crate::transport::{self, Connect, Counters, Target};
@@ -31,10 +32,10 @@ const EVENTS: usize = 1024;
 pub(crate) async fn run(request: Request) -> Result<ExitCode> {
     match &request.command {
         Command::Validate => validate(&request),
-        Command::Inventory(view) => show_inventory(&request, view),
-        Command::RolesList => roles_list(&request),
-        Command::RolesShow(name) => roles_show(&request, name),
-        Command::VarsExplain { host, name } => explain(&request, host, name.as_deref()),
+        Command::Inventory(view) => views::inventory(&request, view),
+        Command::RolesList => views::roles_list(&request),
+        Command::RolesShow(name) => views::roles_show(&request, name),
+        Command::VarsExplain { host, name } => views::explain(&request, host, name.as_deref()),
         Command::Exec(words) => exec(&request, words).await,
         Command::DrillFailover(wish) => drill::failover(&request, wish).await,
         Command::Plan | Command::Apply | Command::Status => converge(&request).await,
@@ -46,6 +47,12 @@ fn validate(request: &Request) -> Result<ExitCode> {
     chosen(request, &project.inventory, project.spec.hosts.keys())?;
     let hosts = project.spec.hosts.len();
     let control_planes = project.spec.control_planes().count();
+    if views::is_json(request) {
+        let sound =
+            serde_json::json!({ "v": VERSION, "hosts": hosts, "control_planes": control_planes });
+        print(request, &views::line(sound))?;
+        return Ok(ExitCode::Done);
+    }
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let (hosts, control_planes) = (count(hosts, "host"), count(control_planes, "control plane"));
     print(
@@ -67,15 +74,18 @@ pub(super) fn read(request: &Request) -> Result<Project> {
     }
 }
 
-fn warn(request: &Request, found: &Diagnostics) {
+pub(super) fn warn(request: &Request, found: &Diagnostics) {
     if found.0.is_empty() {
         return;
     }
     let color = request.report.color;
+    let text = if views::is_json(request) {
+        diagnostics::json(found)
+    } else {
+        diagnostics::render(&concealed(found), color.on_stderr())
+    };
     // There is nobody left to tell if standard error is closed.
-    let _ = color
-        .stderr()
-        .write_all(diagnostics::render(&concealed(found), color.on_stderr()).as_bytes());
+    let _ = color.stderr().write_all(text.as_bytes());
 }
 
 /// Returns the findings without the secrets that stand in the lines they show.
@@ -83,7 +93,7 @@ pub(super) fn concealed(found: &Diagnostics) -> Diagnostics {
     inventory::conceal(found, &spec::known::is_secret)
 }
 
-fn print(request: &Request, text: &str) -> Result<()> {
+pub(super) fn print(request: &Request, text: &str) -> Result<()> {
     match request.report.color.stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).wrap_err("cannot write to standard output")
@@ -92,118 +102,8 @@ fn print(request: &Request, text: &str) -> Result<()> {
     }
 }
 
-fn show_inventory(request: &Request, view: &InventoryView) -> Result<ExitCode> {
-    let (inventory, found) = inventory::load(&request.inventory, &request.extra_vars);
-    if found.has_errors() {
-        return Err(WrongInput(found).into());
-    }
-    warn(request, &found);
-    let text = match view {
-        InventoryView::List => inventory::to_json(&inventory.to_list(&masked)),
-        InventoryView::Graph => inventory.to_graph("all").map_err(wrong)?,
-        InventoryView::Host(name) => match inventory.hosts.get(name.as_str()) {
-            Some(host) => inventory::to_json(&host.to_vars(&masked)),
-            None => return Err(wrong(inventory.no_such_host(name)).into()),
-        },
-    };
-    print(request, &text)?;
-    Ok(ExitCode::Done)
-}
-
 pub(super) fn wrong(error: Diagnostic) -> WrongInput {
     WrongInput(Diagnostics(vec![error]))
-}
-
-/// Returns a variable's value as it may be shown.
-fn masked(name: &str, value: &Value) -> Value {
-    if spec::known::is_secret(name) {
-        "***".into()
-    } else {
-        value.clone()
-    }
-}
-
-fn roles_list(request: &Request) -> Result<ExitCode> {
-    let (library, found) = project::library(request);
-    warn(request, &found);
-    let mut text = String::new();
-    for role in library.iter() {
-        text.push_str(&format!("{:<20} {}\n", role.name, role.description));
-    }
-    print(request, &text)?;
-    Ok(if found.has_errors() {
-        ExitCode::Input
-    } else {
-        ExitCode::Done
-    })
-}
-
-fn roles_show(request: &Request, name: &str) -> Result<ExitCode> {
-    let (library, _) = project::library(request);
-    let role = library.get(name).map_err(wrong)?;
-    let mut text = String::new();
-    for (path, file) in role.contents() {
-        text.push_str(&format!(
-            "# {}/{path}\n{}\n",
-            role.place(),
-            file.source.as_ref().map_or("(binary)", |s| s.text.as_str())
-        ));
-    }
-    print(request, &text)?;
-    Ok(ExitCode::Done)
-}
-
-fn explain(request: &Request, host: &str, name: Option<&str>) -> Result<ExitCode> {
-    let (inventory, found) = inventory::load(&request.inventory, &request.extra_vars);
-    if found.has_errors() {
-        return Err(WrongInput(found).into());
-    }
-    let Some(host) = inventory.hosts.get(host) else {
-        return Err(wrong(inventory.no_such_host(host)).into());
-    };
-    let mut text = String::new();
-    for (variable, value) in host
-        .vars
-        .iter()
-        .filter(|(n, _)| name.is_none_or(|name| *n == name))
-    {
-        let shown = if spec::known::is_secret(variable) {
-            "***".to_string()
-        } else {
-            value.value.to_string()
-        };
-        let place = |origin: &inventory::Origin| match &origin.span {
-            Some(span) => format!("{span} ({})", origin.what),
-            None => origin.what.clone(),
-        };
-        text.push_str(&format!(
-            "{variable} = {shown}\n  set by {}\n",
-            place(&value.origin)
-        ));
-        for overrode in &value.overrode {
-            text.push_str(&format!("  over   {}\n", place(overrode)));
-        }
-    }
-    if let (true, Some(name)) = (text.is_empty(), name) {
-        let names = spec::known::KNOWN.iter().map(|known| known.name);
-        let Some(known) = spec::known::KNOWN.iter().find(|known| known.name == name) else {
-            let error = Diagnostic::error(format!("{} has no variable `{name}`", host.name));
-            let near = nearest(name, names.chain(host.vars.keys().map(String::as_str)));
-            let help = near.map_or_else(
-                || "`quorate inventory host` shows them all".into(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            return Err(wrong(error.help(help)).into());
-        };
-        let default = if known.default.is_empty() {
-            "none"
-        } else {
-            known.default
-        };
-        text = format!("{name} is not set for {}\n  default {default}\n", host.name);
-    }
-    print(request, &text)?;
-    Ok(ExitCode::Done)
 }
 
 /// `plan`, `apply` and `status`.

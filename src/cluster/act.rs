@@ -255,7 +255,7 @@ const POD_COLUMNS: &str = ":.metadata.name,:.spec.nodeName,:.status.phase,:.meta
 /// there and, where there is a network, Ready with kube-proxy and CoreDNS. What a dead host has left in the API (a pod
 /// that terminates for ever) is not waited for.
 pub fn verify(endpoint: &str, nodes: &[&str], network: bool) -> HostPlan {
-    let kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
+    let kubectl = "kubectl --request-timeout=10s --kubeconfig /etc/kubernetes/admin.conf";
     let all = nodes.join(" ");
     let status = if network { "Ready" } else { "(Not)?Ready" };
     let listed = format!(
@@ -376,7 +376,7 @@ fn marker(act: &str, run: &str, digest: &str, done: bool, expect: Expect) -> Eff
     }
 }
 
-/// kubeadm as a unit's script. Its configuration goes when it ends, not when the connection does.
+/// kubeadm as a unit's script. Its configuration goes when it ends or is stopped, not when the connection does.
 ///
 /// Its last word names the run that started it: whoever attaches learns whose token is in the cluster.
 fn kubeadm(verb: &str, run: &str, skip: &str, flags: &str, beside: &str) -> Step {
@@ -387,7 +387,7 @@ fn kubeadm(verb: &str, run: &str, skip: &str, flags: &str, beside: &str) -> Step
         String::new()
     };
     let script = format!(
-        "{beside}kubeadm {verb} --config {CONFIG} {flags} {skip}\nstatus=$?\nrm -f {CONFIG}\necho '{}'\nexit $status",
+        "trap 'rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\n{beside}kubeadm {verb} --config {CONFIG} {flags} {skip}\nstatus=$?\necho '{}'\nexit $status",
         started_by(run)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);

@@ -17,11 +17,12 @@ const MOST_PER_SECOND: u32 = 1000;
 /// A longer line is no record: a step's detail is cut far below this.
 const LONGEST_LINE: u64 = 64 << 20;
 
-/// A larger file is not read: an apply on five hosts has 30 KiB, and output is cut at [`OUTPUT_LIMIT`] a host.
+/// A larger file is not read: the output of a thousand hosts, cut at [`OUTPUT_LIMIT`] each.
 const LARGEST: u64 = 1 << 30;
 /// Bytes of a host's output that a journal keeps, with what each line costs beside its text.
 pub const OUTPUT_LIMIT: usize = 1 << 20;
-/// What a line of output costs in a journal beside its text: 114 bytes with a host's name of three letters.
+/// What a line of output costs in a journal beside its text: 110 bytes with a host's name of three letters and a number of
+/// two digits (tests/data/lab-exec.jsonl).
 const LINE_COST: usize = 128;
 
 /// What a journal still keeps of one host's output.

@@ -260,16 +260,18 @@ pub async fn status(settings: &Settings) {
         return;
     }
     let shape = settings.desired.shape();
-    for (name, host) in state.hosts.iter().filter(|(_, h)| h.session.is_some()) {
-        for line in host_status(&state, name, host) {
-            settings
-                .emit(Event::Output {
-                    host: name.clone(),
-                    stderr: false,
-                    line,
-                })
-                .await;
-        }
+    let seen = state.hosts.iter().filter(|(_, h)| h.session.is_some());
+    let (names, rows): (Vec<_>, Vec<_>) = seen
+        .map(|(name, host)| (name.clone(), host_status(&state, name, host)))
+        .unzip();
+    for (host, line) in names.into_iter().zip(aligned(&rows)) {
+        settings
+            .emit(Event::Output {
+                host,
+                stderr: false,
+                line,
+            })
+            .await;
     }
     let event = match summary(&state) {
         Some((summary, healthy)) => {
@@ -308,17 +310,40 @@ fn running<'a>(host: &'a super::state::HostState, fact: &Fact) -> &'a str {
     }
 }
 
-/// Returns what is worth knowing of a host: address, load balancer, API server, etcd, node, certificate.
-fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -> Vec<String> {
+/// Returns one line a row, each column as wide as its widest cell; a column that is empty everywhere is left out.
+fn aligned(rows: &[Cells]) -> Vec<String> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let line = |row: &Cells| {
+        let cells = row.iter().zip(widths).filter(|(_, width)| *width > 0);
+        let padded: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        padded.join("   ").trim_end().to_string()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// How many things are told of a host.
+const COLUMNS: usize = 6;
+/// The VIP, the load balancer, the API server, etcd, the node, certificates.
+type Cells = [String; COLUMNS];
+
+/// Returns what is worth knowing of a host.
+fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -> Cells {
     let shape = state.settings.desired.shape();
-    let mut parts = Vec::new();
+    let [mut vip, mut balancer, mut server, mut etcd, mut expiry] =
+        std::array::from_fn(|_| String::new());
     if shape.load_balancers.contains(name) {
         if state.view.hosts.get(name).is_some_and(|h| h.holds_vip) {
-            parts.push("VIP".into());
+            vip = "VIP".into();
         }
         let balancers = state.settings.desired.balancers(name);
         let shown = |(name, fact): &(&str, Fact)| format!("{name} {}", running(host, fact));
-        parts.extend(balancers.iter().map(shown));
+        balancer = balancers.iter().map(shown).collect::<Vec<_>>().join(", ");
     }
     if let Some(kubernetes) = &host.observed.kubernetes {
         if let Some(api) = &kubernetes.api {
@@ -329,32 +354,31 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
             } else {
                 "down"
             };
-            parts.push(format!("api {health}"));
-            let member = api
-                .members
-                .iter()
-                .flatten()
-                .find(|m| m.name == name.as_str());
-            parts.extend(
-                member.map(|m| format!("etcd {}", if m.learner { "learner" } else { "voting" })),
-            );
+            server = format!("api {health}");
+            let mut members = api.members.iter().flatten();
+            if let Some(member) = members.find(|m| m.name == name.as_str()) {
+                etcd = match (member.learner, api.leads) {
+                    (true, _) => "etcd learner".into(),
+                    (false, Some(true)) => "etcd leader".into(),
+                    (false, _) => "etcd voting".into(),
+                };
+            }
         }
-        if let Some(expiry) = kubernetes.certificate_expiry {
-            let days = (expiry - host.observed.system.clock) / 86_400;
-            parts.push(format!("certificate {days} days"));
+        let days = |end: i64| (end - host.observed.system.clock) / 86_400;
+        if let Some(end) = kubernetes.certificate_expiry {
+            expiry = format!("certificate {} days", days(end));
         }
         let client = kubernetes.kube_vip.as_ref().and_then(|k| k.client.as_ref());
         if let Some(client) = client.filter(|_| shape.load_balancers.contains(name)) {
-            let days = (client.not_after - host.observed.system.clock) / 86_400;
-            parts.push(format!("kube-vip's certificate {days} days"));
+            expiry.push_str(&format!(", kube-vip's {} days", days(client.not_after)));
         }
     }
-    match state.view.node(name) {
-        Some(node) => parts.push(format!("node {} {}", node.status, node.version)),
+    let node = match state.view.node(name) {
+        Some(node) => format!("node {} {}", node.status, node.version),
         None if shape.control_planes.contains(name) || shape.workers.contains(name) => {
-            parts.push("not in the cluster".into())
+            "not in the cluster".into()
         }
-        None => {}
-    }
-    vec![parts.join(" · ")]
+        None => String::new(),
+    };
+    [vip, balancer, server, etcd, node, expiry]
 }

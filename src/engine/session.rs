@@ -24,6 +24,9 @@ const WAVE_SILENCE_SECONDS: u64 = 1900;
 /// The longest answer to a probe, in bytes.
 const ANSWER_LIMIT: usize = 16 << 20;
 
+/// What to do about an answer that is none: mostly a login script or a forced command stands between.
+const LOOK_IN: &str = "log in as the same user and run `sh -c true`: nothing should be printed, asked or waited for; then run again";
+
 /// What went wrong with a host, for the user.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
@@ -133,6 +136,9 @@ impl Session {
             } else {
                 format!("; it said: {said}")
             };
+            // The word before each record is ours, and means nothing to a person.
+            let error = error.to_string().replace(&format!("{nonce} "), "");
+            let error = error.strip_suffix("; last lines: ").unwrap_or(&error);
             Problem::protocol(&format!("{error} (exit status {}){said}", exit.status))
         })?;
         if let Some(user) = observed.system.user.filter(|user| *user != 0) {
@@ -515,6 +521,15 @@ impl Problem {
         Self {
             trouble: Trouble::Protocol,
             message: message.into(),
+            help: Some(LOOK_IN.into()),
+        }
+    }
+
+    /// What was found on the host and what is wanted of it do not go together; the message says what to do.
+    pub(super) fn unfit(message: String) -> Self {
+        Self {
+            trouble: Trouble::Unfit,
+            message,
             help: None,
         }
     }
@@ -533,7 +548,8 @@ impl From<TransportError> for Problem {
             ),
             TransportError::Elevation { help, .. } => (Trouble::Elevation, Some(help.clone())),
             TransportError::Lost { .. } => (Trouble::Lost, Some("run again: quorate looks at the host anew and goes on".into())),
-            _ => (Trouble::Protocol, None),
+            TransportError::Payload { .. } => (Trouble::Protocol, Some("look at that file on this machine, then run again".into())),
+            TransportError::ReadOnly => (Trouble::Protocol, Some("this is a bug in quorate: please report it".into())),
         };
         Self {
             trouble,

@@ -126,7 +126,7 @@ impl State {
         let names: Vec<HostName> = state.hosts.keys().cloned().collect();
         for name in &names {
             if let Err(message) = state.plan(name) {
-                state.fail(name, &message).await;
+                state.fail_as(name, Problem::unfit(message)).await;
             }
             state.refresh(name);
         }
@@ -171,11 +171,15 @@ impl State {
 
     /// Reports that a host failed for a reason of its own.
     pub(super) async fn fail(&mut self, name: &HostName, message: &str) {
+        self.fail_as(name, Problem::protocol(message)).await;
+    }
+
+    async fn fail_as(&mut self, name: &HostName, problem: Problem) {
         if let Some(host) = self.hosts.get_mut(name) {
-            host.standing = Standing::Failed(message.to_string());
+            host.standing = Standing::Failed(problem.message.clone());
         }
         self.refresh(name);
-        trouble(&self.settings, name, Problem::protocol(message)).await;
+        trouble(&self.settings, name, problem).await;
     }
 
     /// Says of each host that was looked at how many of its tasks need nothing.

@@ -86,6 +86,8 @@ pub enum Trouble {
     Protocol,
     /// Another controller holds the host's lock.
     Locked,
+    /// What was found on the host and what is wanted of it do not go together.
+    Unfit,
 }
 
 impl Trouble {
@@ -99,6 +101,7 @@ impl Trouble {
             Self::Lost => "connection lost",
             Self::Protocol => "protocol",
             Self::Locked => "locked",
+            Self::Unfit => "not as the inventory says",
         }
     }
 

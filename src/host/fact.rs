@@ -217,6 +217,8 @@ pub struct Api {
     pub nodes: Option<Vec<NodeState>>,
     /// etcd's members; `None` where it would not say.
     pub members: Option<Vec<EtcdMember>>,
+    /// Whether this host's member leads; `None` where it would not say.
+    pub leads: Option<bool>,
 }
 
 /// What a host shows of a Kubernetes cluster.

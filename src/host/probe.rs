@@ -348,6 +348,7 @@ impl<'a> Parser<'a> {
                 api.version = field("kubernetesVersion");
             }
             "members" if good => api.members = members(body),
+            "etcd-status" if good => api.leads = leads(body),
             _ => {}
         }
     }
@@ -534,4 +535,11 @@ fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
             })
             .collect(),
     )
+}
+
+/// Reads whether the member that answered leads (etcd's API, `StatusResponse`: `header.member_id`, `leader`).
+fn leads(body: &[u8]) -> Option<bool> {
+    let status: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let own = status.get("header")?.get("member_id")?.as_str()?;
+    Some(status.get("leader")?.as_str()? == own)
 }

@@ -173,6 +173,8 @@ probe_kubernetes() {
     "$api/api/v1/namespaces/kube-system/configmaps/kubeadm-config" 2>/dev/null </dev/null | bodies
   [ -f "$pki/etcd/healthcheck-client.key" ] &&
     curl "$@" --cacert "$pki/etcd/ca.crt" --cert "$pki/etcd/healthcheck-client.crt" --key "$pki/etcd/healthcheck-client.key" \
-      -d '{}' -w "\n$nonce http members %{http_code}\n" https://127.0.0.1:2379/v3/cluster/member/list 2>/dev/null </dev/null | bodies
+      -d '{}' -w "\n$nonce http members %{http_code}\n" https://127.0.0.1:2379/v3/cluster/member/list --next \
+      "$@" --cacert "$pki/etcd/ca.crt" --cert "$pki/etcd/healthcheck-client.crt" --key "$pki/etcd/healthcheck-client.key" \
+      -d '{}' -w "\n$nonce http etcd-status %{http_code}\n" https://127.0.0.1:2379/v3/maintenance/status 2>/dev/null </dev/null | bodies
   return 0
 }

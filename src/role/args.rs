@@ -395,6 +395,8 @@ pub(super) fn describe(value: &Value) -> String {
 fn list_words(words: &[&str]) -> String {
     words
         .iter()
+        // The choice of an argument that is left out.
+        .filter(|w| !w.is_empty())
         .map(|w| format!("`{w}`"))
         .collect::<Vec<_>>()
         .join(", ")

@@ -125,6 +125,20 @@ impl HostRoles {
             .flat_map(|role| role.handlers.iter().map(move |handler| (role, handler)))
     }
 
+    /// Returns which handlers a task of this role can notify.
+    fn which_handlers(&self, role: &Role) -> String {
+        let mut names: Vec<String> = self
+            .handlers()
+            .map(|(_, handler)| format!("`{}`", handler.name))
+            .collect();
+        names.sort();
+        names.dedup();
+        match names.as_slice() {
+            [] => format!("write it in roles/{}/handlers/main.yml", role.name),
+            names => format!("the handlers are {}", names.join(", ")),
+        }
+    }
+
     /// Returns the identifiers of the handlers that a task notifies: its own role's win.
     pub(super) fn notified(
         &self,
@@ -151,7 +165,10 @@ impl HostRoles {
                     let mut error =
                         Diagnostic::error(format!("there is no handler `{name}`")).at(span.clone());
                     let near = nearest(name, self.handlers().map(|(_, h)| h.name.as_str()));
-                    error.help = near.map(|n| format!("did you mean `{n}`?"));
+                    error.help = Some(match near {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => self.which_handlers(role),
+                    });
                     errors.push(error);
                 }
             }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, HOSTS_FILE};
 
 #[test]
 fn what_is_no_command() {
@@ -219,6 +219,61 @@ fn errors_as_json() {
     insta::assert_snapshot!("a_limit_as_json", outcome.err);
     let outcome = Bed::sound().run(&["replay", "nothing", "--output", "json"]);
     insta::assert_snapshot!("an_unreadable_journal_as_json", outcome.err);
+}
+
+/// Every command says the same with `--output json`, in lines that begin with the version.
+#[test]
+fn what_needs_no_host_as_json() {
+    let bed = Bed::sound().vars("load_balancer_profile: seed\nauth_pass: horse\n");
+    let lines = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let outcome = bed.run(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(outcome.exit, 0, "{}", outcome.err);
+        assert!(
+            outcome
+                .out
+                .lines()
+                .all(|line| line.starts_with("{\"v\":1,"))
+        );
+        let parse = |line: &str| serde_json::from_str(line).unwrap();
+        outcome.out.lines().map(parse).collect()
+    };
+    let sound = lines(&["validate"]);
+    assert_eq!(sound.len(), 1);
+    assert_eq!(
+        (&sound[0]["hosts"], &sound[0]["control_planes"]),
+        (&4.into(), &3.into())
+    );
+    let graph = lines(&["inventory", "graph"]);
+    let group = |name: &str| graph.iter().find(|g| g["group"] == name).unwrap().clone();
+    assert_eq!(group("kube_node")["hosts"], serde_json::json!(["w1"]));
+    let above = |g: &&serde_json::Value| {
+        let children = g["children"].as_array().unwrap();
+        children.contains(&"kube_node".into())
+    };
+    assert_eq!(graph.iter().filter(above).count(), 1, "{graph:?}");
+    let roles = lines(&["roles", "list"]);
+    let role = roles.iter().find(|r| r["role"] == "keepalived").unwrap();
+    assert!(role["builtin"] == true && role["description"].as_str().is_some_and(|d| !d.is_empty()));
+    let explain = |name| lines(&["vars", "explain", "cp1", name, "-e", "ip=10.0.0.99"]).remove(0);
+    let ip = explain("ip");
+    assert_eq!(
+        (&ip["value"], &ip["set_by"]["level"]),
+        (&"10.0.0.99".into(), &"extra".into())
+    );
+    assert_eq!(
+        (&ip["over"][0]["file"], &ip["over"][0]["line"]),
+        (&HOSTS_FILE.into(), &3.into())
+    );
+    assert_eq!(explain("auth_pass")["value"], "***");
+    let unset = explain("weight");
+    assert!(unset["set_by"].is_null() && unset["default"].is_string());
+    // A warning is a line as well, beside the answer.
+    let warned = Bed::sound()
+        .vars("auth_pass: horse\n")
+        .run(&["validate", "--output", "json"]);
+    let warning: serde_json::Value = serde_json::from_str(warned.err.trim()).unwrap();
+    assert_eq!((warned.exit, &warning["severity"]), (0, &"warning".into()));
+    bed.nobody_came();
 }
 
 #[test]

@@ -127,6 +127,24 @@ fn an_unknown_handler() {
             "- name: reload x\n  service: { name: x, state: reloaded }\n",
         );
     insta::assert_snapshot!(bed.refused());
+    let far = bed.replace(
+        "inventory/roles/hosts/tasks/main.yml",
+        "relod x",
+        "nosuchhandler",
+    );
+    let said = far.refused();
+    assert!(said.contains("help: the handlers are `reload x`"), "{said}");
+    let said = refused("- name: a file\n  copy: { content: x, dest: /etc/x }\n  notify: nothing\n");
+    assert!(said.contains("help: the handlers are `"), "{said}");
+}
+
+#[test]
+fn a_choice_names_no_empty_word() {
+    let said = refused("- name: x\n  service: { name: x, state: runs }\n");
+    assert!(
+        said.contains("`state` of `service` is one of `started`, `stopped`"),
+        "{said}"
+    );
 }
 
 #[test]

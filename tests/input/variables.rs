@@ -69,6 +69,21 @@ fn a_value_that_is_made_of_itself() {
 }
 
 #[test]
+fn a_version_that_no_kubernetes_has() {
+    let said = Bed::sound()
+        .replace(VARS_FILE, "\"1.36.3\"", "\"9.9.9\"")
+        .refused();
+    assert!(
+        said.contains("there is no Kubernetes 9: major 1 is expected"),
+        "{said}"
+    );
+    assert!(
+        said.contains("--> inventory/group_vars/all.yml:3:21"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_version_without_quotes() {
     let bed = Bed::sound().replace(VARS_FILE, "\"1.36.3\"", "1.30");
     insta::assert_snapshot!(bed.refused());
@@ -135,6 +150,23 @@ fn kubeadm_documents() {
     insta::assert_snapshot!(refused(
         "kubeadm:\n  ClusterConfiguraton: {}\n  InitConfiguration: []\n  ClusterConfiguration:\n    kubernetesVersion: v1.35.0\n    controlPlaneEndpoint: else:1\n    netwrking: {}\n"
     ));
+    for (lines, place, message) in [
+        (
+            "kubeadm: { ClusterConfiguration: { apiServer: 7 } }\n",
+            "6:47",
+            "kubeadm.ClusterConfiguration.apiServer is a number; a map is expected",
+        ),
+        (
+            "kubeadm:\n  ClusterConfiguration:\n    apiServer:\n      certSANs: x\n",
+            "9:17",
+            "kubeadm.ClusterConfiguration.apiServer.certSANs is text; a list is expected",
+        ),
+    ] {
+        let said = refused(lines);
+        assert!(said.contains(message), "{said}");
+        let place = format!("--> inventory/group_vars/all.yml:{place}\n");
+        assert!(said.contains(&place), "{said}");
+    }
     insta::assert_snapshot!(
         "ignored_preflight",
         refused("ignore_preflight_errors: [all, Port-6443]\n")

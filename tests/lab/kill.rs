@@ -72,10 +72,11 @@ pub(crate) fn kill_and_go_on(lab: &Lab, point: Point, unit: bool) {
             );
         }
     }
+    // On the host itself, so that nothing lies between the point and kubeadm's end; the controller looks after its unit only
+    // every five seconds.
+    let killed = format!("{{ {condition}; }} && systemctl kill -s KILL quorate-kubeadm.service");
+    let condition = if unit { &killed } else { condition };
     on_until(host, &format!("{point:?}"), SECONDS, condition);
-    if unit {
-        on(host, "systemctl kill -s KILL quorate-kubeadm.service").good("kubeadm is killed");
-    }
     assert!(
         running.is_running(),
         "the run ended before {point:?} was seen"

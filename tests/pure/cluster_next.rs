@@ -122,6 +122,7 @@ fn live(in_it: &[&str]) -> View {
         endpoint: Some("vip.example:8443".into()),
         version: Some("v1.36.3".into()),
         nodes: Some(in_it.iter().map(|n| node(n, "Ready")).collect()),
+        leads: None,
         members: Some(
             members
                 .map(|n| member(n, false, order.iter().position(|o| o == n).unwrap()))

@@ -435,6 +435,7 @@ impl History {
                 endpoint: self.world.configured.then(|| "vip.example:8443".into()),
                 version: self.world.configured.then(|| "v1.36.3".into()),
                 nodes: Some(self.world.nodes.iter().map(node).collect()),
+                leads: None,
                 members: Some(self.world.etcd.iter().map(member).collect()),
             });
         }

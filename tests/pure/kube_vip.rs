@@ -204,7 +204,10 @@ impl Pair {
 
 /// What differs from the generator's manifest on purpose: why, and what is taken out of one or the other. Each must be there
 /// where it is meant to be, and nowhere else.
-const INTENDED: [(&str, fn(&mut Pair)); 6] = [
+/// A reason, and what takes the difference away.
+type Intended = (&'static str, fn(&mut Pair));
+
+const INTENDED: [Intended; 6] = [
     (
         "the kubelet sees only the manifest: another kubeconfig or peer must change it",
         |pair| {

@@ -87,6 +87,37 @@ fn what_a_host_carries_is_held_against_what_is_said_of_it() {
     assert!(host_route.contains("10.0.0.11/32"), "{host_route}");
 }
 
+/// Two backups of one priority both take the address: what is derived goes around what is set.
+#[test]
+fn a_derived_priority_is_none_that_is_set() {
+    for (set, priorities, weight) in [
+        ("_ 100 _", "200 100 99", -102),
+        ("100 _ _", "100 150 99", -52),
+        ("100 100 _", "100 100 99", -2),
+        ("_ 200 _", "199 200 100", -101),
+        ("_ _ 150", "200 149 150", -52),
+        ("_ _ 200 199", "198 167 200 199", -34),
+    ] {
+        let mut hosts = String::from("kube_control_plane:\n  hosts:\n");
+        for (n, priority) in set.split(' ').enumerate() {
+            let priority = if priority == "_" {
+                String::new()
+            } else {
+                format!(", priority: {priority}")
+            };
+            hosts += &format!("    cp{n}: {{ip: 10.0.0.{}{priority}}}\n", n + 1);
+        }
+        let (spec, _) = build(&hosts, ALL);
+        let spec = spec.unwrap();
+        let found: Vec<_> = spec
+            .load_balancers()
+            .map(|h| h.priority.unwrap().to_string())
+            .collect();
+        assert_eq!(found.join(" "), priorities, "{set}");
+        assert_eq!(spec.load_balancer.vrrp.unwrap().weight, weight, "{set}");
+    }
+}
+
 #[test]
 fn vrrp_is_derived() {
     let table = [

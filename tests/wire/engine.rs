@@ -11,7 +11,7 @@ use quorate::cluster::Shape;
 use quorate::cluster::act::Manifest;
 use quorate::cluster::kubeadm::Credentials;
 use quorate::engine::{self, Cancel, Config, Desired, Settings};
-use quorate::event::{Category, Event, ExitCode, Recap, Record, Status, VERSION};
+use quorate::event::{Category, Event, ExitCode, Recap, Record, Status, Trouble, VERSION};
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
 use quorate::plan::{Change, HostPlan, Step};
@@ -29,6 +29,8 @@ const FILE: &str = "/etc/example";
 /// What the load balancer is told on members alone, once a kubeconfig was signed for it.
 const MEMBER: &str = "/etc/of-a-member";
 const SIGNING: &str = "sign-a-kubeconfig";
+/// The host that cannot be as it is wanted.
+const UNFIT: &str = "unfit";
 const TOKEN: &str = "the-secret-of-the-documents";
 
 fn name(text: &str) -> HostName {
@@ -90,6 +92,9 @@ impl Desired for Wanted {
                 steps: vec![step],
                 ..HostPlan::default()
             });
+        }
+        if host.as_str() == UNFIT {
+            return Err("it has another address".into());
         }
         let there = matches!(observed.file(FILE), Known::Is(Some(_)));
         let mut planned = self.planned.lock().unwrap();
@@ -1122,6 +1127,36 @@ async fn a_wave_that_stops_unasked_has_lost_its_lock() {
     );
 }
 
+/// Fails where a host is in trouble and nothing says what to do.
+fn assert_helped(outcome: &Outcome) {
+    let troubles = outcome.events.iter().filter_map(|event| match event {
+        Event::HostTrouble { message, help, .. } => Some((message, help)),
+        _ => None,
+    });
+    for (message, help) in troubles {
+        assert!(help.is_some(), "no help: {message}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_not_called_a_protocol() {
+    let outcome = Bench::new(&["a", UNFIT]).run("plan", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Failed);
+    let told = outcome.events.iter().find_map(|event| match event {
+        Event::HostTrouble {
+            host,
+            trouble,
+            message,
+            ..
+        } => Some((host.as_str(), *trouble, message.as_str())),
+        _ => None,
+    });
+    assert_eq!(
+        told,
+        Some((UNFIT, Trouble::Unfit, "it has another address"))
+    );
+}
+
 #[tokio::test]
 async fn garbage_and_endless_output_come_to_an_end() {
     for command in ["plan", "apply"] {
@@ -1133,6 +1168,29 @@ async fn garbage_and_endless_output_come_to_an_end() {
             .await;
         assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
         assert!(outcome.text().contains("the host's answer is not complete"));
+        assert_helped(&outcome);
+    }
+    for said in [&b""[..], b"hello\n"] {
+        let cut = Bench::new(&["a"])
+            .run("plan", move |_, call| {
+                let text = String::from_utf8_lossy(said);
+                let lines = text.lines().map(ToString::to_string);
+                Reply::stdout(framed(call, lines))
+            })
+            .await;
+        let text = cut.text();
+        assert!(
+            !text.contains("last lines: \"") && !text.contains("last lines:  ("),
+            "{text}"
+        );
+        let nonce = nonce(
+            cut.calls
+                .iter()
+                .find(|c| c.request.kind() == Kind::Probe)
+                .unwrap(),
+        );
+        assert!(!nonce.is_empty() && !text.contains(&nonce), "{text}");
+        assert_helped(&cut);
     }
     let endless = Bench::new(&["a"])
         .run("apply", |model, call| match call.request.kind() {

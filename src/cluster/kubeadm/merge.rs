@@ -62,6 +62,19 @@ const OWN_TOKEN: &str = "quorate makes a token of its own for each run and pins 
 const OWN_KEY: &str = "quorate makes a key of its own for each run";
 const OWN_NAME: &str = "a node has its host's name in the inventory";
 
+/// Sections that the generated documents have: kind, path, and whether it is a map or else a list. Another type there has
+/// nothing to be merged with (kubeadm Configuration (v1beta4), kubernetes.io reference).
+const SECTIONS: [(&str, &str, bool); 8] = [
+    ("ClusterConfiguration", "/apiServer", true),
+    ("ClusterConfiguration", "/apiServer/certSANs", false),
+    ("ClusterConfiguration", "/networking", true),
+    ("InitConfiguration", "/nodeRegistration", true),
+    ("InitConfiguration", "/nodeRegistration/taints", false),
+    ("JoinConfiguration", "/nodeRegistration", true),
+    ("JoinConfiguration", "/nodeRegistration/taints", false),
+    ("JoinConfiguration", "/controlPlane", true),
+];
+
 /// Lists whose entries are told apart by `name`, so that one entry can be changed or added.
 const BY_NAME: [&str; 3] = ["extraArgs", "kubeletExtraArgs", "extraVolumes"];
 /// The list that is a set.
@@ -197,6 +210,19 @@ impl Check<'_> {
                     "quorate's own to write",
                     *help,
                 );
+            }
+        }
+        for (_, pointer, is_map) in SECTIONS.iter().filter(|(owner, ..)| *owner == kind) {
+            let expected = if *is_map { "map" } else { "list" };
+            match document.pointer(pointer) {
+                None | Some(Value::Null) => {}
+                Some(section) if *is_map && section.is_object() => {}
+                Some(section) if !*is_map && section.is_array() => {}
+                Some(other) => self.complain(
+                    &format!("{place}{pointer}"),
+                    format!("{}; a {expected} is expected", kind_of(other)),
+                    "",
+                ),
             }
         }
         self.ignored_checks(&place, document);

@@ -11,7 +11,6 @@
 
 pub mod sign;
 
-
 use serde_json::json;
 
 use super::{Carrier, Holders, Leaves, Parts};

@@ -201,8 +201,14 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
     if kubernetes_files.is_none()
         && [kubernetes_source, container_runtime_source].contains(&Origin::Files)
     {
-        reader.missing(
+        let asks = if kubernetes_source == Origin::Files {
+            "kubernetes_source"
+        } else {
+            "container_runtime_source"
+        };
+        reader.missing_for(
             "kubernetes_files",
+            reader.place(asks),
             "`files` as a source needs the folder that holds bin/ and images/",
         );
     }
@@ -250,7 +256,8 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
 
     let balancing = parts.hosts.iter().filter(|h| h.roles.load_balancer).count();
     check::vrrp(&parts, balancing, &mut reader.findings);
-    let weight = weight(&parts, balancing);
+    let weight = weight(&parts);
+    let priorities = check::priorities(&parts);
     let (way, profile) = (parts.way, parts.profile);
     let vip = parts.vip.as_ref().map(|g| g.value);
     let (dest_port, src_port) = (parts.dest_port.value, parts.src_port.value);
@@ -267,12 +274,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
                     .as_ref()
                     .map_or_else(|| vrrp::state(index), |g| g.value),
             );
-            priority = Some(
-                draft
-                    .priority
-                    .as_ref()
-                    .map_or_else(|| vrrp::priority(profile, index, balancing), |g| g.value),
-            );
+            priority = priorities.get(index).copied();
             index += 1;
         }
         let host = draft.finish(state, priority)?;
@@ -332,10 +334,10 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
 }
 
 /// Returns the weight that was set, else one that keeps the law for the priorities that will be.
-fn weight(parts: &Parts, balancing: usize) -> i16 {
+fn weight(parts: &Parts) -> i16 {
     match &parts.weight {
         Some(weight) => weight.value,
-        None => vrrp::weight(parts.profile, &check::priorities(parts, balancing)),
+        None => vrrp::weight(parts.profile, &check::priorities(parts)),
     }
 }
 

@@ -326,19 +326,12 @@ const TAKEN: &[(u16, &str)] = &[
 ];
 
 /// Returns the priorities of all hosts that hold the address between them, set or derived, in their order.
-pub(super) fn priorities(parts: &Parts, count: usize) -> Vec<u8> {
-    let hosts = parts
-        .hosts
-        .iter()
-        .filter(|h| h.roles.load_balancer)
-        .enumerate();
-    hosts
-        .map(|(i, h)| {
-            h.priority
-                .as_ref()
-                .map_or_else(|| vrrp::priority(parts.profile, i, count), |g| g.value)
-        })
-        .collect()
+pub(super) fn priorities(parts: &Parts) -> Vec<u8> {
+    let hosts = parts.hosts.iter().filter(|h| h.roles.load_balancer);
+    let set: Vec<Option<u8>> = hosts
+        .map(|h| h.priority.as_ref().map(|g| g.value))
+        .collect();
+    vrrp::priorities(parts.profile, &set)
 }
 
 /// Checks BGP's addresses: who announces, to whom, under which number.
@@ -423,7 +416,7 @@ pub(super) fn vrrp(parts: &Parts, count: usize, findings: &mut Findings) {
         .iter()
         .filter(|h| h.roles.load_balancer)
         .collect();
-    let priorities = priorities(parts, count);
+    let priorities = priorities(parts);
     let spread = vrrp::spread(&priorities);
     let weight = parts
         .weight

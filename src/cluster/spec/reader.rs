@@ -1,7 +1,7 @@
 //! Variables that a whole cluster shares.
 
 use super::read::{self, Findings, Got, Vars};
-use crate::model::{Diagnostic, Value};
+use crate::model::{Diagnostic, Span, Value};
 
 /// Reads variables that a whole cluster shares.
 pub(super) struct Reader<'i> {
@@ -42,6 +42,12 @@ impl Reader<'_> {
             }
         }
         first.map(|(_, got)| got)
+    }
+
+    /// Returns where a variable is set.
+    pub(super) fn place(&self, name: &str) -> Option<Span> {
+        let mut members = self.members.iter();
+        members.find_map(|member| member.variable(name)?.origin.span.clone())
     }
 
     pub(super) fn text(&mut self, name: &str) -> Option<Got<String>> {
@@ -87,7 +93,13 @@ impl Reader<'_> {
         read::texts(name, got, &mut self.findings)
     }
 
+    /// Adds that a variable is not set.
     pub(super) fn missing(&mut self, name: &str, help: &str) {
+        self.missing_for(name, None, help);
+    }
+
+    /// Adds that a variable is not set, at the place that asks for it.
+    pub(super) fn missing_for(&mut self, name: &str, asks: Option<Span>, help: &str) {
         // Whoever set it wrongly was told so already, and what could not be read may set it.
         if !self.partial
             && !self
@@ -95,8 +107,11 @@ impl Reader<'_> {
                 .iter()
                 .any(|m| m.variable(name).is_some_and(|v| !v.value.is_null()))
         {
-            self.findings
-                .push(Diagnostic::error(format!("`{name}` is not set")).help(help));
+            self.findings.push(
+                Diagnostic::error(format!("`{name}` is not set"))
+                    .at(asks)
+                    .help(help),
+            );
         }
     }
 }

@@ -15,6 +15,17 @@ pub(super) fn read_version(reader: &mut Reader<'_>) -> Option<Version> {
     };
     let version = read_exact("kubernetes_version", &got, &mut reader.findings)?;
     // kubeadm's v1beta4, the one form that is written, is there from 1.31 on (kubernetes.io, kubeadm configuration).
+    if version.major > 1 {
+        let error = Diagnostic::error(format!(
+            "`kubernetes_version` is {version}, and there is no Kubernetes {}: major 1 is expected",
+            version.major
+        ))
+        .at(got.span);
+        reader
+            .findings
+            .push(error.help("write the exact version of a release, as in \"1.36.3\""));
+        return None;
+    }
     if version < Version::new(1, 31, 0) {
         let error = Diagnostic::error(format!(
             "Kubernetes {version} is too old: 1.31 is the first with kubeadm's v1beta4"

@@ -1,5 +1,6 @@
 //! VRRP's numbers: derived where nobody sets them, checked where somebody does.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -34,9 +35,30 @@ const LOWEST: usize = 100;
 /// How many hosts can have distinct derived priorities.
 pub(super) const MOST_HOSTS: usize = HIGHEST - LOWEST + 1;
 
-/// Returns the priority of the host at `index` of `count`. `seed`: 101 and then 100, as kubeadm's document has it.
-/// `fast`: distinct ones, since backups of one priority both take the address when the master dies.
-pub(super) fn priority(profile: Profile, index: usize, count: usize) -> u8 {
+/// Returns the priorities of hosts in their order, `set` where somebody set one. `seed`: 101 and then 100, as kubeadm's
+/// document has it. `fast`: distinct ones, since backups of one priority both take the address when the master dies; one
+/// that is set already makes a derived one go to the nearest that is free, lower ones first.
+pub(super) fn priorities(profile: Profile, set: &[Option<u8>]) -> Vec<u8> {
+    let mut taken: BTreeSet<u8> = set.iter().copied().flatten().collect();
+    let mut derive = |index: usize| {
+        let wanted = derived(profile, index, set.len());
+        if profile == Profile::Seed || taken.insert(wanted) {
+            return wanted;
+        }
+        let below = (1..wanted).rev();
+        // 255 is the address's owner's alone (RFC 9568, 5.2.4).
+        let mut free = below.chain(wanted..255).filter(|p| !taken.contains(p));
+        let found = free.next().unwrap_or(wanted);
+        taken.insert(found);
+        found
+    };
+    let hosts = set.iter().enumerate();
+    hosts
+        .map(|(index, set)| set.unwrap_or_else(|| derive(index)))
+        .collect()
+}
+
+fn derived(profile: Profile, index: usize, count: usize) -> u8 {
     let priority = match profile {
         Profile::Seed => 100 + usize::from(index == 0),
         Profile::Fast => HIGHEST - (index * (HIGHEST - LOWEST)) / count.saturating_sub(1).max(1),
