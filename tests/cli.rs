@@ -44,6 +44,14 @@ fn wrong_arguments_are_exit_code_4() {
         &["inventory", "host"],
         &["replay", "/nonexistent.jsonl"],
         &["replay", "Cargo.toml"],
+        &["report", "tests/data/apply.jsonl"],
+        &["report", "Cargo.toml", "--html", "/nonexistent/page.html"],
+        &["drill"],
+        &["drill", "failover", "--by", "isolat"],
+        &["drill", "failover", "--target", "a b"],
+        &["drill", "failover", "--times", "0"],
+        &["drill", "failover", "--for", "4"],
+        &["drill", "failover", "--check", "-i", "inventory/example"],
     ] {
         let (exit, out, err) = run(arguments);
         assert_eq!((exit, out.as_str()), (4, ""), "{arguments:?}: {err}");
@@ -65,7 +73,9 @@ fn help_and_version() {
         "apply",
         "status",
         "exec",
+        "drill",
         "replay",
+        "report",
         "roles",
         "vars",
         "completions",
@@ -158,6 +168,20 @@ fn replay_of_a_killed_run_is_no_success() {
     assert_eq!(exit, 1);
     assert!(out.contains("the run did not end"), "{out}");
     assert!(err.contains("the last line is cut off"), "{err}");
+}
+
+#[test]
+fn a_drill_s_journal_gives_its_result_again() {
+    let (exit, out, err) = run(&["replay", "tests/data/drill.jsonl"]);
+    assert_eq!((exit, err.as_str()), (0, ""));
+    insta::assert_snapshot!("replay_drill", out);
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let page = page.to_str().unwrap();
+    let (exit, out, err) = run(&["report", "tests/data/drill.jsonl", "--html", page]);
+    assert_eq!((exit, out.as_str(), err.as_str()), (0, "", ""));
+    let html = std::fs::read_to_string(page).unwrap();
+    assert!(html.contains("<svg") && html.ends_with("</html>\n"));
 }
 
 #[test]

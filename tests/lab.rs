@@ -11,6 +11,8 @@
 
 #[path = "lab/cluster.rs"]
 mod cluster;
+#[path = "lab/drill.rs"]
+mod drill;
 #[path = "lab/driver.rs"]
 mod driver;
 #[path = "lab/journal.rs"]

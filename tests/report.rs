@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "report/drill.rs"]
+mod drill;
 #[path = "report/journal.rs"]
 mod journals;
 

@@ -9,6 +9,8 @@
     clippy::print_stderr
 )]
 
+#[path = "pure/drill_scripts.rs"]
+mod drill_scripts;
 #[path = "pure/files.rs"]
 mod files;
 #[path = "pure/kube_vip.rs"]

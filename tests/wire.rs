@@ -9,6 +9,8 @@
 
 #[path = "wire/bad_server.rs"]
 mod bad_server;
+#[path = "wire/drill.rs"]
+mod drill;
 #[path = "wire/engine.rs"]
 mod engine;
 #[path = "wire/help.rs"]

@@ -11,6 +11,7 @@ use clap_complete::Shell;
 
 use super::levels::Levels;
 use super::request::{self, InventoryView, Request};
+use crate::cluster::drill::{By, Target, Wish};
 use crate::report::{Color, Options, Output};
 
 const STYLES: Styles = Styles::styled()
@@ -63,10 +64,21 @@ pub(super) enum Command {
         #[arg(last = true, required = true, value_name = "CMD")]
         words: Vec<String>,
     },
+    /// Take something away on purpose, and measure what clients see
+    #[command(subcommand)]
+    Drill(Drill),
     /// Print the recap of a journal again; contacts nobody
     Replay {
         /// A file in .quorate/journal/
         journal: Utf8PathBuf,
+    },
+    /// Write a journal as a page that a person can look at; contacts nobody
+    Report {
+        /// A file in .quorate/journal/
+        journal: Utf8PathBuf,
+        /// The page to write, one file without anything from elsewhere
+        #[arg(long, value_name = "FILE", required = true)]
+        html: Utf8PathBuf,
     },
     /// Show the built-in roles
     #[command(subcommand)]
@@ -95,6 +107,37 @@ pub(super) enum Inventory {
         /// The host
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Drill {
+    /// Take the holder of the virtual address away for a moment, and measure what a client there sees
+    Failover(Failover),
+}
+
+/// How long a host is away unless the user says otherwise, in seconds: longer than kube-vip's slowest defaults need to
+/// elect another holder (18.5 s), and shorter than a node may be silent (node-monitor-grace-period: 40 s, from 1.32 on 50 s).
+const AWAY_SECONDS: u32 = 20;
+
+#[derive(Debug, Args)]
+pub(super) struct Failover {
+    /// Who: holder (whoever holds the virtual address when a round begins) or a host
+    #[arg(long, value_name = "holder|HOST", default_value = "holder", value_parser = Target::parse)]
+    target: Target,
+    /// How: isolate, stop-service, kill-api, reboot, or a command of your own, run here with QUORATE_HOST and
+    /// QUORATE_ADDRESS in its environment
+    #[arg(long, value_name = "HOW", default_value = "isolate", value_parser = By::parse)]
+    by: By,
+    /// The command that brings back what your own command took away; it also runs when quorate dies
+    #[arg(long, value_name = "COMMAND")]
+    restore: Option<String>,
+    /// How many rounds
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    times: u32,
+    /// For how long the host is away (not for kill-api and reboot)
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = AWAY_SECONDS,
+        value_parser = clap::value_parser!(u32).range(5..=600))]
+    seconds: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -184,7 +227,7 @@ pub(super) struct Common {
     /// auto is colours on a terminal unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, help_heading = SHOWN)]
     color: ColorArg,
-    /// Do what destroys without asking (nothing does yet)
+    /// Do what destroys or disturbs without asking
     #[arg(long, global = true)]
     yes: bool,
     /// What to do about a host key that is not known
@@ -226,6 +269,10 @@ enum HostKeyArg {
 pub(super) enum Task {
     Run(Box<Request>),
     Replay(Utf8PathBuf),
+    Report {
+        journal: Utf8PathBuf,
+        html: Utf8PathBuf,
+    },
     Completions(Shell),
     Demo(Demo),
 }
@@ -244,6 +291,7 @@ impl Command {
     pub(super) fn into_task(self, common: &Common) -> Task {
         let command = match self {
             Self::Replay { journal } => return Task::Replay(journal),
+            Self::Report { journal, html } => return Task::Report { journal, html },
             Self::Completions { shell } => return Task::Completions(shell),
             Self::DemoProgress(demo) => return Task::Demo(demo),
             Self::Validate => request::Command::Validate,
@@ -256,6 +304,9 @@ impl Command {
             Self::Apply => request::Command::Apply,
             Self::Status => request::Command::Status,
             Self::Exec { words } => request::Command::Exec(words),
+            Self::Drill(Drill::Failover(failover)) => {
+                request::Command::DrillFailover(failover.wish(common.yes))
+            }
             Self::Roles(Roles::List) => request::Command::RolesList,
             Self::Roles(Roles::Show { name }) => request::Command::RolesShow(name),
             Self::Vars(Vars::Explain { host, name }) => {
@@ -263,6 +314,19 @@ impl Command {
             }
         };
         Task::Run(Box::new(common.request(command)))
+    }
+}
+
+impl Failover {
+    fn wish(self, agreed: bool) -> Wish {
+        Wish {
+            target: self.target,
+            by: self.by,
+            restore: self.restore,
+            times: self.times,
+            seconds: self.seconds,
+            agreed,
+        }
     }
 }
 

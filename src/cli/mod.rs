@@ -3,6 +3,7 @@
 mod args;
 mod controller;
 mod demo;
+mod drill;
 mod exit;
 mod levels;
 mod program;

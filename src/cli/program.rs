@@ -48,6 +48,7 @@ fn start(cli: Cli, options: Options) -> Result<ExitCode> {
     match cli.command.into_task(&cli.common) {
         Task::Run(request) => runtime()?.block_on(run::run(*request)),
         Task::Replay(journal) => replay::replay(&journal, options),
+        Task::Report { journal, html } => replay::page(&journal, &html, &options),
         Task::Completions(shell) => completions(shell),
         Task::Demo(demo) => runtime()?.block_on(demo::demo(demo, options)),
     }

@@ -206,6 +206,22 @@ impl Project {
         self.home.join(format!("{}.kubeconfig", self.spec.name))
     }
 
+    /// Returns the systemd units of the load balancer.
+    pub(super) fn units(&self) -> Vec<String> {
+        let units = self.parts.iter().flat_map(|p| p.units);
+        units.map(|unit| (*unit).to_string()).collect()
+    }
+
+    /// Returns what has to run on each host that carries the load balancer.
+    pub(super) fn load_balancer_parts(&self) -> IndexMap<HostName, Vec<(String, Fact)>> {
+        let part = |(name, fact): (&str, Fact)| (name.to_string(), fact);
+        self.spec
+            .load_balancers()
+            .map(|host| (host.name.clone(), self.balancers(&host.name)))
+            .map(|(host, parts)| (host, parts.into_iter().map(part).collect()))
+            .collect()
+    }
+
     fn host(&self, host: &HostName) -> Result<&HostDesired, String> {
         self.hosts
             .get(host)

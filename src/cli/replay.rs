@@ -1,21 +1,17 @@
-//! `quorate replay`: a journal through the same reporters, without the run.
+//! `quorate replay` and `quorate report`: a journal through the same reporters, or as a page, without the run.
 
 use std::io::{self, Write as _};
 
 use camino::Utf8Path;
-use color_eyre::eyre::Result;
+use color_eyre::eyre::{Result, WrapErr as _};
 
 use crate::engine::journal;
-use crate::event::{Event, ExitCode, Recap};
+use crate::event::{Event, ExitCode, Recap, Record};
 use crate::report::{self, Options};
 
 /// Prints the journal's recap and returns the exit code of its run.
 pub(super) fn replay(path: &Utf8Path, mut options: Options) -> Result<ExitCode> {
-    let (records, warnings) = journal::read(path)?;
-    for warning in &warnings {
-        // A warning nobody can read is no reason to stop.
-        let _ = writeln!(options.color.stderr(), "warning: {warning}");
-    }
+    let records = read(path, &options)?;
     options.journal = Some(path.to_owned());
     let mut reporter = report::reporter(&options, false);
     let shown = records
@@ -34,4 +30,22 @@ pub(super) fn replay(path: &Utf8Path, mut options: Options) -> Result<ExitCode> 
     });
     // A run that did not get to its end is no success, however well it began.
     Ok(recap.exit().and(said.unwrap_or(ExitCode::Failed)))
+}
+
+/// Writes the journal as one page of HTML.
+pub(super) fn page(path: &Utf8Path, html: &Utf8Path, options: &Options) -> Result<ExitCode> {
+    let records = read(path, options)?;
+    let name = path.file_name().unwrap_or(path.as_str());
+    std::fs::write(html, report::page(&records, name))
+        .wrap_err_with(|| format!("cannot write {html}"))?;
+    Ok(ExitCode::Done)
+}
+
+fn read(path: &Utf8Path, options: &Options) -> Result<Vec<Record>> {
+    let (records, warnings) = journal::read(path)?;
+    for warning in &warnings {
+        // A warning nobody can read is no reason to stop.
+        let _ = writeln!(options.color.stderr(), "warning: {warning}");
+    }
+    Ok(records)
 }

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 
+use crate::cluster::drill::Wish;
 use crate::report::Options;
 
 /// A command with its options.
@@ -31,7 +32,7 @@ pub struct Request {
     pub ask_become_password: bool,
     /// `--output`, `--color`, `-v`, `-q`, `-D`.
     pub report: Options,
-    /// `--yes`: destroy without asking.
+    /// `--yes`: destroy and disturb without asking.
     pub yes: bool,
     /// `--host-key`.
     pub host_key: HostKey,
@@ -56,6 +57,8 @@ pub enum Command {
     Status,
     /// `exec -- CMD`: the words of the command; never empty.
     Exec(Vec<String>),
+    /// `drill failover`.
+    DrillFailover(Wish),
     /// `roles list`.
     RolesList,
     /// `roles show NAME`.
@@ -101,6 +104,7 @@ impl Request {
             Command::Apply => "apply",
             Command::Status => "status",
             Command::Exec(_) => "exec",
+            Command::DrillFailover(_) => "drill failover",
             Command::RolesList | Command::RolesShow(_) => "roles",
             Command::VarsExplain { .. } => "vars",
         }

@@ -11,6 +11,7 @@ use rand::Rng as _;
 use tokio::sync::mpsc;
 
 use super::WrongInput;
+use super::drill;
 use super::project::{self, Project};
 use super::request::{Command, HostKey, Request};
 use super::views;
@@ -36,6 +37,7 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
         Command::RolesShow(name) => views::roles_show(&request, name),
         Command::VarsExplain { host, name } => views::explain(&request, host, name.as_deref()),
         Command::Exec(words) => exec(&request, words).await,
+        Command::DrillFailover(wish) => drill::failover(&request, wish).await,
         Command::Plan | Command::Apply | Command::Status => converge(&request).await,
     }
 }
@@ -61,7 +63,7 @@ fn validate(request: &Request) -> Result<ExitCode> {
 }
 
 /// Reads everything; warnings are printed, errors end the run.
-fn read(request: &Request) -> Result<Project> {
+pub(super) fn read(request: &Request) -> Result<Project> {
     let (project, found) = Project::read(request);
     match project {
         Some(project) if !found.has_errors() => {
@@ -175,7 +177,7 @@ fn chosen<'a>(
     Ok(ours)
 }
 
-fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
+pub(super) fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
     if !request.ask_become_password {
         return Ok(None);
     }
@@ -205,7 +207,7 @@ fn ssh_options(request: &Request) -> SshOptions {
     options
 }
 
-fn settings(
+pub(super) fn settings(
     request: &Request,
     desired: Arc<Project>,
     targets: IndexMap<HostName, Target>,
@@ -280,7 +282,7 @@ async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSend
 }
 
 /// Runs `work` and reports its events until all is told.
-async fn follow<F>(
+pub(super) async fn follow<F>(
     request: &Request,
     events: mpsc::Receiver<Event>,
     settings: Settings,

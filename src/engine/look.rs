@@ -27,18 +27,23 @@ async fn interrupted(settings: &Settings) {
         .await;
 }
 
-/// Emits the first events of a run.
-pub(super) async fn start(settings: &Settings) {
-    let hosts: Vec<HostName> = settings.targets.keys().cloned().collect();
+/// Emits the first event of a run.
+pub(super) async fn announce(settings: &Settings) {
     let event = Event::RunStarted {
         run: settings.run.clone(),
         command: settings.command.clone(),
         cluster: settings.cluster.clone(),
         user: settings.owner.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
-        hosts: hosts.clone(),
+        hosts: settings.targets.keys().cloned().collect(),
     };
     settings.emit(event).await;
+}
+
+/// Emits the first events of a run that begins with a look at all hosts.
+pub(super) async fn start(settings: &Settings) {
+    announce(settings).await;
+    let hosts: Vec<HostName> = settings.targets.keys().cloned().collect();
     settings
         .emit(Event::ActStarted {
             act: "probe".into(),

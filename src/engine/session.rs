@@ -580,10 +580,10 @@ impl Tail {
 
 /// Cuts a stream into lines; a line beyond the limit is cut.
 #[derive(Default)]
-struct LineBuffer(Vec<u8>);
+pub(super) struct LineBuffer(Vec<u8>);
 
 impl LineBuffer {
-    fn add(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn add(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             let room = record::LINE_LIMIT.saturating_sub(self.0.len());

@@ -2,6 +2,7 @@
 //!
 //! The journal is this stream as JSON lines; what a person sees, the recap and the exit code are folds over it.
 
+mod drill;
 mod exit;
 mod recap;
 mod reporter;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::HostName;
 
+pub use drill::{
+    DrillPlan, DrillProbe, DrillRecap, DrillRound, Mark, SLOW_MS, Spread, Tenure, WatchGap,
+};
 pub use exit::ExitCode;
 pub use recap::{Failure, Health, HostRecap, Recap, TimeSplit};
 pub use reporter::Reporter;
@@ -290,6 +294,51 @@ pub enum Event {
         /// Whether everything is as it should be.
         healthy: bool,
     },
+    /// A drill is to begin.
+    DrillPlanned {
+        /// What it is to be.
+        #[serde(flatten)]
+        plan: DrillPlan,
+    },
+    /// A drill's round begins.
+    DrillStarted {
+        /// Counts from 1.
+        round: u32,
+        /// Who is to be taken away.
+        target: HostName,
+        /// Who holds the virtual address, where one host does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Option<HostName>,
+        /// Where requests are made from.
+        prober: HostName,
+        /// Where the watch is open.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watcher: Option<HostName>,
+    },
+    /// Requests of a drill, about a second of them.
+    DrillProbes {
+        /// Where they were made.
+        host: HostName,
+        /// What their starts count from, by the controller's clock.
+        start: Timestamp,
+        /// In the order of their ends.
+        probes: Vec<DrillProbe>,
+    },
+    /// Something happened in a drill.
+    DrillMark {
+        /// To whom.
+        host: HostName,
+        /// What.
+        mark: Mark,
+        /// When, by the controller's clock.
+        when: Timestamp,
+    },
+    /// A drill's round is over.
+    DrillFinished {
+        /// What it found.
+        #[serde(flatten)]
+        result: DrillRound,
+    },
     /// The user asked to stop; what is under way ends at its step's boundary.
     Interrupted {
         /// Hosts that had a step under way.
@@ -334,7 +383,11 @@ impl Event {
             | Self::Progress { host, .. }
             | Self::HostTrouble { host, .. }
             | Self::Output { host, .. }
-            | Self::HostFinished { host, .. } => Some(host),
+            | Self::HostFinished { host, .. }
+            | Self::DrillProbes { host, .. }
+            | Self::DrillMark { host, .. } => Some(host),
+            Self::DrillStarted { target, .. } => Some(target),
+            Self::DrillFinished { result } => Some(&result.target),
             Self::Warning { host, .. } => host.as_ref(),
             _ => None,
         }

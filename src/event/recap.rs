@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Category, Event, ExecKind, ExitCode, Status};
+use super::{Category, DrillRecap, Event, ExecKind, ExitCode, Status};
 use crate::model::HostName;
 
 /// How a host stands at the end of a run.
@@ -88,6 +88,9 @@ pub struct Recap {
     pub cluster: Option<String>,
     /// Whether that sentence was one of health.
     pub healthy: Option<bool>,
+    /// What a drill found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillRecap>,
     /// Why the run was refused.
     pub refused: Option<String>,
     /// Why the workflow stopped.
@@ -238,6 +241,17 @@ impl Recap {
             Event::Cluster { summary, healthy } => {
                 self.cluster = Some(summary.clone());
                 self.healthy = Some(*healthy);
+            }
+            Event::DrillPlanned { plan } => {
+                self.drill = Some(DrillRecap {
+                    plan: plan.clone(),
+                    rounds: Vec::new(),
+                });
+            }
+            Event::DrillFinished { result } => {
+                if let Some(drill) = &mut self.drill {
+                    drill.rounds.push(result.clone());
+                }
             }
             Event::Interrupted { hosts } => {
                 self.interrupted = true;

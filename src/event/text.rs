@@ -121,10 +121,18 @@ impl Event {
             }
             Self::Warning { message, .. } => f(message, true),
             Self::Cluster { summary, .. } => f(summary, true),
+            Self::DrillPlanned { plan } => {
+                f(&mut plan.by, false);
+                f(&mut plan.endpoint, false);
+            }
             Self::Connected { .. }
             | Self::ExecStarted { .. }
             | Self::Probed { .. }
             | Self::Unchanged { .. }
+            | Self::DrillStarted { .. }
+            | Self::DrillProbes { .. }
+            | Self::DrillMark { .. }
+            | Self::DrillFinished { .. }
             | Self::Interrupted { .. }
             | Self::HostFinished { .. }
             | Self::RunFinished { .. } => {}

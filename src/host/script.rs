@@ -136,6 +136,17 @@ pub fn request(wave: &Wave, nonce: &str) -> Request {
     Request::new(Kind::Wave, bootstrap(text.len()), stdin)
 }
 
+/// Returns the request that runs `call` with the functions of `definitions`, as a command that is no wave. `nonce` marks
+/// what it says; the rest of its standard input is the script's own.
+pub fn command(definitions: &str, call: &str, nonce: &str) -> Request {
+    let text = format!("{}\n{definitions}\n{}", header(nonce), main(call));
+    Request::new(
+        Kind::Command,
+        bootstrap(text.len()),
+        vec![Segment::Bytes(text.into_bytes().into())],
+    )
+}
+
 fn function(step: &Step) -> String {
     let effects: Vec<String> = step.effects.iter().map(Effect::render).collect();
     let body = if effects.is_empty() {

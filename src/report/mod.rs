@@ -2,6 +2,8 @@
 
 pub mod diagnostics;
 mod dispatch;
+mod drill;
+mod html;
 mod json;
 mod live;
 mod options;
@@ -15,6 +17,7 @@ mod text;
 
 pub use crate::event::Reporter;
 pub use dispatch::Reporters;
+pub use html::page;
 pub use json::Json;
 pub use options::{Color, Options, Output, reporter};
 pub use plain::Plain;

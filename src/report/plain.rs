@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use crate::event::{Event, Recap, Record, Reporter, Status};
 
 use super::Options;
+use super::drill;
 use super::plan::{PlanView, change_line};
 use super::recap;
 use super::text::{count, names, seconds, status};
@@ -81,10 +82,14 @@ fn level(event: &Event) -> i8 {
         | Event::Planned { .. }
         | Event::StepStarted { .. }
         | Event::Cluster { .. }
+        | Event::DrillPlanned { .. }
+        | Event::DrillStarted { .. }
+        | Event::DrillMark { .. }
+        | Event::DrillFinished { .. }
         | Event::HostFinished { .. }
         | Event::RunFinished { .. } => 0,
         Event::StepFinished { .. } | Event::Connected { .. } | Event::Probed { .. } => 1,
-        Event::Progress { .. } | Event::ExecStarted { .. } => 2,
+        Event::Progress { .. } | Event::ExecStarted { .. } | Event::DrillProbes { .. } => 2,
     }
 }
 
@@ -241,6 +246,42 @@ impl Lines {
             }
             Event::Cluster { summary, healthy } => {
                 self.line(if *healthy { "cluster" } else { "degraded" }, summary);
+            }
+            Event::DrillPlanned { plan } => self.line("drill", drill::headline(plan)),
+            Event::DrillStarted {
+                round,
+                holder,
+                prober,
+                watcher,
+                ..
+            } => {
+                let holder = holder.as_ref().map_or("-", |h| h.as_str());
+                let watcher = watcher.as_ref().map_or("-", |h| h.as_str());
+                self.line(
+                    "round",
+                    format!("{round} holder={holder} requests={prober} watch={watcher}"),
+                );
+            }
+            Event::DrillProbes { probes, .. } => {
+                let failed = probes.iter().filter(|p| !p.is_good()).count();
+                self.line(
+                    "requests",
+                    format!("{} made, {failed} failed", probes.len()),
+                );
+            }
+            Event::DrillMark { mark, when, .. } => {
+                let when = when.strftime("%H:%M:%S%.3fZ");
+                self.line("mark", format!("{} at {when}", mark.as_str()));
+            }
+            Event::DrillFinished { result } => {
+                self.line(
+                    "result",
+                    format!("{} {}", result.round, drill::sentence(result)),
+                );
+                drill::holders(&result.holders)
+                    .into_iter()
+                    .chain(drill::watch(result.watch))
+                    .for_each(|text| self.more(&text));
             }
             Event::Interrupted { hosts } => self.line(
                 "interrupted",

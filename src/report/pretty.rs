@@ -112,6 +112,30 @@ impl Pretty {
                     .unwrap_or_default();
                 let _ = writeln!(out, "{} {on}{message}", paint(YELLOW, "warning:"));
             }
+            Event::DrillStarted {
+                target,
+                round,
+                prober,
+                watcher,
+                ..
+            } => {
+                let watch = watcher.as_ref().map(|w| format!(", watch on {w}"));
+                let text = format!("requests from {prober}{}", watch.unwrap_or_default());
+                let _ = writeln!(
+                    out,
+                    "{} {target} {}",
+                    paint(BOLD, format_args!("round {round}:")),
+                    paint(DIM, text)
+                );
+            }
+            Event::DrillMark {
+                host: name,
+                mark,
+                when,
+            } => {
+                let when = paint(DIM, when.strftime("%H:%M:%S%.3fZ"));
+                let _ = writeln!(out, "{}  {when}  {}", host(name), mark.as_str());
+            }
             Event::Output {
                 host: name,
                 line,

@@ -28,6 +28,9 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
         out.push_str("  help: run the same command again; it goes on from where the hosts are\n\n");
     }
     host_lines(&mut out, recap, verbose);
+    if let Some(drill) = &recap.drill {
+        out.push_str(&super::drill::render(drill));
+    }
     let unchanged = recap.hosts.values().all(|host| host.changed == 0);
     if recap.command == "apply" && recap.exit() == ExitCode::Done && unchanged {
         let _ = writeln!(

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use crate::event::{Event, Record};
+use crate::event::{Event, Mark, Record};
 use crate::model::HostName;
 
 use super::painter::{Size, cut, width};
@@ -82,6 +82,24 @@ impl Screen {
                 self.set(host, State::Failed(trouble.as_str().to_string()))
             }
             Event::HostFinished { host, .. } => self.set(host, State::Done),
+            Event::DrillStarted {
+                target,
+                prober,
+                watcher,
+                ..
+            } => {
+                self.set(prober, busy("makes requests", at));
+                if let Some(watcher) = watcher {
+                    self.set(watcher, busy("keeps a watch open", at));
+                }
+                self.set(target, busy("is about to be taken away", at));
+            }
+            Event::DrillMark { host, mark, .. }
+                if matches!(mark, Mark::TakenAway | Mark::BroughtBack) =>
+            {
+                self.set(host, busy(mark.as_str(), at));
+            }
+            Event::DrillFinished { result } => self.set(&result.target, State::Waiting),
             _ => {}
         }
     }

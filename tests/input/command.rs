@@ -154,6 +154,14 @@ fn unknown_names() {
             "replay_of_something_else",
             &["replay", "inventory/hosts.yml"],
         ),
+        (
+            "a_drill_at_a_host_that_carries_nothing",
+            &["drill", "failover", "--target", "nobody"],
+        ),
+        (
+            "a_drill_by_a_word_that_is_nearly_a_way",
+            &["drill", "failover", "--by", "stop-servise"],
+        ),
         ("unknown_tag", &["plan", "--tags", "pakages"]),
         ("known_hosts_missing", &["plan", "--known-hosts", "nothing"]),
     ] {
@@ -166,6 +174,21 @@ fn unknown_names() {
         );
         insta::assert_snapshot!(name, outcome.err);
     }
+    bed.nobody_came();
+}
+
+#[test]
+fn a_drill_that_nobody_agreed_to() {
+    let bed = Bed::sound();
+    let outcome = bed.run(&["drill", "failover", "--by", "kill-api", "--times", "2"]);
+    assert_eq!(outcome.exit, 5, "{}", outcome.err);
+    assert!(
+        outcome
+            .out
+            .contains("kills the API server on the host that holds the virtual address, 2 times, and nobody agreed"),
+        "{}",
+        outcome.out
+    );
     bed.nobody_came();
 }
 

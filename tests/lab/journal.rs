@@ -82,6 +82,11 @@ impl Journal {
             .collect()
     }
 
+    /// What each round of a drill found.
+    pub(crate) fn drills(&self) -> Vec<&Value> {
+        self.events("drill_finished").collect()
+    }
+
     /// Whether an act has begun.
     pub(crate) fn has_act(&self, act: &str) -> bool {
         self.events("act_started").any(|r| r["act"] == act)

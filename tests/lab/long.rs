@@ -135,6 +135,24 @@ fn all_hosts_rebooted() {
     lab.is_good(&ca);
 }
 
+/// The controller dies in the middle of a drill: the host comes back by itself.
+#[test]
+fn a_drill_whose_controller_dies() {
+    crate::drill::survives_the_controller();
+}
+
+/// Ctrl-C in the middle of a drill: brought back before the program ends.
+#[test]
+fn a_drill_interrupted() {
+    crate::drill::is_interrupted();
+}
+
+/// The other ways to take a host away, one round each.
+#[test]
+fn drills_in_every_way() {
+    crate::drill::goes_every_way();
+}
+
 /// The load balancer as static pods, by the document's own manifests.
 #[test]
 fn static_pods_of_the_document() {

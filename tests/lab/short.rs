@@ -522,6 +522,18 @@ fn h_killed_with_kubeadm_in_a_join() {
     );
 }
 
+/// The network of the VIP's holder is cut: measured, taken over, given back.
+#[test]
+fn f_drill_isolates_the_holder() {
+    crate::drill::isolates_the_holder();
+}
+
+/// A drill takes nothing away from a cluster that could not bear it, and nothing unasked.
+#[test]
+fn f_drill_is_refused() {
+    crate::drill::is_refused();
+}
+
 /// The load balancer as static pods. The last one: it leaves bare hosts, where the next cluster may be of another way.
 #[test]
 fn i_static_pods() {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use quorate::host::record::{End, Lines, WaveRecord, wave_record};
 use quorate::host::script::{self, Step, Wave};
@@ -196,6 +196,22 @@ impl Sandbox {
 
     /// Runs a request, of whose standard input only `limit` bytes arrive.
     pub(crate) fn exec(&self, request: &Request, limit: usize) -> (Vec<u8>, Option<i32>) {
+        let (mut child, mut stdin) = self.start(request);
+        stdin.truncate(limit);
+        let mut pipe = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        let root = self.root().to_string_lossy().into_owned();
+        let text = String::from_utf8_lossy(&output.stdout).replace(&root, "");
+        if std::env::var_os("SHOW").is_some() {
+            eprintln!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
+        }
+        (text.into_bytes(), output.status.code())
+    }
+
+    /// Starts a request, and returns what is to be written to its standard input.
+    pub(crate) fn start(&self, request: &Request) -> (Child, Vec<u8>) {
         let mut stdin = Vec::new();
         let mut command = request.command().to_string();
         for (i, segment) in request.stdin().iter().enumerate() {
@@ -214,7 +230,6 @@ impl Sandbox {
                 stdin.extend(bytes);
             }
         }
-        stdin.truncate(limit);
         let (shell, args): (&str, &[&str]) = match self.shell {
             Shell::Dash => ("dash", &["-c"]),
             Shell::Busybox => ("busybox", &["sh", "-c"]),
@@ -229,7 +244,7 @@ impl Sandbox {
             "{}:/usr/sbin:/usr/bin:/sbin:/bin",
             self.root().join("bin").display()
         );
-        let mut child = Command::new(shell)
+        let child = Command::new(shell)
             .args(args)
             .arg(&command)
             .env("PATH", path)
@@ -238,16 +253,7 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("{shell} is needed: {e}"));
-        let mut pipe = child.stdin.take().unwrap();
-        let writer = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        let root = self.root().to_string_lossy().into_owned();
-        let text = String::from_utf8_lossy(&output.stdout).replace(&root, "");
-        if std::env::var_os("SHOW").is_some() {
-            eprintln!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
-        }
-        (text.into_bytes(), output.status.code())
+        (child, stdin)
     }
 
     pub(crate) fn wave(&self, wave: &Wave) -> Outcome {

@@ -69,7 +69,11 @@ fn files_are_written_once() {
         assert_eq!(sandbox.one(Effect::WriteFile(private)).0, End::Changed);
         assert_eq!(sandbox.mode("/etc/a/b/c d"), 0o600);
         assert_eq!(names(&sandbox, "/etc/a/b"), ["c d"]);
-        assert_eq!(names(&sandbox, "/run"), ["quorate"], "the work folder stays");
+        assert_eq!(
+            names(&sandbox, "/run"),
+            ["quorate"],
+            "the work folder stays"
+        );
     }
 }
 

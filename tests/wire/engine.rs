@@ -38,15 +38,15 @@ fn name(text: &str) -> HostName {
 }
 
 /// One file on each host; a cluster of the hosts in `shape`.
-struct Wanted {
-    shape: Shape,
+pub(crate) struct Wanted {
+    pub(crate) shape: Shape,
     /// Hosts whose file disturbs the path to the API.
-    disturbs: bool,
+    pub(crate) disturbs: bool,
     /// How many waves a host needs.
-    waves: u32,
+    pub(crate) waves: u32,
     /// Whether control planes carry a load balancer with a kubeconfig of its own.
-    signs: bool,
-    planned: Mutex<HashMap<HostName, u32>>,
+    pub(crate) signs: bool,
+    pub(crate) planned: Mutex<HashMap<HostName, u32>>,
 }
 
 fn signed(observed: &Observed) -> bool {
@@ -273,7 +273,7 @@ fn nonce(call: &Call) -> String {
     line.trim_matches('\'').to_string()
 }
 
-fn framed(call: &Call, lines: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn framed(call: &Call, lines: impl IntoIterator<Item = String>) -> String {
     let nonce = nonce(call);
     lines
         .into_iter()
