@@ -74,7 +74,7 @@ fn bootstrap(lab: &Lab, variables: &[&str]) {
     plan_is_empty(lab, variables);
     let status = with_pods(lab, variables, &["status"]).run().expect(0);
     let lines = status.out.lines();
-    let running = lines.filter(|l| l.contains("keepalived running · haproxy running"));
+    let running = lines.filter(|l| l.contains("keepalived running, haproxy running"));
     assert_eq!(running.count(), 3, "{}", status.out);
     for host in HOSTS {
         assert_eq!(status.journal.execs().get(host), Some(&1), "{host}");
