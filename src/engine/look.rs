@@ -370,7 +370,10 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
         }
         let client = kubernetes.kube_vip.as_ref().and_then(|k| k.client.as_ref());
         if let Some(client) = client.filter(|_| shape.load_balancers.contains(name)) {
-            expiry.push_str(&format!(", kube-vip's certificate {} days", days(client.not_after)));
+            expiry.push_str(&format!(
+                ", kube-vip's certificate {} days",
+                days(client.not_after)
+            ));
         }
     }
     let node = match state.view.node(name) {

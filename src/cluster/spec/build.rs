@@ -13,7 +13,7 @@ use super::known::WAYS;
 use super::kube_vip::{read_bgp, read_kube_vip};
 use super::network::{extend_no_proxy, read_endpoint, read_subnet, read_vip};
 use super::pods::read_images;
-use super::read::{self, Findings, Got, Vars};
+use super::read::{Findings, Got, Vars};
 use super::reader::Reader;
 use super::release::{read_containerd, read_version};
 use super::vrrp::read_vrrp;
@@ -119,23 +119,6 @@ impl ClusterSpec {
 
 fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<ClusterSpec> {
     let way = reader.one_of("load_balancer", WAYS);
-    if let Some(got) = &way
-        && let Some(way) = Way::from_name(got.value)
-        && !way.is_built()
-    {
-        let error = Diagnostic::error(format!(
-            "the way `{way}` of `load_balancer` is not built yet"
-        ))
-        .at(got.span.clone());
-        let built: Vec<&str> = Way::ALL
-            .iter()
-            .filter(|w| w.is_built())
-            .map(|w| w.name())
-            .collect();
-        reader
-            .findings
-            .push(error.help(format!("{} are", read::list(&built))));
-    }
     let way_set = way.as_ref().and_then(|g| g.span.clone());
     let way = way
         .and_then(|g| Way::from_name(g.value))

@@ -45,18 +45,6 @@ impl Way {
             .map(|(_, way)| way)
     }
 
-    /// Returns whether the way works yet. What is not built is refused by name; this is the only place that says so.
-    pub fn is_built(self) -> bool {
-        matches!(
-            self,
-            Self::KeepalivedHaproxy
-                | Self::KeepalivedHaproxyPods
-                | Self::KubeVipArp
-                | Self::KubeVipBgp
-                | Self::External
-        )
-    }
-
     /// Returns whether kube-vip holds the address.
     pub fn uses_kube_vip(self) -> bool {
         matches!(self, Self::KubeVipArp | Self::KubeVipBgp)

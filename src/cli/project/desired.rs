@@ -1,0 +1,259 @@
+//! What is wanted of hosts and cluster, as the engine asks for it.
+
+use std::net::ToSocketAddrs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::{Project, credentials};
+use crate::cluster::act::{self, Manifest};
+use crate::cluster::kubeadm::{self, Credentials, Join};
+use crate::cluster::load_balancer::{Holders, kube_vip};
+use crate::cluster::spec::ClusterSpec;
+use crate::cluster::{Shape, load_balancer};
+use crate::engine::{Config, Desired, journal};
+use crate::event::Status;
+use crate::host::{Fact, Facts, Observed};
+use crate::model::{Diagnostics, HostName, Secret, Sha256};
+use crate::plan::{HostPlan, Step};
+use crate::role::{Registered, StepResult};
+
+/// Returns findings as one sentence.
+fn sentence(found: &Diagnostics) -> String {
+    found
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+impl Desired for Project {
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn vip(&self) -> Option<std::net::IpAddr> {
+        self.spec.load_balancer.vip
+    }
+
+    fn has_network(&self) -> bool {
+        !self.manifests.is_empty()
+    }
+
+    fn node(&self, host: &HostName) -> Option<(String, u16)> {
+        let input = self.hosts.get(host)?.input.as_ref()?;
+        Some((input.node.address.to_string(), input.bind_port))
+    }
+
+    fn facts(&self, host: &HostName) -> Facts {
+        let facts = self.hosts.get(host).map(|h| h.facts.clone());
+        let mut facts = facts.unwrap_or_default();
+        if self.shape.load_balancers.contains(host) {
+            facts.extend(load_balancer::facts_of_others(self.spec.load_balancer.way));
+        }
+        facts
+    }
+
+    fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
+        let Some(parts) = &self.parts else {
+            return Vec::new();
+        };
+        let Some(spec) = self.spec.hosts.get(host).filter(|h| h.roles.load_balancer) else {
+            return Vec::new();
+        };
+        let units = parts
+            .units
+            .iter()
+            .map(|unit| (*unit, Fact::Unit((*unit).to_string())));
+        // A static pod's name ends in its node's.
+        let pods = parts
+            .pods
+            .iter()
+            .map(|pod| (*pod, Fact::Pod(format!("{pod}-{}", spec.node_name))));
+        units.chain(pods).collect()
+    }
+
+    fn settled(&self, host: &HostName) -> Option<Step> {
+        let settled = self.parts.as_ref()?.settled?;
+        let spec = self.spec.hosts.get(host)?;
+        spec.roles.load_balancer.then(|| {
+            settled(&load_balancer::Carrier {
+                node: spec.node_name.clone(),
+                address: spec.ip.address,
+                dest_port: self.spec.load_balancer.dest_port,
+            })
+        })
+    }
+
+    fn plan(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String> {
+        let desired = self.host(host)?;
+        if let Some(spec) = self.spec.hosts.get(host) {
+            let carried = &observed.system.addresses;
+            if let Some(finding) = self.spec.check_address(spec, carried) {
+                return Err(finding.to_string());
+            }
+        }
+        if self.shape.load_balancers.contains(host)
+            && let Some(found) =
+                load_balancer::found_of_others(self.spec.load_balancer.way, observed)
+        {
+            return Err(found);
+        }
+        let mut plan = desired
+            .roles
+            .plan(&self.scope(host, observed)?, observed, registered)
+            .map_err(|found| sentence(&found))?;
+        let handlers = plan.handlers.iter_mut().flat_map(|h| &mut h.steps);
+        for change in plan
+            .steps
+            .iter_mut()
+            .chain(handlers)
+            .flat_map(|s| &mut s.changes)
+        {
+            // Contents go into events and the journal only where somebody asked for differences.
+            change.diff = change.diff.take().filter(|_| self.diffs);
+            if let Some(diff) = &mut change.diff {
+                diff.mask(&desired.secrets);
+            }
+        }
+        Ok(plan)
+    }
+
+    fn judge(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+        step: &Step,
+        result: &StepResult,
+    ) -> Result<Status, String> {
+        let desired = self.host(host)?;
+        desired
+            .roles
+            .judge(
+                &self.scope(host, observed)?,
+                observed,
+                registered,
+                step,
+                result,
+            )
+            .map_err(|found| sentence(&found))
+    }
+
+    fn credentials(&self) -> Result<Credentials, String> {
+        credentials()
+    }
+
+    fn init(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String> {
+        let documents =
+            kubeadm::init(self.input(host)?, credentials).map_err(|found| sentence(&found))?;
+        Ok((
+            documents.yaml().map_err(|error| error.to_string())?,
+            self.digest(host),
+        ))
+    }
+
+    fn join(&self, host: &HostName, credentials: &Credentials) -> Result<Config, String> {
+        let input = self.input(host)?;
+        let pin = Join {
+            discovery: act::DISCOVERY.into(),
+        };
+        let key = input
+            .node
+            .is_control_plane
+            .then_some(&credentials.certificate_key);
+        let documents = kubeadm::join(input, &pin, &credentials.token, key)
+            .map_err(|found| sentence(&found))?;
+        Ok((
+            documents.yaml().map_err(|error| error.to_string())?,
+            self.digest(host),
+        ))
+    }
+
+    fn mint(&self, host: &HostName, credentials: &Credentials) -> Result<Secret<String>, String> {
+        Ok(self.init(host, credentials)?.0)
+    }
+
+    fn credential_due(&self, host: &HostName, observed: &Observed) -> Option<String> {
+        let control_plane = self.spec.hosts.get(host)?.roles.control_plane;
+        kube_vip::due(&self.spec, observed).filter(|_| control_plane)
+    }
+
+    fn sign(&self, host: &HostName) -> Result<HostPlan, String> {
+        let spec = self.spec.hosts.get(host);
+        let spec = spec.ok_or_else(|| format!("{host} is not in the cluster"))?;
+        Ok(kube_vip::sign::steps(&self.spec, spec))
+    }
+
+    fn differs_on_members(&self) -> bool {
+        self.parts.as_ref().is_some_and(|p| p.differs_on_members)
+    }
+
+    fn holders(&self) -> Holders {
+        self.parts.as_ref().map_or(Holders::One, |p| p.holders)
+    }
+
+    fn digest(&self, host: &HostName) -> String {
+        self.hosts
+            .get(host)
+            .map(|h| h.digest.clone())
+            .unwrap_or_default()
+    }
+
+    fn manifests(&self) -> &[Manifest] {
+        &self.manifests
+    }
+
+    fn keep_kubeconfig(&self, admin_conf: &str) -> Result<String, String> {
+        let path = self.kubeconfig();
+        journal::prepare(&self.home).map_err(|error| format!("{}: {error}", self.home))?;
+        let text = reachable(admin_conf, &self.spec);
+        let temporary = tempfile::Builder::new()
+            .prefix(".kubeconfig")
+            .tempfile_in(&self.home)
+            .map_err(|error| format!("{}: {error}", self.home))?;
+        // tempfile makes it 0600.
+        std::fs::write(temporary.path(), text).map_err(|error| format!("{path}: {error}"))?;
+        temporary
+            .persist(&path)
+            .map_err(|error| format!("{path}: {error}"))?;
+        Ok(path.into_string())
+    }
+
+    fn has_kubeconfig(&self, ca: Option<Sha256>) -> bool {
+        let Ok(text) = std::fs::read_to_string(self.kubeconfig()) else {
+            return false;
+        };
+        let data = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("certificate-authority-data: "));
+        let kept = data
+            .and_then(|data| BASE64.decode(data.trim()).ok())
+            .map(Sha256::of);
+        ca.is_none() || kept == ca
+    }
+}
+
+/// Returns the kubeconfig with an address that this machine can reach: the VIP's where the endpoint's name means
+/// nothing here. The VIP is in the API server's certificate.
+fn reachable(admin_conf: &str, spec: &ClusterSpec) -> String {
+    let endpoint = &spec.endpoint;
+    let known = (endpoint.host(), endpoint.port())
+        .to_socket_addrs()
+        .is_ok_and(|mut found| found.next().is_some());
+    match spec.load_balancer.vip {
+        Some(vip) if !known => admin_conf.replace(
+            &format!("https://{endpoint}"),
+            &format!(
+                "https://{}",
+                std::net::SocketAddr::new(vip, endpoint.port())
+            ),
+        ),
+        _ => admin_conf.to_string(),
+    }
+}
