@@ -173,10 +173,14 @@ pub(crate) fn is_interrupted() {
     running.signal("INT");
     running.end().expect(130);
     nothing_is_left();
+    // By name: the address may be on its way back to the first host still.
+    let target = holder();
     let running = lab
         .quorate(&[
             "drill",
             "failover",
+            "--target",
+            target,
             "--by",
             "stop-service",
             "--for",
@@ -184,7 +188,6 @@ pub(crate) fn is_interrupted() {
             "--yes",
         ])
         .start();
-    let target = holder();
     on_until(
         target,
         "keepalived is stopped",

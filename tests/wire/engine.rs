@@ -28,6 +28,8 @@ use crate::help::within;
 const FILE: &str = "/etc/example";
 /// What the load balancer is told on members alone, once a kubeconfig was signed for it.
 const MEMBER: &str = "/etc/of-a-member";
+/// How a wave writes it; that it is asked for proves nothing.
+const TELLING: &str = "put /etc/of-a-member";
 const SIGNING: &str = "sign-a-kubeconfig";
 /// The host that cannot be as it is wanted.
 const UNFIT: &str = "unfit";
@@ -308,7 +310,7 @@ fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
             if script.contains(FILE) {
                 model.files.push(call.host.clone());
             }
-            if script.contains(MEMBER) {
+            if script.contains(TELLING) {
                 model.member_files.push(call.host.clone());
             }
             if script.contains(SIGNING) {
@@ -663,7 +665,7 @@ async fn a_kubeconfig_is_signed_on_members_before_the_next_one_joins() {
             ("kubeadm init --config", "init"),
             ("kubeadm join --config", "join"),
             (SIGNING, "sign"),
-            (MEMBER, "tell"),
+            (TELLING, "tell"),
         ] {
             if script.contains(sign) && call.host != "w1" {
                 story.push(format!("{} {what}", call.host));
