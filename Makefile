@@ -5,13 +5,14 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab lab-long torture bench bench-plan
 
-QUORATE := target/release/quorate
+# Where cargo puts it, also where somebody has moved that.
+QUORATE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/quorate
 LAB := -i inventory/lab --known-hosts vagrant/.lab/known_hosts
 NODE ?= cp1
 # Another way of load balancing for `make lab`, on bare hosts: make lab LB=kube-vip-arp
 LB ?=
 # One lab, one test at a time; the tests' own output says what they wait for.
-LAB_TEST := QUORATE_BIN=$(CURDIR)/$(QUORATE) cargo test --test lab -- --test-threads=1 --nocapture
+LAB_TEST := QUORATE_BIN=$(QUORATE) cargo test --test lab -- --test-threads=1 --nocapture
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
 RUNS=${RUNS:-10}
-quorate=target/release/quorate
+quorate=${CARGO_TARGET_DIR:-target}/release/quorate
 common=(-i inventory/lab --known-hosts vagrant/.lab/known_hosts --color never)
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
