@@ -6,8 +6,10 @@ probe_system() {
   fi
   say system os "$os"
   say system user "$(id -u)"
-  say system uname "$(uname -m)" "$(uname -r)" "$(uname -n)"
-  [ -r /etc/machine-id ] && say system machine_id "$(cat /etc/machine-id)"
+  # uname prints name, release, machine in this order whatever is asked first.
+  set -- $(uname -nrm)
+  say system uname "${3-}" "${2-}" "${1-}"
+  [ -r /etc/machine-id ] && IFS= read -r line </etc/machine-id && say system machine_id "$line"
   say system processors "$(grep -c '^processor' /proc/cpuinfo)"
   say system memory "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
   say system free "$(df -Pk /var 2>/dev/null | awk 'NR == 2 { print $4 }')"
@@ -18,7 +20,7 @@ probe_system() {
   [ -d /run/systemd/system ] && say system systemd
   ip -o address show 2>/dev/null | awk -v n="$nonce" '$3 == "inet" || $3 == "inet6" { print n, "address", $2, $4 }'
   for link in /sys/class/net/*/address; do
-    [ -r "$link" ] && say link-address "$(cat "$link")"
+    { IFS= read -r line <"$link"; } 2>/dev/null && say link-address "$line"
   done
   for marker in "$state"/handlers/*; do
     [ -e "$marker" ] && say pending "${marker##*/}"
@@ -40,17 +42,28 @@ probe_sums() {
 }
 # A large file's digest is taken from quorate's record while inode, size, mtime and ctime are those of the record.
 probe_large() {
-  record=$(cat "$state/sums" 2>/dev/null)
   count=$#
   for path do
-    [ -f "$path" ] || continue
-    key=$(stat -c '%i %s %Y %Z %n' -- "$path")
-    case "
-$record
-" in
-    *" $key
-"*) printf '%s\n' "$record" | grep -F -- " $key" | tail -n 1 | awk -v n="$nonce" -v p="$path" '{ print n, "sum", $1 "  " p }' ;;
-    *) set -- "$@" "$path" ;;
+    [ -f "$path" ] && set -- "$@" "$path"
+  done
+  shift "$count"
+  [ $# -gt 0 ] || return 0
+  # One process for all: a record's line is the digest and what stat says here; of two the last counts.
+  answers=$(stat -c '%i %s %Y %Z %n' -- "$@" | awk -v n="$nonce" -v record="$state/sums" '
+    BEGIN { while ((getline line < record) > 0) { at = index(line, " "); sums[substr(line, at + 1)] = substr(line, 1, at - 1) } }
+    { key = $0; sub(/^[0-9]+ [0-9]+ [0-9]+ [0-9]+ /, ""); if (key in sums) print n, "sum", sums[key] "  " $0; else print }')
+  whole=$IFS
+  IFS='
+'
+  set -f
+  set -- $answers
+  set +f
+  IFS=$whole
+  count=$#
+  for line do
+    case $line in
+    "$nonce sum "*) printf '%s\n' "$line" ;;
+    *) set -- "$@" "$line" ;;
     esac
   done
   shift "$count"
