@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Settings;
 use super::lock::Lock;
-use super::look::start;
+use super::look::{refuse, start};
 use super::session::{Problem, Session, WaveEnd};
 use super::state::{State, trouble};
 use crate::cluster::kubeadm::Credentials;
@@ -120,7 +120,7 @@ impl Run {
             .collect();
         let shape = settings.desired.shape();
         if let Some(refusal) = cluster::next::forbidden(shape, &self.state.view) {
-            return self.refuse(refusal).await;
+            return refuse(&self.settings(), refusal).await;
         }
         self.live = self.state.view.api.is_some();
         self.mark_standings();
@@ -235,7 +235,9 @@ impl Run {
                             continue;
                         }
                     }
-                    Decision::Refuse(refusal) if idle => return self.refuse(refusal).await,
+                    Decision::Refuse(refusal) if idle => {
+                        return refuse(&self.settings(), refusal).await;
+                    }
                     Decision::Fail { message, help } if idle => {
                         settings
                             .emit(Event::ClusterFailed {

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 
 use super::Settings;
 use super::lock::Lock;
-use super::look::announce;
+use super::look::{announce, refuse};
 use super::session::{Problem, Session};
 use super::state::trouble;
 use crate::cluster::drill::redundancy::{self, HostSeen, Seen};
@@ -99,16 +99,6 @@ pub async fn drill(settings: &Settings, site: &Site, wish: &Wish) {
         }
     }
     drill.close().await;
-}
-
-async fn refuse(settings: &Settings, refusal: Refusal) {
-    settings
-        .emit(Event::Refused {
-            hosts: refusal.hosts,
-            message: refusal.message,
-            help: Some(refusal.help),
-        })
-        .await;
 }
 
 impl Drill<'_> {

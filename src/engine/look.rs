@@ -27,6 +27,17 @@ async fn interrupted(settings: &Settings) {
         .await;
 }
 
+/// Says why going on would be unsafe.
+pub(super) async fn refuse(settings: &Settings, refusal: cluster::next::Refusal) {
+    settings
+        .emit(Event::Refused {
+            hosts: refusal.hosts,
+            message: refusal.message,
+            help: Some(refusal.help),
+        })
+        .await;
+}
+
 /// Emits the first event of a run.
 pub(super) async fn announce(settings: &Settings) {
     let event = Event::RunStarted {
@@ -119,13 +130,7 @@ async fn report_plan(state: &State) {
     }
     let shape = settings.desired.shape();
     if let Some(refusal) = cluster::next::forbidden(shape, &state.view) {
-        settings
-            .emit(Event::Refused {
-                hosts: refusal.hosts,
-                message: refusal.message,
-                help: Some(refusal.help),
-            })
-            .await;
+        refuse(settings, refusal).await;
         return;
     }
     let forecast = cluster::next::forecast(shape, &state.view);
@@ -158,13 +163,7 @@ async fn report_plan(state: &State) {
             .await;
     }
     if let Some(refusal) = forecast.refusal {
-        settings
-            .emit(Event::Refused {
-                hosts: refusal.hosts,
-                message: refusal.message,
-                help: Some(refusal.help),
-            })
-            .await;
+        refuse(settings, refusal).await;
     }
     if let Some((summary, healthy)) = summary(state) {
         settings.emit(Event::Cluster { summary, healthy }).await;

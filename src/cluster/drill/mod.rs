@@ -7,7 +7,8 @@ pub mod redundancy;
 pub mod script;
 pub mod wish;
 
+pub use super::next::Refusal;
 pub use measure::{Course, Gap, Probe, Timeline};
 pub use record::Heard;
 pub use redundancy::{HostSeen, Missing, Seen};
-pub use wish::{By, Holding, Refusal, Site, Target, Wish};
+pub use wish::{By, Holding, Site, Target, Wish};

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
+use crate::cluster::next::Refusal;
 use crate::host::Fact;
 use crate::model::{Endpoint, HostName, nearest};
 
@@ -87,17 +88,6 @@ pub struct Site {
     pub frontend: Option<u16>,
     /// Each host's cluster address.
     pub addresses: IndexMap<HostName, IpAddr>,
-}
-
-/// Why a drill does not begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The hosts that it is about.
-    pub hosts: Vec<HostName>,
-    /// What was expected and found.
-    pub message: String,
-    /// What to do next.
-    pub help: String,
 }
 
 impl By {

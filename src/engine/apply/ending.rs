@@ -1,6 +1,6 @@
 //! How a run ends: the cluster is whole, somebody is missing, or it was refused.
 
-use super::super::look::summary;
+use super::super::look::{refuse, summary};
 use super::super::state::{cluster_facts, trouble};
 use super::Run;
 use crate::cluster::next::{Cause, Missing};
@@ -22,7 +22,7 @@ impl Run {
                     })
                     .await;
             }
-            Decision::Refuse(refusal) => return self.refuse(refusal).await,
+            Decision::Refuse(refusal) => return refuse(&self.settings(), refusal).await,
             Decision::Done { missing } => self.report_missing(missing).await,
             Decision::Do(_) | Decision::Wait => {}
         }
@@ -139,14 +139,5 @@ impl Run {
         if let Some((summary, healthy)) = summary(&self.state) {
             settings.emit(Event::Cluster { summary, healthy }).await;
         }
-    }
-
-    pub(super) async fn refuse(&self, refusal: cluster::next::Refusal) {
-        let event = Event::Refused {
-            hosts: refusal.hosts,
-            message: refusal.message,
-            help: Some(refusal.help),
-        };
-        self.settings().emit(event).await;
     }
 }
