@@ -436,6 +436,10 @@ fn e_a_dead_host_does_not_block_the_rest() {
     on("cp3", "echo '# by hand' >>/etc/haproxy/haproxy.cfg").good("haproxy.cfg is edited");
     let run = lab.quorate(&["apply"]).run();
     command(60, ["docker", "start", "quorate-lab-w1"]).good("w1 is up");
+    poll("w1's sshd answers", Duration::from_secs(60), || {
+        let run = lab.quorate(&["exec", "-l", "w1", "--", "true"]).run();
+        (run.code == Some(0)).then_some(())
+    });
     let run = run.expect(3).shows("unreachable");
     assert_eq!(
         run.journal.changed_hosts(),
