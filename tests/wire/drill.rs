@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use quorate::cluster::Shape;
 use quorate::cluster::drill::{By, Holding, Site, Target as Wanted, Wish};
 use quorate::engine::{self, Cancel, Settings};
-use quorate::event::{DrillRound, Event, ExitCode, Mark, Recap, Record, VERSION};
+use quorate::event::{DrillRound, Event, ExitCode, Mark, Recap, Record};
 use quorate::host::{Fact, Kind};
 use quorate::model::{Endpoint, HostName, Sha256};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
@@ -15,7 +15,7 @@ use quorate::transport::{Elevation, Target};
 use tokio::sync::mpsc;
 
 use crate::engine::framed;
-use crate::help::within;
+use crate::help::told;
 
 const VIP: &str = "10.77.0.100";
 const CONTROL_PLANES: [&str; 3] = ["cp1", "cp2", "cp3"];
@@ -268,7 +268,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         elevation: Elevation::None,
     };
     let targets: IndexMap<_, _> = hosts.iter().map(|h| (h.clone(), target(h))).collect();
-    let (events, mut receiver) = mpsc::channel(16);
+    let (events, receiver) = mpsc::channel(16);
     let site = site();
     let shape = Shape {
         control_planes: site.control_planes.clone(),
@@ -302,21 +302,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         engine::drill(&settings, &site, &wish).await;
         drop(settings);
     };
-    let collect = async {
-        let mut all = Vec::new();
-        while let Some(event) = receiver.recv().await {
-            all.push(event);
-        }
-        all
-    };
-    let (events, ()) = within(async { tokio::join!(collect, work) }).await;
-    let record = |(seq, event): (usize, &Event)| Record {
-        v: VERSION,
-        seq: seq as u64,
-        at: jiff::Timestamp::UNIX_EPOCH,
-        event: event.clone(),
-    };
-    let records: Vec<Record> = events.iter().enumerate().map(record).collect();
+    let (events, records) = told(receiver, work).await;
     // What a journal keeps is what was told.
     for record in &records {
         let line = record.to_line().unwrap();

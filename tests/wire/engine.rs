@@ -11,7 +11,7 @@ use quorate::cluster::Shape;
 use quorate::cluster::act::Manifest;
 use quorate::cluster::kubeadm::Credentials;
 use quorate::engine::{self, Cancel, Config, Desired, Settings};
-use quorate::event::{Category, Event, ExitCode, Recap, Record, Status, Trouble, VERSION};
+use quorate::event::{Category, Event, ExitCode, Recap, Status, Trouble};
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
 use quorate::plan::{Change, HostPlan, Step};
@@ -23,7 +23,7 @@ use quorate::transport::{
 };
 use tokio::sync::mpsc;
 
-use crate::help::within;
+use crate::help::told;
 
 const FILE: &str = "/etc/example";
 /// What the load balancer is told on members alone, once a kubeconfig was signed for it.
@@ -497,7 +497,7 @@ impl Bench {
         };
         let targets: IndexMap<HostName, Target> =
             self.hosts.iter().map(|h| (h.clone(), target(h))).collect();
-        let (events, mut receiver) = mpsc::channel(16);
+        let (events, receiver) = mpsc::channel(16);
         let settings = Settings {
             desired: Arc::new(Wanted {
                 shape: self.shape,
@@ -527,21 +527,7 @@ impl Bench {
             }
             drop(settings);
         };
-        let collect = async {
-            let mut all = Vec::new();
-            while let Some(event) = receiver.recv().await {
-                all.push(event);
-            }
-            all
-        };
-        let (events, ()) = within(async { tokio::join!(collect, work) }).await;
-        let record = |(seq, event): (usize, &Event)| Record {
-            v: VERSION,
-            seq: seq as u64,
-            at: jiff::Timestamp::UNIX_EPOCH,
-            event: event.clone(),
-        };
-        let records: Vec<Record> = events.iter().enumerate().map(record).collect();
+        let (events, records) = told(receiver, work).await;
         Outcome {
             recap: Recap::of(&records),
             events,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use quorate::event::{Event, Record, VERSION};
 use quorate::host::{Kind, Request, Segment};
 use quorate::model::HostName;
 use quorate::transport::ssh::{SshConnector, SshOptions};
@@ -115,4 +116,27 @@ pub(crate) async fn refused(options: &SshOptions, target: &Target) -> TransportE
         Ok(_) => panic!("the connection should have been refused"),
         Err(error) => error,
     }
+}
+
+/// Runs `work`, which drops its sender at its end, and returns all that it told: as events, and as a journal's records.
+pub(crate) async fn told(
+    mut receiver: mpsc::Receiver<Event>,
+    work: impl Future<Output = ()>,
+) -> (Vec<Event>, Vec<Record>) {
+    let collect = async {
+        let mut all = Vec::new();
+        while let Some(event) = receiver.recv().await {
+            all.push(event);
+        }
+        all
+    };
+    let (events, ()) = within(async { tokio::join!(collect, work) }).await;
+    let record = |(seq, event): (usize, &Event)| Record {
+        v: VERSION,
+        seq: seq as u64,
+        at: jiff::Timestamp::UNIX_EPOCH,
+        event: event.clone(),
+    };
+    let records = events.iter().enumerate().map(record).collect();
+    (events, records)
 }
