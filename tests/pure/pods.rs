@@ -14,18 +14,8 @@ use serde_json::{Value, json};
 
 use super::role::{AllThere, scope};
 use super::sandbox::{SHELLS, Sandbox, step};
+use super::seed_inventory::HOSTS;
 use super::simulated::Model;
-
-const HOSTS: &str = "\
-kube_control_plane:
-  hosts:
-    cp1: {ansible_host: 10.0.0.11}
-    cp2: {ansible_host: 10.0.0.12}
-    cp3: {ansible_host: 10.0.0.13}
-kube_node:
-  hosts:
-    w1: {ansible_host: 10.0.0.21}
-";
 
 fn spec(more: &str) -> ClusterSpec {
     let all = format!(

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::role::{AllThere, scope};
 
-const HOSTS: &str = "\
+pub(crate) const HOSTS: &str = "\
 kube_control_plane:
   hosts:
     cp1: {ansible_host: 10.0.0.11}
