@@ -112,12 +112,6 @@ async fn converge(request: &Request) -> Result<ExitCode> {
     let ours = chosen(request, &project.inventory, project.spec.hosts.keys())?;
     let password = ask_password(request)?;
     let targets = project::targets(&project.spec, request, password.as_ref());
-    // Who is not chosen is not asked, but for the control planes: without their word nothing about the cluster is safe.
-    let control_plane = |name: &HostName| project.spec.control_planes().any(|h| h.name == *name);
-    let targets: IndexMap<_, _> = targets
-        .into_iter()
-        .filter(|(name, _)| ours.contains(name) || control_plane(name))
-        .collect();
     let read_only = request.check || matches!(request.command, Command::Plan | Command::Status);
     let cluster = project.spec.name.clone();
     let (settings, events) = settings(

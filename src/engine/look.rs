@@ -46,21 +46,21 @@ pub(super) async fn announce(settings: &Settings) {
         cluster: settings.cluster.clone(),
         user: settings.owner.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
-        hosts: settings.targets.keys().cloned().collect(),
+        hosts: settings.asked(),
     };
     settings.emit(event).await;
+}
+
+/// Says which hosts are looked at now.
+pub(super) async fn probing(settings: &Settings, hosts: Vec<HostName>) {
+    let act = "probe".into();
+    settings.emit(Event::ActStarted { act, hosts }).await;
 }
 
 /// Emits the first events of a run that begins with a look at all hosts.
 pub(super) async fn start(settings: &Settings) {
     announce(settings).await;
-    let hosts: Vec<HostName> = settings.targets.keys().cloned().collect();
-    settings
-        .emit(Event::ActStarted {
-            act: "probe".into(),
-            hosts,
-        })
-        .await;
+    probing(settings, settings.asked()).await;
 }
 
 async fn report_plan(state: &State) {

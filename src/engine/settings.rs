@@ -17,7 +17,7 @@ pub struct Settings {
     pub desired: Arc<dyn Desired>,
     /// How hosts are reached.
     pub connect: Arc<dyn Connect>,
-    /// All hosts that are looked at, in inventory order.
+    /// All hosts that may be looked at, in inventory order.
     pub targets: Arc<IndexMap<HostName, Target>>,
     /// The hosts that may be changed: `--limit`.
     pub ours: Arc<Vec<HostName>>,
@@ -48,6 +48,14 @@ impl Settings {
     /// Returns whether the run may change the host.
     pub fn is_ours(&self, host: &HostName) -> bool {
         self.ours.contains(host)
+    }
+
+    /// Returns the hosts that every run looks at, in inventory order: those that it may change, and the control planes,
+    /// because without their word nothing about the cluster is safe.
+    pub fn asked(&self) -> Vec<HostName> {
+        let control_planes = &self.desired.shape().control_planes;
+        let asked = |host: &&HostName| self.is_ours(host) || control_planes.contains(host);
+        self.targets.keys().filter(asked).cloned().collect()
     }
 }
 

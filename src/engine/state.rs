@@ -5,6 +5,7 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use indexmap::IndexMap;
 
+use super::look::probing;
 use super::session::{Problem, Session};
 use super::{Desired, Settings};
 use crate::cluster::{HostView, Standing, View};
@@ -67,10 +68,32 @@ fn claimed(desired: &dyn Desired, host: &HostName) -> Option<Fact> {
 }
 
 impl State {
-    /// Connects to all hosts, asks each once, and plans its wave.
+    /// Connects to the hosts of the run, asks each once, and plans its wave. Where no API server answers and the run may
+    /// begin a cluster, the hosts left out by `--limit` are asked too: one of them may belong to a cluster already.
     pub(super) async fn look(settings: &Settings) -> Self {
-        let targets: Vec<_> = settings.targets.values().cloned().collect();
-        let looks = targets.into_iter().map(|target| {
+        let mut state = Self {
+            settings: settings.clone(),
+            hosts: IndexMap::new(),
+            view: View::default(),
+        };
+        state.look_at(settings.asked()).await;
+        let shape = settings.desired.shape();
+        let may_begin = shape.control_planes.iter().any(|h| settings.is_ours(h));
+        if settings.command != STATUS && may_begin && state.view.api.is_none() {
+            let unseen = |host: &&HostName| !state.hosts.contains_key(*host);
+            let unseen: Vec<HostName> = settings.targets.keys().filter(unseen).cloned().collect();
+            if !unseen.is_empty() {
+                probing(settings, unseen.clone()).await;
+                state.look_at(unseen).await;
+            }
+        }
+        state
+    }
+
+    async fn look_at(&mut self, names: Vec<HostName>) {
+        let settings = self.settings.clone();
+        let targets = names.iter().filter_map(|name| settings.targets.get(name));
+        let looks = targets.cloned().map(|target| {
             let settings = settings.clone();
             async move {
                 let started = Instant::now();
@@ -93,7 +116,6 @@ impl State {
                 (target.name, started, result)
             }
         });
-        let mut found: IndexMap<HostName, HostState> = IndexMap::new();
         let mut stream = futures::stream::iter(looks).buffer_unordered(settings.forks.max(1));
         while let Some((name, started, result)) = stream.next().await {
             let mut state = HostState::new(started);
@@ -105,33 +127,25 @@ impl State {
                 }
                 Some(Err(problem)) => {
                     state.standing = Standing::Unknown(problem.message.clone());
-                    trouble(settings, &name, problem).await;
+                    trouble(&settings, &name, problem).await;
                 }
                 None => state.standing = Standing::Unknown("the run was interrupted".into()),
             }
-            found.insert(name, state);
+            self.hosts.insert(name, state);
         }
         drop(stream);
-        let mut hosts = IndexMap::new();
-        for name in settings.targets.keys() {
-            if let Some(state) = found.swap_remove(name) {
-                hosts.insert(name.clone(), state);
-            }
-        }
-        let mut state = Self {
-            settings: settings.clone(),
-            hosts,
-            view: View::default(),
-        };
-        let names: Vec<HostName> = state.hosts.keys().cloned().collect();
+        let place = |name: &HostName| settings.targets.get_index_of(name);
+        self.hosts.sort_by(|a, _, b, _| place(a).cmp(&place(b)));
         for name in &names {
-            if let Err(message) = state.plan(name) {
-                state.fail_as(name, Problem::unfit(message)).await;
+            if let Err(message) = self.plan(name) {
+                self.fail_as(name, Problem::unfit(message)).await;
             }
-            state.refresh(name);
+            self.refresh(name);
         }
-        state.view.choose_api();
-        state
+        self.view
+            .hosts
+            .sort_by(|a, _, b, _| place(a).cmp(&place(b)));
+        self.view.choose_api();
     }
 
     /// Plans the host's next wave from what is known of it.

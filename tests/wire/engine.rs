@@ -352,6 +352,8 @@ const RUN: &str = "0123456789abcdef";
 struct Bench {
     model: Arc<Mutex<Model>>,
     hosts: Vec<HostName>,
+    /// `--limit`, where it is not all of them.
+    limit: Option<Vec<HostName>>,
     shape: Shape,
     disturbs: bool,
     waves: u32,
@@ -401,6 +403,7 @@ impl Bench {
         Self {
             model: Arc::default(),
             hosts: hosts.iter().map(|n| name(n)).collect(),
+            limit: None,
             shape: Shape {
                 control_planes: Vec::new(),
                 workers: Vec::new(),
@@ -508,7 +511,7 @@ impl Bench {
             }),
             connect,
             targets: Arc::new(targets),
-            ours: Arc::new(self.hosts),
+            ours: Arc::new(self.limit.unwrap_or(self.hosts)),
             forks: 50,
             run: RUN.into(),
             command: command.into(),
@@ -982,6 +985,36 @@ async fn who_is_down_before_init_decides_what_happens() {
     assert!(!control_plane.text().contains("cluster : kubeadm init"));
     // The others were prepared all the same.
     assert_eq!(control_plane.waves().len(), 2);
+}
+
+#[tokio::test]
+async fn hosts_outside_the_limit_are_asked_before_a_cluster_begins_and_only_then() {
+    let limited = |limit: &[&str]| {
+        let mut bench = Bench::cluster(&["cp1", "w1", "w2"]);
+        bench.limit = Some(limit.iter().map(|n| name(n)).collect());
+        bench
+    };
+    for command in ["apply", "plan"] {
+        // w2 carries another cluster's certificate.
+        let bench = limited(&["cp1"]);
+        bench.model.lock().unwrap().members.push("w2".into());
+        let outcome = bench.run(command, obey).await;
+        assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+        assert!(outcome.text().contains("w2"), "{}", outcome.text());
+        assert_eq!(outcome.count(Kind::Wave), 0);
+        assert_eq!(outcome.tally.probes, 3);
+    }
+    // Nothing is there: the cluster begins, and who is left out stays as it is.
+    let outcome = limited(&["cp1"]).run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert!(outcome.waves().iter().all(|host| *host == "cp1"));
+    assert!(outcome.text().contains("cluster : kubeadm init"));
+    // Without a control plane in the limit nothing can begin; with a live cluster nothing begins either.
+    let outcome = limited(&["w1"]).run("plan", obey).await;
+    assert_eq!(outcome.tally.probes, 2, "{}", outcome.text());
+    let outcome = limited(&["cp1"]).converged().run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(outcome.tally.probes, 1, "{}", outcome.text());
 }
 
 #[tokio::test]
