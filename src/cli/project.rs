@@ -332,7 +332,7 @@ fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnost
     for role in library.iter().filter(|r| !r.is_builtin()) {
         let applied = NODE_ROLES.contains(&role.name.as_str())
             || load_balancer::parts(spec.load_balancer.way)
-                .is_some_and(|p| p.roles.contains(&role.name.as_str()));
+                .is_some_and(|p| p.first.iter().chain(p.roles).any(|r| *r == role.name));
         if !applied {
             let warning = Diagnostic::warning(format!(
                 "the role `{}` is applied to no host yet",
@@ -354,7 +354,8 @@ fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'st
     } else {
         node.len().min(1)
     };
-    [&node[..at], balancer, &node[at..]].concat()
+    let first = parts.map_or(&[][..], |p| p.first);
+    [first, &node[..at], balancer, &node[at..]].concat()
 }
 
 /// Returns the scope's variables that must not be shown, with their values.

@@ -230,7 +230,9 @@ impl<'a> Walk<'a> {
         changes: Vec<Change>,
         notify: Vec<String>,
     ) {
-        for change in &changes {
+        let report = item::report(task);
+        // What changes nothing, as its author says with `changed_when: false`, leaves what is known as it is.
+        for change in changes.iter().filter(|_| report != Report::Ok) {
             change.effect.apply(&mut self.now);
             if !matches!(
                 change.effect,
@@ -249,7 +251,7 @@ impl<'a> Walk<'a> {
             .register
             .clone()
             .or_else(|| judged.then(|| "result".to_string()));
-        step.report = item::report(task);
+        step.report = report;
         // Whether it changes anything is only known when its result is judged: the handlers are notified after that.
         let quiet = step.report == Report::Ok || item::judges_change(task);
         if !quiet {

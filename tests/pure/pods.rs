@@ -36,7 +36,9 @@ fn effects(spec: &ClusterSpec, host: &str, over: Value) -> Vec<Effect> {
     let (library, _) = Library::builtin();
     let mut names = vec!["hosts", "container_runtime", "kubernetes"];
     if host.roles.load_balancer {
-        names.extend(parts(spec.load_balancer.way).unwrap().roles);
+        let parts = parts(spec.load_balancer.way).unwrap();
+        names.splice(..0, parts.first.iter().copied());
+        names.extend(parts.roles);
     }
     let roles = names.iter().map(|n| library.get(n).unwrap()).collect();
     let roles = HostRoles::new(roles, Arc::new(AllThere));

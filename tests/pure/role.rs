@@ -70,7 +70,7 @@ fn variables() -> Value {
         "control_plane_endpoint_port": 8443, "control_plane_endpoint_is_name": true, "apiserver_vip": "10.77.0.100",
         "apiserver_dest_port": 8443, "apiserver_src_port": 6443, "load_balancer": "keepalived-haproxy",
         "load_balancer_profile": "fast", "state": "MASTER", "router_id": 77, "priority": 200, "weight": -101,
-        "auth_pass": "x1y2z3w4", "vrrp_unicast": false, "vrrp_peers": ["10.77.0.12", "10.77.0.13"],
+        "listens_for_vrrp": true, "auth_pass": "x1y2z3w4", "vrrp_unicast": false, "vrrp_peers": ["10.77.0.12", "10.77.0.13"],
         "load_balancer_backends": [{"name": "cp1", "address": "10.77.0.11"}, {"name": "cp2", "address": "10.77.0.12"}],
         "pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12",
         "is_control_plane": true, "is_worker": false, "is_load_balancer": true,

@@ -8,7 +8,8 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 use tera::{Context, Tera};
 
-const ROLES: [&str; 5] = [
+const ROLES: [&str; 6] = [
+    "vrrp",
     "hosts",
     "container_runtime",
     "kubernetes",
@@ -67,6 +68,8 @@ fn variables(extra: Value) -> Map<String, Value> {
     let Value::Object(extra) = extra else {
         unreachable!()
     };
+    // json! takes no more names than these.
+    variables.insert("listens_for_vrrp".into(), json!(true));
     variables.extend(extra);
     // The module `template` makes it of the role's other templates.
     variables.insert("config_digest".into(), json!("0123456789ab"));

@@ -51,7 +51,7 @@ fn roles_need_no_variable_that_an_inventory_does_not_give() {
         for host in spec.hosts.values() {
             let mut names = vec!["hosts", "container_runtime", "kubernetes"];
             if host.roles.load_balancer {
-                names.extend(["haproxy", "keepalived"]);
+                names.extend(["vrrp", "haproxy", "keepalived"]);
             }
             let roles = names
                 .iter()

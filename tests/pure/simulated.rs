@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use quorate::host::script::Report;
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Observed, UnitAct, probe};
 use quorate::model::Sha256;
 use quorate::plan::HostPlan;
@@ -342,6 +343,7 @@ pub(crate) fn builtin() -> HostRoles {
     let (library, diagnostics) = Library::builtin();
     assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
     let names = [
+        "vrrp",
         "hosts",
         "container_runtime",
         "kubernetes",
@@ -474,7 +476,8 @@ fn all_are_needed(roles: &HostRoles, scope: &Scope) {
                     effect,
                     Effect::InstallPackages(_) | Effect::Unit(UnitAct::Started, _)
                 );
-            if needed {
+            // `changed_when: false`: nothing can be seen of it.
+            if needed || step.report == Report::Ok {
                 continue;
             }
             let mut broken = whole.clone();

@@ -3,6 +3,7 @@
 use super::{Holders, Leaves, Parts};
 
 pub(super) const PARTS: Parts = Parts {
+    first: &[],
     roles: &[],
     behind_node: false,
     units: &[],

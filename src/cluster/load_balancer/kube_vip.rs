@@ -27,6 +27,7 @@ pub(super) const ARP: Parts = Parts {
 };
 
 pub(super) const BGP: Parts = Parts {
+    first: &[],
     roles: &["kube_vip"],
     behind_node: true,
     units: &[],

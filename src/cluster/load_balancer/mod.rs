@@ -13,6 +13,8 @@ pub use leaves::{Leaves, facts_of_others, found_of_others};
 
 /// What a way brings to the hosts that carry it, and to the workflow.
 pub struct Parts {
+    /// The roles of a load-balancer host that come before all others.
+    pub first: &'static [&'static str],
     /// The roles of a load-balancer host, in order.
     pub roles: &'static [&'static str],
     /// Whether the roles come behind those of a node, because they need its container runtime.

@@ -8,6 +8,7 @@ use crate::host::sh;
 use crate::plan::Step;
 
 pub(super) const PARTS: Parts = Parts {
+    first: &["vrrp"],
     roles: &["haproxy", "keepalived"],
     behind_node: true,
     units: &[],

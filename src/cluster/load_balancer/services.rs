@@ -4,6 +4,7 @@
 use super::{Holders, Leaves, Parts};
 
 pub(super) const PARTS: Parts = Parts {
+    first: &["vrrp"],
     roles: &["haproxy", "keepalived"],
     behind_node: false,
     units: &["keepalived", "haproxy"],

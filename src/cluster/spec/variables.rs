@@ -19,6 +19,7 @@ pub const ROLE_NAMES: &[&str] = &[
     "is_load_balancer",
     "is_worker",
     "kubernetes_minor",
+    "listens_for_vrrp",
     "load_balancer_backends",
     "load_balancers",
     "node_name",
@@ -94,6 +95,15 @@ impl ClusterSpec {
             ("weight", json!(vrrp.map(|v| v.weight))),
             ("vrrp_unicast", json!(vrrp.is_some_and(|v| v.unicast))),
             ("vrrp_peers", peers),
+            // Adverts to single hosts are heard by nobody else, and those of IPv6 come from link-local addresses.
+            (
+                "listens_for_vrrp",
+                json!(
+                    host.roles.load_balancer
+                        && host.ip.address.is_ipv4()
+                        && vrrp.is_some_and(|v| !v.unicast)
+                ),
+            ),
             ("kubernetes_source", json!(origin(self.kubernetes_source))),
             (
                 "kubernetes_files",
