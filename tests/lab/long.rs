@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::digest;
-use crate::driver::{Lab, VIP, command, on, poll};
+use crate::driver::{CONTROL_PLANES, Lab, VIP, command, on, on_for, poll};
 
 fn stop(host: &str) {
     let container = format!("quorate-lab-{host}");
@@ -102,6 +102,37 @@ fn a_taken_vip_stops_everything() {
         .shows("w1 carries apiserver_vip");
     on("w1", &format!("ip address del {address} dev eth0")).good("the VIP is free");
     lab.quorate(&["plan"]).run().expect(2);
+}
+
+/// Somebody else's VRRP group has our number: nothing of ours starts beside it.
+#[test]
+fn another_vrrp_group_has_our_number() {
+    let lab = Lab::take("another VRRP group has our number");
+    lab.bare();
+    let config = "vrrp_instance other {\n interface eth0\n virtual_router_id 77\n priority 100\n advert_int 1\n virtual_ipaddress { 10.77.0.99/32 }\n}\n";
+    on_for(120, "w1", "apt-get update -q >/dev/null && apt-get install -qy --no-install-recommends keepalived >/dev/null && systemctl disable -q --now keepalived")
+        .good("keepalived is on w1");
+    on(
+        "w1",
+        &format!("printf '{config}' >/run/other.conf && systemd-run -q --unit other-vrrp keepalived -n -f /run/other.conf -p /run/other.pid -r /run/other-vrrp.pid"),
+    )
+    .good("another group is at work");
+    let run = lab
+        .quorate(&["apply", "-e", "router_id=77"])
+        .run()
+        .expect(1)
+        .shows(
+            "another VRRP group on eth0 has the number 77 too: its adverts come from 10.77.0.21",
+        );
+    assert!(!run.journal.has_act("init"), "no init beside it");
+    for host in CONTROL_PLANES {
+        on(host, "! systemctl is-active -q keepalived").good("keepalived has not started");
+    }
+    on("w1", "systemctl stop other-vrrp").good("the other group is gone");
+    lab.quorate(&["apply", "-e", "router_id=77"])
+        .run()
+        .expect(0);
+    on("cp1", "! nft list table ip quorate_vrrp").good("nothing listens any more");
 }
 
 /// All hosts go down at once and come back: a cluster again, without quorate.
