@@ -9,6 +9,8 @@
     reason = "helpers of tests are no tests to clippy"
 )]
 
+#[path = "lab/balancers.rs"]
+mod balancers;
 #[path = "lab/cluster.rs"]
 mod cluster;
 #[path = "lab/drill.rs"]

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::host::fact::{Api, EtcdMember, Kubernetes, NodeState};
+use crate::host::fact::{Api, EtcdMember, Kubernetes, NodeState, Reach};
 use crate::model::{Endpoint, HostName, Sha256};
 
 /// The cluster as it is wanted.
@@ -52,6 +52,8 @@ pub struct HostView {
     pub holds_vip: bool,
     /// The link-layer address that answered at the VIP when this host asked.
     pub vip_answered_by: Option<String>,
+    /// How the endpoint answers from here, asked where the load balancer is somebody else's.
+    pub reach: Option<Reach>,
     /// The host's own link-layer addresses.
     pub links: Vec<String>,
     /// The digest of the kubeadm configuration that this run would use here, without its secrets.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Settings;
 use super::lock::Lock;
-use super::look::{refuse, start};
+use super::look::{refuse, start, warn_of_endpoint};
 use super::session::{Problem, Session, WaveEnd};
 use super::state::{State, trouble};
 use crate::cluster::kubeadm::Credentials;
@@ -122,6 +122,7 @@ impl Run {
         if let Some(refusal) = cluster::next::forbidden(shape, &self.state.view) {
             return refuse(&self.settings(), refusal).await;
         }
+        warn_of_endpoint(&self.state).await;
         self.live = self.state.view.api.is_some();
         self.mark_standings();
         let forecast = cluster::next::forecast(shape, &self.state.view);

@@ -69,6 +69,10 @@ pub trait Desired: Send + Sync {
     fn holders(&self) -> Holders {
         Holders::One
     }
+    /// Returns whether the load balancer is somebody else's, so that all that can be done is to ask whether it works.
+    fn is_external(&self) -> bool {
+        false
+    }
     /// Returns the digest of the configuration that init or join would use on this host.
     fn digest(&self, host: &HostName) -> String;
     /// Returns what is applied after init.

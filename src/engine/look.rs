@@ -5,6 +5,7 @@ use super::state::State;
 use crate::cluster::load_balancer::Holders;
 use crate::cluster::{self, Standing};
 use crate::event::{Event, PlannedChange};
+use crate::host::fact::Reach;
 use crate::host::{Fact, Known};
 use crate::model::HostName;
 
@@ -133,6 +134,7 @@ async fn report_plan(state: &State) {
         refuse(settings, refusal).await;
         return;
     }
+    warn_of_endpoint(state).await;
     let forecast = cluster::next::forecast(shape, &state.view);
     for (host, what, why) in forecast
         .acts
@@ -208,6 +210,11 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
             Holders::Each => holders.len() == carriers.len(),
         };
     }
+    if state.settings.desired.is_external() {
+        let (said, well) = external(state);
+        parts.push(said);
+        healthy &= well;
+    }
     if !state.settings.desired.has_network() && ready < wanted {
         parts.push("nodes are not Ready until a network (CNI) is installed".into());
     }
@@ -239,6 +246,57 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         ));
     }
     Some((parts.join(" · "), healthy))
+}
+
+/// Says how somebody else's load balancer answers from the nodes, and whether it is well.
+fn external(state: &State) -> (String, bool) {
+    let shape = state.settings.desired.shape();
+    let endpoint = &shape.endpoint;
+    let member = |n: &&HostName| state.view.node(n).is_some();
+    let asked: Vec<(&HostName, Reach)> = shape
+        .nodes()
+        .filter(member)
+        .filter_map(|n| Some((n, state.view.hosts.get(n)?.reach?)))
+        .collect();
+    let ill: Vec<String> = asked
+        .iter()
+        .filter(|(_, reach)| !reach.is_well())
+        .map(|(name, reach)| format!("{name} ({reach})"))
+        .collect();
+    if ill.is_empty() {
+        let count = asked.len();
+        return (format!("{endpoint} answers from {count} nodes"), true);
+    }
+    let said = format!("{endpoint} does not answer from {}", ill.join(", "));
+    (said, false)
+}
+
+/// Says before a cluster begins from where somebody else's load balancer accepts nothing: it may wait for its backends.
+pub(super) async fn warn_of_endpoint(state: &State) {
+    let settings = &state.settings;
+    let shape = settings.desired.shape();
+    if !settings.desired.is_external() || state.view.api().is_some() {
+        return;
+    }
+    let shut = |n: &&HostName| {
+        let reach = state.view.hosts.get(*n).and_then(|h| h.reach);
+        matches!(reach, Some(Reach::Refused | Reach::Silent))
+    };
+    let hosts: Vec<&HostName> = shape.nodes().filter(shut).collect();
+    if hosts.is_empty() {
+        return;
+    }
+    let message = format!(
+        "{} accepts no connection yet from {}: a load balancer without a healthy backend may refuse; init will wait for it to answer, and fail if it never does",
+        shape.endpoint,
+        join(&hosts)
+    );
+    settings
+        .emit(Event::Warning {
+            host: None,
+            message,
+        })
+        .await;
 }
 
 fn join(names: &[&HostName]) -> String {
@@ -343,6 +401,9 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
         let balancers = state.settings.desired.balancers(name);
         let shown = |(name, fact): &(&str, Fact)| format!("{name} {}", running(host, fact));
         balancer = balancers.iter().map(shown).collect::<Vec<_>>().join(", ");
+    }
+    if let Some(reach) = host.observed.reach {
+        balancer = format!("endpoint {reach}");
     }
     if let Some(kubernetes) = &host.observed.kubernetes {
         if let Some(api) = &kubernetes.api {

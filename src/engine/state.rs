@@ -50,6 +50,9 @@ pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
     let mut facts = Facts::from([Fact::System]);
     if let Some((address, port)) = desired.node(host) {
         facts.insert(Fact::Kubernetes { address, port });
+        if desired.is_external() {
+            facts.insert(Fact::Endpoint(desired.shape().endpoint.clone()));
+        }
     }
     facts
 }
@@ -174,6 +177,7 @@ impl State {
             ours: self.settings.is_ours(name),
             holds_vip,
             vip_answered_by: host.observed.claimed_by.clone(),
+            reach: host.observed.reach,
             links: host.observed.system.links.clone(),
             config: desired.digest(name),
             credential_due: desired.credential_due(name, &host.observed),

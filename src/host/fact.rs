@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Mode, Sha256};
+use crate::model::{Endpoint, Mode, Sha256};
 
 /// One question. [`Fact::System`] is always asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +53,47 @@ pub enum Fact {
         /// The port that one connect is tried at.
         port: u16,
     },
+    /// How the control plane's endpoint answers from here, asked where the load balancer is somebody else's.
+    Endpoint(Endpoint),
+}
+
+/// How an endpoint answers from one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Its name means nothing here (getent(1)).
+    Unresolved,
+    /// A connection is refused, or ended before anything was said.
+    Refused,
+    /// No answer within two seconds.
+    Silent,
+    /// A connection is accepted; the host knows no CA yet to ask more by.
+    Accepts,
+    /// Who answers has no certificate of this cluster's CA, or speaks no TLS.
+    Foreign,
+    /// `/healthz` answered with this HTTP status.
+    Answers(u16),
+}
+
+impl Reach {
+    /// Returns whether the API answers there and is well.
+    pub fn is_well(self) -> bool {
+        self == Self::Answers(200)
+    }
+}
+
+impl std::fmt::Display for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unresolved => f.write_str("its name does not resolve"),
+            Self::Refused => f.write_str("connection refused"),
+            Self::Silent => f.write_str("no answer"),
+            Self::Accepts => f.write_str("connection accepted"),
+            Self::Foreign => f.write_str("not this cluster's certificate"),
+            Self::Answers(200) => f.write_str("well"),
+            Self::Answers(code) => write!(f, "HTTP {code}"),
+        }
+    }
 }
 
 /// A set of questions for one host.
@@ -276,6 +317,8 @@ pub struct Observed {
     /// The link-layer address that answers at the address of [`Fact::Claimed`]; `None` where nobody answers or the host
     /// was not asked.
     pub claimed_by: Option<String>,
+    /// How the endpoint answers from here; `None` where it was not asked, or nothing here can ask.
+    pub reach: Option<Reach>,
     pub(super) files: BTreeMap<String, Option<FileState>>,
     pub(super) contents: BTreeMap<String, Vec<u8>>,
     pub(super) packages: BTreeMap<String, Option<String>>,
@@ -397,6 +440,7 @@ impl Observed {
         self.pending = newer.pending;
         self.swaps = newer.swaps.or(self.swaps.take());
         self.kubernetes = newer.kubernetes.or(self.kubernetes.take());
+        self.reach = newer.reach.or(self.reach.take());
         for path in newer.files.keys() {
             self.contents.remove(path);
         }

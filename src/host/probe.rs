@@ -68,6 +68,14 @@ fn calls(facts: &Facts) -> String {
             Fact::Claimed { address, port } => {
                 add("probe_claimed", vec![address.to_string(), port.to_string()])
             }
+            Fact::Endpoint(endpoint) => add(
+                "probe_endpoint",
+                vec![
+                    endpoint.host().to_string(),
+                    endpoint.port().to_string(),
+                    endpoint.to_string(),
+                ],
+            ),
         }
     }
     let mut text = String::from("probe_system\n");
@@ -169,6 +177,7 @@ impl<'a> Parser<'a> {
             }
             "link-address" => self.observed.system.links.push(rest.to_string()),
             "claimed" => self.observed.claimed_by = Some(rest.to_string()),
+            "endpoint" => self.observed.reach = Some(reach(rest).ok_or_else(bad)?),
             "pending" => {
                 self.observed.pending.insert(rest.to_string());
             }
@@ -400,7 +409,8 @@ impl<'a> Parser<'a> {
                 | Fact::Images
                 | Fact::Swap
                 | Fact::Pod(_)
-                | Fact::Claimed { .. } => {}
+                | Fact::Claimed { .. }
+                | Fact::Endpoint(_) => {}
             }
         }
         self.observed
@@ -409,6 +419,25 @@ impl<'a> Parser<'a> {
 
 fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text).ok()
+}
+
+/// Reads how an endpoint answered: `unresolved`, `connect` with the status of timeout(1) or of the connect, or `curl` with
+/// curl's exit code (curl(1), EXIT CODES) and the HTTP status.
+fn reach(text: &str) -> Option<Reach> {
+    let words: Vec<&str> = text.split(' ').collect();
+    Some(match words.as_slice() {
+        ["unresolved"] => Reach::Unresolved,
+        ["connect", "0"] => Reach::Accepts,
+        ["connect", "124"] => Reach::Silent,
+        ["connect", _] => Reach::Refused,
+        ["curl", "0", status] => Reach::Answers(status.parse().ok()?),
+        ["curl", "6", _] => Reach::Unresolved,
+        ["curl", "28", _] => Reach::Silent,
+        // 35 and 60: the handshake or the certificate; 1 and 8: what answers speaks something else.
+        ["curl", "1" | "8" | "35" | "51" | "60", _] => Reach::Foreign,
+        ["curl", _, _] => Reach::Refused,
+        _ => return None,
+    })
 }
 
 /// Reads `%f %s %U %G %u %g %n` of stat(1): raw mode in hex, size, names, numbers, path.

@@ -147,6 +147,18 @@ probe_claimed() {
   ip neigh show to "$1" 2>/dev/null | awk -v n="$nonce" -v answered="$answered" '
     { for (i = 1; i < NF; i++) if ($i == "lladdr" && (answered == "yes" || $NF == "REACHABLE")) { print n, "claimed", $(i + 1); exit } }'
 }
+# With the cluster's CA the API behind it is asked, before there is one a connect has to do.
+probe_endpoint() {
+  if command -v getent >/dev/null 2>&1 && ! getent ahosts "$1" >/dev/null 2>&1; then
+    say endpoint unresolved
+  elif [ -f /etc/kubernetes/pki/ca.crt ] && command -v curl >/dev/null 2>&1; then
+    code=$(curl -s --noproxy '*' --connect-timeout 2 --max-time 4 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null -w '%{http_code}' "https://$3/healthz" </dev/null 2>/dev/null)
+    say endpoint curl $? "${code:-000}"
+  elif command -v bash >/dev/null 2>&1 && command -v timeout >/dev/null 2>&1; then
+    timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
+    say endpoint connect $?
+  fi
+}
 # Passes curl's own lines on and marks what a server said, so that it can forge no line of ours.
 bodies() { awk -v n="$nonce" 'index($0, n " http ") == 1 { print; next } length { print n " body " $0 }'; }
 probe_kubernetes() {

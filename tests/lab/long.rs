@@ -207,3 +207,13 @@ fn kube_vip_by_arp_with_admin_conf() {
 fn kube_vip_by_bgp() {
     crate::kube_vip::bgp(&Lab::take("kube-vip by BGP"));
 }
+
+#[test]
+fn an_external_load_balancer() {
+    crate::balancers::somebody_elses(&Lab::take("somebody else's load balancer"));
+}
+
+#[test]
+fn load_balancers_of_their_own() {
+    crate::balancers::of_their_own(&Lab::take("load balancers on hosts of their own"));
+}

@@ -9,7 +9,8 @@
 
 use quorate::cluster::next::{Cause, Missing, Refusal, forbidden, forecast};
 use quorate::cluster::{Act, Decision, HostView, Shape, Standing, View, next};
-use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState};
+use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState, Reach};
+use quorate::host::{Fact, Facts, probe};
 use quorate::model::{Endpoint, HostName, Sha256};
 
 const MEMBER: [&str; 4] = [
@@ -49,6 +50,7 @@ fn bare() -> View {
             ours: true,
             holds_vip: false,
             vip_answered_by: None,
+            reach: None,
             links: Vec::new(),
             config: "config".into(),
             credential_due: None,
@@ -780,6 +782,49 @@ fn an_address_that_somebody_else_answers_at_is_refused() {
     let mut view = live(&["cp1"]);
     host(&mut view, "cp2").vip_answered_by = Some("02:aa:00:00:00:09".into());
     assert!(!matches!(next(&shape(), &view), Decision::Refuse(_)));
+}
+
+#[test]
+fn an_endpoint_whose_name_means_nothing_is_refused_before_a_cluster_begins() {
+    let mut view = bare();
+    host(&mut view, "cp2").reach = Some(Reach::Refused);
+    assert!(!matches!(next(&shape(), &view), Decision::Refuse(_)));
+    host(&mut view, "w1").reach = Some(Reach::Unresolved);
+    let refused = refusal(&view);
+    assert_eq!(refused.hosts, [name("w1")]);
+    assert!(
+        refused.message.contains("does not resolve on w1"),
+        "{refused:?}"
+    );
+    // A live cluster goes on: what can be mended is mended.
+    let mut view = live(&["cp1"]);
+    host(&mut view, "cp2").reach = Some(Reach::Unresolved);
+    assert!(!matches!(next(&shape(), &view), Decision::Refuse(_)));
+}
+
+#[test]
+fn how_an_endpoint_answers_is_read() {
+    let fact = Fact::Endpoint(Endpoint::new("api.example", 6443).unwrap());
+    let facts = Facts::from([fact]);
+    for (said, reach) in [
+        ("unresolved", Some(Reach::Unresolved)),
+        ("connect 0", Some(Reach::Accepts)),
+        ("connect 1", Some(Reach::Refused)),
+        ("connect 124", Some(Reach::Silent)),
+        ("curl 0 200", Some(Reach::Answers(200))),
+        ("curl 0 500", Some(Reach::Answers(500))),
+        ("curl 7 000", Some(Reach::Refused)),
+        ("curl 28 000", Some(Reach::Silent)),
+        ("curl 60 000", Some(Reach::Foreign)),
+        ("curl 35 000", Some(Reach::Foreign)),
+        ("curl 6 000", Some(Reach::Unresolved)),
+    ] {
+        let answer = format!("n endpoint {said}\nn end\n");
+        let observed = probe::parse(&facts, "n", answer.as_bytes()).unwrap();
+        assert_eq!(observed.reach, reach, "{said}");
+    }
+    assert!(probe::parse(&facts, "n", b"n endpoint nonsense\nn end\n").is_err());
+    assert!(Reach::Answers(200).is_well() && !Reach::Answers(403).is_well());
 }
 
 #[test]

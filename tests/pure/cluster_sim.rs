@@ -494,6 +494,7 @@ impl History {
                 ours: true,
                 holds_vip: false,
                 vip_answered_by: None,
+                reach: None,
                 links: Vec::new(),
                 config: "config".into(),
                 credential_due: self.due(host.as_str()),

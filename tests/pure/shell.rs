@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use quorate::host::fact::Reach;
 use quorate::host::record::{End, WaveRecord};
 use quorate::host::script::{self, Handler, Step, Wave};
 use quorate::host::{
     Content, Effect, Expect, Fact, Facts, FileKind, Known, Run, UnitAct, WriteFile, probe,
 };
-use quorate::model::{Mode, Sha256};
+use quorate::model::{Endpoint, Mode, Sha256};
 
 use super::sandbox::{NONCE, SHELLS, Sandbox, step};
 
@@ -418,6 +419,26 @@ fn a_script_that_was_cut_off_does_nothing() {
                 "{kind:?} after {limit} bytes"
             );
             assert_eq!(sandbox.tree(), before, "{kind:?} after {limit} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_probe_sees_how_an_endpoint_answers() {
+    let open = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let shut = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (accepts, refuses) = (open.local_addr().unwrap(), shut.local_addr().unwrap());
+    drop(shut);
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        for (endpoint, reach) in [
+            (accepts.to_string(), Reach::Accepts),
+            (refuses.to_string(), Reach::Refused),
+            ("no-such-name.invalid:6443".into(), Reach::Unresolved),
+        ] {
+            let endpoint: Endpoint = endpoint.parse().unwrap();
+            let seen = sandbox.probe(&Facts::from([Fact::Endpoint(endpoint.clone())]));
+            assert_eq!(seen.reach, Some(reach), "{kind:?} {endpoint}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{Project, credentials};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join};
 use crate::cluster::load_balancer::{Holders, kube_vip};
-use crate::cluster::spec::ClusterSpec;
+use crate::cluster::spec::{ClusterSpec, Way};
 use crate::cluster::{Shape, load_balancer};
 use crate::engine::{Config, Desired, journal};
 use crate::event::Status;
@@ -196,6 +196,10 @@ impl Desired for Project {
 
     fn holders(&self) -> Holders {
         self.parts.as_ref().map_or(Holders::One, |p| p.holders)
+    }
+
+    fn is_external(&self) -> bool {
+        self.spec.load_balancer.way == Way::External
     }
 
     fn digest(&self, host: &HostName) -> String {

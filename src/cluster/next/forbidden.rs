@@ -2,6 +2,7 @@
 
 use super::super::view::{HostView, Shape, View};
 use super::{Refusal, has_done, is, names};
+use crate::host::fact::Reach;
 use crate::model::HostName;
 
 /// Returns why nothing at all may be done: asked before the first wave of any host.
@@ -22,7 +23,8 @@ pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
         return Some(refusal);
     }
     let Some((host, api)) = view.api() else {
-        return unknown_cluster(shape, view).or_else(|| claimed(shape, view));
+        let refusal = unknown_cluster(shape, view).or_else(|| claimed(shape, view));
+        return refusal.or_else(|| unresolved(shape, view));
     };
     let wanted = shape.endpoint.to_string();
     if let Some(live) = api.endpoint.as_ref().filter(|live| **live != wanted) {
@@ -73,6 +75,21 @@ fn claimed(shape: &Shape, view: &View) -> Option<Refusal> {
         help: format!(
             "choose an address that is free, or take it off its owner; `ip neigh` on {host} shows the link-layer address"
         ),
+    })
+}
+
+/// Nothing can be begun under a name that means nothing: kubeadm, kubelets and clients all ask for it.
+fn unresolved(shape: &Shape, view: &View) -> Option<Refusal> {
+    let without = |n: &&HostName| is(view, n, |h| h.reach == Some(Reach::Unresolved));
+    let hosts: Vec<&HostName> = shape.nodes().filter(without).collect();
+    (!hosts.is_empty()).then(|| Refusal {
+        hosts: hosts.iter().map(|n| (*n).clone()).collect(),
+        message: format!(
+            "{}, the endpoint's name, does not resolve on {}",
+            shape.endpoint.host(),
+            names(&hosts)
+        ),
+        help: "the load balancer is yours (`load_balancer: external`): bring its name into DNS, or into /etc/hosts of every node, and run again".into(),
     })
 }
 
