@@ -65,10 +65,9 @@ pub(crate) fn somebody_elses(lab: &Lab) {
     on("w2", "systemctl stop haproxy").good("it is away");
     let status = external(lab, endpoint, &["status"]).run().expect(1);
     status.shows("does not answer from cp1 (connection refused)");
-    external(lab, endpoint, &["apply"])
-        .run()
-        .expect(1)
-        .shows("does not answer from");
+    // Nothing of it is this program's to change: told, and no failure of the run.
+    let apply = external(lab, endpoint, &["apply"]).run().expect(0);
+    apply.shows("degraded").shows("does not answer from");
     on("w2", "systemctl start haproxy").good("it is back");
     poll(
         "the endpoint answers again",

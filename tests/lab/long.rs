@@ -217,3 +217,26 @@ fn an_external_load_balancer() {
 fn load_balancers_of_their_own() {
     crate::balancers::of_their_own(&Lab::take("load balancers on hosts of their own"));
 }
+
+/// Every core and the disk of each control plane busy for ten minutes: the VIP stays where it is.
+#[test]
+fn a_busy_host_keeps_the_vip() {
+    const SECONDS: u32 = 600;
+    let lab = Lab::take("no failover without a failure, under load");
+    lab.converged();
+    for host in CONTROL_PLANES {
+        let load = format!(
+            "(timeout {} ip monitor address >/run/vip.log 2>&1 &)
+             for n in $(seq $(nproc)); do systemd-run -q --unit load-cpu-$n --property RuntimeMaxSec={SECONDS} sh -c 'while :; do :; done'; done
+             systemd-run -q --unit load-disk --property RuntimeMaxSec={SECONDS} sh -c 'while :; do dd if=/dev/zero of=/var/tmp/load bs=1M count=64 conv=fsync; done'",
+            SECONDS + 5
+        );
+        on(host, &load).good("the host is busy");
+    }
+    on_for(SECONDS + 30, "cp1", &format!("sleep {SECONDS}")).good("ten minutes");
+    for host in CONTROL_PLANES {
+        let moved = on(host, &format!("grep -cF ' {VIP}/' /run/vip.log"));
+        on(host, "systemctl stop 'load-*'; rm -f /var/tmp/load").good("the load ends");
+        assert_eq!(moved.out.trim(), "0", "the VIP came to or left {host}");
+    }
+}
