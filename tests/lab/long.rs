@@ -217,3 +217,15 @@ fn an_external_load_balancer() {
 fn load_balancers_of_their_own() {
     crate::balancers::of_their_own(&Lab::take("load balancers on hosts of their own"));
 }
+
+/// A live cluster goes through the ways of the load balancer.
+#[test]
+fn a_live_cluster_is_moved() {
+    crate::moves::through_the_ways(&Lab::take("a live cluster is moved"));
+}
+
+/// The controller dies in the middle of a move.
+#[test]
+fn a_move_goes_on() {
+    crate::moves::goes_on(&Lab::take("a move goes on"));
+}

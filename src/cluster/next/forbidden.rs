@@ -1,5 +1,6 @@
 //! What forbids everything: asked before the first wave of any host, and before every act.
 
+use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::{Refusal, has_done, is, names};
 use crate::host::fact::Reach;
@@ -51,7 +52,10 @@ pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
             ),
         });
     }
-    None
+    match migrate::stage(shape, view) {
+        migrate::Stage::Refuse(refusal) => Some(refusal),
+        _ => None,
+    }
 }
 
 /// Somebody else's host answers at the address that this cluster is to have: two owners of one address.
