@@ -141,7 +141,7 @@ fn unfit(shape: &Shape, view: &View) -> Option<Refusal> {
     }
     for (name, host) in balancers(shape, view) {
         if let Some(lacks) = &host.moving.lacks {
-            let help = format!("install it on {name} and run again");
+            let help = format!("see to it on {name} and run again");
             return refuse(vec![name.clone()], format!("{name} lacks {lacks}"), help);
         }
     }

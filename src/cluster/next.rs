@@ -268,7 +268,7 @@ fn moving(shape: &Shape, view: &View) -> Option<Decision> {
                 "the load balancer is not moved any further: {name} is not ready for it ({})",
                 reason(view, name)
             ),
-            help: "mend what failed there and run again: the move goes on from where it is".into(),
+            help: "mend what failed there and run again: the move goes on from where it is, and where a bridge is up it serves meanwhile (`quorate status` shows it)".into(),
         });
     }
     // The new way's kubeconfig is a part of being ready.

@@ -17,8 +17,8 @@ use crate::role::Registered;
 
 /// The run that shows what of the load balancer runs, and so asks for it.
 const STATUS: &str = "status";
-/// The run that shows what would be done.
-const PLAN: &str = "plan";
+/// The run that changes something: the others show all that a move comes to.
+const APPLY: &str = "apply";
 
 /// One host of a run.
 pub(super) struct HostState {
@@ -170,8 +170,7 @@ impl State {
         {
             return Err(message);
         }
-        // A plan shows all that a move comes to.
-        host.plan = if moves && self.settings.command != PLAN {
+        host.plan = if moves && self.settings.command == APPLY {
             desired.ready(name, &host.observed, &host.registered)?
         } else {
             desired.plan(name, &host.observed, &host.registered)?

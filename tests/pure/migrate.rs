@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate::cluster::load_balancer::{Remains, TAKING_DOWN, facts_of_others, remains};
+use quorate::cluster::load_balancer::{Remains, TAKING_DOWN, facts_of_others, leftovers, remains};
 use quorate::cluster::migrate::steps::{BRIDGE, Mover, bridge_unit, make_ready, release, switch};
 use quorate::cluster::migrate::{self, Stage};
 use quorate::cluster::next::{forbidden, forecast};
@@ -474,8 +474,17 @@ fn what_another_way_left_is_told_from_what_is_not_ours() {
     model
         .files
         .insert("/etc/kubernetes/kube-vip.conf".into(), text("kubeconfig"));
+    assert_eq!(found(pods, &model), None, "nothing is at work");
+    let left = |way: Way, model: &Model| leftovers(way, &model.observe(&facts_of_others(way)));
+    assert_eq!(left(pods, &model), ["/etc/kubernetes/kube-vip.conf"]);
+    assert_eq!(left(arp, &model), Vec::<&str>::new());
+    model.files.insert(
+        "/etc/kubernetes/manifests/kube-vip.yaml".into(),
+        text("pod"),
+    );
     let old = found(pods, &model).unwrap();
     assert_eq!((old.from, old.paths.len()), (Some(arp), 1));
+    assert_eq!(left(pods, &model), Vec::<&str>::new(), "all at once");
     for way in [Way::KubeVipBgp, Way::External] {
         assert_eq!(found(way, &model), None, "{way} is not moved to");
     }
@@ -610,6 +619,18 @@ const IP: &str = r#"case "$1 $2 $3" in
 *) echo "ip $*"; exit 1 ;;
 esac"#;
 
+/// systemctl(1) that says how a unit is, as the real one does.
+const SYSTEMCTL: &str = r#"for last do :; done
+case $1 in
+is-active | is-enabled) [ -e "@/units/$last.$1" ] && { [ $1 = is-active ] && echo active; exit 0; }; exit 3 ;;
+esac
+echo "$*" >>@/systemctl.log
+case "$*" in
+*disable*) rm -f "@/units/$last.is-enabled" ;;
+stop*) rm -f "@/units/$last.is-active" ;;
+start*) : >"@/units/$last.is-active" ;;
+esac"#;
+
 /// The steps of a takedown as scripts, for real.
 #[test]
 fn nothing_of_the_old_way_stays() {
@@ -629,6 +650,7 @@ fn nothing_of_the_old_way_stays() {
     for kind in SHELLS {
         let sandbox = Sandbox::new(kind);
         sandbox.tool("ip", IP);
+        sandbox.tool("systemctl", SYSTEMCTL);
         sandbox.tool("ctr", "case \"$*\" in *'tasks ls'*) echo 'TASK PID STATUS'; cat @/tasks ;; *'containers ls'*haproxy-cp1*) echo h1 ;; esac");
         sandbox.write("/tasks", "h1 12 STOPPED\n");
         sandbox.write(

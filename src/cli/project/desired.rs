@@ -38,6 +38,14 @@ impl Project {
         })
     }
 
+    /// Files of another way that is not at work any more, such as those that `kubeadm reset` does not know.
+    fn clean(&self, host: &HostName, observed: &Observed, plan: &mut HostPlan) {
+        let left = load_balancer::leftovers(self.spec.load_balancer.way, observed);
+        if !left.is_empty() && self.shape.load_balancers.contains(host) {
+            plan.steps.insert(0, migrate::steps::clean(&left));
+        }
+    }
+
     /// What was masked while another way served, so that its installation would not start it, may start now.
     fn unmask(&self, host: &HostName, observed: &Observed, plan: &mut HostPlan) {
         if !self.shape.load_balancers.contains(host) {
@@ -168,6 +176,7 @@ impl Desired for Project {
             }
         }
         self.unmask(host, observed, &mut plan);
+        self.clean(host, observed, &mut plan);
         Ok(plan)
     }
 
@@ -189,7 +198,11 @@ impl Desired for Project {
             bridge: observed
                 .unit(migrate::steps::BRIDGE)
                 .is(|unit| unit.is_active()),
-            lacks: (redirects && !nft).then(|| format!("nftables ({NFT})")),
+            lacks: match (self.is_selective, redirects && !nft) {
+                (true, _) => Some("the tasks that --tags or --skip-tags leave out".into()),
+                (false, true) => Some(format!("nftables ({NFT})")),
+                (false, false) => None,
+            },
         })
     }
 

@@ -54,10 +54,24 @@ pub fn is_movable(way: Way) -> bool {
     )
 }
 
-/// Returns what other ways left on a host that is to carry this one; `None` where that is nothing.
+/// Returns what other ways have at work on a host that is to carry this one, or would have after a boot, and what a
+/// takedown that was begun has left; `None` where that is nothing.
 ///
 /// keepalived and haproxy as services are ours only where our check script lies: it is the last to go.
 pub fn remains(way: Way, observed: &Observed) -> Option<Remains> {
+    let begun = observed.file(TAKING_DOWN).is(|state| state.is_some());
+    all_remains(way, observed).filter(|r| begun || !r.manifests.is_empty() || !r.units.is_empty())
+}
+
+/// Returns files of ours that another way left on a host where it is not at work any more.
+pub fn leftovers(way: Way, observed: &Observed) -> Vec<&'static str> {
+    match remains(way, observed) {
+        Some(_) => Vec::new(),
+        None => all_remains(way, observed).map_or_else(Vec::new, |r| r.paths),
+    }
+}
+
+fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
     let own = parts(way).filter(|_| is_movable(way))?;
     let there = |path: &str| observed.file(path).is(|state| state.is_some());
     let ours = there(CHECK);
@@ -108,7 +122,7 @@ pub fn remains(way: Way, observed: &Observed) -> Option<Remains> {
     }
     // By it the rest is known to be ours.
     remains.paths.sort_by_key(|path| *path == CHECK);
-    (remains.from.is_some() || there(TAKING_DOWN)).then_some(remains)
+    Some(remains)
 }
 
 /// Returns the questions whose answers tell that a way other than this one is at work on a host, or has left something.

@@ -85,6 +85,28 @@ pub fn make_ready(plan: &mut HostPlan, roles: &[&str], units: &[&str]) {
     }
 }
 
+/// Returns the step that removes files of a way that is not at work any more.
+pub fn clean(paths: &[&str]) -> Step {
+    let why = "of another way";
+    let remove = |path: &&str| {
+        Change::new(
+            Effect::Remove {
+                path: (*path).into(),
+            },
+            why,
+        )
+    };
+    let mut changes: Vec<Change> = paths.iter().map(remove).collect();
+    changes.extend(units_changed(paths, why));
+    let title = "load balancer : nothing of another way is left";
+    Step::new(title, Category::Own, changes)
+}
+
+fn units_changed(paths: &[&str], why: &str) -> Option<Change> {
+    let any = paths.iter().any(|path| path.ends_with(".service"));
+    any.then(|| Change::new(Effect::DaemonReload, why))
+}
+
 /// Returns the steps that take the old way down on a host that does not hold the address. `bridged` says that another
 /// host serves by a bridge: then an address that is here is one too many, and goes.
 pub fn release(host: &Mover, remains: &Remains, bridged: bool) -> HostPlan {
@@ -275,9 +297,7 @@ fn take_down(host: &Mover, remains: &Remains, kept: &str) -> Vec<Step> {
     );
     steps.push(quiet("load balancer : no address is left", script));
     let mut changes: Vec<Change> = remains.paths.iter().map(|path| remove(path)).collect();
-    if remains.paths.iter().any(|path| path.ends_with(".service")) {
-        changes.push(Change::new(Effect::DaemonReload, WHY));
-    }
+    changes.extend(units_changed(&remains.paths, WHY));
     changes.push(Change::new(
         Effect::Remove {
             path: TAKING_DOWN.into(),
