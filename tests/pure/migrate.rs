@@ -11,6 +11,7 @@ use quorate::cluster::{Act, Decision, HostView, Moving, Shape, Standing, View, n
 use quorate::event::Category;
 use quorate::host::fact::{Api, EtcdMember, Kubernetes, NodeState};
 use quorate::host::record::End;
+use quorate::host::script::Report;
 use quorate::host::{Effect, UnitAct};
 use quorate::model::{Endpoint, HostName, Sha256};
 use quorate::plan::{Change, HandlerPlan, HostPlan, Step};
@@ -85,6 +86,7 @@ fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
         ours: true,
         holds_vip: holds,
         vip_answered_by: None,
+        reach: None,
         links: Vec::new(),
         config: "config".into(),
         credential_due: None,
@@ -199,6 +201,11 @@ fn a_move_needs_all_its_hosts_and_a_healthy_beginning() {
         );
         assert!(!refusal.help.is_empty());
     }
+    // To other hosts a live cluster is not moved.
+    let mut fewer = shape();
+    fewer.load_balancers.pop();
+    let refusal = forbidden(&fewer, &seen_as(["", "", "v"])).unwrap();
+    assert!(refusal.message.starts_with("cp3 carries apiserver_vip"));
     // Begun it goes on without a third API server.
     let view = change(
         &|h| h.kubernetes.api.as_mut().unwrap().ready = false,
@@ -563,8 +570,11 @@ fn made_ready_nothing_starts_and_nobody_is_disturbed() {
         step.disturbs = true;
         step
     };
+    let mut look = step("keepalived : a look", Category::Own, Vec::new());
+    look.report = Report::Ok;
     let mut plan = HostPlan {
         steps: vec![
+            look,
             step("hosts : names", Category::Own, Vec::new()),
             step(
                 "haproxy : package",
@@ -595,6 +605,7 @@ fn made_ready_nothing_starts_and_nobody_is_disturbed() {
         titles,
         [
             "load balancer : its units do not start yet",
+            "keepalived : a look",
             "hosts : names",
             "haproxy : package",
             "keepalived : package"
@@ -609,7 +620,7 @@ fn made_ready_nothing_starts_and_nobody_is_disturbed() {
         "keepalived is installed already"
     );
     assert!(plan.handlers.is_empty());
-    assert!(plan.steps[1].disturbs && !plan.steps[2].disturbs);
+    assert!(plan.steps[2].disturbs && !plan.steps[1].disturbs && !plan.steps[3].disturbs);
 }
 
 /// ip(8) with a table of its own: device and address, a line each.

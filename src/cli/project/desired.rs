@@ -38,6 +38,13 @@ impl Project {
         })
     }
 
+    /// Returns whether a live cluster's load balancer can be moved on this host: the bridge leads to its own API server.
+    fn is_movable(&self, host: &HostName) -> bool {
+        let shape = &self.shape;
+        let carries = shape.load_balancers.contains(host) && shape.control_planes.contains(host);
+        carries && load_balancer::is_movable(self.spec.load_balancer.way)
+    }
+
     /// Files of another way that is not at work any more, such as those that `kubeadm reset` does not know.
     fn clean(&self, host: &HostName, observed: &Observed, plan: &mut HostPlan) {
         let left = load_balancer::leftovers(self.spec.load_balancer.way, observed);
@@ -153,7 +160,7 @@ impl Desired for Project {
         }
         let way = self.spec.load_balancer.way;
         if self.shape.load_balancers.contains(host)
-            && load_balancer::remains(way, observed).is_none()
+            && (!self.is_movable(host) || load_balancer::remains(way, observed).is_none())
             && let Some(found) = load_balancer::found_of_others(way, observed)
         {
             return Err(found);
@@ -182,8 +189,7 @@ impl Desired for Project {
 
     fn moving(&self, host: &HostName, observed: &Observed) -> Option<Moving> {
         let balancer = &self.spec.load_balancer;
-        let carries = self.shape.load_balancers.contains(host);
-        if !carries || !load_balancer::is_movable(balancer.way) {
+        if !self.is_movable(host) {
             return Some(Moving::default());
         }
         if observed.file(load_balancer::TAKING_DOWN) == Known::Unknown

@@ -6,6 +6,7 @@ use super::super::act::wait;
 use super::super::load_balancer::{Remains, TAKING_DOWN, kube_vip};
 use super::super::spec::Way;
 use crate::event::Category;
+use crate::host::script::Report;
 use crate::host::{Content, Effect, Expect, Run, UnitAct, WriteFile, sh};
 use crate::model::Mode;
 use crate::plan::{Change, HostPlan, Step};
@@ -58,7 +59,9 @@ pub fn make_ready(plan: &mut HostPlan, roles: &[&str], units: &[&str]) {
             return true;
         }
         step.disturbs = false;
-        matches!(step.category, Category::Packages | Category::Transfer)
+        // What changes nothing looks whether the way can be set up here: before anything is taken down for it.
+        step.report == Report::Ok
+            || matches!(step.category, Category::Packages | Category::Transfer)
     });
     plan.handlers
         .retain(|handler| !of_balancer(&handler.id, "."));
