@@ -542,6 +542,13 @@ fn the_holder_is_bridged_before_and_freed_after() {
         ]
     );
     assert!(plan.disturbs());
+    // Cut off behind the takedown: of whatever it was, nothing stays in the cluster.
+    let plan = switch(&mover(), None, HostPlan::default(), None, true);
+    let last = titles(&plan).split_off(4);
+    assert_eq!(
+        last,
+        ["kube-vip has no rights any more", "the end of the bridge"]
+    );
     // kube-vip has no listener of its own, and a bridge of one port needs no redirection.
     let mut host = mover();
     host.frontend = false;

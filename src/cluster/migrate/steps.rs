@@ -175,12 +175,12 @@ pub fn switch(
             HELD_SECONDS,
         ));
     }
-    plan.gates.push(bridge_end());
-    if remains
-        .is_some_and(|old| old.pods.contains(&"kube-vip") && old.from == Some(Way::KubeVipArp))
-    {
+    // Where a takedown was cut off nobody knows any more what it was of.
+    let unknown = |old: &Remains| old.from.is_none_or(|from| from == Way::KubeVipArp);
+    if host.frontend && remains.is_none_or(unknown) {
         plan.gates.push(kube_vip::sign::forget());
     }
+    plan.gates.push(bridge_end());
     plan
 }
 
