@@ -25,6 +25,8 @@ mod kill;
 mod kube_vip;
 #[path = "lab/long.rs"]
 mod long;
+#[path = "lab/moves.rs"]
+mod moves;
 #[path = "lab/pods.rs"]
 mod pods;
 #[path = "lab/short.rs"]

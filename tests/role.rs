@@ -15,6 +15,8 @@ mod drill_scripts;
 mod files;
 #[path = "pure/kube_vip.rs"]
 mod kube_vip;
+#[path = "pure/migrate.rs"]
+mod migrate;
 #[path = "pure/modules.rs"]
 mod modules;
 #[path = "pure/pods.rs"]

@@ -36,6 +36,8 @@ pub(super) struct Project {
     manifests: Vec<Manifest>,
     /// Whether somebody asked for differences (`--diff`).
     diffs: bool,
+    /// Whether some tasks are left out (`--tags`, `--skip-tags`).
+    is_selective: bool,
     /// The folder `.quorate`.
     home: Utf8PathBuf,
     parts: Option<load_balancer::Parts>,
@@ -191,6 +193,7 @@ impl Project {
                 hosts,
                 manifests,
                 diffs: request.report.diff,
+                is_selective: !request.tags.is_empty() || !request.skip_tags.is_empty(),
                 home,
                 parts,
             }),

@@ -7,9 +7,10 @@ pub mod act;
 pub mod drill;
 pub mod kubeadm;
 pub mod load_balancer;
+pub mod migrate;
 pub mod next;
 pub mod spec;
 pub mod view;
 
 pub use next::{Act, Decision, next};
-pub use view::{HostView, Shape, Standing, View};
+pub use view::{HostView, Moving, Shape, Standing, View};

@@ -7,14 +7,16 @@
 //!    are refused before anything is done.
 //! 2. No cluster yet: a control plane that cannot be looked at forbids init. Exactly one host is initialised; an init
 //!    that was begun is taken up again on its own host.
-//! 3. A cluster: control planes join one at a time, each only while every etcd member has its vote and nobody is at work
+//! 3. A cluster whose load balancer is of another way than the inventory's: that is moved first ([`migrate`]).
+//! 4. A cluster: control planes join one at a time, each only while every etcd member has its vote and nobody is at work
 //!    on the path to the API; workers join beside.
-//! 4. Everything is where it belongs: verify.
+//! 5. Everything is where it belongs: verify.
 
 mod forbidden;
 mod forecast;
 mod join;
 
+use super::migrate;
 use super::view::{HostView, Shape, Standing, View};
 use crate::model::HostName;
 
@@ -60,6 +62,20 @@ pub enum Act {
         /// Where.
         host: HostName,
     },
+    /// Take the load balancer's old way down on a host that does not serve.
+    Release {
+        /// Where.
+        host: HostName,
+        /// Whether another host serves by a bridge.
+        bridged: bool,
+    },
+    /// Move the load balancer of the host that serves, under a bridge.
+    Switch {
+        /// Where.
+        host: HostName,
+        /// Whether it was seen to hold the address.
+        holds: bool,
+    },
     /// The host is a full member, but its marker says that kubeadm has not come to its end: mend the marker.
     Finish {
         /// Where.
@@ -77,6 +93,8 @@ impl Act {
             | Self::JoinControlPlane { host, .. }
             | Self::JoinWorker { host, .. }
             | Self::Sign { host }
+            | Self::Release { host, .. }
+            | Self::Switch { host, .. }
             | Self::Finish { host } => Some(host),
         }
     }
@@ -144,7 +162,7 @@ pub fn next(shape: &Shape, view: &View) -> Decision {
         return Decision::Refuse(refusal);
     }
     match view.api() {
-        Some(_) => grow(shape, view),
+        Some(_) => moving(shape, view).unwrap_or_else(|| grow(shape, view)),
         None => begin(shape, view),
     }
 }
@@ -230,6 +248,35 @@ fn begin(shape: &Shape, view: &View) -> Decision {
         host: first.clone(),
         resume: begun.is_some() && host.has_traces(),
     }])
+}
+
+/// The load balancer is moved before anybody joins over it; `None` where it is where it belongs.
+fn moving(shape: &Shape, view: &View) -> Option<Decision> {
+    let acts = match migrate::stage(shape, view) {
+        migrate::Stage::Settled => return None,
+        migrate::Stage::Refuse(refusal) => return Some(Decision::Refuse(refusal)),
+        migrate::Stage::Next(acts) => acts,
+    };
+    let mut path = shape.control_planes.iter().chain(&shape.load_balancers);
+    if path.any(|n| is(view, n, HostView::is_at_work)) {
+        return Some(Decision::Wait);
+    }
+    let failed = |n: &&HostName| is(view, n, |h| matches!(h.standing, Standing::Failed(_)));
+    if let Some(name) = shape.load_balancers.iter().find(failed) {
+        return Some(Decision::Fail {
+            message: format!(
+                "the load balancer is not moved any further: {name} is not ready for it ({})",
+                reason(view, name)
+            ),
+            help: "mend what failed there and run again: the move goes on from where it is, and where a bridge is up it serves meanwhile (`quorate status` shows it)".into(),
+        });
+    }
+    // The new way's kubeconfig is a part of being ready.
+    let due = |n: &&HostName| is(view, n, |h| h.credential_due.is_some() && h.may_act());
+    if let Some(name) = shape.control_planes.iter().find(due) {
+        return Some(Decision::Do(vec![Act::Sign { host: name.clone() }]));
+    }
+    Some(Decision::Do(acts))
 }
 
 /// An API server knows the cluster: bring in who is missing.
@@ -424,7 +471,7 @@ fn reason(view: &View, name: &HostName) -> String {
     }
 }
 
-fn names(hosts: &[impl std::fmt::Display]) -> String {
+pub(super) fn names(hosts: &[impl std::fmt::Display]) -> String {
     hosts
         .iter()
         .map(ToString::to_string)

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::load_balancer::Remains;
 use crate::host::fact::{Api, EtcdMember, Kubernetes, NodeState, Reach};
 use crate::model::{Endpoint, HostName, Sha256};
 
@@ -62,8 +63,21 @@ pub struct HostView {
     pub busy: bool,
     /// Why a kubeconfig has to be signed here for the load balancer; `None` where none has to be.
     pub credential_due: Option<String>,
+    /// What of a move between two ways of the load balancer is to be seen here.
+    pub moving: Moving,
     /// Whether this run has seen its join end well, which a later look at the API will confirm.
     pub joined: bool,
+}
+
+/// What of a move between two ways of the load balancer is to be seen on a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moving {
+    /// What another way left here.
+    pub old: Option<Remains>,
+    /// Whether the bridge is up: the host serves the address with its own API server.
+    pub bridge: bool,
+    /// What the host lacks for a move, as the end of a sentence.
+    pub lacks: Option<String>,
 }
 
 /// All hosts.

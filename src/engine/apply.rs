@@ -64,6 +64,8 @@ struct Run {
     secrets: Option<Credentials>,
     ca: Option<String>,
     live: bool,
+    /// Whether this run moves the load balancer: its hosts were looked at anew for that.
+    moved: bool,
     under_way: Vec<HostName>,
     act: &'static str,
 }
@@ -86,6 +88,7 @@ pub async fn apply(settings: &Settings) {
         secrets: None,
         ca: None,
         live: false,
+        moved: false,
         under_way: Vec::new(),
         act: "probe",
     };

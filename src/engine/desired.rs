@@ -1,9 +1,9 @@
 //! What the engine is told about what is wanted. It knows neither inventories nor roles.
 
-use crate::cluster::Shape;
 use crate::cluster::act::Manifest;
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
+use crate::cluster::{Moving, Shape};
 use crate::event::Status;
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret, Sha256};
@@ -60,6 +60,40 @@ pub trait Desired: Send + Sync {
     /// Returns the steps that sign it.
     fn sign(&self, host: &HostName) -> Result<HostPlan, String> {
         Err(format!("there is nothing to sign on {host}"))
+    }
+    /// Returns what of a move between two ways of the load balancer is to be seen on a host; `None` where that was not
+    /// looked at.
+    fn moving(&self, _host: &HostName, _observed: &Observed) -> Option<Moving> {
+        Some(Moving::default())
+    }
+    /// Returns the host's next wave while the load balancer is of another way: what it needs for the new one, and nothing
+    /// that disturbs the old one.
+    fn ready(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String> {
+        self.plan(host, observed, registered)
+    }
+    /// Returns the steps that take the old way down on a host that does not serve; `bridged` where another one serves by a
+    /// bridge.
+    fn release(
+        &self,
+        host: &HostName,
+        _observed: &Observed,
+        _bridged: bool,
+    ) -> Result<HostPlan, String> {
+        Err(format!("there is nothing to take down on {host}"))
+    }
+    /// Returns the steps that move the host that serves; `holds` where the address was seen there.
+    fn switch(
+        &self,
+        host: &HostName,
+        _observed: &Observed,
+        _holds: bool,
+    ) -> Result<HostPlan, String> {
+        Err(format!("there is nothing to move on {host}"))
     }
     /// Returns whether the host's roles say something else after an act on it than before.
     fn differs_on_members(&self) -> bool {

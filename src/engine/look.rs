@@ -398,6 +398,9 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
         if state.view.hosts.get(name).is_some_and(|h| h.holds_vip) {
             vip = "VIP".into();
         }
+        if state.view.hosts.get(name).is_some_and(|h| h.moving.bridge) {
+            vip = "VIP by the bridge of a move".into();
+        }
         let balancers = state.settings.desired.balancers(name);
         let shown = |(name, fact): &(&str, Fact)| format!("{name} {}", running(host, fact));
         balancer = balancers.iter().map(shown).collect::<Vec<_>>().join(", ");

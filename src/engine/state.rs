@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::look::probing;
 use super::session::{Problem, Session};
 use super::{Desired, Settings};
-use crate::cluster::{HostView, Standing, View};
+use crate::cluster::{HostView, Standing, View, migrate};
 use crate::event::Event;
 use crate::host::{Fact, Facts, Observed};
 use crate::model::HostName;
@@ -17,6 +17,8 @@ use crate::role::Registered;
 
 /// The run that shows what of the load balancer runs, and so asks for it.
 const STATUS: &str = "status";
+/// The run that changes something: the others show all that a move comes to.
+const APPLY: &str = "apply";
 
 /// One host of a run.
 pub(super) struct HostState {
@@ -139,25 +141,40 @@ impl State {
         drop(stream);
         let place = |name: &HostName| settings.targets.get_index_of(name);
         self.hosts.sort_by(|a, _, b, _| place(a).cmp(&place(b)));
+        // What one host is to do may hang on what another one is like.
         for name in &names {
-            if let Err(message) = self.plan(name) {
-                self.fail_as(name, Problem::unfit(message)).await;
-            }
             self.refresh(name);
         }
         self.view
             .hosts
             .sort_by(|a, _, b, _| place(a).cmp(&place(b)));
         self.view.choose_api();
+        for name in &names {
+            if let Err(message) = self.plan(name) {
+                self.fail_as(name, Problem::unfit(message)).await;
+            }
+        }
     }
 
     /// Plans the host's next wave from what is known of it.
     pub(super) fn plan(&mut self, name: &HostName) -> Result<(), String> {
         let desired = self.settings.desired.clone();
+        let carries = desired.shape().load_balancers.contains(name);
+        let moves = carries && migrate::under_way(desired.shape(), &self.view);
         let Some(host) = self.hosts.get_mut(name).filter(|h| h.session.is_some()) else {
             return Ok(());
         };
-        host.plan = desired.plan(name, &host.observed, &host.registered)?;
+        if moves
+            && self.view.api.is_none()
+            && let Some(message) = self.view.hosts.get(name).and_then(migrate::without_cluster)
+        {
+            return Err(message);
+        }
+        host.plan = if moves && self.settings.command == APPLY {
+            desired.ready(name, &host.observed, &host.registered)?
+        } else {
+            desired.plan(name, &host.observed, &host.registered)?
+        };
         Ok(())
     }
 
@@ -182,6 +199,11 @@ impl State {
             config: desired.digest(name),
             credential_due: desired.credential_due(name, &host.observed),
             busy: host.busy,
+            // What was not asked this time is as it was.
+            moving: desired
+                .moving(name, &host.observed)
+                .or_else(|| Some(self.view.hosts.get(name)?.moving.clone()))
+                .unwrap_or_default(),
             joined: host.joined,
         };
         self.view.hosts.insert(name.clone(), view);

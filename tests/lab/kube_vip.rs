@@ -14,7 +14,7 @@ const MOVED: Duration = Duration::from_secs(60);
 const WITHDRAWN: Duration = Duration::from_secs(10);
 
 /// Whether the lab has an archive of the image.
-fn has_image() -> bool {
+pub(crate) fn has_image() -> bool {
     let folder = root().join("vagrant/.lab/files/images");
     let there = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let found = there

@@ -240,3 +240,15 @@ fn a_busy_host_keeps_the_vip() {
         assert_eq!(moved.out.trim(), "0", "the VIP came to or left {host}");
     }
 }
+
+/// A live cluster goes through the ways of the load balancer.
+#[test]
+fn a_live_cluster_is_moved() {
+    crate::moves::through_the_ways(&Lab::take("a live cluster is moved"));
+}
+
+/// The controller dies in the middle of a move.
+#[test]
+fn a_move_goes_on() {
+    crate::moves::goes_on(&Lab::take("a move goes on"));
+}

@@ -55,6 +55,7 @@ fn bare() -> View {
             config: "config".into(),
             credential_due: None,
             busy: false,
+            moving: Default::default(),
             joined: false,
         };
         view.hosts.insert(name(host), seen);

@@ -499,6 +499,7 @@ impl History {
                 config: "config".into(),
                 credential_due: self.due(host.as_str()),
                 busy: false,
+                moving: Default::default(),
                 joined: false,
             };
             view.hosts.insert(host.clone(), seen);
@@ -693,6 +694,7 @@ impl History {
                 controller.token = Some(token);
                 return End::Good;
             }
+            Act::Release { .. } | Act::Switch { .. } => panic!("there is one way alone"),
             Act::Finish { .. } => {
                 let control_plane = self.world.hosts[&key].control_plane;
                 let act = if control_plane { "join" } else { "join-worker" };

@@ -869,7 +869,7 @@ fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
         "{said}"
     );
     // What the role writes, and nothing else, is what the way leaves.
-    let all = "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001:secret\"]\n";
+    let all = "load_balancer: kube-vip-bgp\ncontrol_plane_endpoint: vip.example:8443\nbgp_peers: [\"10.77.0.2:65001:secret\"]\n";
     let plan = planned(all, member());
     let leaves = parts(Way::KubeVipBgp).unwrap().leaves;
     let known: Vec<&str> = leaves
@@ -888,6 +888,12 @@ fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
         if let Effect::WriteFile(file) = effect {
             assert!(known.contains(&file.path.as_str()), "{}", file.path);
             count += 1;
+            if let (true, Content::Inline(bytes)) = (file.path.ends_with(".service"), &file.content)
+            {
+                let text = String::from_utf8_lossy(bytes);
+                let rule = "ip daddr 10.77.0.100 tcp dport 8443 dnat to 10.77.0.100:6443;";
+                assert_eq!(text.matches(rule).count(), 2, "{text}");
+            }
         }
     }
     assert_eq!(count, known.len());

@@ -284,6 +284,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
             disturbs: false,
             waves: 1,
             signs: false,
+            moves: false,
             planned: Mutex::default(),
         }),
         connect: Arc::new(fake.clone()),

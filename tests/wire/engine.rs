@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use indexmap::IndexMap;
-use quorate::cluster::Shape;
 use quorate::cluster::act::Manifest;
 use quorate::cluster::kubeadm::Credentials;
+use quorate::cluster::load_balancer::Remains;
+use quorate::cluster::spec::Way;
+use quorate::cluster::{Moving, Shape};
 use quorate::engine::{self, Cancel, Config, Desired, Settings};
 use quorate::event::{Category, Event, ExitCode, Recap, Status, Trouble};
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
@@ -31,6 +33,13 @@ const MEMBER: &str = "/etc/of-a-member";
 /// How a wave writes it; that it is asked for proves nothing.
 const TELLING: &str = "put /etc/of-a-member";
 const SIGNING: &str = "sign-a-kubeconfig";
+const WRITING: &str = "put /etc/example";
+const VIP: &str = "10.0.0.100";
+/// Lies where the old load balancer is, and where all is ready for the new one.
+const OLD: &str = "/etc/of-the-old-way";
+const READY: &str = "/etc/ready";
+const RELEASING: &str = "release-the-old-way";
+const SWITCHING: &str = "switch-to-the-new-way";
 /// The host that cannot be as it is wanted.
 const UNFIT: &str = "unfit";
 const TOKEN: &str = "the-secret-of-the-documents";
@@ -48,6 +57,8 @@ pub(crate) struct Wanted {
     pub(crate) waves: u32,
     /// Whether control planes carry a load balancer with a kubeconfig of its own.
     pub(crate) signs: bool,
+    /// Whether the load balancer is to be of another way than it was.
+    pub(crate) moves: bool,
     pub(crate) planned: Mutex<HashMap<HostName, u32>>,
 }
 
@@ -61,7 +72,7 @@ impl Desired for Wanted {
         &self.shape
     }
     fn vip(&self) -> Option<std::net::IpAddr> {
-        None
+        self.moves.then(|| VIP.parse().unwrap())
     }
     fn has_network(&self) -> bool {
         false
@@ -73,7 +84,46 @@ impl Desired for Wanted {
             .then(|| (format!("{host}.example"), 6443))
     }
     fn facts(&self, _: &HostName) -> Facts {
-        Facts::from([Fact::File(FILE.into()), Fact::File(MEMBER.into())])
+        let mut facts = Facts::from([Fact::File(FILE.into()), Fact::File(MEMBER.into())]);
+        if self.moves {
+            facts.insert(Fact::Path(OLD.into()));
+            facts.insert(Fact::Path(READY.into()));
+        }
+        facts
+    }
+    fn moving(&self, _: &HostName, observed: &Observed) -> Option<Moving> {
+        let old = match observed.file(OLD) {
+            Known::Unknown if self.moves => return None,
+            found => found.is(|state| state.is_some()),
+        };
+        Some(Moving {
+            old: old.then(|| Remains {
+                from: Some(Way::KeepalivedHaproxy),
+                to: Way::KeepalivedHaproxyPods,
+                manifests: Vec::new(),
+                pods: Vec::new(),
+                units: vec!["keepalived"],
+                paths: Vec::new(),
+            }),
+            bridge: false,
+            lacks: None,
+        })
+    }
+    fn ready(&self, _: &HostName, observed: &Observed, _: &Registered) -> Result<HostPlan, String> {
+        let there = observed.file(READY).is(|state| state.is_some());
+        let step = Step::new("example : image", Category::Transfer, vec![write(READY)]);
+        Ok(HostPlan {
+            steps: (!there).then_some(step).into_iter().collect(),
+            ..HostPlan::default()
+        })
+    }
+    fn release(&self, _: &HostName, _: &Observed, bridged: bool) -> Result<HostPlan, String> {
+        assert!(!bridged);
+        Ok(told_as(RELEASING))
+    }
+    fn switch(&self, _: &HostName, _: &Observed, holds: bool) -> Result<HostPlan, String> {
+        assert!(holds);
+        Ok(told_as(SWITCHING))
     }
     fn balancers(&self, _: &HostName) -> Vec<(&'static str, Fact)> {
         Vec::new()
@@ -179,6 +229,19 @@ impl Desired for Wanted {
     }
 }
 
+/// A plan of one command.
+fn told_as(word: &str) -> HostPlan {
+    let change = Change::new(Effect::Run(Run::new([word])), "of a move");
+    HostPlan {
+        steps: vec![Step::new(
+            format!("move : {word}"),
+            Category::Own,
+            vec![change],
+        )],
+        ..HostPlan::default()
+    }
+}
+
 fn write(path: &str) -> Change {
     let write = Effect::WriteFile(WriteFile {
         path: path.into(),
@@ -204,6 +267,10 @@ struct Model {
     /// Hosts with the other file, and with a kubeconfig for the load balancer.
     member_files: Vec<String>,
     signed: Vec<String>,
+    /// Hosts with the old load balancer, those that are ready for the new one, and who holds the address.
+    old: Vec<String>,
+    ready: Vec<String>,
+    holder: Option<&'static str>,
 }
 
 impl Model {
@@ -215,6 +282,15 @@ impl Model {
         }
         if self.member_files.iter().any(|h| h == host) {
             lines.push(format!("stat 81a4 4 root root 0 0 {MEMBER}"));
+        }
+        if self.old.iter().any(|h| h == host) {
+            lines.push(format!("stat 81a4 4 root root 0 0 {OLD}"));
+        }
+        if self.ready.iter().any(|h| h == host) {
+            lines.push(format!("stat 81a4 4 root root 0 0 {READY}"));
+        }
+        if self.holder == Some(host) {
+            lines.push(format!("address eth0 {VIP}/32"));
         }
         if self.signed.iter().any(|h| h == host) {
             lines.push("kubernetes kubeconfig - -".into());
@@ -307,11 +383,21 @@ fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
         }
         Kind::Lock => Reply::stdout(framed(call, ["locked".into()])).until_eof(),
         Kind::Wave => {
-            if script.contains(FILE) {
+            if script.contains(WRITING) {
                 model.files.push(call.host.clone());
             }
             if script.contains(TELLING) {
                 model.member_files.push(call.host.clone());
+            }
+            if script.contains(&format!("put {READY}")) {
+                model.ready.push(call.host.clone());
+            }
+            if script.contains(RELEASING) || script.contains(SWITCHING) {
+                model.old.retain(|h| *h != call.host);
+                // The switch brings the new one up too.
+                if script.contains(SWITCHING) {
+                    model.files.push(call.host.clone());
+                }
             }
             if script.contains(SIGNING) {
                 model.signed.push(call.host.clone());
@@ -358,6 +444,7 @@ struct Bench {
     disturbs: bool,
     waves: u32,
     signs: bool,
+    moves: bool,
     cancelled: bool,
     /// Whether the user asks to stop when the first wave has begun.
     cancelled_in_wave: bool,
@@ -415,6 +502,7 @@ impl Bench {
             disturbs: false,
             waves: 1,
             signs: false,
+            moves: false,
             cancelled: false,
             cancelled_in_wave: false,
             read_only: false,
@@ -507,6 +595,7 @@ impl Bench {
                 disturbs: self.disturbs,
                 waves: self.waves,
                 signs: self.signs,
+                moves: self.moves,
                 planned: Mutex::default(),
             }),
             connect,
@@ -1249,4 +1338,149 @@ async fn a_host_that_is_not_seen_with_roots_eyes_is_not_planned() {
         "{}",
         outcome.text()
     );
+}
+
+/// A live cluster whose three hosts carry the old load balancer; cp2 holds the address.
+fn to_be_moved() -> Bench {
+    let mut bench = Bench::cluster(&["cp1", "cp2", "cp3"]).converged();
+    bench.shape.load_balancers = bench.shape.control_planes.clone();
+    bench.moves = true;
+    bench.disturbs = true;
+    {
+        let mut model = bench.model.lock().unwrap();
+        model.files.clear();
+        model.old = bench.hosts.iter().map(ToString::to_string).collect();
+        model.holder = Some("cp2");
+    }
+    bench
+}
+
+/// What each wave was for, in order.
+fn purposes(outcome: &Outcome) -> Vec<String> {
+    let waves = outcome.calls.iter();
+    let waves = waves.filter(|c| c.request.kind() == Kind::Wave);
+    let purpose = |call: &Call| {
+        let script = String::from_utf8_lossy(&call.stdin).into_owned();
+        let ready = format!("put {READY}");
+        let words = [
+            (ready.as_str(), "ready"),
+            (RELEASING, "release"),
+            (SWITCHING, "switch"),
+            (WRITING, "place"),
+        ];
+        let found = words.iter().find(|(sign, _)| script.contains(sign));
+        format!("{} {}", found.map_or("verify", |(_, word)| word), call.host)
+    };
+    waves.map(purpose).collect()
+}
+
+#[tokio::test]
+async fn a_load_balancer_is_moved_by_its_holder() {
+    let bench = to_be_moved();
+    let model = bench.model.clone();
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    let mut done = purposes(&outcome);
+    // At once on all hosts, and then on those that do not hold the address.
+    done[..3].sort();
+    done[3..5].sort();
+    assert_eq!(
+        done,
+        [
+            "ready cp1",
+            "ready cp2",
+            "ready cp3",
+            "release cp1",
+            "release cp3",
+            "switch cp2",
+            "place cp1",
+            "place cp3",
+            "verify cp3"
+        ]
+    );
+    assert_eq!(outcome.count(Kind::Lock), 3, "all of them are locked");
+    assert!(
+        outcome.text().contains("10.0.0.100 on cp2"),
+        "{}",
+        outcome.text()
+    );
+
+    // Once more: one look at each, and nothing else.
+    let mut again = to_be_moved();
+    again.model = model;
+    let outcome = again.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(outcome.count(Kind::Probe), 3);
+    assert_eq!(outcome.calls.len(), 3);
+}
+
+#[tokio::test]
+async fn a_move_goes_on_where_the_holder_alone_is_left() {
+    let bench = to_be_moved();
+    {
+        let mut model = bench.model.lock().unwrap();
+        model.old = vec!["cp2".into()];
+        model.ready = bench.hosts.iter().map(ToString::to_string).collect();
+    }
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(
+        purposes(&outcome),
+        ["switch cp2", "place cp1", "place cp3", "verify cp3"]
+    );
+}
+
+#[tokio::test]
+async fn a_takedown_that_fails_ends_the_move_there() {
+    let outcome = to_be_moved()
+        .run("apply", |model, call| {
+            let script = String::from_utf8_lossy(&call.stdin).into_owned();
+            if call.host == "cp3" && script.contains(RELEASING) {
+                return Reply::stdout(framed(call, ["start 0".into(), "done 0 failed 1".into()]));
+            }
+            obey(model, call)
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    let done = purposes(&outcome);
+    assert!(
+        !done
+            .iter()
+            .any(|p| p.starts_with("switch") || p.starts_with("place")),
+        "{done:?}"
+    );
+    assert!(
+        outcome
+            .text()
+            .contains("the load balancer is not moved any further: cp3")
+    );
+}
+
+#[tokio::test]
+async fn a_move_is_refused_whole_or_told_whole() {
+    let mut bench = to_be_moved();
+    bench.limit = Some(vec![name("cp1"), name("cp2")]);
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert!(outcome.text().contains("cp3 is not in this run's --limit"));
+    assert_eq!(outcome.count(Kind::Wave), 0);
+
+    let bench = to_be_moved();
+    bench.model.lock().unwrap().holder = None;
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert_eq!(outcome.count(Kind::Wave), 0);
+
+    let mut bench = to_be_moved();
+    bench.read_only = true;
+    let outcome = bench.run("plan", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Changes, "{}", outcome.text());
+    let text = outcome.text();
+    let place = |words: &str| {
+        text.find(words)
+            .unwrap_or_else(|| panic!("{words}: {text}"))
+    };
+    assert!(place("1. take the old") < place("3. switch to"));
+    assert!(place("3. switch to") < place("5. bring the new"));
+    assert!(text.contains("expected outage"));
 }

@@ -9,14 +9,69 @@ use super::{Project, credentials};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join};
 use crate::cluster::load_balancer::{Holders, kube_vip};
+use crate::cluster::migrate::{self, steps::Mover};
 use crate::cluster::spec::{ClusterSpec, Way};
-use crate::cluster::{Shape, load_balancer};
+use crate::cluster::{Moving, Shape, load_balancer};
 use crate::engine::{Config, Desired, journal};
-use crate::event::Status;
-use crate::host::{Fact, Facts, Observed};
+use crate::event::{Category, Status};
+use crate::host::{Effect, Fact, Facts, Known, Observed, UnitAct};
 use crate::model::{Diagnostics, HostName, Secret, Sha256};
-use crate::plan::{HostPlan, Step};
+use crate::plan::{Change, HostPlan, Step};
 use crate::role::{Registered, StepResult};
+
+/// Where nftables' program is in all distributions that are known here.
+const NFT: &str = "/usr/sbin/nft";
+
+impl Project {
+    /// Returns a host as a move sees it.
+    fn mover(&self, host: &HostName) -> Result<Mover, String> {
+        let balancer = &self.spec.load_balancer;
+        let spec = self.spec.hosts.get(host);
+        let spec = spec.ok_or_else(|| format!("{host} is not in the cluster"))?;
+        Ok(Mover {
+            node: spec.node_name.clone(),
+            address: spec.ip.address,
+            vip: balancer.vip.ok_or("there is no virtual address to move")?,
+            dest_port: balancer.dest_port,
+            src_port: balancer.src_port,
+            frontend: balancer.way.uses_vrrp(),
+        })
+    }
+
+    /// Returns whether a live cluster's load balancer can be moved on this host: the bridge leads to its own API server.
+    fn is_movable(&self, host: &HostName) -> bool {
+        let shape = &self.shape;
+        let carries = shape.load_balancers.contains(host) && shape.control_planes.contains(host);
+        carries && load_balancer::is_movable(self.spec.load_balancer.way)
+    }
+
+    /// Files of another way that is not at work any more, such as those that `kubeadm reset` does not know.
+    fn clean(&self, host: &HostName, observed: &Observed, plan: &mut HostPlan) {
+        let left = load_balancer::leftovers(self.spec.load_balancer.way, observed);
+        if !left.is_empty() && self.shape.load_balancers.contains(host) {
+            plan.steps.insert(0, migrate::steps::clean(&left));
+        }
+    }
+
+    /// What was masked while another way served, so that its installation would not start it, may start now.
+    fn unmask(&self, host: &HostName, observed: &Observed, plan: &mut HostPlan) {
+        if !self.shape.load_balancers.contains(host) {
+            return;
+        }
+        let units = self.parts.iter().flat_map(|p| p.units);
+        let masked = units.filter(|unit| observed.unit(unit).is(|u| u.file == "masked"));
+        let changes: Vec<Change> = masked
+            .map(|unit| {
+                let effect = Effect::Unit(UnitAct::Unmasked, (*unit).to_string());
+                Change::new(effect, "is masked")
+            })
+            .collect();
+        if !changes.is_empty() {
+            let step = Step::new(migrate::steps::UNMASK, Category::Own, changes);
+            plan.steps.insert(0, step);
+        }
+    }
+}
 
 /// Returns findings as one sentence.
 fn sentence(found: &Diagnostics) -> String {
@@ -48,8 +103,13 @@ impl Desired for Project {
     fn facts(&self, host: &HostName) -> Facts {
         let facts = self.hosts.get(host).map(|h| h.facts.clone());
         let mut facts = facts.unwrap_or_default();
+        let way = self.spec.load_balancer.way;
         if self.shape.load_balancers.contains(host) {
-            facts.extend(load_balancer::facts_of_others(self.spec.load_balancer.way));
+            facts.extend(load_balancer::facts_of_others(way));
+            if load_balancer::is_movable(way) {
+                facts.insert(Fact::Unit(migrate::steps::BRIDGE.into()));
+                facts.insert(Fact::Path(NFT.into()));
+            }
         }
         facts
     }
@@ -98,9 +158,10 @@ impl Desired for Project {
                 return Err(finding.to_string());
             }
         }
+        let way = self.spec.load_balancer.way;
         if self.shape.load_balancers.contains(host)
-            && let Some(found) =
-                load_balancer::found_of_others(self.spec.load_balancer.way, observed)
+            && (!self.is_movable(host) || load_balancer::remains(way, observed).is_none())
+            && let Some(found) = load_balancer::found_of_others(way, observed)
         {
             return Err(found);
         }
@@ -121,7 +182,85 @@ impl Desired for Project {
                 diff.mask(&desired.secrets);
             }
         }
+        self.unmask(host, observed, &mut plan);
+        self.clean(host, observed, &mut plan);
         Ok(plan)
+    }
+
+    fn moving(&self, host: &HostName, observed: &Observed) -> Option<Moving> {
+        let balancer = &self.spec.load_balancer;
+        if !self.is_movable(host) {
+            return Some(Moving::default());
+        }
+        if observed.file(load_balancer::TAKING_DOWN) == Known::Unknown
+            || observed.unit(migrate::steps::BRIDGE) == Known::Unknown
+        {
+            return None;
+        }
+        let redirects = balancer.dest_port != balancer.src_port;
+        let nft = observed.file(NFT).is(|state| state.is_some());
+        Some(Moving {
+            old: load_balancer::remains(balancer.way, observed),
+            bridge: observed
+                .unit(migrate::steps::BRIDGE)
+                .is(|unit| unit.is_active()),
+            lacks: match (self.is_selective, redirects && !nft) {
+                (true, _) => Some("the tasks that --tags or --skip-tags leave out".into()),
+                (false, true) => Some(format!("nftables ({NFT})")),
+                (false, false) => None,
+            },
+        })
+    }
+
+    fn ready(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String> {
+        let mut plan = self.plan(host, observed, registered)?;
+        let parts = self.parts.as_ref();
+        migrate::steps::make_ready(
+            &mut plan,
+            parts.map_or(&[], |p| p.roles),
+            parts.map_or(&[], |p| p.units),
+        );
+        Ok(plan)
+    }
+
+    fn release(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        bridged: bool,
+    ) -> Result<HostPlan, String> {
+        let remains = load_balancer::remains(self.spec.load_balancer.way, observed)
+            .ok_or_else(|| format!("nothing of another load balancer is left on {host}"))?;
+        Ok(migrate::steps::release(
+            &self.mover(host)?,
+            &remains,
+            bridged,
+        ))
+    }
+
+    fn switch(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        holds: bool,
+    ) -> Result<HostPlan, String> {
+        let place = self.plan(host, observed, &Registered::default())?;
+        if place.more {
+            return Err("its tasks cannot be done in one go, which a move needs".into());
+        }
+        let remains = load_balancer::remains(self.spec.load_balancer.way, observed);
+        Ok(migrate::steps::switch(
+            &self.mover(host)?,
+            remains.as_ref(),
+            place,
+            self.settled(host),
+            holds,
+        ))
     }
 
     fn judge(

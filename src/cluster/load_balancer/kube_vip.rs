@@ -38,9 +38,13 @@ pub(super) const BGP: Parts = Parts {
     settled: Some(runs),
     leaves: Leaves {
         manifests: &["/etc/kubernetes/manifests/kube-vip.yaml"],
-        units: &[],
+        units: &["quorate-apiserver-redirect"],
         packages: &[],
-        paths: &[KUBECONFIG, "/etc/kubernetes/kube-vip-bgp.yaml"],
+        paths: &[
+            KUBECONFIG,
+            "/etc/kubernetes/kube-vip-bgp.yaml",
+            "/etc/systemd/system/quorate-apiserver-redirect.service",
+        ],
         address: true,
     },
 };

@@ -20,20 +20,133 @@ pub struct Leaves {
     pub address: bool,
 }
 
-/// Returns the questions whose answers tell that a way other than this one is at work on a host.
+/// Lies on a host while what another way left there is taken down: whoever died in the middle has not waited for the end of
+/// its pods.
+pub const TAKING_DOWN: &str = "/var/lib/quorate/taking-down";
+/// The file by which the services, whose names anybody may use, are known to be ours.
+const CHECK: &str = "/etc/keepalived/check_apiserver.sh";
+/// The services that others may run too.
+const COMMON: [&str; 2] = ["keepalived", "haproxy"];
+
+/// What other ways left on a host, to be taken down when this host's turn in a move comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remains {
+    /// Whose it is; `None` where only a takedown was begun.
+    pub from: Option<Way>,
+    /// The way that the host is to carry.
+    pub to: Way,
+    /// Manifests of static pods that lie there.
+    pub manifests: Vec<&'static str>,
+    /// Static pods, without the node's name, that are to be gone.
+    pub pods: Vec<&'static str>,
+    /// Units that run, or would at boot.
+    pub units: Vec<&'static str>,
+    /// Files of ours that the way has no use for.
+    pub paths: Vec<&'static str>,
+}
+
+/// Returns whether a live cluster can be moved from and to this way. By BGP every node holds the address, and what is
+/// somebody else's is not ours to take down.
+pub fn is_movable(way: Way) -> bool {
+    matches!(
+        way,
+        Way::KeepalivedHaproxy | Way::KeepalivedHaproxyPods | Way::KubeVipArp
+    )
+}
+
+/// Returns what other ways have at work on a host that is to carry this one, or would have after a boot, and what a
+/// takedown that was begun has left; `None` where that is nothing.
+///
+/// keepalived and haproxy as services are ours only where our check script lies: it is the last to go.
+pub fn remains(way: Way, observed: &Observed) -> Option<Remains> {
+    let begun = observed.file(TAKING_DOWN).is(|state| state.is_some());
+    all_remains(way, observed).filter(|r| begun || !r.manifests.is_empty() || !r.units.is_empty())
+}
+
+/// Returns files of ours that another way left on a host where it is not at work any more.
+pub fn leftovers(way: Way, observed: &Observed) -> Vec<&'static str> {
+    match remains(way, observed) {
+        Some(_) => Vec::new(),
+        None => all_remains(way, observed).map_or_else(Vec::new, |r| r.paths),
+    }
+}
+
+fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
+    let own = parts(way).filter(|_| is_movable(way))?;
+    let there = |path: &str| observed.file(path).is(|state| state.is_some());
+    let ours = there(CHECK);
+    let mut remains = Remains {
+        from: None,
+        to: way,
+        manifests: Vec::new(),
+        pods: Vec::new(),
+        units: Vec::new(),
+        paths: Vec::new(),
+    };
+    for (other, leaves) in others(way).filter(|(other, _)| is_movable(*other)) {
+        let add = |all: &mut Vec<&'static str>, found: &mut dyn Iterator<Item = &'static str>| {
+            let before = all.len();
+            for item in found {
+                if !all.contains(&item) {
+                    all.push(item);
+                }
+            }
+            all.len() > before
+        };
+        let manifests = leaves.manifests.iter().copied().filter(|m| there(m));
+        let mut any = add(&mut remains.manifests, &mut { manifests });
+        let at_work = |unit: &&str| {
+            observed.unit(unit).is(|state| {
+                let enabled = matches!(state.file.as_str(), "enabled" | "enabled-runtime");
+                state.is_active() || state.active == "activating" || enabled
+            })
+        };
+        let units = leaves.units.iter().copied().filter(at_work);
+        let units = units.filter(|unit| ours || !COMMON.contains(unit));
+        any |= add(&mut remains.units, &mut { units });
+        let paths = leaves.paths.iter().copied().filter(|path| there(path));
+        let of_services = |path: &str| {
+            parts(Way::KeepalivedHaproxy).is_some_and(|p| p.leaves.paths.contains(&path))
+        };
+        let paths =
+            paths.filter(|path| !own.leaves.paths.contains(path) && (ours || !of_services(path)));
+        any |= add(&mut remains.paths, &mut { paths });
+        let pods = parts(other).map_or(&[][..], |p| p.pods).iter().copied();
+        add(
+            &mut remains.pods,
+            &mut pods.filter(|pod| !own.pods.contains(pod)),
+        );
+        if any {
+            remains.from.get_or_insert(other);
+        }
+    }
+    // By it the rest is known to be ours.
+    remains.paths.sort_by_key(|path| *path == CHECK);
+    Some(remains)
+}
+
+/// Returns the questions whose answers tell that a way other than this one is at work on a host, or has left something.
 pub fn facts_of_others(way: Way) -> Facts {
     let mut facts = Facts::new();
-    for (_, leaves) in others(way) {
-        let manifests = leaves.manifests.iter();
-        facts.extend(manifests.map(|path| Fact::Path((*path).to_string())));
+    if is_movable(way) {
+        facts.insert(Fact::Path(TAKING_DOWN.into()));
+        facts.insert(Fact::Path(CHECK.into()));
+    }
+    for (other, leaves) in others(way) {
+        let paths = leaves
+            .paths
+            .iter()
+            .filter(|_| is_movable(way) && is_movable(other));
+        let paths = leaves.manifests.iter().chain(paths);
+        facts.extend(paths.map(|path| Fact::Path((*path).to_string())));
         let units = leaves.units.iter();
         facts.extend(units.map(|unit| Fact::Unit((*unit).to_string())));
     }
     facts
 }
 
-/// Returns what of another way is at work on a host, as a sentence for the user: a manifest that lies there, or a unit
-/// that runs.
+/// Returns what of another way is at work on a host that is not to be moved, as a sentence for the user: a manifest that
+/// lies there, or a unit that runs.
 pub fn found_of_others(way: Way, observed: &Observed) -> Option<String> {
     let found = others(way).find_map(|(other, leaves)| {
         let manifest = leaves
@@ -53,7 +166,7 @@ pub fn found_of_others(way: Way, observed: &Observed) -> Option<String> {
     });
     found.map(|(what, other)| {
         format!(
-            "{what}, which is `load_balancer: {other}`'s, and the inventory says `{way}`: a change of the way is not built yet; take the old one down on all hosts (docs/load-balancing.md), then run again"
+            "{what}, which is `load_balancer: {other}`'s, and the inventory says `{way}`: a live cluster is not moved between these two; take the old one down on all hosts (docs/load-balancing.md), then run again"
         )
     })
 }

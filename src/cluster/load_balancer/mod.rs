@@ -9,7 +9,9 @@ mod services;
 use super::spec::Way;
 use crate::plan::Step;
 
-pub use leaves::{Leaves, facts_of_others, found_of_others};
+pub use leaves::{
+    Leaves, Remains, TAKING_DOWN, facts_of_others, found_of_others, is_movable, leftovers, remains,
+};
 
 /// What a way brings to the hosts that carry it, and to the workflow.
 pub struct Parts {

@@ -1,5 +1,6 @@
 //! What forbids everything: asked before the first wave of any host, and before every act.
 
+use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::{Refusal, has_done, is, names};
 use crate::host::fact::Reach;
@@ -51,20 +52,30 @@ pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
             ),
         });
     }
-    None
+    if let migrate::Stage::Refuse(refusal) = migrate::stage(shape, view) {
+        return Some(refusal);
+    }
+    // A live cluster whose load balancer is on other hosts than the inventory's.
+    held_elsewhere(shape, view).filter(|_| !shape.load_balancers.is_empty())
+}
+
+/// The address of this cluster is on a host that is to have no load balancer.
+fn held_elsewhere(shape: &Shape, view: &View) -> Option<Refusal> {
+    let mut holders = view.hosts.iter().filter(|(_, h)| h.holds_vip);
+    let (name, _) = holders.find(|(n, _)| !shape.load_balancers.contains(n))?;
+    Some(Refusal {
+        hosts: vec![name.clone()],
+        message: format!("{name} carries apiserver_vip, and is no load-balancer host"),
+        help: format!(
+            "take it off with `ip address del` on {name} (`ip -o address` shows the interface), and what puts it there, then run again; a live cluster is not moved to other load-balancer hosts"
+        ),
+    })
 }
 
 /// Somebody else's host answers at the address that this cluster is to have: two owners of one address.
 fn claimed(shape: &Shape, view: &View) -> Option<Refusal> {
-    let mut holders = view.hosts.iter().filter(|(_, h)| h.holds_vip);
-    if let Some((name, _)) = holders.find(|(n, _)| !shape.load_balancers.contains(n)) {
-        return Some(Refusal {
-            hosts: vec![name.clone()],
-            message: format!("{name} carries apiserver_vip, and is no load-balancer host"),
-            help: format!(
-                "take it off with `ip address del` on {name} (`ip -o address` shows the interface), and what puts it there, then run again"
-            ),
-        });
+    if let Some(refusal) = held_elsewhere(shape, view) {
+        return Some(refusal);
     }
     let (host, owner) = view.foreign_vip_owner()?;
     Some(Refusal {

@@ -1,5 +1,6 @@
 //! What the workflow would do, as far as it can be told beforehand.
 
+use super::super::migrate;
 use super::super::view::{Shape, Standing, View};
 use super::join::{Join, join};
 use super::{Act, Cause, Decision, Missing, Refusal, is, is_worker, next};
@@ -58,7 +59,7 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
             Act::JoinControlPlane { host, resume } => (host, JOIN_CONTROL_PLANE, why_join(*resume)),
             Act::JoinWorker { host, resume } => (host, JOIN_WORKER, why_join(*resume)),
             // Those of all hosts, below.
-            Act::Sign { .. } => continue,
+            Act::Sign { .. } | Act::Release { .. } | Act::Switch { .. } => continue,
             Act::CheckVip | Act::Mint { .. } => continue,
         };
         first = Some(host);
@@ -76,6 +77,10 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
     if view.api.is_none() && first.is_none() {
         return forecast;
     }
+    let moves = match view.api {
+        Some(_) => migrate::forecast(shape, &view),
+        None => Vec::new(),
+    };
     for name in shape.nodes() {
         let Some(host) = view.hosts.get(name).filter(|h| !h.joined && !h.busy) else {
             continue;
@@ -119,6 +124,8 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
     }
     let place = |name: &HostName| shape.nodes().position(|n| n == name);
     forecast.acts.sort_by_key(|(name, ..)| place(name));
+    // In their own order, which is what matters of them.
+    forecast.acts.extend(moves);
     forecast
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Parts {
     pub(super) dest_port: Got<u16>,
     pub(super) src_port: Got<u16>,
     pub(super) endpoint: Option<Got<Endpoint>>,
+    /// Whether `control_plane_endpoint` says it, and not the address and the port.
+    pub(super) endpoint_is_set: bool,
     pub(super) weight: Option<Got<i16>>,
     pub(super) pod_subnet: Option<Got<IpNet>>,
     pub(super) service_subnet: Option<Got<IpNet>>,
@@ -144,6 +146,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
         .port("apiserver_dest_port")
         .unwrap_or_else(|| Got::new(default_port, None));
     let endpoint = read_endpoint(reader, way, vip.as_ref(), &mut dest_port);
+    let endpoint_is_set = endpoint.is_some() && reader.get("control_plane_endpoint").is_some();
 
     let pod_subnet = read_subnet(reader, "pod_subnet", "10.244.0.0/16");
     let service_subnet = read_subnet(reader, "service_subnet", "10.96.0.0/12");
@@ -167,6 +170,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
         dest_port,
         src_port,
         endpoint,
+        endpoint_is_set,
         weight: vrrp_set.weight,
         pod_subnet,
         service_subnet,

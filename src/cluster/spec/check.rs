@@ -283,6 +283,8 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
     }
     if matches!(parts.way, Way::KubeVipArp | Way::KubeVipBgp)
         && parts.dest_port.value != parts.src_port.value
+        // The endpoint of a cluster that was moved to kube-vip: its port is redirected.
+        && !parts.endpoint_is_set
     {
         let message = format!(
             "kube-vip serves the API servers' own port {}, not {}",
@@ -291,7 +293,7 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
         findings.push(
             Diagnostic::error(message)
                 .at(parts.dest_port.span.clone())
-                .help("leave `apiserver_dest_port` out"),
+                .help("leave `apiserver_dest_port` out; for a live cluster that is moved here, set `control_plane_endpoint` to what it is"),
         );
     }
     for (what, port) in [

@@ -46,6 +46,10 @@ pub(super) fn read_endpoint(
     };
     let got = read::parsed::<Endpoint>("control_plane_endpoint", got, &mut reader.findings)?;
     let port = got.value.port();
+    if way.uses_kube_vip() && dest_port.span.is_none() {
+        // A cluster that was moved keeps its endpoint: its certificates and kubeconfigs name it.
+        *dest_port = Got::new(port, got.span.clone());
+    }
     if way.has_vip() {
         if port != dest_port.value {
             let error = Diagnostic::error(format!(

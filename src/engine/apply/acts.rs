@@ -10,7 +10,7 @@ use super::super::state::{cluster_facts, facts, trouble};
 use super::{Done, Run};
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
-use crate::cluster::{Act, Standing, act};
+use crate::cluster::{Act, Standing, act, migrate};
 use crate::event::{Event, Status, Trouble};
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret};
@@ -31,7 +31,7 @@ impl Run {
             let name = match &act {
                 Act::CheckVip => "load balancer",
                 Act::Init { .. } => "init",
-                Act::Sign { .. } => "load balancer",
+                Act::Sign { .. } | Act::Release { .. } | Act::Switch { .. } => "load balancer",
                 _ => "join",
             };
             let hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
@@ -69,8 +69,12 @@ impl Run {
     /// Who changes the control plane's membership holds all control planes: two runs with different limits must meet.
     fn to_lock(&self, act: &Act) -> Vec<HostName> {
         let mut hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
+        let shape = self.state.settings.desired.shape();
         if changes_membership(act) {
-            hosts.extend(self.state.settings.desired.shape().control_planes.clone());
+            hosts.extend(shape.control_planes.clone());
+        }
+        if moves(act) {
+            hosts.extend(shape.load_balancers.clone());
         }
         hosts.sort();
         hosts.dedup();
@@ -80,14 +84,16 @@ impl Run {
     /// Before membership changes: looks again at control planes that were last seen before their lock was held, because
     /// another run may have come to its end in between. Returns whether there were any.
     fn check_control_planes(&mut self, act: &Act) -> bool {
-        if !changes_membership(act) {
+        let begins = moves(act) && !self.moved;
+        if !changes_membership(act) && !begins {
             return false;
         }
+        self.moved |= begins;
         let settings = self.settings();
         let stale: Vec<(HostName, Session)> = self
             .to_lock(act)
             .into_iter()
-            .filter(|host| !self.certain.contains(host))
+            .filter(|host| begins || !self.certain.contains(host))
             .filter_map(|host| {
                 let session = self.state.hosts.get(&host)?.session.clone()?;
                 Some((host, session))
@@ -99,7 +105,11 @@ impl Run {
         self.checking = true;
         self.tasks.spawn(async move {
             let looks = stale.into_iter().map(|(host, session)| {
-                let facts = cluster_facts(settings.desired.as_ref(), &host);
+                let desired = settings.desired.as_ref();
+                let facts = match begins {
+                    true => facts(desired, &host),
+                    false => cluster_facts(desired, &host),
+                };
                 async move { (host, session.probe(&facts).await) }
             });
             Done::Checked(futures::future::join_all(looks).await)
@@ -162,7 +172,8 @@ impl Run {
     pub(super) async fn vip_is_up(&mut self) -> Result<(), String> {
         let settings = self.settings();
         let shape = settings.desired.shape();
-        let Some(vip) = settings.desired.vip().filter(|_| !shape.vip_before_init) else {
+        let looked = shape.vip_before_init && !self.moved;
+        let Some(vip) = settings.desired.vip().filter(|_| !looked) else {
             return Ok(());
         };
         let sessions = self.sessions_of(&shape.load_balancers);
@@ -243,6 +254,12 @@ impl Run {
                 Ok(act::join(&input))
             }
             Act::Sign { host } => desired.sign(host),
+            Act::Release { host, bridged } => desired.release(host, self.observed(host)?, *bridged),
+            Act::Switch { host, holds } => {
+                let mut plan = desired.switch(host, self.observed(host)?, *holds)?;
+                plan.gates.extend(self.gate(host));
+                Ok(plan)
+            }
             Act::Finish { host } => {
                 let worker = desired.shape().workers.contains(host);
                 Ok(act::finish(
@@ -270,7 +287,7 @@ impl Run {
             host.busy = true;
         }
         self.state.refresh(&name);
-        let again = self.is_prepared_again(&name);
+        let again = self.is_prepared_again(&name) || moves(&act);
         self.tasks.spawn(async move {
             let desired = settings.desired.as_ref();
             let facts = match again {
@@ -327,7 +344,11 @@ impl Run {
                     host.joined = true;
                 }
             }
-            Act::CheckVip | Act::Sign { .. } | Act::Finish { .. } => {}
+            Act::CheckVip
+            | Act::Sign { .. }
+            | Act::Release { .. }
+            | Act::Switch { .. }
+            | Act::Finish { .. } => {}
         }
         let Some(observed) = end.observed else {
             return self.without_facts(name).await;
@@ -341,9 +362,41 @@ impl Run {
                 return self.state.fail(&name, &message).await;
             }
         }
+        if moves(&act) {
+            return self.moved_on(&name).await;
+        }
         if self.is_prepared_again(&name) {
             self.prepare_again(&name).await;
         }
+    }
+
+    /// After a step of a move: when it was the last one, all hosts are brought up with the new way.
+    async fn moved_on(&mut self, name: &HostName) {
+        let settings = self.settings();
+        let shape = settings.desired.shape();
+        if self
+            .state
+            .view
+            .hosts
+            .get(name)
+            .is_some_and(migrate::is_moving)
+        {
+            let message =
+                "the old load balancer was taken down, and yet something of it is there again";
+            return self.state.fail(name, message).await;
+        }
+        if migrate::under_way(shape, &self.state.view) {
+            return;
+        }
+        for host in &shape.load_balancers {
+            self.prepare_again(host).await;
+        }
+    }
+
+    fn observed(&self, name: &HostName) -> Result<&Observed, String> {
+        let host = self.state.hosts.get(name);
+        let host = host.ok_or_else(|| format!("{name} was not looked at"))?;
+        Ok(&host.observed)
     }
 
     /// Whether the host's roles say something else once it is a member: then an act ends with all that they ask.
@@ -383,6 +436,11 @@ impl Run {
             }
         }
     }
+}
+
+/// Returns whether the act is a step of a move between two ways of the load balancer.
+fn moves(act: &Act) -> bool {
+    matches!(act, Act::Release { .. } | Act::Switch { .. })
 }
 
 /// Returns whether the act changes who is a control plane.

@@ -85,7 +85,7 @@ impl Run {
     }
 
     /// On a live cluster a member that disturbed the path to the API waits until it is whole again.
-    fn gate(&self, name: &HostName) -> Vec<crate::plan::Step> {
+    pub(super) fn gate(&self, name: &HostName) -> Vec<crate::plan::Step> {
         let member = self
             .state
             .view

@@ -89,6 +89,23 @@ fn pair(kind: &str, namespace: Option<&str>, rules: Value) -> [Value; 2] {
     ]
 }
 
+/// Returns the step that takes kube-vip's rights and its lease out of the cluster, when another way takes its place.
+pub fn forget() -> Step {
+    let script = format!(
+        "k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s'\n\
+         $k -n kube-system delete --ignore-not-found role/{GROUP} rolebinding/{GROUP} lease/{} &&\n\
+         $k delete --ignore-not-found clusterrole/{GROUP} clusterrolebinding/{GROUP}",
+        LEASES[0]
+    );
+    let mut run = Run::new(["/bin/sh", "-c", &script]);
+    run.label = Some("kubectl delete kube-vip's rights".into());
+    Step::new(
+        "load balancer : kube-vip has no rights any more",
+        Category::Own,
+        vec![Change::new(Effect::Run(run), "of the old way")],
+    )
+}
+
 /// Returns the steps that give kube-vip on this control plane its rights and a kubeconfig. The key never leaves the host.
 pub fn steps(spec: &ClusterSpec, host: &HostSpec) -> HostPlan {
     const CONFIG: &str = "/run/quorate/kube-vip-kubeadm.yaml";
