@@ -477,6 +477,8 @@ fn what_another_way_left_is_told_from_what_is_not_ours() {
     let old = found(services, &model).unwrap();
     assert_eq!(old.from, Some(pods));
     assert_eq!(old.pods, ["keepalived", "haproxy", "kube-vip"]);
+    // Not the services', though their files have the same names.
+    assert_eq!(found(arp, &model).unwrap().from, Some(pods));
     let mut model = Model::bare();
     model
         .files

@@ -83,6 +83,8 @@ fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
         units: Vec::new(),
         paths: Vec::new(),
     };
+    // Two ways have configuration files of one name: what is at work says whose they are.
+    let mut left = None;
     for (other, leaves) in others(way).filter(|(other, _)| is_movable(*other)) {
         let add = |all: &mut Vec<&'static str>, found: &mut dyn Iterator<Item = &'static str>| {
             let before = all.len();
@@ -94,7 +96,7 @@ fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
             all.len() > before
         };
         let manifests = leaves.manifests.iter().copied().filter(|m| there(m));
-        let mut any = add(&mut remains.manifests, &mut { manifests });
+        let mut at_work_here = add(&mut remains.manifests, &mut { manifests });
         let at_work = |unit: &&str| {
             observed.unit(unit).is(|state| {
                 let enabled = matches!(state.file.as_str(), "enabled" | "enabled-runtime");
@@ -103,23 +105,26 @@ fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
         };
         let units = leaves.units.iter().copied().filter(at_work);
         let units = units.filter(|unit| ours || !COMMON.contains(unit));
-        any |= add(&mut remains.units, &mut { units });
+        at_work_here |= add(&mut remains.units, &mut { units });
         let paths = leaves.paths.iter().copied().filter(|path| there(path));
         let of_services = |path: &str| {
             parts(Way::KeepalivedHaproxy).is_some_and(|p| p.leaves.paths.contains(&path))
         };
         let paths =
             paths.filter(|path| !own.leaves.paths.contains(path) && (ours || !of_services(path)));
-        any |= add(&mut remains.paths, &mut { paths });
+        if add(&mut remains.paths, &mut { paths }) {
+            left.get_or_insert(other);
+        }
         let pods = parts(other).map_or(&[][..], |p| p.pods).iter().copied();
         add(
             &mut remains.pods,
             &mut pods.filter(|pod| !own.pods.contains(pod)),
         );
-        if any {
+        if at_work_here {
             remains.from.get_or_insert(other);
         }
     }
+    remains.from = remains.from.or(left);
     // By it the rest is known to be ours.
     remains.paths.sort_by_key(|path| *path == CHECK);
     Some(remains)
