@@ -3,8 +3,8 @@
 //! Level-triggered: it looks at the hosts as they are, never at what this run has done, so that going on after a crash
 //! is the normal path. The rules, in the order in which they are asked:
 //!
-//! 1. One cluster: two identities, another endpoint or version, membership that no API server of the inventory knows
-//!    are refused before anything is done.
+//! 1. One cluster: two identities, another endpoint, address, port, network or version, a host that is another node, and
+//!    membership that no API server of the inventory knows are refused before anything is done.
 //! 2. No cluster yet: a control plane that cannot be looked at forbids init. Exactly one host is initialised; an init
 //!    that was begun is taken up again on its own host.
 //! 3. A cluster whose load balancer is of another way than the inventory's: that is moved first ([`migrate`]).
@@ -15,6 +15,7 @@
 mod forbidden;
 mod forecast;
 mod join;
+mod lasting;
 
 use super::migrate;
 use super::view::{HostView, Shape, Standing, View};
@@ -158,7 +159,7 @@ pub struct Refusal {
 
 /// Returns what to do next.
 pub fn next(shape: &Shape, view: &View) -> Decision {
-    if let Some(refusal) = forbidden(shape, view) {
+    if let Some(refusal) = forbidden::always(shape, view) {
         return Decision::Refuse(refusal);
     }
     match view.api() {

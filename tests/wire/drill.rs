@@ -276,6 +276,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         load_balancers: site.load_balancers.clone(),
         endpoint: site.endpoint.clone(),
         version: "1.36.3".into(),
+        lasting: Default::default(),
         vip_before_init: true,
     };
     let settings = Settings {

@@ -498,6 +498,7 @@ impl Bench {
                 vip_before_init: true,
                 endpoint: Endpoint::new("vip.example", 8443).unwrap(),
                 version: "1.36.3".into(),
+                lasting: Default::default(),
             },
             disturbs: false,
             waves: 1,
