@@ -7,6 +7,7 @@ mod command;
 mod desired;
 mod drill;
 mod facts;
+mod health;
 mod lock;
 mod look;
 mod session;

@@ -161,7 +161,7 @@ impl Run {
         });
     }
 
-    fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
+    pub(super) fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
         let session = |host: &HostName| self.state.hosts.get(host)?.session.clone();
         let with = |host: &HostName| Some((host.clone(), session(host)?));
         hosts.iter().filter_map(with).collect()
