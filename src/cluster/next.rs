@@ -179,13 +179,21 @@ fn begin(shape: &Shape, view: &View) -> Decision {
         }
         return Decision::Fail {
             message: format!("{} belong to a cluster, but no API server answers on any control plane", names(&finished)),
-            help: "look at the control planes with `systemctl status kubelet` and `crictl ps`, bring them back, and run again; on a host that was reset by hand remove /var/lib/quorate/kubeadm".into(),
+            help: "look at the control planes with `systemctl status kubelet`, `ctr -n k8s.io tasks ls` and the logs under /var/log/pods, bring them back, and run again; on a host that was reset by hand remove /var/lib/quorate/kubeadm".into(),
         };
     }
     // Workers may go on receiving files while the first control plane is initialised.
     let mut before = shape.control_planes.iter().chain(&shape.load_balancers);
     if before.any(|n| is(view, n, HostView::is_at_work)) {
         return Decision::Wait;
+    }
+    // Where nobody could be looked at, all is said by what went wrong there.
+    if !view.hosts.is_empty() && !view.hosts.values().any(HostView::is_known) {
+        let nodes = shape.nodes().filter(|n| view.hosts.contains_key(*n));
+        let missing = nodes.map(|n| Missing::new(n, reason(view, n), Cause::Trouble));
+        return Decision::Done {
+            missing: missing.collect(),
+        };
     }
     let unknown: Vec<&HostName> = shape
         .control_planes
@@ -202,7 +210,7 @@ fn begin(shape: &Shape, view: &View) -> Decision {
                 "no init while {} cannot be looked at: a cluster may live there",
                 names(&unknown)
             ),
-            help: "bring the host back, or take it out of kube_control_plane, and run again".into(),
+            help: "mend the login, or bring the host back, and run again; take it out of kube_control_plane only if it is gone for good".into(),
         });
     }
     let begun = forbidden::begun(shape, view);

@@ -46,7 +46,7 @@ pub enum Fact {
         port: u16,
     },
     /// Who answers at the address that is to become the cluster's own, asked by one connect and the neighbour table. A
-    /// host that carries the address, runs a load balancer or belongs to a cluster is not asked: it would meet itself.
+    /// host that carries the address or belongs to a cluster is not asked: it would meet itself.
     Claimed {
         /// The virtual address.
         address: IpAddr,
@@ -227,6 +227,11 @@ impl NodeState {
     /// Returns whether the node is Ready.
     pub fn is_ready(&self) -> bool {
         self.status.split(',').any(|s| s == "Ready")
+    }
+
+    /// Returns whether it has the label of a control plane.
+    pub fn is_control_plane(&self) -> bool {
+        self.roles.split(',').any(|role| role == "control-plane")
     }
 }
 

@@ -131,10 +131,7 @@ probe_ports() {
 # neighbour table proves nothing: the connect has to be answered, if only by a refusal, or the entry to be confirmed.
 probe_claimed() {
   [ ! -e /etc/kubernetes/pki/ca.crt ] || return 0
-  case "$(ip -o address show to "$1" 2>/dev/null)$(systemctl is-active keepalived.service 2>/dev/null)" in
-  '' | inactive | failed | unknown) ;;
-  *) return 0 ;;
-  esac
+  [ -z "$(ip -o address show to "$1" 2>/dev/null)" ] || return 0
   if command -v bash >/dev/null 2>&1 && command -v timeout >/dev/null 2>&1; then
     timeout 0.5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
     [ $? -ne 124 ] && answered=yes || answered=no

@@ -630,13 +630,13 @@ fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
                     .push(member("cp2", false, 1))
             },
             "etcd still lists a member for it, but the host carries none of its data",
-            "etcdctl member remove",
+            "`kubectl -n kube-system exec etcd-cp1 -- etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key member remove a1`",
         ),
         (
             "another's learner",
             |v| api(v).members.as_mut().unwrap().push(member("", true, 9)),
             "etcd has a member without a vote: one that never started at https://10.0.0.9:2380",
-            "bring that host back",
+            "member remove a9`",
         ),
     ];
     for (title, change, reason, what) in cases {
@@ -1028,4 +1028,109 @@ fn what_a_cluster_keeps_is_read_from_its_hosts() {
     let bare = b"n kubernetes kubelet \nn kubernetes port \nn kubernetes node \nn end\n";
     let seen = probe::parse(&facts, "n", bare).unwrap().kubernetes.unwrap();
     assert_eq!((seen.node, seen.port), (None, None));
+}
+
+#[test]
+fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
+    fn delete(view: &mut View, n: &str) {
+        api(view)
+            .nodes
+            .as_mut()
+            .unwrap()
+            .retain(|node| node.name != n);
+    }
+    let cases: [(&str, &str, fn(&mut View), &str, &[&str]); 5] = [
+        (
+            "a worker's Node was deleted",
+            "w1",
+            |v| delete(v, "w1"),
+            "its Node is gone (kubeadm join came to its end there, by quorate; found ",
+            &[
+                "`systemctl restart kubelet` on w1",
+                "or start it over: run `kubeadm reset` on w1 yourself, then run again",
+            ],
+        ),
+        (
+            "a control plane's Node was deleted",
+            "cp3",
+            |v| delete(v, "cp3"),
+            "its Node is gone (kubeadm join",
+            &[
+                "`systemctl restart kubelet` on cp3",
+                "`kubeadm init phase mark-control-plane --node-name cp3`",
+                "kubeadm reset` on cp3 yourself, then `kubectl -n kube-system exec etcd-cp1 -- etcdctl",
+                "member remove a2`",
+            ],
+        ),
+        (
+            "manifests are gone",
+            "cp2",
+            |v| {
+                host(v, "cp2")
+                    .kubernetes
+                    .traces
+                    .retain(|t| !t.contains("/manifests/"))
+            },
+            "/etc/kubernetes/manifests/kube-apiserver.yaml and /etc/kubernetes/manifests/etcd.yaml is gone (kubeadm join",
+            &[
+                "put the manifests back",
+                "member remove a1`, `kubectl delete node cp2`, then run again",
+            ],
+        ),
+        (
+            "the first control plane, asked over another one",
+            "cp1",
+            |v| {
+                host(v, "cp1")
+                    .kubernetes
+                    .traces
+                    .retain(|t| !t.contains("/manifests/"))
+            },
+            "/etc/kubernetes/manifests/kube-apiserver.yaml and /etc/kubernetes/manifests/etcd.yaml is gone (kubeadm init",
+            &["exec etcd-cp2 -- etcdctl", "member remove a0`"],
+        ),
+        (
+            "etcd has lost it",
+            "cp3",
+            |v| api(v).members.as_mut().unwrap().retain(|m| m.name != "cp3"),
+            "etcd does not list it (kubeadm join",
+            &["run `kubeadm reset` on cp3 yourself, `kubectl delete node cp3`, then run again"],
+        ),
+    ];
+    for (title, who, change, reason, help) in cases {
+        let mut view = live(&["cp1", "cp2", "cp3", "w1"]);
+        for n in ["cp1", "cp2", "cp3"] {
+            let traces = &mut host(&mut view, n).kubernetes.traces;
+            traces.push("/etc/kubernetes/manifests/etcd.yaml".into());
+        }
+        change(&mut view);
+        let all = missing(&view);
+        assert_eq!(all.len(), 1, "{title}: {all:?}");
+        assert_eq!(all[0].host.as_str(), who, "{title}");
+        assert!(
+            all[0].reason.starts_with(reason),
+            "{title}: {}",
+            all[0].reason
+        );
+        let Cause::Unsafe(seen) = &all[0].cause else {
+            panic!("{title}: {:?}", all[0].cause)
+        };
+        for part in help {
+            assert!(seen.contains(part), "{title}: {seen}");
+        }
+    }
+}
+
+#[test]
+fn where_no_host_could_be_looked_at_nothing_is_said_of_the_cluster() {
+    let mut view = bare();
+    for host in view.hosts.values_mut() {
+        host.standing = Standing::Unknown("sudo asks for a password".into());
+    }
+    let all = missing(&view);
+    assert_eq!(all.len(), 4);
+    assert!(all.iter().all(|m| m.cause == Cause::Trouble));
+    // One that answers and is bare: a cluster may live on the others.
+    host(&mut view, "w1").standing = Standing::Prepared;
+    assert!(refusal(&view).help.contains("only if it is gone for good"));
 }

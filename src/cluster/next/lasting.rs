@@ -150,10 +150,7 @@ pub(super) fn in_cluster(
             let marker = h.kubernetes.marker.as_ref();
             marker.is_some_and(|m| m.act == "join-worker" && m.done) && h.has_trace("/kubelet.conf")
         });
-        let labelled = |n: &crate::host::fact::NodeState| {
-            n.roles.split(',').any(|role| role == "control-plane")
-        };
-        worker && view.node(name).is_some_and(|node| !labelled(node))
+        worker && view.node(name).is_some_and(|node| !node.is_control_plane())
     });
     promoted.map(|name| Refusal {
         hosts: vec![name.clone()],
