@@ -19,4 +19,4 @@ pub use command::command;
 pub use desired::{Config, Desired};
 pub use drill::drill;
 pub use look::{plan, status};
-pub use settings::{Cancel, Settings};
+pub use settings::{Cancel, Patience, Settings};

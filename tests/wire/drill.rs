@@ -297,6 +297,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         cluster: "kubernetes".into(),
         owner: "me@here".into(),
         break_lock: false,
+        patience: engine::Patience::NONE,
         events,
         cancel,
     };

@@ -12,7 +12,7 @@ use quorate::cluster::kubeadm::Credentials;
 use quorate::cluster::load_balancer::Remains;
 use quorate::cluster::spec::Way;
 use quorate::cluster::{Moving, Shape};
-use quorate::engine::{self, Cancel, Config, Desired, Settings};
+use quorate::engine::{self, Cancel, Config, Desired, Patience, Settings};
 use quorate::event::{Category, Event, ExitCode, Recap, Status, Trouble};
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
@@ -363,6 +363,13 @@ impl Model {
         self.markers.remove(host);
     }
 
+    /// Makes a host a worker of the cluster.
+    pub(crate) fn rejoin(&mut self, host: &str) {
+        self.members.push(host.into());
+        self.markers
+            .insert(host.into(), "join-worker old config done".into());
+    }
+
     /// Takes a host's file away.
     pub(crate) fn forget_file(&mut self, host: &str) {
         self.files.retain(|h| h != host);
@@ -480,6 +487,7 @@ pub(crate) struct Bench {
     waves: u32,
     signs: bool,
     moves: bool,
+    pub(crate) patience: Patience,
     cancelled: bool,
     /// Whether the user asks to stop when the first wave has begun.
     cancelled_in_wave: bool,
@@ -539,6 +547,7 @@ impl Bench {
             waves: 1,
             signs: false,
             moves: false,
+            patience: Patience::NONE,
             cancelled: false,
             cancelled_in_wave: false,
             read_only: false,
@@ -643,6 +652,7 @@ impl Bench {
             cluster: "kubernetes".into(),
             owner: "me@here".into(),
             break_lock: false,
+            patience: self.patience,
             events,
             cancel,
         };

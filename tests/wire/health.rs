@@ -1,15 +1,23 @@
 //! What a run says of a cluster that is not as it should be, and what it does not touch.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use quorate::cluster::Lasting;
+use quorate::engine::Patience;
 use quorate::event::ExitCode;
 use quorate::host::Kind;
+use quorate::transport::TransportError;
+use quorate::transport::fake::{Call, Reply};
 
-use super::engine::{Bench, Outcome, obey};
+use super::engine::{Bench, Outcome, framed, lost, obey};
 
 const HOSTS: [&str; 4] = ["cp1", "cp2", "cp3", "w1"];
 
 /// How a host's answer differs from that of a healthy one.
 type Bend = fn(&str, &mut Vec<String>);
+
+/// What the inventory says otherwise of what a cluster keeps.
+type Want = fn(&mut Lasting);
 
 /// A cluster that has what it was told, with a load balancer on its control planes.
 fn cluster(bend: Bend) -> Bench {
@@ -178,7 +186,7 @@ async fn what_was_down_in_a_wave_and_is_up_at_the_end_is_not_named() {
 
 #[tokio::test]
 async fn what_a_live_cluster_cannot_take_on_is_refused_before_any_wave() {
-    let cases: [(&str, fn(&mut Lasting), Bend, &str); 3] = [
+    let cases: [(&str, Want, Bend, &str); 3] = [
         (
             "another port",
             |l| l.port = Some(7443),
@@ -235,5 +243,146 @@ async fn what_a_live_cluster_cannot_take_on_is_refused_before_any_wave() {
             );
             assert!(!outcome.recap.has_changes(), "{title}");
         }
+    }
+}
+
+/// What a dead run left behind on a host comes to its end: it is waited for, and the host is looked at once more.
+#[tokio::test]
+async fn a_step_that_a_dead_run_left_behind_is_waited_for() {
+    let patient = |seconds| {
+        let mut bench = Bench::cluster(&["cp1", "w1"]).converged();
+        bench.model.lock().unwrap().forget("w1");
+        bench.patience = Patience {
+            step: std::time::Duration::from_secs(seconds),
+            ..Patience::NONE
+        };
+        bench
+    };
+    let held = |call: &Call| {
+        let line = "held a step of an earlier run is still going, begun by root@vm (process 7)";
+        Reply::stdout(framed(call, [line.to_string()]))
+    };
+    let outcome = patient(60)
+        .run("apply", move |model, call| {
+            if call.host == "w1" && call.request.kind() == Kind::Lock {
+                let mut model = model.lock().unwrap();
+                if model.asked(call) {
+                    return held(call);
+                }
+                // Meanwhile its join came to its end.
+                model.rejoin("w1");
+            }
+            obey(model, call)
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert!(
+        outcome.text().contains("waiting for its end, 60 s at most"),
+        "{}",
+        outcome.text()
+    );
+    assert!(
+        !outcome.text().contains("kubeadm join"),
+        "{}",
+        outcome.text()
+    );
+    // One that does not end: refused, and the time of a lock is not promised for it.
+    let outcome = patient(0)
+        .run("apply", move |model, call| match call.request.kind() {
+            Kind::Lock if call.host == "w1" => held(call),
+            _ => obey(model, call),
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert!(outcome.text().contains("run again when it has ended"));
+    assert!(
+        !outcome.text().contains("--break-lock"),
+        "{}",
+        outcome.text()
+    );
+    assert_eq!(outcome.count(Kind::Wave), 0);
+}
+
+/// A host that starts anew in the middle of init is tried until it is back.
+#[tokio::test]
+async fn a_host_that_starts_anew_is_reached_again() {
+    let mut bench = Bench::cluster(&["cp1"]);
+    bench.patience = Patience {
+        away: std::time::Duration::from_secs(30),
+        ..Patience::NONE
+    };
+    let (lost_once, dials) = (AtomicU32::new(0), AtomicU32::new(0));
+    let outcome = bench
+        .run_with(
+            "apply",
+            move |model, call| {
+                let init = String::from_utf8_lossy(&call.stdin).contains("kubeadm init --config");
+                if init
+                    && call.request.kind() == Kind::Wave
+                    && lost_once.fetch_add(1, Ordering::Relaxed) == 0
+                {
+                    return Reply::error(lost());
+                }
+                obey(model, call)
+            },
+            move |_| match dials.fetch_add(1, Ordering::Relaxed) {
+                1 | 2 => Err(TransportError::Unreachable {
+                    address: "cp1:22".into(),
+                    reason: "connection refused".into(),
+                }),
+                _ => Ok(()),
+            },
+        )
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert!(
+        outcome
+            .text()
+            .contains("looking at the host again, for 30 s at most")
+    );
+}
+
+/// A wrong password on every host is said of each; nobody is told to take control planes out of the inventory.
+#[tokio::test]
+async fn a_wrong_login_everywhere_is_no_word_on_the_cluster() {
+    for command in ["plan", "apply"] {
+        let outcome = cluster(|_, _| ())
+            .run_with(command, obey, |_| {
+                Err(TransportError::Authentication {
+                    address: "x".into(),
+                    user: "root".into(),
+                    tried: "no key".into(),
+                })
+            })
+            .await;
+        assert_eq!(outcome.exit(), ExitCode::Unreachable, "{}", outcome.text());
+        assert!(
+            !outcome.text().contains("kube_control_plane"),
+            "{}",
+            outcome.text()
+        );
+    }
+}
+
+/// The first control plane was initialised and taken out of the inventory: its load balancer holds the address, those of the
+/// others run beside it.
+#[tokio::test]
+async fn a_cluster_that_answers_at_the_address_is_not_begun_beside() {
+    let bend: Bend = |host, lines| {
+        lines.push(format!("link-address 02:00:00:00:00:0{}", &host[2..]));
+        lines.push("claimed 02:00:00:00:00:01".into());
+    };
+    for command in ["plan", "apply"] {
+        let mut bench = Bench::cluster(&["cp2", "cp3"]);
+        bench.shape.load_balancers = bench.shape.control_planes.clone();
+        bench.model.lock().unwrap().bent = Some(bend);
+        let outcome = bench.run(command, obey).await;
+        assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+        assert_eq!(outcome.count(Kind::Wave), 0);
+        assert!(
+            outcome
+                .text()
+                .contains("cp2 was answered by 02:00:00:00:00:01")
+        );
     }
 }

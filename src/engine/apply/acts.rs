@@ -51,6 +51,13 @@ impl Run {
                 }
                 continue;
             }
+            // What was decided on may be done by now.
+            if !self.outwaited.is_empty() {
+                for host in self.look_at_the_outwaited().await {
+                    self.dispatch(&host).await;
+                }
+                return started || !self.tasks.is_empty();
+            }
             if self.check_control_planes(&act) {
                 return true;
             }

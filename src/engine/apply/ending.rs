@@ -11,7 +11,7 @@ use super::Run;
 use crate::cluster::next::{Cause, Missing};
 use crate::cluster::{self, Decision, Standing, act};
 use crate::event::{Event, Status};
-use crate::host::{Fact, Facts};
+use crate::host::Facts;
 use crate::model::HostName;
 
 /// How long what was seen to be down may take to be up when the cluster is whole: an API server's start, many times over.
@@ -167,7 +167,6 @@ impl Run {
             let looks = self.sessions_of(&ill).into_iter().map(|(host, session)| {
                 let mut facts = cluster_facts(desired, &host);
                 facts.extend(desired.balancers(&host).into_iter().map(|(_, fact)| fact));
-                facts.insert(Fact::Unit(health::KUBELET.into()));
                 async move { (host, session.probe(&facts).await) }
             });
             for (name, seen) in futures::future::join_all(looks).await {
