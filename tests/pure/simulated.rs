@@ -566,7 +566,7 @@ fn the_kubelet_of_a_member_runs_and_before_kubeadm_it_does_not() {
     let (roles, mut scope) = (builtin(), cluster());
     let mut model = Model::bare();
     model.apply(&planned(&roles, &scope, &model), usize::MAX);
-    assert_eq!(model.units["kubelet"].0, false);
+    assert!(!model.units["kubelet"].0);
     scope.set("is_member", Binding::fixed(serde_json::json!(true)));
     let plan = planned(&roles, &scope, &model);
     assert_eq!(
