@@ -13,6 +13,8 @@ mod bad_server;
 mod drill;
 #[path = "wire/engine.rs"]
 mod engine;
+#[path = "wire/health.rs"]
+mod health;
 #[path = "wire/help.rs"]
 mod help;
 #[path = "wire/host_keys.rs"]

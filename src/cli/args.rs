@@ -280,10 +280,22 @@ pub(super) enum Task {
 impl Cli {
     /// Reads a command line, whose first word is the program's name.
     pub(super) fn read(words: &[OsString]) -> Result<Self, clap::Error> {
-        let mut cli = Self::from_arg_matches(&Self::command().try_get_matches_from(words)?)?;
-        cli.common.join(&Levels::read(Self::command(), words)?);
+        let mut cli = Self::from_arg_matches(&definition().try_get_matches_from(words)?)?;
+        cli.common.join(&Levels::read(definition(), words)?);
         Ok(cli)
     }
+}
+
+/// Returns the command line's definition. Without a usage of their own, an error names the arguments that were there as if
+/// they had to be.
+fn definition() -> clap::Command {
+    ["plan", "apply", "status", "validate"]
+        .into_iter()
+        .fold(Cli::command(), |all, name| {
+            all.mut_subcommand(name, |one| {
+                one.override_usage(format!("quorate {name} [OPTIONS]"))
+            })
+        })
 }
 
 impl Command {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
+use serde_json::json;
 
 mod desired;
 
@@ -14,9 +15,10 @@ use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
 use crate::cluster::load_balancer::kube_vip;
 use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin, known};
-use crate::cluster::{Shape, load_balancer};
+use crate::cluster::{Lasting, Shape, load_balancer};
 use crate::engine::Desired;
 use crate::engine::journal;
+use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
 use crate::model::{Diagnostic, Diagnostics, HostName, Map, Secret, Sha256};
@@ -122,6 +124,7 @@ impl Project {
             // Whatever the host's state will say, its questions are among these.
             let mut any = scope.clone();
             set(&mut any, kube_vip::host_variables(&spec, host, true, None));
+            set(&mut any, membership(true));
             let facts = match roles.facts(&any) {
                 Ok(facts) => facts,
                 // What a missing folder does not hold is no news.
@@ -178,6 +181,12 @@ impl Project {
             vip_before_init: parts.as_ref().is_some_and(|p| p.vip_before_init),
             endpoint: spec.endpoint.clone(),
             version: spec.kubernetes_version.to_string(),
+            lasting: Lasting {
+                vip: parts.as_ref().and(spec.load_balancer.vip),
+                port: Some(spec.load_balancer.src_port),
+                pod_subnet: Some(spec.pod_subnet),
+                service_subnet: Some(spec.service_subnet),
+            },
         };
         let home = journal::home(
             request
@@ -236,6 +245,11 @@ impl Project {
             let seen = kube_vip::host_variables(&self.spec, spec, first, Some(observed));
             set(&mut scope, seen);
         }
+        let kubernetes = observed.kubernetes.as_ref();
+        set(
+            &mut scope,
+            membership(kubernetes.is_some_and(Kubernetes::is_member)),
+        );
         Ok(scope)
     }
 
@@ -245,6 +259,12 @@ impl Project {
             .as_ref()
             .ok_or_else(|| format!("{host} is no node"))
     }
+}
+
+/// Returns the variable of role `kubernetes` that only the host's own state tells. Before a host is asked it is such that
+/// every task applies, since its questions are collected then.
+fn membership(is_member: bool) -> Map {
+    Map::from_iter([("is_member".to_owned(), json!(is_member))])
 }
 
 /// Sets what the cluster or the host says, over what anybody else does.

@@ -1,9 +1,9 @@
 //! From a request to the engine, and from the events to an exit code.
 
 use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use color_eyre::eyre::{Result, WrapErr as _};
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use super::request::{Command, HostKey, Request};
 use super::views;
 use crate::cluster::spec;
 use crate::engine::journal::{self, Journal};
-use crate::engine::{self, Cancel, Settings};
+use crate::engine::{self, Cancel, Patience, Settings};
 use crate::event::{Event, ExitCode, VERSION};
 use crate::inventory;
 use crate::model::{Diagnostic, Diagnostics, HostName, Secret};
@@ -27,6 +27,9 @@ use crate::transport::{self, Connect, Counters, Target};
 
 /// How many events may wait for whoever prints them.
 const EVENTS: usize = 1024;
+
+/// Where this process keeps its journal, for the last sentence of one that leaves at once.
+static JOURNAL: OnceLock<Utf8PathBuf> = OnceLock::new();
 
 /// Does what was asked. Wrong input is returned as [`super::WrongInput`], which prints its findings and exits 4.
 pub(crate) async fn run(request: Request) -> Result<ExitCode> {
@@ -230,6 +233,7 @@ pub(super) fn settings(
         cluster,
         owner: format!("{user}@{} (process {})", machine.trim(), std::process::id()),
         break_lock: request.break_lock,
+        patience: Patience::USUAL,
         events,
         cancel,
     };
@@ -266,6 +270,13 @@ async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSend
                     .await;
             }
         } else {
+            let journal = JOURNAL.get();
+            let journal = journal.map_or_else(String::new, |path| format!("journal: {path}\n"));
+            // On a line of its own: the display may be in the middle of one.
+            let told = format!(
+                "\r\nleft at once, and what runs on the hosts goes on: run the same command again\n{journal}"
+            );
+            let _ = std::io::stderr().write_all(told.as_bytes());
             #[expect(
                 clippy::exit,
                 reason = "the second Ctrl-C leaves at once; transient units on the hosts go on"
@@ -306,6 +317,7 @@ fn reporters(request: &Request) -> Reporters {
     match Journal::create(&journal::home(inventory), request.name(), Timestamp::now()) {
         Ok(journal) => {
             options.journal = Some(journal.path().to_owned());
+            let _ = JOURNAL.set(journal.path().to_owned());
             let reporter = report::reporter(&options, true);
             Reporters::new()
                 .with("journal", Box::new(journal))

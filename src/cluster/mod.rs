@@ -13,4 +13,4 @@ pub mod spec;
 pub mod view;
 
 pub use next::{Act, Decision, next};
-pub use view::{HostView, Moving, Shape, Standing, View};
+pub use view::{HostView, Lasting, Moving, Shape, Standing, View};

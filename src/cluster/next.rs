@@ -3,8 +3,8 @@
 //! Level-triggered: it looks at the hosts as they are, never at what this run has done, so that going on after a crash
 //! is the normal path. The rules, in the order in which they are asked:
 //!
-//! 1. One cluster: two identities, another endpoint or version, membership that no API server of the inventory knows
-//!    are refused before anything is done.
+//! 1. One cluster: two identities, another endpoint, address, port, network or version, a host that is another node, and
+//!    membership that no API server of the inventory knows are refused before anything is done.
 //! 2. No cluster yet: a control plane that cannot be looked at forbids init. Exactly one host is initialised; an init
 //!    that was begun is taken up again on its own host.
 //! 3. A cluster whose load balancer is of another way than the inventory's: that is moved first ([`migrate`]).
@@ -15,6 +15,7 @@
 mod forbidden;
 mod forecast;
 mod join;
+mod lasting;
 
 use super::migrate;
 use super::view::{HostView, Shape, Standing, View};
@@ -158,7 +159,7 @@ pub struct Refusal {
 
 /// Returns what to do next.
 pub fn next(shape: &Shape, view: &View) -> Decision {
-    if let Some(refusal) = forbidden(shape, view) {
+    if let Some(refusal) = forbidden::always(shape, view) {
         return Decision::Refuse(refusal);
     }
     match view.api() {
@@ -178,13 +179,21 @@ fn begin(shape: &Shape, view: &View) -> Decision {
         }
         return Decision::Fail {
             message: format!("{} belong to a cluster, but no API server answers on any control plane", names(&finished)),
-            help: "look at the control planes with `systemctl status kubelet` and `crictl ps`, bring them back, and run again; on a host that was reset by hand remove /var/lib/quorate/kubeadm".into(),
+            help: "look at the control planes with `systemctl status kubelet`, `ctr -n k8s.io tasks ls` and the logs under /var/log/pods, bring them back, and run again; on a host that was reset by hand remove /var/lib/quorate/kubeadm".into(),
         };
     }
     // Workers may go on receiving files while the first control plane is initialised.
     let mut before = shape.control_planes.iter().chain(&shape.load_balancers);
     if before.any(|n| is(view, n, HostView::is_at_work)) {
         return Decision::Wait;
+    }
+    // Where nobody could be looked at, all is said by what went wrong there.
+    if !view.hosts.is_empty() && !view.hosts.values().any(HostView::is_known) {
+        let nodes = shape.nodes().filter(|n| view.hosts.contains_key(*n));
+        let missing = nodes.map(|n| Missing::new(n, reason(view, n), Cause::Trouble));
+        return Decision::Done {
+            missing: missing.collect(),
+        };
     }
     let unknown: Vec<&HostName> = shape
         .control_planes
@@ -201,7 +210,7 @@ fn begin(shape: &Shape, view: &View) -> Decision {
                 "no init while {} cannot be looked at: a cluster may live there",
                 names(&unknown)
             ),
-            help: "bring the host back, or take it out of kube_control_plane, and run again".into(),
+            help: "mend the login, or bring the host back, and run again; take it out of kube_control_plane only if it is gone for good".into(),
         });
     }
     let begun = forbidden::begun(shape, view);

@@ -1,6 +1,9 @@
 //! What the workflow decides on: the cluster as it is wanted, and each host as it was last seen.
 
+use std::net::IpAddr;
+
 use indexmap::IndexMap;
+use ipnet::IpNet;
 
 use super::load_balancer::Remains;
 use crate::host::fact::{Api, EtcdMember, Kubernetes, NodeState, Reach};
@@ -21,6 +24,21 @@ pub struct Shape {
     pub endpoint: Endpoint,
     /// `1.36.3`, without a `v`.
     pub version: String,
+    /// What cannot be changed any more once there is a cluster.
+    pub lasting: Lasting,
+}
+
+/// What is written into a cluster when it begins and stays; `None` where it is not compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lasting {
+    /// `apiserver_vip`: clients know it, and the API servers' certificates name it.
+    pub vip: Option<IpAddr>,
+    /// `apiserver_src_port`: manifests and kubeconfigs of the control planes name it.
+    pub port: Option<u16>,
+    /// `pod_subnet`: every node has its part of it.
+    pub pod_subnet: Option<IpNet>,
+    /// `service_subnet`: Services keep their addresses.
+    pub service_subnet: Option<IpNet>,
 }
 
 /// How far a host's own preparation is.

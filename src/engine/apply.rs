@@ -16,7 +16,7 @@ use super::Settings;
 use super::lock::Lock;
 use super::look::{refuse, start, warn_of_endpoint};
 use super::session::{Problem, Session, WaveEnd};
-use super::state::{State, trouble};
+use super::state::{State, cluster_facts, facts, trouble};
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::{self, Act, Decision, Standing};
 use crate::event::Event;
@@ -67,6 +67,10 @@ struct Run {
     /// Whether this run moves the load balancer: its hosts were looked at anew for that.
     moved: bool,
     under_way: Vec<HostName>,
+    /// Whether the failure that ends the run was told.
+    told: bool,
+    /// Hosts on which a dead run's step has come to its end since they were looked at.
+    outwaited: Vec<HostName>,
     act: &'static str,
 }
 
@@ -90,6 +94,8 @@ pub async fn apply(settings: &Settings) {
         live: false,
         moved: false,
         under_way: Vec::new(),
+        told: false,
+        outwaited: Vec::new(),
         act: "probe",
     };
     if !settings.cancel.is_asked() {
@@ -146,6 +152,10 @@ impl Run {
         if !self.lock(&locked).await {
             return;
         }
+        let outwaited = self.outwaited.clone();
+        let mut pending = pending;
+        pending.retain(|h| !outwaited.contains(h));
+        pending.extend(self.look_at_the_outwaited().await);
         self.begin("prepare", &pending).await;
         for host in pending {
             self.dispatch(&host).await;
@@ -190,15 +200,16 @@ impl Run {
             .collect();
         let takes = sessions.into_iter().map(|(host, session)| {
             let settings = settings.clone();
-            async move { (host, Lock::take(&session, &settings).await) }
+            async move { (host, Lock::take_patiently(&session, &settings).await) }
         });
         let mut taken = futures::stream::iter(takes).buffer_unordered(settings.forks.max(1));
         let mut good = true;
         while let Some((host, result)) = taken.next().await {
             match result {
-                Ok(lock) => {
+                Ok((lock, waited)) => {
                     self.certain.remove(&host);
-                    self.locks.insert(host, lock);
+                    self.locks.insert(host.clone(), lock);
+                    self.outwaited.extend(waited.then_some(host));
                 }
                 Err(problem) => {
                     good = false;
@@ -207,6 +218,46 @@ impl Run {
             }
         }
         good
+    }
+
+    /// Looks again at hosts on which a dead run's step was still going when they were looked at; returns those of them that
+    /// have work of their own.
+    async fn look_at_the_outwaited(&mut self) -> Vec<HostName> {
+        let settings = self.settings();
+        let desired = settings.desired.as_ref();
+        let hosts = std::mem::take(&mut self.outwaited);
+        if hosts.is_empty() {
+            return hosts;
+        }
+        // What the API servers said before does not know of a join that has come to its end since.
+        let mut asked = hosts.clone();
+        let others = desired.shape().control_planes.iter();
+        asked.extend(others.filter(|h| !hosts.contains(h)).cloned());
+        let sessions = self.sessions_of(&asked).into_iter();
+        let looks = sessions.map(|(host, session)| {
+            let facts = match hosts.contains(&host) {
+                true => facts(desired, &host),
+                false => cluster_facts(desired, &host),
+            };
+            async move { (host, session.probe(&facts).await) }
+        });
+        let seen = futures::future::join_all(looks).await;
+        for (host, result) in &seen {
+            if result.is_ok() && hosts.contains(host) {
+                self.stand(host, Standing::Prepared);
+            }
+        }
+        self.checked(seen).await;
+        let mut left = Vec::new();
+        for host in hosts {
+            match self.state.plan(&host) {
+                Err(message) => self.state.fail(&host, &message).await,
+                Ok(()) if !self.has_work(&host) => {}
+                Ok(()) if settings.is_ours(&host) => left.push(host),
+                Ok(()) => self.stand(&host, Standing::Left),
+            }
+        }
+        left
     }
 
     async fn begin(&mut self, act: &'static str, hosts: &[HostName]) {
@@ -242,6 +293,8 @@ impl Run {
                     Decision::Refuse(refusal) if idle => {
                         return refuse(&self.settings(), refusal).await;
                     }
+                    // The load balancer has said itself what became of it.
+                    Decision::Fail { .. } if idle && self.told => return,
                     Decision::Fail { message, help } if idle => {
                         settings
                             .emit(Event::ClusterFailed {
@@ -300,6 +353,7 @@ impl Run {
             }
             Done::Vip(Err(message)) => {
                 self.checking = false;
+                self.told = true;
                 let help = "look at `journalctl -u keepalived` on the load balancers: do they hear each other's adverts (IP protocol 112)?";
                 for host in &self.settings().desired.shape().load_balancers {
                     if let Some(state) = self.state.hosts.get_mut(host) {

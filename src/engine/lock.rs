@@ -7,12 +7,14 @@ use tokio::task::JoinHandle;
 
 use super::Settings;
 use super::session::{Problem, Session, nonce};
-use crate::event::Trouble;
+use crate::event::{Event, Trouble};
 use crate::host::{record, script};
 use crate::transport::Chunk;
 
 /// How long taking a lock may take.
 const TAKE_SECONDS: u64 = 30;
+/// How long between two tries, beside the seconds that the host itself waits.
+const POLL: Duration = Duration::from_millis(500);
 /// How long the lock of this run's own lost connection may take to go: its last beat's life, and a poll.
 const AGAIN_SECONDS: u64 = script::LOCK_SECONDS + 15;
 
@@ -84,6 +86,11 @@ impl Lock {
             Ok(Ok(line)) => {
                 let problem = match line.split_once(' ') {
                     Some(("broken", message)) => Problem::protocol(message),
+                    Some(("held", owner)) if owner.starts_with(script::LEFT_BEHIND) => Problem {
+                        trouble: Trouble::Locked,
+                        message: format!("another run is changing this host: {owner}"),
+                        help: Some("that run is dead, and what it began goes on: run again when it has ended (`systemctl status quorate-kubeadm` on the host shows kubeadm)".into()),
+                    },
                     Some(("held", owner)) => Problem {
                         trouble: Trouble::Locked,
                         message: format!("another run is changing this host: {owner}"),
@@ -106,6 +113,45 @@ impl Lock {
                 Err(Problem::protocol(&format!(
                     "the host's lock could not be taken within {TAKE_SECONDS} s"
                 )))
+            }
+        }
+    }
+
+    /// Takes the lock; where a run that is dead has left a step behind, waits for its end. That run is dead for sure: its lock
+    /// went with its connection, and only the step's own is still there. Returns whether there was anything to wait for.
+    pub(super) async fn take_patiently(
+        session: &Session,
+        settings: &Settings,
+    ) -> Result<(Self, bool), Problem> {
+        let deadline = tokio::time::Instant::now() + settings.patience.step;
+        let mut cancel = settings.cancel.clone();
+        let mut waited = false;
+        loop {
+            match Self::take(session, settings).await {
+                Err(problem)
+                    if problem.trouble == Trouble::Locked
+                        && problem.message.contains(script::LEFT_BEHIND)
+                        && tokio::time::Instant::now() < deadline
+                        && !cancel.is_asked() =>
+                {
+                    if !waited {
+                        let event = Event::Warning {
+                            host: Some(session.host.clone()),
+                            message: format!(
+                                "{}; waiting for its end, {} s at most",
+                                problem.message,
+                                settings.patience.step.as_secs()
+                            ),
+                        };
+                        settings.emit(event).await;
+                    }
+                    waited = true;
+                    tokio::select! {
+                        () = tokio::time::sleep(POLL) => {}
+                        () = cancel.asked() => {}
+                    }
+                }
+                result => return result.map(|lock| (lock, waited)),
             }
         }
     }

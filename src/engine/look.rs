@@ -1,12 +1,12 @@
 //! Runs that change nothing: `plan` and `status`.
 
 use super::Settings;
+use super::health::{self, join, running, summary};
 use super::state::State;
-use crate::cluster::load_balancer::Holders;
 use crate::cluster::{self, Standing};
 use crate::event::{Event, PlannedChange};
+use crate::host::Fact;
 use crate::host::fact::Reach;
-use crate::host::{Fact, Known};
 use crate::model::HostName;
 
 /// Says what `apply` would do.
@@ -72,6 +72,11 @@ async fn report_plan(state: &State) {
         .filter(|h| settings.is_ours(h))
         .cloned()
         .collect();
+    // What will not be done is not listed.
+    let shape = settings.desired.shape();
+    if let Some(refusal) = cluster::next::forbidden(shape, &state.view) {
+        return refuse(settings, refusal).await;
+    }
     state.report_unchanged(ours.iter().cloned()).await;
     for (name, host) in state
         .hosts
@@ -129,11 +134,6 @@ async fn report_plan(state: &State) {
                 .await;
         }
     }
-    let shape = settings.desired.shape();
-    if let Some(refusal) = cluster::next::forbidden(shape, &state.view) {
-        refuse(settings, refusal).await;
-        return;
-    }
     warn_of_endpoint(state).await;
     let forecast = cluster::next::forecast(shape, &state.view);
     for (host, what, why) in forecast
@@ -172,105 +172,6 @@ async fn report_plan(state: &State) {
     }
 }
 
-/// Returns one sentence on the cluster and whether it is as it should be; `None` where there is none yet.
-pub(super) fn summary(state: &State) -> Option<(String, bool)> {
-    let (_, api) = state.view.api()?;
-    let shape = state.settings.desired.shape();
-    let nodes = api.nodes.as_deref().unwrap_or_default();
-    let wanted = shape.control_planes.len() + shape.workers.len();
-    let ready = nodes.iter().filter(|n| n.is_ready()).count();
-    let voters = api
-        .members
-        .as_ref()
-        .map(|m| m.iter().filter(|m| !m.learner).count());
-    let rule = state.settings.desired.holders();
-    let carriers = &shape.load_balancers;
-    let holders = state.view.vip_holders(carriers);
-    let mut parts = vec![format!("{ready} of {wanted} nodes Ready")];
-    parts.extend(api.version.iter().cloned());
-    parts.extend(voters.map(|v| format!("{v} etcd members")));
-    let mut healthy =
-        ready >= wanted || (!state.settings.desired.has_network() && nodes.len() >= wanted);
-    if let Some(vip) = state
-        .settings
-        .desired
-        .vip()
-        .filter(|_| !carriers.is_empty())
-    {
-        match holders.as_slice() {
-            many if rule == Holders::Each => {
-                parts.push(format!("{vip} on {} of {}", many.len(), carriers.len()));
-            }
-            [holder] => parts.push(format!("{vip} on {holder}")),
-            [] => parts.push(format!("{vip} on no host")),
-            many => parts.push(format!("{vip} on {} hosts: {}", many.len(), join(many))),
-        }
-        healthy &= match rule {
-            Holders::One => holders.len() == 1,
-            Holders::Each => holders.len() == carriers.len(),
-        };
-    }
-    if state.settings.desired.is_external() {
-        let (said, well) = external(state);
-        parts.push(said);
-        healthy &= well;
-    }
-    if !state.settings.desired.has_network() && ready < wanted {
-        parts.push("nodes are not Ready until a network (CNI) is installed".into());
-    }
-    let unlisted: Vec<&HostName> = shape
-        .control_planes
-        .iter()
-        .chain(&shape.workers)
-        .filter(|name| !nodes.iter().any(|n| n.name == name.as_str()))
-        .collect();
-    if !unlisted.is_empty() {
-        parts.push(format!("not in it: {}", join(&unlisted)));
-        healthy = false;
-    }
-    let extra: Vec<&str> = nodes
-        .iter()
-        .map(|n| n.name.as_str())
-        .filter(|n| {
-            !shape
-                .control_planes
-                .iter()
-                .chain(&shape.workers)
-                .any(|h| h.as_str() == *n)
-        })
-        .collect();
-    if !extra.is_empty() {
-        parts.push(format!(
-            "not in the inventory any more: {} (to remove one: `kubectl drain NODE --ignore-daemonsets`, `kubectl delete node NODE`, `kubeadm reset` there)",
-            extra.join(", ")
-        ));
-    }
-    Some((parts.join(" · "), healthy))
-}
-
-/// Says how somebody else's load balancer answers from the nodes, and whether it is well.
-fn external(state: &State) -> (String, bool) {
-    let shape = state.settings.desired.shape();
-    let endpoint = &shape.endpoint;
-    let member = |n: &&HostName| state.view.node(n).is_some();
-    let asked: Vec<(&HostName, Reach)> = shape
-        .nodes()
-        .filter(member)
-        .filter_map(|n| Some((n, state.view.hosts.get(n)?.reach?)))
-        .collect();
-    let ill: Vec<String> = asked
-        .iter()
-        .filter(|(_, reach)| !reach.is_well())
-        .map(|(name, reach)| format!("{name} ({reach})"))
-        .collect();
-    if ill.is_empty() {
-        let count = asked.len();
-        return (format!("{endpoint} answers from {count} nodes"), true);
-    }
-    let said = format!("{endpoint} does not answer from {}", ill.join(", "));
-    (said, false)
-}
-
 /// Says before a cluster begins from where somebody else's load balancer accepts nothing: it may wait for its backends.
 pub(super) async fn warn_of_endpoint(state: &State) {
     let settings = &state.settings;
@@ -297,14 +198,6 @@ pub(super) async fn warn_of_endpoint(state: &State) {
             message,
         })
         .await;
-}
-
-fn join(names: &[&HostName]) -> String {
-    names
-        .iter()
-        .map(|n| n.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// Shows the state of hosts and cluster, one line a host.
@@ -350,23 +243,6 @@ pub async fn status(settings: &Settings) {
     state.close().await;
 }
 
-/// Returns how a unit or a static pod is.
-fn running<'a>(host: &'a super::state::HostState, fact: &Fact) -> &'a str {
-    match fact {
-        Fact::Unit(unit) => match host.observed.unit(unit) {
-            Known::Is(state) if state.is_active() => "active",
-            Known::Is(state) if !state.active.is_empty() => &state.active,
-            _ => "unknown",
-        },
-        Fact::Pod(pod) => match host.observed.pod(pod) {
-            Known::Is(true) => "running",
-            Known::Is(false) => "not running",
-            Known::Unknown => "unknown",
-        },
-        _ => "unknown",
-    }
-}
-
 /// Returns one line a row, each column as wide as its widest cell; a column that is empty everywhere is left out.
 fn aligned(rows: &[Cells]) -> Vec<String> {
     let width = |column: usize| {
@@ -409,23 +285,12 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
         balancer = format!("endpoint {reach}");
     }
     if let Some(kubernetes) = &host.observed.kubernetes {
-        if let Some(api) = &kubernetes.api {
-            let health = if api.ready {
-                "ready"
-            } else if api.live {
-                "live, not ready"
-            } else {
-                "down"
-            };
-            server = format!("api {health}");
-            let mut members = api.members.iter().flatten();
-            if let Some(member) = members.find(|m| m.name == name.as_str()) {
-                etcd = match (member.learner, api.leads) {
-                    (true, _) => "etcd learner".into(),
-                    (false, Some(true)) => "etcd leader".into(),
-                    (false, _) => "etcd voting".into(),
-                };
-            }
+        let member = state.view.node(name).is_some() || kubernetes.api.is_some();
+        if member && shape.control_planes.contains(name) {
+            let how = health::server(kubernetes).unwrap_or("unknown");
+            server = format!("api {how}");
+            let (Ok(how) | Err(how)) = health::etcd(state, name, kubernetes);
+            etcd = format!("etcd {how}");
         }
         let days = |end: i64| (end - host.observed.system.clock) / 86_400;
         if let Some(end) = kubernetes.certificate_expiry {
@@ -442,7 +307,16 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
     let node = match state.view.node(name) {
         Some(node) => format!("node {} {}", node.status, node.version),
         None if shape.control_planes.contains(name) || shape.workers.contains(name) => {
-            "not in the cluster".into()
+            let traces = state
+                .view
+                .hosts
+                .get(name)
+                .is_some_and(|h| h.shows_membership());
+            match (state.view.api(), traces) {
+                (Some(_), _) => "not in the cluster".into(),
+                (None, true) => "a member, by its files".into(),
+                (None, false) => "no trace of a cluster".into(),
+            }
         }
         None => String::new(),
     };

@@ -1,6 +1,7 @@
 //! How a run is made.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use tokio::sync::{mpsc, watch};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub owner: String,
     /// Whether a lock that somebody else holds is broken.
     pub break_lock: bool,
+    /// How long is waited for what comes to its end by itself.
+    pub patience: Patience,
     /// Where events go. Bounded: whoever prints slowly slows the run, and loses nothing.
     pub events: mpsc::Sender<Event>,
     /// Asked to stop?
@@ -57,6 +60,28 @@ impl Settings {
         let asked = |host: &&HostName| self.is_ours(host) || control_planes.contains(host);
         self.targets.keys().filter(asked).cloned().collect()
     }
+}
+
+/// How long a run waits for what it did not begin, or has lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For a host whose connection was lost to be reached again: a restart of a machine.
+    pub away: Duration,
+    /// For a step that a dead run has left behind on a host to end: an installation, or kubeadm.
+    pub step: Duration,
+}
+
+impl Patience {
+    /// What people can wait for.
+    pub const USUAL: Self = Self {
+        away: Duration::from_secs(60),
+        step: Duration::from_secs(300),
+    };
+    /// None at all.
+    pub const NONE: Self = Self {
+        away: Duration::ZERO,
+        step: Duration::ZERO,
+    };
 }
 
 /// Whether the user asked to stop.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use indexmap::IndexMap;
 
+use super::health::KUBELET;
 use super::look::probing;
 use super::session::{Problem, Session};
 use super::{Desired, Settings};
@@ -52,6 +53,8 @@ pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
     let mut facts = Facts::from([Fact::System]);
     if let Some((address, port)) = desired.node(host) {
         facts.insert(Fact::Kubernetes { address, port });
+        // At the end of an act too: what it was before kubeadm says nothing any more.
+        facts.insert(Fact::Unit(KUBELET.into()));
         if desired.is_external() {
             facts.insert(Fact::Endpoint(desired.shape().endpoint.clone()));
         }
@@ -187,13 +190,23 @@ impl State {
         let holds_vip = desired
             .vip()
             .is_some_and(|vip| host.observed.interface_of(vip).is_some());
+        // A load balancer that runs already may be met by that of a host which was not looked at.
+        let seen = |n: &HostName| self.hosts.get(n).is_some_and(|h| h.session.is_some());
+        let balances = desired
+            .balancers(name)
+            .into_iter()
+            .any(|(_, fact)| match fact {
+                Fact::Unit(unit) => host.observed.unit(&unit).is(|unit| unit.is_active()),
+                _ => false,
+            });
+        let sure = !balances || desired.shape().load_balancers.iter().all(seen);
         let view = HostView {
             standing: host.standing.clone(),
             kubernetes: host.observed.kubernetes.clone().unwrap_or_default(),
             address: desired.node(name).map(|(address, _)| address),
             ours: self.settings.is_ours(name),
             holds_vip,
-            vip_answered_by: host.observed.claimed_by.clone(),
+            vip_answered_by: host.observed.claimed_by.clone().filter(|_| sure),
             reach: host.observed.reach,
             links: host.observed.system.links.clone(),
             config: desired.digest(name),

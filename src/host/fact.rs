@@ -46,7 +46,7 @@ pub enum Fact {
         port: u16,
     },
     /// Who answers at the address that is to become the cluster's own, asked by one connect and the neighbour table. A
-    /// host that carries the address, runs a load balancer or belongs to a cluster is not asked: it would meet itself.
+    /// host that carries the address or belongs to a cluster is not asked: it would meet itself.
     Claimed {
         /// The virtual address.
         address: IpAddr,
@@ -228,11 +228,18 @@ impl NodeState {
     pub fn is_ready(&self) -> bool {
         self.status.split(',').any(|s| s == "Ready")
     }
+
+    /// Returns whether it has the label of a control plane.
+    pub fn is_control_plane(&self) -> bool {
+        self.roles.split(',').any(|role| role == "control-plane")
+    }
 }
 
 /// A member of etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EtcdMember {
+    /// Its ID as etcdctl takes it: hexadecimal.
+    pub id: String,
     /// Its name; empty until it has started.
     pub name: String,
     /// Whether it has no vote yet.
@@ -254,6 +261,10 @@ pub struct Api {
     pub endpoint: Option<String>,
     /// `kubernetesVersion` in it.
     pub version: Option<String>,
+    /// `networking.podSubnet` in it.
+    pub pod_subnet: Option<String>,
+    /// `networking.serviceSubnet` in it.
+    pub service_subnet: Option<String>,
     /// All nodes; `None` where it would not say.
     pub nodes: Option<Vec<NodeState>>,
     /// etcd's members; `None` where it would not say.
@@ -271,6 +282,10 @@ pub struct Kubernetes {
     pub traces: Vec<String>,
     /// `server:` in /etc/kubernetes/kubelet.conf.
     pub server: Option<String>,
+    /// Which node the host is, as the certificate of its kubelet names it.
+    pub node: Option<String>,
+    /// The port in the API server's manifest.
+    pub port: Option<u16>,
     /// quorate's own marker.
     pub marker: Option<Marker>,
     /// Whether quorate's kubeadm unit is running right now.
@@ -279,8 +294,22 @@ pub struct Kubernetes {
     pub api: Option<Api>,
     /// `notAfter` of the API server's certificate, seconds since 1970.
     pub certificate_expiry: Option<i64>,
+    /// The addresses in it; `None` where it was not seen.
+    pub certificate_addresses: Option<Vec<IpAddr>>,
     /// /etc/kubernetes/kube-vip.conf, which quorate makes for kube-vip alone; `None` where it is not there.
     pub kube_vip: Option<Kubeconfig>,
+}
+
+impl Kubernetes {
+    /// Returns whether kubeadm came to its end here, so that the kubelet has all it runs with; by quorate, or before it.
+    pub fn is_member(&self) -> bool {
+        let trace = |path: &str| self.traces.iter().any(|t| t == path);
+        let open = self.marker.as_ref().is_some_and(|m| !m.done);
+        trace("/etc/kubernetes/kubelet.conf")
+            && trace("/var/lib/kubelet/config.yaml")
+            && !open
+            && !self.kubeadm_running
+    }
 }
 
 /// A kubeconfig as far as it may be known: never its key.

@@ -1,8 +1,11 @@
 //! Facts as one read-only POSIX sh script, and its answer parsed back. The only place that knows either.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
+use x509_parser::extensions::GeneralName;
 
 use super::fact::*;
 use super::record::Lines;
@@ -314,7 +317,10 @@ impl<'a> Parser<'a> {
         match what {
             "ca" => kubernetes.ca = value.split(' ').next()?.parse().ok(),
             "trace" => kubernetes.traces.push(value.to_string()),
-            "server" => kubernetes.server = Some(value.trim_matches('"').to_string()),
+            "server" => kubernetes.server = said(value),
+            "node" => kubernetes.node = said(value),
+            "kubelet" => kubernetes.node = decode(value).and_then(|pem| node_of(&pem)),
+            "port" => kubernetes.port = value.parse().ok(),
             "marker" => {
                 let mut parts = value.split(' ').map(str::to_string);
                 kubernetes.marker = Some(Marker {
@@ -334,7 +340,11 @@ impl<'a> Parser<'a> {
                     rights: parts.next().filter(|r| *r != "-").map(str::to_string),
                 });
             }
-            "certificate" => kubernetes.certificate_expiry = not_after(&decode(value)?),
+            "certificate" => {
+                let pem = decode(value)?;
+                kubernetes.certificate_expiry = not_after(&pem);
+                kubernetes.certificate_addresses = addresses(&pem);
+            }
             _ => return None,
         }
         Some(())
@@ -357,6 +367,8 @@ impl<'a> Parser<'a> {
                 };
                 api.endpoint = field("controlPlaneEndpoint");
                 api.version = field("kubernetesVersion");
+                api.pod_subnet = networking(&text, "podSubnet");
+                api.service_subnet = networking(&text, "serviceSubnet");
             }
             "members" if good => api.members = members(body),
             "etcd-status" if good => api.leads = leads(body),
@@ -520,6 +532,50 @@ fn not_after(pem: &[u8]) -> Option<i64> {
     Some(pem.parse_x509().ok()?.validity().not_after.timestamp())
 }
 
+/// Returns a value without its quotes, if there is one.
+fn said(value: &str) -> Option<String> {
+    Some(value.trim_matches('"').to_string()).filter(|value| !value.is_empty())
+}
+
+/// Returns which node a kubelet's certificate is for: its subject's common name is `system:node:NAME` (kubernetes.io, Using
+/// Node Authorization).
+fn node_of(pem: &[u8]) -> Option<String> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let name = certificate.subject().iter_common_name().next()?;
+    said(name.as_str().ok()?.strip_prefix("system:node:")?)
+}
+
+/// Returns the addresses in a PEM certificate's `subjectAltName` (RFC 5280, 4.2.1.6).
+fn addresses(pem: &[u8]) -> Option<Vec<IpAddr>> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let address = |name: &GeneralName<'_>| match name {
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(IpAddr::from),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(IpAddr::from),
+        },
+        _ => None,
+    };
+    Some(
+        names
+            .value
+            .general_names
+            .iter()
+            .filter_map(address)
+            .collect(),
+    )
+}
+
+/// Returns a field of `networking` in a ClusterConfiguration, as kubeadm writes it into its ConfigMap.
+fn networking(text: &str, name: &str) -> Option<String> {
+    let mut lines = text.lines().skip_while(|line| *line != "networking:");
+    let fields = lines.by_ref().skip(1).take_while(|l| l.starts_with(' '));
+    let mut values = fields.filter_map(|l| l.trim().strip_prefix(name)?.strip_prefix(':'));
+    said(values.next()?.trim())
+}
+
 /// Returns what is worth knowing of a client's certificate in PEM.
 fn client_certificate(pem: &[u8]) -> Option<ClientCertificate> {
     let digest = Sha256::of(pem);
@@ -548,6 +604,8 @@ fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
     }
     #[derive(Deserialize)]
     struct Member {
+        #[serde(default, rename = "ID")]
+        id: String,
         #[serde(default)]
         name: String,
         #[serde(default, rename = "isLearner")]
@@ -560,6 +618,11 @@ fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
         list.members
             .into_iter()
             .map(|m| EtcdMember {
+                // In JSON a decimal, as protobuf's mapping has it for 64 bits.
+                id: m
+                    .id
+                    .parse()
+                    .map_or_else(|_| m.id.clone(), |id: u64| format!("{id:x}")),
                 name: m.name,
                 learner: m.learner,
                 peers: m.peers,

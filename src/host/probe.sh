@@ -131,10 +131,7 @@ probe_ports() {
 # neighbour table proves nothing: the connect has to be answered, if only by a refusal, or the entry to be confirmed.
 probe_claimed() {
   [ ! -e /etc/kubernetes/pki/ca.crt ] || return 0
-  case "$(ip -o address show to "$1" 2>/dev/null)$(systemctl is-active keepalived.service 2>/dev/null)" in
-  '' | inactive | failed | unknown) ;;
-  *) return 0 ;;
-  esac
+  [ -z "$(ip -o address show to "$1" 2>/dev/null)" ] || return 0
   if command -v bash >/dev/null 2>&1 && command -v timeout >/dev/null 2>&1; then
     timeout 0.5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
     [ $? -ne 124 ] && answered=yes || answered=no
@@ -170,7 +167,17 @@ probe_kubernetes() {
     /etc/kubernetes/manifests/etcd.yaml /var/lib/etcd/member /var/lib/kubelet/config.yaml; do
     [ -e "$path" ] && say kubernetes trace "$path"
   done
-  [ -f /etc/kubernetes/kubelet.conf ] && say kubernetes server "$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf | head -n 1)"
+  # Which node the host is, by the certificate that its kubelet speaks to the cluster with; its key is in the same file.
+  if [ -f /etc/kubernetes/kubelet.conf ]; then
+    say kubernetes server "$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf | head -n 1)"
+    if [ -f /var/lib/kubelet/pki/kubelet-client-current.pem ]; then
+      say kubernetes kubelet "$(sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' /var/lib/kubelet/pki/kubelet-client-current.pem | base64_line)"
+    else
+      say kubernetes node "$(sed -n 's/^ *user: *"\{0,1\}system:node:\([^"]*\).*/\1/p' /etc/kubernetes/kubelet.conf | head -n 1)"
+    fi
+  fi
+  [ -f /etc/kubernetes/manifests/kube-apiserver.yaml ] &&
+    say kubernetes port "$(sed -n 's/^ *- *--secure-port=\([0-9]*\).*/\1/p' /etc/kubernetes/manifests/kube-apiserver.yaml | head -n 1)"
   [ -f "$state/kubeadm" ] && say kubernetes marker "$(head -n 1 "$state/kubeadm")"
   case $(systemctl is-active quorate-kubeadm.service 2>/dev/null) in
   active | activating | reloading) say kubernetes running ;;

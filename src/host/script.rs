@@ -186,6 +186,9 @@ pub const LOCK_SECONDS: u64 = 60;
 /// Seconds that a run waits for a step which another run's lost connection has left behind.
 const STEP_SECONDS: u64 = 2;
 
+/// How the answer begins where only such a step is in the way.
+pub const LEFT_BEHIND: &str = "a step of an earlier run is still going";
+
 /// Returns the request that takes the host's lock and holds it while its standard input beats: one byte at least every
 /// [`LOCK_SECONDS`]. Its first line is `NONCE locked`, or `NONCE held WHO`. `owner` tells others who holds it.
 pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
@@ -210,7 +213,7 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
          fi\n\
          fi\n\
          exec 8<>/run/quorate/wave\n\
-         {take} || flock -w {STEP_SECONDS} 8 || {{ say held \"a step of an earlier run is still going, begun by $(cat /run/quorate/wave.owner 2>/dev/null)\"; return 0; }}\n\
+         {take} || flock -w {STEP_SECONDS} 8 || {{ say held \"{LEFT_BEHIND}, begun by $(cat /run/quorate/wave.owner 2>/dev/null)\"; return 0; }}\n\
          exec 8<&-\n\
          printf '%s\\n' {0} >/run/quorate/wave.owner\n\
          printf '%s\\n%s\\n' \"$$\" {0} >\"$lock.owner\"\n\

@@ -1,7 +1,7 @@
 //! One place owns the order: it numbers events, tells the journal first and then the reporters, and folds the recap.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ pub struct Reporters {
     progress: HashMap<HostName, (Instant, String)>,
 }
 
+/// The reporter that the user reads.
+const OUTPUT: &str = "output";
 /// How often a host's counter is passed on: a large upload counts thousands of times.
 const COUNTER_EVERY: Duration = Duration::from_millis(200);
 
@@ -135,6 +137,12 @@ impl Reporters {
 
     fn warn(&mut self, failed: Vec<(&'static str, io::Error)>) {
         for (name, error) in failed {
+            if name == OUTPUT {
+                // Whoever reads it must not take a part of it for the whole.
+                let told = format!("error: the output cannot be written: {error}\n");
+                let _ = io::stderr().write_all(told.as_bytes());
+                self.recap.failed.get_or_insert(told.trim_end().to_string());
+            }
             let message = format!("the {name} cannot be written any more and ends here: {error}");
             self.emit(Event::Warning {
                 host: None,

@@ -175,7 +175,7 @@ impl Lines {
             }
             Event::Probed { seconds: s, .. } => self.line("probed", seconds(*s)),
             Event::Unchanged { ok, skipped, .. } => {
-                self.line("unchanged", format!("ok={ok} skipped={skipped}"))
+                self.line("checked", format!("ok={ok} skipped={skipped}"))
             }
             Event::Planned {
                 title,

@@ -33,11 +33,15 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
     }
     let unchanged = recap.hosts.values().all(|host| host.changed == 0);
     if recap.command == "apply" && recap.exit() == ExitCode::Done && unchanged {
-        let _ = writeln!(
-            out,
-            "{}",
-            paint(GREEN, "nothing changed: all is as written")
-        );
+        let said = match recap.healthy {
+            _ if recap.warnings > 0 => paint(BOLD, "nothing changed; see the warnings above"),
+            Some(false) => paint(
+                YELLOW,
+                "nothing changed: the hosts are as written, the cluster is not well",
+            ),
+            _ => paint(GREEN, "nothing changed: all is as written"),
+        };
+        let _ = writeln!(out, "{said}");
     }
     if !recap.finished {
         out.push_str("the run did not end: its journal stops here\n");

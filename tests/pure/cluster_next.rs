@@ -8,7 +8,7 @@
 )]
 
 use quorate::cluster::next::{Cause, Missing, Refusal, forbidden, forecast};
-use quorate::cluster::{Act, Decision, HostView, Shape, Standing, View, next};
+use quorate::cluster::{Act, Decision, HostView, Lasting, Shape, Standing, View, next};
 use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState, Reach};
 use quorate::host::{Fact, Facts, probe};
 use quorate::model::{Endpoint, HostName, Sha256};
@@ -33,6 +33,7 @@ fn shape() -> Shape {
         vip_before_init: true,
         endpoint: Endpoint::new("vip.example", 8443).unwrap(),
         version: "1.36.3".into(),
+        lasting: Default::default(),
     }
 }
 
@@ -78,6 +79,7 @@ fn marker(act: &str, done: bool) -> Option<Marker> {
 
 fn member(n: &str, learner: bool, peer: usize) -> EtcdMember {
     EtcdMember {
+        id: format!("{:x}", 0xa0 + peer),
         name: n.into(),
         learner,
         peers: vec![format!("https://10.0.0.{peer}:2380")],
@@ -124,6 +126,8 @@ fn live(in_it: &[&str]) -> View {
         configured: true,
         endpoint: Some("vip.example:8443".into()),
         version: Some("v1.36.3".into()),
+        pod_subnet: Some("10.244.0.0/16".into()),
+        service_subnet: Some("10.96.0.0/12".into()),
         nodes: Some(in_it.iter().map(|n| node(n, "Ready")).collect()),
         leads: None,
         members: Some(
@@ -626,13 +630,13 @@ fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
                     .push(member("cp2", false, 1))
             },
             "etcd still lists a member for it, but the host carries none of its data",
-            "etcdctl member remove",
+            "`kubectl -n kube-system exec etcd-cp1 -- etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key member remove a1`",
         ),
         (
             "another's learner",
             |v| api(v).members.as_mut().unwrap().push(member("", true, 9)),
             "etcd has a member without a vote: one that never started at https://10.0.0.9:2380",
-            "bring that host back",
+            "member remove a9`",
         ),
     ];
     for (title, change, reason, what) in cases {
@@ -835,4 +839,298 @@ fn an_address_on_a_host_without_a_load_balancer_is_refused() {
     let refused = refusal(&view);
     assert_eq!(refused.hosts, [name("w1")]);
     assert!(refused.help.contains("ip address del"), "{refused:?}");
+}
+
+/// What `forbidden` says of a live cluster of four after a change of the wanted or the seen.
+fn kept(wanted: fn(&mut Lasting), seen: fn(&mut View)) -> Option<Refusal> {
+    let mut view = live(&["cp1", "cp2", "cp3", "w1"]);
+    for n in ["cp1", "cp2", "cp3"] {
+        let kubernetes = &mut host(&mut view, n).kubernetes;
+        kubernetes.port = Some(6443);
+        let all = [
+            "10.96.0.1",
+            "10.0.0.0",
+            "10.0.0.1",
+            "10.0.0.2",
+            "10.0.0.100",
+        ];
+        let all = all.iter().map(|a| a.parse().unwrap()).collect();
+        kubernetes.certificate_addresses = Some(all);
+    }
+    for n in ["cp1", "cp2", "cp3", "w1"] {
+        host(&mut view, n).kubernetes.node = Some(n.into());
+    }
+    seen(&mut view);
+    view.choose_api();
+    let mut shape = shape();
+    shape.lasting = Lasting {
+        vip: Some("10.0.0.100".parse().unwrap()),
+        port: Some(6443),
+        pod_subnet: Some("10.244.0.0/16".parse().unwrap()),
+        service_subnet: Some("10.96.0.0/12".parse().unwrap()),
+    };
+    wanted(&mut shape.lasting);
+    let refusal = forbidden(&shape, &view);
+    assert!(refusal.as_ref().is_none_or(|r| !r.hosts.is_empty()));
+    refusal
+}
+
+fn no_api(view: &mut View) {
+    for host in view.hosts.values_mut() {
+        host.kubernetes.api = None;
+    }
+}
+
+#[test]
+fn what_a_cluster_keeps_cannot_be_changed() {
+    let same: fn(&mut Lasting) = |_| ();
+    let as_is: fn(&mut View) = |_| ();
+    let moved: fn(&mut Lasting) = |l| l.vip = Some("10.0.0.101".parse().unwrap());
+    let cases: [(&str, fn(&mut Lasting), fn(&mut View), &str, &str); 8] = [
+        (
+            "another address",
+            moved,
+            as_is,
+            "apiserver_vip is 10.0.0.101, which the cluster does not know: no host carries it, and the API server's certificate on cp1, cp2, cp3 does not name it",
+            "set apiserver_vip: 10.0.0.100; to move",
+        ),
+        (
+            "another address, no API",
+            moved,
+            no_api,
+            "apiserver_vip is 10.0.0.101",
+            "set apiserver_vip: 10.0.0.100",
+        ),
+        (
+            "another port",
+            |l| l.port = Some(7443),
+            no_api,
+            "the API server on cp1 has port 6443, the inventory says 7443",
+            "set apiserver_src_port: 6443",
+        ),
+        (
+            "other pods",
+            |l| l.pod_subnet = Some("10.245.0.0/16".parse().unwrap()),
+            as_is,
+            "the live cluster's pod_subnet is 10.244.0.0/16, the inventory says 10.245.0.0/16",
+            "set pod_subnet: \"10.244.0.0/16\"",
+        ),
+        (
+            "other Services",
+            |l| l.service_subnet = Some("10.97.0.0/16".parse().unwrap()),
+            as_is,
+            "the live cluster's service_subnet is 10.96.0.0/12, the inventory says 10.97.0.0/16",
+            "set service_subnet",
+        ),
+        (
+            "swapped addresses",
+            same,
+            |v| {
+                host(v, "cp3").kubernetes.node = Some("w1".into());
+                host(v, "w1").kubernetes.node = Some("cp3".into());
+            },
+            "the host at the address of cp3 is the node w1 of a cluster",
+            "the addresses of cp3 and w1 may be swapped",
+        ),
+        (
+            "a stranger",
+            same,
+            |v| host(v, "w1").kubernetes.node = Some("db7".into()),
+            "the host at the address of w1 is the node db7 of a cluster",
+            "check ansible_host of w1, or name it db7",
+        ),
+        (
+            "a worker that is to be a control plane",
+            same,
+            |v| {
+                host(v, "cp3").kubernetes.marker = marker("join-worker", true);
+                let api = host(v, "cp1").kubernetes.api.as_mut().unwrap();
+                api.nodes.as_mut().unwrap()[2].roles = "<none>".into();
+            },
+            "cp3 is a worker of the live cluster, and the inventory says it is a control plane",
+            "put cp3 back into kube_node",
+        ),
+    ];
+    for (title, wanted, seen, message, help) in cases {
+        let refusal = kept(wanted, seen).unwrap_or_else(|| panic!("{title}"));
+        assert!(
+            refusal.message.starts_with(message),
+            "{title}: {}",
+            refusal.message
+        );
+        assert!(refusal.help.contains(help), "{title}: {}", refusal.help);
+    }
+    let fine: [(&str, fn(&mut Lasting), fn(&mut View)); 5] = [
+        ("as it is", same, as_is),
+        ("as it is, no API", same, no_api),
+        // A cluster made by others, whose certificates do without the address.
+        ("carried", moved, |v| host(v, "cp2").holds_vip = true),
+        ("certificates unseen", moved, |v| {
+            for host in v.hosts.values_mut() {
+                host.kubernetes.certificate_addresses = None;
+            }
+        }),
+        ("one certificate is new", moved, |v| {
+            let new = Some(vec!["10.0.0.101".parse().unwrap()]);
+            host(v, "cp2").kubernetes.certificate_addresses = new;
+        }),
+    ];
+    for (title, wanted, seen) in fine {
+        assert_eq!(kept(wanted, seen), None, "{title}");
+    }
+}
+
+/// The lines of a probe's answer become what is compared.
+#[test]
+fn what_a_cluster_keeps_is_read_from_its_hosts() {
+    use base64::Engine as _;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    // Made for this test alone: node cp2; vip.example, 10.0.0.100, fd00::1.
+    let pem = encode(include_str!("../fixtures/certificates/node.pem"));
+    let config = serde_json::json!({"data": {"ClusterConfiguration":
+        "controlPlaneEndpoint: vip.example:8443\nnetworking:\n  dnsDomain: cluster.local\n  podSubnet: 10.244.0.0/16\n  serviceSubnet: 10.96.0.0/12\nscheduler: {}\n"}});
+    let lines = [
+        "kubernetes server ".to_string(),
+        "kubernetes port 6443".into(),
+        format!("kubernetes certificate {pem}"),
+        format!("kubernetes kubelet {pem}"),
+        format!("body {config}"),
+        "http kubeadm-config 200".into(),
+        "body {\"members\":[{\"ID\":\"17612345678901234567\",\"name\":\"cp2\"}]}".into(),
+        "http members 200".into(),
+        "end".into(),
+    ];
+    let answer: String = lines.iter().map(|l| format!("n {l}\n")).collect();
+    let facts = Facts::from([Fact::Kubernetes {
+        address: "10.0.0.1".into(),
+        port: 6443,
+    }]);
+    let seen = probe::parse(&facts, "n", answer.as_bytes())
+        .unwrap()
+        .kubernetes
+        .unwrap();
+    assert_eq!(seen.server, None);
+    assert_eq!(seen.port, Some(6443));
+    assert_eq!(seen.node.as_deref(), Some("cp2"));
+    let addresses: Vec<std::net::IpAddr> = ["10.0.0.100", "fd00::1"]
+        .iter()
+        .map(|a| a.parse().unwrap())
+        .collect();
+    assert_eq!(seen.certificate_addresses, Some(addresses));
+    let api = seen.api.unwrap();
+    assert_eq!(api.pod_subnet.as_deref(), Some("10.244.0.0/16"));
+    assert_eq!(api.service_subnet.as_deref(), Some("10.96.0.0/12"));
+    assert_eq!(
+        api.members.unwrap()[0].id,
+        format!("{:x}", 17612345678901234567_u64)
+    );
+    // Nothing there, or no certificate: nothing is said, and nothing fails.
+    let bare = b"n kubernetes kubelet \nn kubernetes port \nn kubernetes node \nn end\n";
+    let seen = probe::parse(&facts, "n", bare).unwrap().kubernetes.unwrap();
+    assert_eq!((seen.node, seen.port), (None, None));
+}
+
+#[test]
+fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
+    fn delete(view: &mut View, n: &str) {
+        api(view)
+            .nodes
+            .as_mut()
+            .unwrap()
+            .retain(|node| node.name != n);
+    }
+    let cases: [(&str, &str, fn(&mut View), &str, &[&str]); 5] = [
+        (
+            "a worker's Node was deleted",
+            "w1",
+            |v| delete(v, "w1"),
+            "its Node is gone (kubeadm join came to its end there, by quorate; found ",
+            &[
+                "`systemctl restart kubelet` on w1",
+                "or start it over: run `kubeadm reset` on w1 yourself, then run again",
+            ],
+        ),
+        (
+            "a control plane's Node was deleted",
+            "cp3",
+            |v| delete(v, "cp3"),
+            "its Node is gone (kubeadm join",
+            &[
+                "`systemctl restart kubelet` on cp3",
+                "`kubeadm init phase mark-control-plane --node-name cp3`",
+                "kubeadm reset` on cp3 yourself, then `kubectl -n kube-system exec etcd-cp1 -- etcdctl",
+                "member remove a2`",
+            ],
+        ),
+        (
+            "manifests are gone",
+            "cp2",
+            |v| {
+                host(v, "cp2")
+                    .kubernetes
+                    .traces
+                    .retain(|t| !t.contains("/manifests/"))
+            },
+            "/etc/kubernetes/manifests/kube-apiserver.yaml and /etc/kubernetes/manifests/etcd.yaml is gone (kubeadm join",
+            &[
+                "put the manifests back",
+                "member remove a1`, `kubectl delete node cp2`, then run again",
+            ],
+        ),
+        (
+            "the first control plane, asked over another one",
+            "cp1",
+            |v| {
+                host(v, "cp1")
+                    .kubernetes
+                    .traces
+                    .retain(|t| !t.contains("/manifests/"))
+            },
+            "/etc/kubernetes/manifests/kube-apiserver.yaml and /etc/kubernetes/manifests/etcd.yaml is gone (kubeadm init",
+            &["exec etcd-cp2 -- etcdctl", "member remove a0`"],
+        ),
+        (
+            "etcd has lost it",
+            "cp3",
+            |v| api(v).members.as_mut().unwrap().retain(|m| m.name != "cp3"),
+            "etcd does not list it (kubeadm join",
+            &["run `kubeadm reset` on cp3 yourself, `kubectl delete node cp3`, then run again"],
+        ),
+    ];
+    for (title, who, change, reason, help) in cases {
+        let mut view = live(&["cp1", "cp2", "cp3", "w1"]);
+        for n in ["cp1", "cp2", "cp3"] {
+            let traces = &mut host(&mut view, n).kubernetes.traces;
+            traces.push("/etc/kubernetes/manifests/etcd.yaml".into());
+        }
+        change(&mut view);
+        let all = missing(&view);
+        assert_eq!(all.len(), 1, "{title}: {all:?}");
+        assert_eq!(all[0].host.as_str(), who, "{title}");
+        assert!(
+            all[0].reason.starts_with(reason),
+            "{title}: {}",
+            all[0].reason
+        );
+        let Cause::Unsafe(seen) = &all[0].cause else {
+            panic!("{title}: {:?}", all[0].cause)
+        };
+        for part in help {
+            assert!(seen.contains(part), "{title}: {seen}");
+        }
+    }
+}
+
+#[test]
+fn where_no_host_could_be_looked_at_nothing_is_said_of_the_cluster() {
+    let mut view = bare();
+    for host in view.hosts.values_mut() {
+        host.standing = Standing::Unknown("sudo asks for a password".into());
+    }
+    let all = missing(&view);
+    assert_eq!(all.len(), 4);
+    assert!(all.iter().all(|m| m.cause == Cause::Trouble));
+    // One that answers and is bare: a cluster may live on the others.
+    host(&mut view, "w1").standing = Standing::Prepared;
+    assert!(refusal(&view).help.contains("only if it is gone for good"));
 }

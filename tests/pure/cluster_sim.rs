@@ -388,6 +388,7 @@ impl History {
             vip_before_init: true,
             endpoint: Endpoint::new("vip.example", 8443).unwrap(),
             version: "1.36.3".into(),
+            lasting: Default::default(),
         };
         Self {
             world,
@@ -410,6 +411,9 @@ impl History {
             kubeadm_running: seen.unit.is_some(),
             api: None,
             certificate_expiry: None,
+            certificate_addresses: None,
+            node: None,
+            port: None,
             kube_vip: None,
         };
         if self.world.api(host) {
@@ -420,6 +424,7 @@ impl History {
                 version: "v1.36.3".into(),
             };
             let member = |m: &Member| EtcdMember {
+                id: String::new(),
                 name: if m.started {
                     m.host.clone()
                 } else {
@@ -434,6 +439,8 @@ impl History {
                 configured: self.world.configured,
                 endpoint: self.world.configured.then(|| "vip.example:8443".into()),
                 version: self.world.configured.then(|| "v1.36.3".into()),
+                pod_subnet: None,
+                service_subnet: None,
                 nodes: Some(self.world.nodes.iter().map(node).collect()),
                 leads: None,
                 members: Some(self.world.etcd.iter().map(member).collect()),

@@ -417,6 +417,7 @@ fn whole() -> Seen {
         version: "v1.36.3".into(),
     };
     let member = |name: &str| EtcdMember {
+        id: String::new(),
         name: name.into(),
         learner: false,
         peers: Vec::new(),

@@ -35,6 +35,7 @@ fn shape() -> Shape {
         vip_before_init: false,
         endpoint: Endpoint::new("vip.example", 8443).unwrap(),
         version: "1.36.3".into(),
+        lasting: Default::default(),
     }
 }
 
@@ -52,6 +53,7 @@ fn services() -> Remains {
 /// A host of a live cluster: with something of the old way, with a bridge, with the address.
 fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
     let member = |n: &str| EtcdMember {
+        id: String::new(),
         name: n.into(),
         learner: false,
         peers: Vec::new(),
@@ -71,6 +73,8 @@ fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
                 "/etc/kubernetes/manifests/kube-apiserver.yaml".into(),
             ],
             api: Some(Api {
+                pod_subnet: None,
+                service_subnet: None,
                 live: true,
                 ready: true,
                 configured: true,

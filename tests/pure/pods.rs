@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate::cluster::load_balancer::{Carrier, facts_of_others, found_of_others, parts};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use quorate::cluster::load_balancer::{
+    Carrier, facts_of_others, facts_of_ours, found_of_others, found_of_ours, parts,
+};
 use quorate::cluster::spec::{ClusterSpec, Way};
 use quorate::host::record::End;
-use quorate::host::{Content, Effect, Expect, Fact, Facts, Known, Run, WriteFile};
+use quorate::host::{Content, Effect, Expect, Fact, Facts, Known, Run, WriteFile, probe};
 use quorate::inventory::{Input, Inventory};
 use quorate::model::{HostName, Mode};
 use quorate::role::{HostRoles, Library, Registered};
@@ -497,4 +501,40 @@ fn what_the_way_leaves_is_what_it_writes() {
         .collect();
     assert_eq!(known, written);
     assert!(leaves.address);
+}
+
+/// With somebody else's load balancer, what quorate made for another way is seen; what anybody else made is not ours.
+#[test]
+fn a_load_balancer_of_ours_under_somebody_elses_is_seen() {
+    let facts = facts_of_ours();
+    let encode = |text: &str| BASE64.encode(text);
+    let ours = encode("#!/bin/sh\n# Written by quorate (role keepalived)\n");
+    let theirs = encode("#!/bin/sh\n");
+    let script = "content /etc/keepalived/check_apiserver.sh";
+    let manifest = "content /etc/kubernetes/manifests/kube-vip.yaml";
+    let unit = |state: &str| format!("unit ActiveState={state}");
+    let cases = [
+        (vec![], None),
+        (
+            vec![format!("{script} {ours}"), unit("active")],
+            Some(".service runs, which quorate made for `load_balancer: keepalived-haproxy`"),
+        ),
+        (vec![format!("{script} {ours}"), unit("inactive")], None),
+        (vec![format!("{script} {theirs}"), unit("active")], None),
+        (
+            vec![format!("{manifest} {ours}")],
+            Some("/etc/kubernetes/manifests/kube-vip.yaml is there, which quorate made for"),
+        ),
+        (vec![format!("{manifest} {theirs}")], None),
+    ];
+    for (lines, said) in cases {
+        let answer: String = lines.iter().map(|l| format!("n {l}\n")).collect();
+        let observed = probe::parse(&facts, "n", format!("{answer}n end\n").as_bytes()).unwrap();
+        let found = found_of_ours(&observed);
+        assert_eq!(found.is_some(), said.is_some(), "{lines:?}: {found:?}");
+        assert!(
+            found.unwrap_or_default().contains(said.unwrap_or_default()),
+            "{lines:?}"
+        );
+    }
 }

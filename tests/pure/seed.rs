@@ -223,7 +223,7 @@ fn cases() -> BTreeMap<&'static str, Map<String, Value>> {
         ),
         (
             "worker",
-            variables(json!({"is_control_plane": false, "is_worker": true})),
+            variables(json!({"is_control_plane": false, "is_worker": true, "is_member": true})),
         ),
         (
             "packages",

@@ -10,7 +10,7 @@ use quorate::host::{Content, Effect, Expect, Fact, Facts, Observed, UnitAct, pro
 use quorate::model::Sha256;
 use quorate::plan::HostPlan;
 use quorate::role::{HostRoles, Library, Registered};
-use quorate::template::Scope;
+use quorate::template::{Binding, Scope};
 
 use super::role::{AllThere, cluster, only, pods};
 
@@ -559,4 +559,24 @@ fn an_edit_behind_a_command_waits_for_another_look() {
         ]
     );
     assert!(!next.more);
+}
+
+#[test]
+fn the_kubelet_of_a_member_runs_and_before_kubeadm_it_does_not() {
+    let (roles, mut scope) = (builtin(), cluster());
+    let mut model = Model::bare();
+    model.apply(&planned(&roles, &scope, &model), usize::MAX);
+    assert!(!model.units["kubelet"].0);
+    scope.set("is_member", Binding::fixed(serde_json::json!(true)));
+    let plan = planned(&roles, &scope, &model);
+    assert_eq!(
+        titles(&plan),
+        ["kubernetes : The kubelet runs: start kubelet [is inactive]"]
+    );
+    converges(&roles, &scope, &plan, &mut model);
+    model.units.entry("containerd".into()).or_default().0 = false;
+    let plan = planned(&roles, &scope, &model);
+    let first =
+        "container_runtime : containerd runs, now and at boot: start containerd [is inactive]";
+    assert_eq!(titles(&plan).first().map(String::as_str), Some(first));
 }

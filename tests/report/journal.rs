@@ -2,7 +2,8 @@
 
 use camino::Utf8Path;
 use quorate::engine::journal::{self, Journal, JournalError};
-use quorate::event::{Event, Recap, Record};
+use quorate::event::{Event, ExitCode, Recap, Record, Reporter};
+use quorate::report::Reporters;
 
 use super::{at, host, journal as sample, report, started};
 
@@ -148,4 +149,28 @@ fn a_journal_of_another_version() {
         journal::read("/nonexistent".into()),
         Err(JournalError::Read { .. })
     ));
+}
+
+/// A reporter whose disk is full.
+struct Full;
+
+impl Reporter for Full {
+    fn record(&mut self, _: &Record) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::StorageFull.into())
+    }
+    fn finish(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_a_failure_and_a_journal_is_none() {
+    for (name, exit) in [("output", ExitCode::Failed), ("journal", ExitCode::Done)] {
+        let mut reporters = Reporters::new().with(name, Box::new(Full));
+        reporters.emit(Event::Warning {
+            host: None,
+            message: "a".into(),
+        });
+        assert_eq!(reporters.finish().exit(), exit, "{name}");
+    }
 }

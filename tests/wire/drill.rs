@@ -276,6 +276,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         load_balancers: site.load_balancers.clone(),
         endpoint: site.endpoint.clone(),
         version: "1.36.3".into(),
+        lasting: Default::default(),
         vip_before_init: true,
     };
     let settings = Settings {
@@ -296,6 +297,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         cluster: "kubernetes".into(),
         owner: "me@here".into(),
         break_lock: false,
+        patience: engine::Patience::NONE,
         events,
         cancel,
     };

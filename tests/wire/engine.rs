@@ -12,7 +12,7 @@ use quorate::cluster::kubeadm::Credentials;
 use quorate::cluster::load_balancer::Remains;
 use quorate::cluster::spec::Way;
 use quorate::cluster::{Moving, Shape};
-use quorate::engine::{self, Cancel, Config, Desired, Settings};
+use quorate::engine::{self, Cancel, Config, Desired, Patience, Settings};
 use quorate::event::{Category, Event, ExitCode, Recap, Status, Trouble};
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
@@ -125,8 +125,10 @@ impl Desired for Wanted {
         assert!(holds);
         Ok(told_as(SWITCHING))
     }
-    fn balancers(&self, _: &HostName) -> Vec<(&'static str, Fact)> {
-        Vec::new()
+    fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
+        let carries = self.shape.load_balancers.contains(host);
+        let part = ("haproxy", Fact::Unit("haproxy".into()));
+        carries.then_some(part).into_iter().collect()
     }
     fn settled(&self, _: &HostName) -> Option<Step> {
         None
@@ -259,7 +261,7 @@ fn write(path: &str) -> Change {
 
 /// What the hosts of a test are like; all of it shared by their connections.
 #[derive(Default)]
-struct Model {
+pub(crate) struct Model {
     /// Hosts with the file.
     files: Vec<String>,
     markers: HashMap<String, String>,
@@ -271,11 +273,23 @@ struct Model {
     old: Vec<String>,
     ready: Vec<String>,
     holder: Option<&'static str>,
+    /// Hosts that were asked something, for [`Model::asked`].
+    seen: Vec<String>,
+    /// What is otherwise on a host than the rest says.
+    pub(crate) bent: Option<fn(&str, &mut Vec<String>)>,
 }
 
 impl Model {
     /// The lines of a probe's answer.
     fn facts(&self, host: &str) -> Vec<String> {
+        let mut lines = self.as_told(host);
+        if let Some(bend) = self.bent {
+            bend(host, &mut lines);
+        }
+        lines
+    }
+
+    fn as_told(&self, host: &str) -> Vec<String> {
         let mut lines = vec!["system os debian||13".to_string()];
         if self.files.iter().any(|h| h == host) {
             lines.push(format!("stat 81a4 4 root root 0 0 {FILE}"));
@@ -305,6 +319,7 @@ impl Model {
         lines.push("kubernetes trace /etc/kubernetes/kubelet.conf".into());
         if host.starts_with("cp") {
             lines.push("kubernetes trace /etc/kubernetes/manifests/kube-apiserver.yaml".into());
+            lines.push("kubernetes trace /etc/kubernetes/manifests/etcd.yaml".into());
             let body = |text: &str| format!("body {text}");
             let columns =
                 r#"[{"name":"Name"},{"name":"Status"},{"name":"Roles"},{"name":"Version"}]"#;
@@ -341,6 +356,33 @@ impl Model {
     }
 }
 
+impl Model {
+    /// Makes a host as it was before it joined.
+    pub(crate) fn forget(&mut self, host: &str) {
+        self.members.retain(|h| h != host);
+        self.markers.remove(host);
+    }
+
+    /// Makes a host a worker of the cluster.
+    pub(crate) fn rejoin(&mut self, host: &str) {
+        self.members.push(host.into());
+        self.markers
+            .insert(host.into(), "join-worker old config done".into());
+    }
+
+    /// Takes a host's file away.
+    pub(crate) fn forget_file(&mut self, host: &str) {
+        self.files.retain(|h| h != host);
+    }
+
+    /// Returns whether this is the host's first request.
+    pub(crate) fn asked(&mut self, call: &Call) -> bool {
+        let first = !self.seen.contains(&call.host);
+        self.seen.push(call.host.clone());
+        first
+    }
+}
+
 /// The word that marks an exec's records.
 fn nonce(call: &Call) -> String {
     let text = String::from_utf8_lossy(&call.stdin);
@@ -373,7 +415,7 @@ fn steps(call: &Call) -> Vec<(u32, bool)> {
 }
 
 /// How a host that does what it is told answers.
-fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
+pub(crate) fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
     let mut model = model.lock().unwrap();
     let script = String::from_utf8_lossy(&call.stdin).into_owned();
     match call.request.kind() {
@@ -435,35 +477,36 @@ fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
 
 const RUN: &str = "0123456789abcdef";
 
-struct Bench {
-    model: Arc<Mutex<Model>>,
+pub(crate) struct Bench {
+    pub(crate) model: Arc<Mutex<Model>>,
     hosts: Vec<HostName>,
     /// `--limit`, where it is not all of them.
     limit: Option<Vec<HostName>>,
-    shape: Shape,
+    pub(crate) shape: Shape,
     disturbs: bool,
     waves: u32,
     signs: bool,
     moves: bool,
+    pub(crate) patience: Patience,
     cancelled: bool,
     /// Whether the user asks to stop when the first wave has begun.
     cancelled_in_wave: bool,
     read_only: bool,
 }
 
-struct Outcome {
-    events: Vec<Event>,
-    recap: Recap,
-    tally: Tally,
+pub(crate) struct Outcome {
+    pub(crate) events: Vec<Event>,
+    pub(crate) recap: Recap,
+    pub(crate) tally: Tally,
     calls: Vec<Call>,
 }
 
 impl Outcome {
-    fn exit(&self) -> ExitCode {
+    pub(crate) fn exit(&self) -> ExitCode {
         self.recap.exit()
     }
 
-    fn count(&self, kind: Kind) -> usize {
+    pub(crate) fn count(&self, kind: Kind) -> usize {
         self.calls
             .iter()
             .filter(|c| c.request.kind() == kind)
@@ -479,7 +522,7 @@ impl Outcome {
             .collect()
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.events.iter().map(|e| format!("{e:?}\n")).collect()
     }
 }
@@ -498,11 +541,13 @@ impl Bench {
                 vip_before_init: true,
                 endpoint: Endpoint::new("vip.example", 8443).unwrap(),
                 version: "1.36.3".into(),
+                lasting: Default::default(),
             },
             disturbs: false,
             waves: 1,
             signs: false,
             moves: false,
+            patience: Patience::NONE,
             cancelled: false,
             cancelled_in_wave: false,
             read_only: false,
@@ -510,7 +555,7 @@ impl Bench {
     }
 
     /// Hosts of a cluster, by their names.
-    fn cluster(hosts: &[&str]) -> Self {
+    pub(crate) fn cluster(hosts: &[&str]) -> Self {
         let mut bench = Self::new(hosts);
         let of = |kind: &str| {
             hosts
@@ -524,7 +569,7 @@ impl Bench {
         bench
     }
 
-    fn converged(self) -> Self {
+    pub(crate) fn converged(self) -> Self {
         {
             let mut model = self.model.lock().unwrap();
             model.files = self.hosts.iter().map(ToString::to_string).collect();
@@ -543,7 +588,7 @@ impl Bench {
         self
     }
 
-    async fn run(
+    pub(crate) async fn run(
         self,
         command: &str,
         answer: impl Fn(&Mutex<Model>, &Call) -> Reply + Send + Sync + 'static,
@@ -551,7 +596,7 @@ impl Bench {
         self.run_with(command, answer, |_| Ok(())).await
     }
 
-    async fn run_with(
+    pub(crate) async fn run_with(
         self,
         command: &str,
         answer: impl Fn(&Mutex<Model>, &Call) -> Reply + Send + Sync + 'static,
@@ -607,6 +652,7 @@ impl Bench {
             cluster: "kubernetes".into(),
             owner: "me@here".into(),
             break_lock: false,
+            patience: self.patience,
             events,
             cancel,
         };
@@ -629,7 +675,7 @@ impl Bench {
     }
 }
 
-fn lost() -> TransportError {
+pub(crate) fn lost() -> TransportError {
     TransportError::Lost {
         address: "node:22".into(),
         reason: "reset".into(),

@@ -104,6 +104,9 @@ impl Desired for Project {
         let facts = self.hosts.get(host).map(|h| h.facts.clone());
         let mut facts = facts.unwrap_or_default();
         let way = self.spec.load_balancer.way;
+        if self.is_external() {
+            facts.extend(load_balancer::facts_of_ours());
+        }
         if self.shape.load_balancers.contains(host) {
             facts.extend(load_balancer::facts_of_others(way));
             if load_balancer::is_movable(way) {
@@ -162,6 +165,11 @@ impl Desired for Project {
         if self.shape.load_balancers.contains(host)
             && (!self.is_movable(host) || load_balancer::remains(way, observed).is_none())
             && let Some(found) = load_balancer::found_of_others(way, observed)
+        {
+            return Err(found);
+        }
+        if self.is_external()
+            && let Some(found) = load_balancer::found_of_ours(observed)
         {
             return Err(found);
         }

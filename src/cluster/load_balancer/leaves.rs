@@ -176,6 +176,46 @@ pub fn found_of_others(way: Way, observed: &Observed) -> Option<String> {
     })
 }
 
+/// What stands in every file of ours but those of the profile `seed`, which are another project's to the byte.
+const MARK: &str = "Written by quorate";
+
+/// Returns the questions whose answers tell that a load balancer of ours is at work where the inventory has somebody else's.
+pub fn facts_of_ours() -> Facts {
+    let mut facts = Facts::from([Fact::Content(CHECK.into())]);
+    for (_, leaves) in others(Way::External) {
+        let manifests = leaves.manifests.iter();
+        facts.extend(manifests.map(|path| Fact::Content((*path).to_string())));
+        let units = leaves.units.iter();
+        facts.extend(units.map(|unit| Fact::Unit((*unit).to_string())));
+    }
+    facts
+}
+
+/// Returns what of a load balancer of ours is at work on a host, as a sentence for the user, where the inventory has somebody
+/// else's.
+pub fn found_of_ours(observed: &Observed) -> Option<String> {
+    let ours = |path: &str| {
+        let content = observed.content(path);
+        content.is(|bytes| String::from_utf8_lossy(bytes).contains(MARK))
+    };
+    let found = others(Way::External).find_map(|(way, leaves)| {
+        let manifest = leaves.manifests.iter().find(|path| ours(path));
+        let manifest = manifest.map(|path| format!("{path} is there"));
+        let runs = |unit: &&&str| ours(CHECK) && observed.unit(unit).is(|u| u.is_active());
+        let unit = leaves.units.iter().find(runs);
+        Some((
+            manifest.or(unit.map(|unit| format!("{unit}.service runs")))?,
+            way,
+        ))
+    });
+    found.map(|(what, way)| {
+        format!(
+            "{what}, which quorate made for `load_balancer: {way}`, and the inventory says `{}`: put the old way back, or take it down on all hosts when the new one serves (docs/load-balancing.md), then run again",
+            Way::External
+        )
+    })
+}
+
 fn others(way: Way) -> impl Iterator<Item = (Way, Leaves)> {
     let own = parts(way).map(|p| p.leaves);
     let all = Way::ALL.into_iter().filter(move |other| *other != way);

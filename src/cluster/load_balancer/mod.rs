@@ -10,7 +10,8 @@ use super::spec::Way;
 use crate::plan::Step;
 
 pub use leaves::{
-    Leaves, Remains, TAKING_DOWN, facts_of_others, found_of_others, is_movable, leftovers, remains,
+    Leaves, Remains, TAKING_DOWN, facts_of_others, facts_of_ours, found_of_others, found_of_ours,
+    is_movable, leftovers, remains,
 };
 
 /// What a way brings to the hosts that carry it, and to the workflow.

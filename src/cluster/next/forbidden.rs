@@ -2,12 +2,18 @@
 
 use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
-use super::{Refusal, has_done, is, names};
+use super::{Refusal, has_done, is, lasting, names};
 use crate::host::fact::Reach;
 use crate::model::HostName;
 
-/// Returns why nothing at all may be done: asked before the first wave of any host.
+/// Returns why nothing at all may be done: asked before the first wave of any host. Later the address may be on its way
+/// from one host to another, and its absence says nothing.
 pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
+    always(shape, view).or_else(|| lasting::other_address(shape, view))
+}
+
+/// Returns why nothing at all may be done, at any time.
+pub(super) fn always(shape: &Shape, view: &View) -> Option<Refusal> {
     let identities = view.identities();
     if identities.len() > 1 {
         let named: Vec<String> = identities
@@ -22,6 +28,10 @@ pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
     }
     if let Some(refusal) = begun_elsewhere(shape, view) {
         return Some(refusal);
+    }
+    let kept = lasting::mistaken(shape, view).or_else(|| lasting::other_port(shape, view));
+    if kept.is_some() {
+        return kept;
     }
     let Some((host, api)) = view.api() else {
         let refusal = unknown_cluster(shape, view).or_else(|| claimed(shape, view));
@@ -51,6 +61,9 @@ pub fn forbidden(shape: &Shape, view: &View) -> Option<Refusal> {
                 live.trim_start_matches('v')
             ),
         });
+    }
+    if let Some(refusal) = lasting::in_cluster(shape, view, host, api) {
+        return Some(refusal);
     }
     if let migrate::Stage::Refuse(refusal) = migrate::stage(shape, view) {
         return Some(refusal);

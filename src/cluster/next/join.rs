@@ -3,8 +3,16 @@
 use super::super::view::{HostView, Standing, View};
 use super::forbidden::other_config;
 use super::{Cause, Missing};
-use crate::host::fact::EtcdMember;
+use crate::host::fact::{EtcdMember, Marker};
 use crate::model::HostName;
+
+/// The manifests of a control plane that are looked for.
+const MANIFESTS: [&str; 2] = [
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/etc/kubernetes/manifests/etcd.yaml",
+];
+/// Where the certificates of etcd are, on the host and in its pod.
+const PKI: &str = "/etc/kubernetes/pki/etcd";
 
 /// Whether a host may join now.
 pub(super) enum Join {
@@ -48,25 +56,8 @@ pub(super) fn join(view: &View, name: &HostName, host: &HostView, act: &str) -> 
         );
     }
     if !begun && host.shows_membership() {
-        let at = host
-            .kubernetes
-            .server
-            .as_deref()
-            .unwrap_or("no server is named in its kubelet.conf");
-        let known = if view.node(name).is_some() {
-            "it is listed as a node but not complete"
-        } else {
-            "it is no node of this cluster"
-        };
-        return not(
-            format!(
-                "{known}, yet it shows membership ({}; {at})",
-                host.kubernetes.traces.join(", ")
-            ),
-            Cause::Unsafe(format!(
-                "quorate did not begin this join and will not undo it: run `kubeadm reset` on {name} yourself, then run again"
-            )),
-        );
+        let (reason, help) = half_a_member(view, name, host, act);
+        return not(reason, Cause::Unsafe(help));
     }
     let resume = begun && host.has_traces();
     if act == "join"
@@ -75,6 +66,123 @@ pub(super) fn join(view: &View, name: &HostName, host: &HostView, act: &str) -> 
         return Join::Not(missing);
     }
     Join::Now { resume }
+}
+
+/// Returns what of a member a host lacks that shows membership, and what to do: whom quorate joined is mended where it is.
+fn half_a_member(view: &View, name: &HostName, host: &HostView, act: &str) -> (String, String) {
+    let found = host.kubernetes.traces.join(", ");
+    let marker = host.kubernetes.marker.as_ref().filter(|m| m.done);
+    let control_plane = act == "join";
+    let fits = |m: &&Marker| (m.act == "join-worker") != control_plane;
+    let Some(marker) = marker.filter(fits) else {
+        let server = host.kubernetes.server.as_deref();
+        let at = server.unwrap_or("no server is named in its kubelet.conf");
+        let known = match view.node(name) {
+            Some(_) => "it is listed as a node but not complete",
+            None => "it is no node of this cluster",
+        };
+        return (
+            format!("{known}, yet it shows membership ({found}; {at})"),
+            format!(
+                "quorate did not bring it to this and will not undo it: {}",
+                anew(view, name)
+            ),
+        );
+    };
+    let mut lacks = Vec::new();
+    let mut cures = Vec::new();
+    if !host.has_trace("/kubelet.conf") {
+        lacks.push("/etc/kubernetes/kubelet.conf is gone".to_string());
+    }
+    let node = view.node(name);
+    if node.is_none() {
+        lacks.push("its Node is gone".into());
+        cures.push(format!(
+            "`systemctl restart kubelet` on {name} brings its Node back"
+        ));
+    }
+    if control_plane {
+        let gone: Vec<&str> = MANIFESTS
+            .into_iter()
+            .filter(|path| !host.has_trace(path))
+            .collect();
+        if !gone.is_empty() {
+            lacks.push(format!("{} is gone", gone.join(" and ")));
+            cures.push(
+                "put the manifests back as they were, from a backup, and its pods start again"
+                    .into(),
+            );
+        }
+        if node.is_none_or(|n| !n.is_control_plane()) {
+            if node.is_some() {
+                lacks.push("its Node has not the label of a control plane".into());
+            }
+            cures.push(format!(
+                "`kubeadm init phase mark-control-plane --node-name {name}` on a control plane gives the Node its label and taint"
+            ));
+        }
+        let members = view.api().and_then(|(_, api)| api.members.as_deref());
+        if members.is_some_and(|all| !all.iter().any(|m| m.name == name.as_str())) {
+            lacks.push("etcd does not list it".into());
+            cures.clear();
+        }
+    }
+    if lacks.is_empty() {
+        lacks.push("its membership is not complete".into());
+    }
+    let begun_by = match marker.act.as_str() {
+        "init" => "kubeadm init",
+        _ => "kubeadm join",
+    };
+    let mut help = cures.join("; ");
+    if !help.is_empty() {
+        help.push_str("; or start it over: ");
+    }
+    help.push_str(&anew(view, name));
+    (
+        format!(
+            "{} ({begun_by} came to its end there, by quorate; found {found})",
+            lacks.join(", ")
+        ),
+        help,
+    )
+}
+
+/// Returns what to do so that a host can join anew. `kubeadm reset` leaves a member of etcd behind where it finds no manifest
+/// of etcd or no Node.
+fn anew(view: &View, name: &HostName) -> String {
+    let members = view.api().and_then(|(_, api)| api.members.as_deref());
+    let own = members
+        .unwrap_or_default()
+        .iter()
+        .find(|m| m.name == name.as_str());
+    let leave = own.map_or_else(String::new, |member| {
+        format!(", then {}", remove(view, name, Some(member)))
+    });
+    let delete = view
+        .node(name)
+        .map_or_else(String::new, |_| format!(", `kubectl delete node {name}`"));
+    format!("run `kubeadm reset` on {name} yourself{leave}{delete}, then run again")
+}
+
+/// Returns the command that removes a member of etcd. etcdctl is in the image of etcd alone.
+fn remove(view: &View, name: &HostName, member: Option<&EtcdMember>) -> String {
+    let via = view.api().map_or("NODE", |(via, _)| via.as_str());
+    // Not on the host that is to leave.
+    let members = view.api().and_then(|(_, api)| api.members.as_deref());
+    let other = members
+        .unwrap_or_default()
+        .iter()
+        .find(|m| !m.learner && !m.name.is_empty() && m.name != name.as_str());
+    let via = match other {
+        Some(other) if via == name.as_str() => other.name.as_str(),
+        _ => via,
+    };
+    let id = member.map(|m| m.id.as_str()).filter(|id| !id.is_empty());
+    format!(
+        "`kubectl -n kube-system exec etcd-{via} -- etcdctl --endpoints=https://127.0.0.1:2379 --cacert={PKI}/ca.crt --cert={PKI}/healthcheck-client.crt --key={PKI}/healthcheck-client.key member remove {}`",
+        id.unwrap_or("ID")
+    )
 }
 
 /// Says why etcd cannot take the host as a member now: it allows one learner, and a member that never started counts
@@ -86,18 +194,19 @@ fn etcd_allows(view: &View, name: &HostName, host: &HostView, resume: bool) -> R
             name,
             "etcd's members could not be listed",
             Cause::Unsafe(
-                "look at etcd's log with `crictl logs` on a control plane, then run again".into(),
+                "look at etcd's log, /var/log/pods/kube-system_etcd-NODE_*/etcd/*.log on a control plane, then run again".into(),
             ),
         ));
     };
     let own = |m: &&EtcdMember| m.name == name.as_str() || host.is_peer(m);
     // A join that was cut off leaves its own member; one without any of its data is left of an earlier life.
-    if !resume && members.iter().any(|m| own(&m)) {
+    if let Some(member) = members.iter().find(own).filter(|_| !resume) {
         return Err(Missing::new(
             name,
             "etcd still lists a member for it, but the host carries none of its data",
             Cause::Unsafe(format!(
-                "remove it: `etcdctl member remove` with the ID that `etcdctl member list` shows for {name}, and `kubectl delete node {name}`; then run again"
+                "remove it: {}, and `kubectl delete node {name}`; then run again",
+                remove(view, name, Some(member))
             )),
         ));
     }
@@ -115,9 +224,15 @@ fn etcd_allows(view: &View, name: &HostName, host: &HostView, resume: bool) -> R
     Err(Missing::new(
         name,
         format!("etcd has a member without a vote: {}", open.join("; ")),
-        Cause::Unsafe(
-            "bring that host back and run again, or remove the member with `etcdctl member remove`"
-                .into(),
-        ),
+        Cause::Unsafe(format!(
+            "bring that host back and run again, or remove the member: {}",
+            remove(
+                view,
+                name,
+                members
+                    .iter()
+                    .find(|m| (m.learner || m.name.is_empty()) && !own(m))
+            )
+        )),
     ))
 }

@@ -51,6 +51,13 @@ impl Run {
                 }
                 continue;
             }
+            // What was decided on may be done by now.
+            if !self.outwaited.is_empty() {
+                for host in self.look_at_the_outwaited().await {
+                    self.dispatch(&host).await;
+                }
+                return started || !self.tasks.is_empty();
+            }
             if self.check_control_planes(&act) {
                 return true;
             }
@@ -161,7 +168,7 @@ impl Run {
         });
     }
 
-    fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
+    pub(super) fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
         let session = |host: &HostName| self.state.hosts.get(host)?.session.clone();
         let with = |host: &HostName| Some((host.clone(), session(host)?));
         hosts.iter().filter_map(with).collect()

@@ -1,6 +1,11 @@
 //! How a run ends: the cluster is whole, somebody is missing, or it was refused.
 
-use super::super::look::{refuse, summary};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::health::{self, summary};
+use super::super::look::refuse;
 use super::super::state::{cluster_facts, trouble};
 use super::Run;
 use crate::cluster::next::{Cause, Missing};
@@ -8,6 +13,9 @@ use crate::cluster::{self, Decision, Standing, act};
 use crate::event::{Event, Status};
 use crate::host::Facts;
 use crate::model::HostName;
+
+/// How long what was seen to be down may take to be up when the cluster is whole: an API server's start, many times over.
+const WELL_SECONDS: u64 = 15;
 
 impl Run {
     pub(super) async fn end_quietly(&mut self) {
@@ -136,8 +144,43 @@ impl Run {
                 })
                 .await;
         }
+        self.look_at_the_ill().await;
         if let Some((summary, healthy)) = summary(&self.state) {
             settings.emit(Event::Cluster { summary, healthy }).await;
+        }
+    }
+
+    /// What was seen of a host at the end of its own wave may be over by now: where something was down, it is looked at again
+    /// until it is up or the time is over.
+    async fn look_at_the_ill(&mut self) {
+        let settings = self.settings();
+        let desired = settings.desired.as_ref();
+        let deadline = Instant::now() + Duration::from_secs(WELL_SECONDS);
+        loop {
+            let ill: Vec<HostName> = health::ill(&self.state)
+                .into_iter()
+                .map(|(h, _)| h)
+                .collect();
+            if ill.is_empty() || settings.cancel.is_asked() || Instant::now() > deadline {
+                return;
+            }
+            let looks = self.sessions_of(&ill).into_iter().map(|(host, session)| {
+                let mut facts = cluster_facts(desired, &host);
+                facts.extend(desired.balancers(&host).into_iter().map(|(_, fact)| fact));
+                async move { (host, session.probe(&facts).await) }
+            });
+            for (name, seen) in futures::future::join_all(looks).await {
+                let host = self.state.hosts.get_mut(&name);
+                let (Some(host), Ok(seen)) = (host, seen) else {
+                    return;
+                };
+                host.observed.update(seen);
+                self.state.refresh(&name);
+            }
+            if health::ill(&self.state).is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }

@@ -1,5 +1,10 @@
 //! The hosts' own waves: at once on a new cluster, one by one where a live one would feel it.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::Settings;
 use super::super::lock::Lock;
 use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, facts, trouble};
@@ -9,11 +14,35 @@ use crate::event::{Event, Status, Trouble};
 use crate::host::Observed;
 use crate::model::HostName;
 use crate::role::StepResult;
+use crate::transport::Target;
 
 /// How often a host's lost wave is begun again after a new look.
 const RETRIES: u32 = 2;
 /// How many waves one host may need: each ends where a task depends on the result of one before.
 const MOST_WAVES: u32 = 50;
+
+/// Connects to a host whose connection was lost: it may be starting anew, and is tried for a while.
+async fn reach_again(settings: &Settings, target: &Target) -> Result<Session, Problem> {
+    let deadline = Instant::now() + settings.patience.away;
+    let mut cancel = settings.cancel.clone();
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match Session::open(settings, target).await {
+            Err(problem)
+                if matches!(problem.trouble, Trouble::Unreachable | Trouble::Lost)
+                    && Instant::now() + pause < deadline
+                    && !cancel.is_asked() =>
+            {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = cancel.asked() => {}
+                }
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            result => return result,
+        }
+    }
+}
 
 impl Run {
     /// Starts a host's next wave, now or when its turn comes.
@@ -271,7 +300,10 @@ impl Run {
         settings
             .emit(Event::Warning {
                 host: Some(name.clone()),
-                message: format!("{why}; looking at the host again"),
+                message: format!(
+                    "{why}; looking at the host again, for {} s at most",
+                    settings.patience.away.as_secs()
+                ),
             })
             .await;
         let Some(target) = settings.targets.get(&name).cloned() else {
@@ -293,7 +325,7 @@ impl Run {
                 old.close().await;
             }
             let looked = async {
-                let session = Session::open(&settings, &target).await?;
+                let session = reach_again(&settings, &target).await?;
                 // The old connection's step has ended when its lock can be had.
                 let lock = Lock::take_again(&session, &settings).await?;
                 let observed = session

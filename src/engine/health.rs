@@ -1,0 +1,247 @@
+//! How well a cluster is, in one sentence: what is down is named by its host.
+
+use super::state::{HostState, State};
+use crate::cluster::load_balancer::Holders;
+use crate::host::fact::{Kubernetes, Reach};
+use crate::host::{Fact, Known};
+use crate::model::HostName;
+
+/// The kubelet's unit, as role `kubernetes` asks for it.
+pub(super) const KUBELET: &str = "kubelet";
+
+/// Returns one sentence on the cluster and whether it is as it should be; `None` where there is none yet.
+pub(super) fn summary(state: &State) -> Option<(String, bool)> {
+    let (_, api) = state.view.api()?;
+    let desired = &state.settings.desired;
+    let shape = desired.shape();
+    let nodes = api.nodes.as_deref().unwrap_or_default();
+    let wanted = shape.control_planes.len() + shape.workers.len();
+    let listed = |name: &&HostName| nodes.iter().find(|n| n.name == name.as_str());
+    let there = shape.nodes().filter_map(|name| listed(&name)).count();
+    let waiting: Vec<&HostName> = shape
+        .nodes()
+        .filter(|name| listed(name).is_some_and(|n| !n.is_ready()))
+        .collect();
+    let ready = there - waiting.len();
+    let voters = api
+        .members
+        .as_ref()
+        .map(|m| m.iter().filter(|m| !m.learner).count());
+    let mut parts = vec![format!("{ready} of {} Ready", count(wanted, "node"))];
+    parts.extend(api.version.iter().cloned());
+    parts.extend(voters.map(|v| count(v, "etcd member")));
+    let mut healthy = ready == wanted || (!desired.has_network() && there == wanted);
+    let (address, well) = address(state);
+    parts.extend(address);
+    healthy &= well;
+    if desired.is_external() {
+        let (said, well) = external(state);
+        parts.push(said);
+        healthy &= well;
+    }
+    if !desired.has_network() && ready < wanted {
+        parts.push("nodes are not Ready until a network (CNI) is installed".into());
+    } else if !waiting.is_empty() {
+        parts.push(format!("not Ready: {}", join(&waiting)));
+    }
+    let unlisted: Vec<&HostName> = shape.nodes().filter(|n| listed(n).is_none()).collect();
+    if !unlisted.is_empty() {
+        parts.push(format!("not in it: {}", join(&unlisted)));
+        healthy = false;
+    }
+    for (name, down) in ill(state) {
+        parts.push(format!("{name}: {}", down.join(", ")));
+        healthy = false;
+    }
+    for member in api.members.iter().flatten().filter(|m| m.name.is_empty()) {
+        let peers = member.peers.join(", ");
+        parts.push(format!("an etcd member at {peers} has never started"));
+        healthy = false;
+    }
+    let extra: Vec<&str> = nodes
+        .iter()
+        .map(|n| n.name.as_str())
+        .filter(|n| !shape.nodes().any(|h| h.as_str() == *n))
+        .collect();
+    if !extra.is_empty() {
+        parts.push(format!(
+            "not in the inventory any more: {} (to remove one: `kubectl drain NODE --ignore-daemonsets`, `kubectl delete node NODE`, `kubeadm reset` there)",
+            extra.join(", ")
+        ));
+    }
+    Some((parts.join(" · "), healthy))
+}
+
+/// Says who holds the virtual address, where quorate manages one, and whether that is well.
+fn address(state: &State) -> (Option<String>, bool) {
+    let desired = &state.settings.desired;
+    let carriers = &desired.shape().load_balancers;
+    let Some(vip) = desired.vip().filter(|_| !carriers.is_empty()) else {
+        return (None, true);
+    };
+    let holders = state.view.vip_holders(carriers);
+    let rule = desired.holders();
+    let said = match holders.as_slice() {
+        many if rule == Holders::Each => format!("{vip} on {} of {}", many.len(), carriers.len()),
+        [holder] => format!("{vip} on {holder}"),
+        [] => format!("{vip} on no host"),
+        many => format!("{vip} on {} hosts: {}", many.len(), join(many)),
+    };
+    let well = match rule {
+        Holders::One => holders.len() == 1,
+        Holders::Each => holders.len() == carriers.len(),
+    };
+    (Some(said), well)
+}
+
+/// Returns what is down on which host that belongs to the cluster, or carries its load balancer. What was not asked, or not
+/// answered by a host that cannot be reached, is not judged here.
+pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<String>)> {
+    let shape = state.settings.desired.shape();
+    let seen = state
+        .hosts
+        .iter()
+        .filter(|(_, host)| host.session.is_some());
+    seen.filter_map(|(name, host)| {
+        let mut down = Vec::new();
+        let member = state.view.node(name).is_some();
+        if member && shape.control_planes.contains(name) {
+            let kubernetes = host.observed.kubernetes.as_ref();
+            down.extend(kubernetes.map_or_else(Vec::new, |k| control_plane(state, name, k)));
+        }
+        for (part, fact) in state.settings.desired.balancers(name) {
+            // A static pod waits for the kubelet, and with it for kubeadm.
+            let due = member || matches!(fact, Fact::Unit(_));
+            let how = running(host, &fact);
+            if due && !matches!(how, "active" | "running" | "unknown") {
+                down.push(format!("{part} {how}"));
+            }
+        }
+        let kubelet = host.observed.unit(KUBELET);
+        if member
+            && let Known::Is(unit) = kubelet
+            && !unit.is_active()
+        {
+            down.push(format!("{KUBELET} {}", unit.active));
+        }
+        (!down.is_empty()).then(|| (name.clone(), down))
+    })
+    .collect()
+}
+
+/// Returns what of a control plane is down on a host that is a node of the cluster.
+fn control_plane(state: &State, name: &HostName, seen: &Kubernetes) -> Vec<String> {
+    let mut down = Vec::new();
+    down.extend(
+        server(seen)
+            .filter(|s| *s != "ready")
+            .map(|how| format!("API server {how}")),
+    );
+    down.extend(
+        etcd(state, name, seen)
+            .err()
+            .map(|how| format!("etcd {how}")),
+    );
+    down
+}
+
+/// Returns how the API server of a control plane is; `None` where nothing on the host could ask it.
+pub(super) fn server(seen: &Kubernetes) -> Option<&'static str> {
+    if !has_trace(seen, "kube-apiserver.yaml") {
+        return Some("without its manifest");
+    }
+    seen.api.as_ref().map(|api| match (api.ready, api.live) {
+        (true, _) => "ready",
+        (false, true) => "live, not ready",
+        (false, false) => "down",
+    })
+}
+
+/// Returns how the member of etcd on a control plane is: well, or not.
+pub(super) fn etcd(
+    state: &State,
+    name: &HostName,
+    seen: &Kubernetes,
+) -> Result<&'static str, &'static str> {
+    let known = state.view.api().and_then(|(_, api)| api.members.as_deref());
+    let own = seen.api.as_ref();
+    let members = own.and_then(|api| api.members.as_deref()).or(known);
+    let leads = own.and_then(|api| api.leads);
+    let member = members
+        .unwrap_or_default()
+        .iter()
+        .find(|m| m.name == name.as_str());
+    let placed = has_trace(seen, "/etcd.yaml");
+    match member {
+        Some(_) if !placed => Err("without its manifest"),
+        None if members.is_some() => Err("does not list it"),
+        _ if placed && own.is_some_and(|api| api.members.is_none() && api.leads.is_none()) => {
+            Err("down")
+        }
+        Some(member) if member.learner => Err("without a vote"),
+        Some(_) if leads == Some(true) => Ok("leader"),
+        Some(_) => Ok("voting"),
+        None => Ok("unknown"),
+    }
+}
+
+fn has_trace(seen: &Kubernetes, end: &str) -> bool {
+    seen.traces.iter().any(|trace| trace.ends_with(end))
+}
+
+/// Returns a number with its noun.
+fn count(number: usize, noun: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{end}")
+}
+
+/// Says how somebody else's load balancer answers from the nodes, and whether it is well.
+fn external(state: &State) -> (String, bool) {
+    let shape = state.settings.desired.shape();
+    let endpoint = &shape.endpoint;
+    let member = |n: &&HostName| state.view.node(n).is_some();
+    let asked: Vec<(&HostName, Reach)> = shape
+        .nodes()
+        .filter(member)
+        .filter_map(|n| Some((n, state.view.hosts.get(n)?.reach?)))
+        .collect();
+    let ill: Vec<String> = asked
+        .iter()
+        .filter(|(_, reach)| !reach.is_well())
+        .map(|(name, reach)| format!("{name} ({reach})"))
+        .collect();
+    if ill.is_empty() {
+        return (
+            format!("{endpoint} answers from {}", count(asked.len(), "node")),
+            true,
+        );
+    }
+    let said = format!("{endpoint} does not answer from {}", ill.join(", "));
+    (said, false)
+}
+
+/// Returns names as a list in a sentence.
+pub(super) fn join(names: &[&HostName]) -> String {
+    names
+        .iter()
+        .map(|n| n.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Returns how a unit or a static pod is.
+pub(super) fn running<'a>(host: &'a HostState, fact: &Fact) -> &'a str {
+    match fact {
+        Fact::Unit(unit) => match host.observed.unit(unit) {
+            Known::Is(state) if state.is_active() => "active",
+            Known::Is(state) if !state.active.is_empty() => &state.active,
+            _ => "unknown",
+        },
+        Fact::Pod(pod) => match host.observed.pod(pod) {
+            Known::Is(true) => "running",
+            Known::Is(false) => "not running",
+            Known::Unknown => "unknown",
+        },
+        _ => "unknown",
+    }
+}
