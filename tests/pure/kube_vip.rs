@@ -191,6 +191,7 @@ struct Pair {
     theirs: Value,
     bgp: bool,
     health: bool,
+    fast: bool,
 }
 
 impl Pair {
@@ -209,7 +210,7 @@ type Difference = fn(&mut Pair);
 
 /// What differs from the generator's manifest on purpose: why, and what is taken out of one or the other. Each must be there
 /// where it is meant to be, and nowhere else.
-const INTENDED: [(&str, Difference); 6] = [
+const INTENDED: [(&str, Difference); 7] = [
     (
         "the kubelet sees only the manifest: another kubeconfig or peer must change it",
         |pair| {
@@ -240,6 +241,16 @@ const INTENDED: [(&str, Difference); 6] = [
             let before = list.len();
             list.retain(|e| e["name"] != "bgp_hold_time" && e["name"] != "bgp_keepalive_interval");
             assert_eq!(before - list.len(), if bgp { 2 } else { 0 });
+        },
+    ),
+    (
+        "the generator has no flag for the time between gratuitous ARPs",
+        |pair| {
+            let arp = usize::from(pair.fast && !pair.bgp);
+            let list = pair.list("/spec/containers/0/env");
+            let before = list.len();
+            list.retain(|e| *e != json!({"name": "vip_arpRate", "value": "500"}));
+            assert_eq!(before - list.len(), arp);
         },
     ),
     (
@@ -282,6 +293,7 @@ fn manifests_are_those_of_kube_vips_own_generator() {
                 theirs,
                 bgp: flags.contains("--bgp "),
                 health: flags.contains("HealthCheckAddress"),
+                fast: !case.contains("seed"),
             };
             for (_, take_out) in INTENDED {
                 take_out(&mut pair);
