@@ -469,7 +469,8 @@ fn read(title: &str, path: &str, register: &str) -> Step {
     step
 }
 
-fn file(path: &str, text: &str, mode: Mode, validate: Option<String>) -> Effect {
+/// Returns the effect that writes a file of root's, whatever lies there.
+pub(super) fn file(path: &str, text: &str, mode: Mode, validate: Option<String>) -> Effect {
     Effect::WriteFile(WriteFile {
         path: path.into(),
         content: Content::inline(text.as_bytes()),

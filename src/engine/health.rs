@@ -113,7 +113,7 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<String>)> {
             // A static pod waits for the kubelet, and with it for kubeadm.
             let due = member || matches!(fact, Fact::Unit(_));
             let how = running(host, &fact);
-            if due && !matches!(how, "active" | "running" | "unknown") {
+            if due && !matches!(how, "active" | "running" | "up" | "unknown") {
                 down.push(format!("{part} {how}"));
             }
         }
@@ -240,6 +240,11 @@ pub(super) fn running<'a>(host: &'a HostState, fact: &Fact) -> &'a str {
         Fact::Pod(pod) => match host.observed.pod(pod) {
             Known::Is(true) => "running",
             Known::Is(false) => "not running",
+            Known::Unknown => "unknown",
+        },
+        Fact::BgpSessions(peers) => match host.observed.peers_with(peers) {
+            Known::Is(true) => "up",
+            Known::Is(false) => "down",
             Known::Unknown => "unknown",
         },
         _ => "unknown",

@@ -37,6 +37,8 @@ pub enum Fact {
     Listening(u16),
     /// Whether a container of this static pod runs, by the pod's whole name: `haproxy-cp1`.
     Pod(String),
+    /// Whether a BGP session with each of these stands: a TCP connection to its port 179 (RFC 4271, 8.2.1).
+    BgpSessions(Vec<IpAddr>),
     /// Membership in a Kubernetes cluster, the API server's word on nodes, etcd's on members. The address is the
     /// node's own: its API server is asked there.
     Kubernetes {
@@ -357,6 +359,7 @@ pub struct Observed {
     pub(super) images: Option<BTreeSet<String>>,
     pub(super) ports: BTreeMap<u16, bool>,
     pub(super) pods: BTreeMap<String, bool>,
+    pub(super) sessions: BTreeMap<IpAddr, bool>,
 }
 
 /// What is known of one thing.
@@ -431,6 +434,12 @@ impl Observed {
         Known::of(self.pods.get(name).copied())
     }
 
+    /// Returns whether BGP sessions with all of these stand.
+    pub fn peers_with(&self, all: &[IpAddr]) -> Known<bool> {
+        let each: Option<Vec<bool>> = all.iter().map(|p| self.sessions.get(p).copied()).collect();
+        Known::of(each.map(|each| each.into_iter().all(|up| up)))
+    }
+
     /// Returns the interface that carries `address`, with the prefix length.
     pub fn interface_of(&self, address: IpAddr) -> Option<(&str, u8)> {
         self.system
@@ -482,5 +491,6 @@ impl Observed {
         self.images = newer.images.or(self.images.take());
         self.ports.extend(newer.ports);
         self.pods.extend(newer.pods);
+        self.sessions.extend(newer.sessions);
     }
 }

@@ -144,6 +144,17 @@ probe_claimed() {
   ip neigh show to "$1" 2>/dev/null | awk -v n="$nonce" -v answered="$answered" '
     { for (i = 1; i < NF; i++) if ($i == "lladdr" && (answered == "yes" || $NF == "REACHABLE")) { print n, "claimed", $(i + 1); exit } }'
 }
+# kube-vip dials and does not listen: the port is the peer's.
+probe_sessions() {
+  command -v ss >/dev/null 2>&1 || return 0
+  for peer do
+    case $peer in
+    *:*) found=$(ss -Htn state established dport = :179 dst "[$peer]" 2>/dev/null) || return 0 ;;
+    *) found=$(ss -Htn state established dport = :179 dst "$peer" 2>/dev/null) || return 0 ;;
+    esac
+    [ -n "$found" ] && say session "$peer" up || say session "$peer" down
+  done
+}
 # With the cluster's CA the API behind it is asked, before there is one a connect has to do.
 probe_endpoint() {
   if command -v getent >/dev/null 2>&1 && ! getent ahosts "$1" >/dev/null 2>&1; then

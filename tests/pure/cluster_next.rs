@@ -10,7 +10,7 @@
 use quorate::cluster::next::{Cause, Missing, Refusal, forbidden, forecast};
 use quorate::cluster::{Act, Decision, HostView, Lasting, Shape, Standing, View, next};
 use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState, Reach};
-use quorate::host::{Fact, Facts, probe};
+use quorate::host::{Fact, Facts, Known, probe};
 use quorate::model::{Endpoint, HostName, Sha256};
 
 const MEMBER: [&str; 4] = [
@@ -805,6 +805,29 @@ fn an_endpoint_whose_name_means_nothing_is_refused_before_a_cluster_begins() {
     let mut view = live(&["cp1"]);
     host(&mut view, "cp2").reach = Some(Reach::Unresolved);
     assert!(!matches!(next(&shape(), &view), Decision::Refuse(_)));
+}
+
+#[test]
+fn bgp_sessions_count_when_all_of_them_stand() {
+    let peers: Vec<std::net::IpAddr> = ["10.0.0.1", "fd00::1"].map(|p| p.parse().unwrap()).into();
+    let facts = Facts::from([Fact::BgpSessions(peers.clone())]);
+    for (said, known) in [
+        (
+            "n session 10.0.0.1 up\nn session fd00::1 up\n",
+            Known::Is(true),
+        ),
+        (
+            "n session 10.0.0.1 up\nn session fd00::1 down\n",
+            Known::Is(false),
+        ),
+        ("n session 10.0.0.1 up\n", Known::Unknown),
+        ("", Known::Unknown),
+    ] {
+        let answer = format!("{said}n end\n");
+        let observed = probe::parse(&facts, "n", answer.as_bytes()).unwrap();
+        assert_eq!(observed.peers_with(&peers), known, "{said}");
+    }
+    assert!(probe::parse(&facts, "n", b"n session nobody up\nn end\n").is_err());
 }
 
 #[test]

@@ -133,7 +133,11 @@ impl Desired for Project {
             .pods
             .iter()
             .map(|pod| (*pod, Fact::Pod(format!("{pod}-{}", spec.node_name))));
-        units.chain(pods).collect()
+        let bgp = self.spec.load_balancer.bgp.iter().map(|bgp| {
+            let peers = bgp.peers.iter().map(|peer| peer.address).collect();
+            ("BGP", Fact::BgpSessions(peers))
+        });
+        units.chain(pods).chain(bgp).collect()
     }
 
     fn settled(&self, host: &HostName) -> Option<Step> {

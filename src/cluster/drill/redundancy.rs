@@ -83,6 +83,7 @@ impl HostSeen {
         let runs = |fact: &Fact| match fact {
             Fact::Unit(unit) => observed.unit(unit).is(|state| state.is_active()),
             Fact::Pod(pod) => observed.pod(pod).is(|runs| *runs),
+            Fact::BgpSessions(peers) => observed.peers_with(peers).is(|up| *up),
             _ => true,
         };
         let stopped = parts(site, host).iter().filter(|(_, fact)| !runs(fact));

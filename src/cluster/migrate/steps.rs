@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::super::act::wait;
+use super::super::act::{file, wait};
 use super::super::load_balancer::{Remains, TAKING_DOWN, kube_vip};
 use super::super::spec::Way;
 use crate::event::Category;
 use crate::host::script::Report;
-use crate::host::{Content, Effect, Expect, Run, UnitAct, WriteFile, sh};
+use crate::host::{Effect, Run, UnitAct, sh};
 use crate::model::Mode;
 use crate::plan::{Change, HostPlan, Step};
 
@@ -236,7 +236,7 @@ pub fn bridge_unit(host: &Mover) -> String {
 fn bridge(host: &Mover) -> Step {
     let changes = vec![
         Change::new(
-            write(BRIDGE_FILE, &bridge_unit(host), Mode::PUBLIC),
+            file(BRIDGE_FILE, &bridge_unit(host), Mode::PUBLIC, None),
             "to serve meanwhile",
         ),
         Change::new(Effect::DaemonReload, "its file is new"),
@@ -270,7 +270,7 @@ fn bridge_end() -> Step {
 fn take_down(host: &Mover, remains: &Remains, kept: &str) -> Vec<Step> {
     const WHY: &str = "of the old way";
     let mut changes = vec![Change::new(
-        write(TAKING_DOWN, "", Mode::PRIVATE),
+        file(TAKING_DOWN, "", Mode::PRIVATE, None),
         "until it is done",
     )];
     let remove = |path: &str| Change::new(Effect::Remove { path: path.into() }, WHY);
@@ -337,18 +337,4 @@ fn quiet(title: &str, script: String) -> Step {
     let mut run = Run::new(["/bin/sh", "-c", &script]);
     run.label = Some(title.trim_start_matches("load balancer : ").into());
     disturbing(title, vec![Change::new(Effect::Run(run), "of a move")])
-}
-
-fn write(path: &str, text: &str, mode: Mode) -> Effect {
-    Effect::WriteFile(WriteFile {
-        path: path.into(),
-        content: Content::inline(text.as_bytes()),
-        mode,
-        owner: "root".into(),
-        group: "root".into(),
-        expect: Expect::Any,
-        validate: None,
-        backup: false,
-        large: false,
-    })
 }

@@ -4,11 +4,11 @@
 use serde_json::json;
 
 use super::KUBECONFIG;
-use crate::cluster::act::Manifest;
+use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::KUBEADM_API;
 use crate::cluster::spec::{ClusterSpec, HostSpec, Way};
 use crate::event::Category;
-use crate::host::{Content, Effect, Expect, Run, WriteFile};
+use crate::host::{Effect, Run};
 use crate::model::{Mode, Sha256, Value};
 use crate::plan::{Change, HostPlan, Step};
 
@@ -126,17 +126,7 @@ pub fn steps(spec: &ClusterSpec, host: &HostSpec) -> HostPlan {
         }),
     ];
     let config = documents.map(|d| format!("{d:#}\n")).join("---\n");
-    let write = Effect::WriteFile(WriteFile {
-        path: CONFIG.into(),
-        content: Content::inline(config),
-        mode: Mode::PRIVATE,
-        owner: "root".into(),
-        group: "root".into(),
-        expect: Expect::Any,
-        validate: None,
-        backup: false,
-        large: false,
-    });
+    let write = act::file(CONFIG, &config, Mode::PRIVATE, None);
     // Its output is the kubeconfig: it goes to a file and nowhere else.
     let script = format!(
         "umask 077\nnew={KUBECONFIG}.quorate-new\n\

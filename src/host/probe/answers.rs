@@ -1,0 +1,161 @@
+//! What servers on a host said, and what certificates on it say: JSON and PEM to facts.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use x509_parser::extensions::GeneralName;
+
+use super::super::fact::{ClientCertificate, EtcdMember, NodeState};
+use crate::model::Sha256;
+
+/// Reads a `meta.k8s.io/v1` Table of nodes: its first columns are name, status, roles, age and version.
+pub(super) fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
+    #[derive(Deserialize)]
+    struct Table {
+        #[serde(rename = "columnDefinitions")]
+        columns: Vec<Column>,
+        rows: Option<Vec<Row>>,
+    }
+    #[derive(Deserialize)]
+    struct Column {
+        name: String,
+    }
+    #[derive(Deserialize)]
+    struct Row {
+        cells: Vec<serde_json::Value>,
+    }
+    let table: Table = serde_json::from_slice(body).ok()?;
+    let column = |name: &str| table.columns.iter().position(|c| c.name == name);
+    let (name, status, roles, version) = (
+        column("Name")?,
+        column("Status")?,
+        column("Roles")?,
+        column("Version")?,
+    );
+    let cell = |row: &Row, index: usize| {
+        row.cells
+            .get(index)
+            .and_then(|c| c.as_str())
+            .unwrap_or_default()
+            .to_string()
+    };
+    let node = |row: &Row| NodeState {
+        name: cell(row, name),
+        status: cell(row, status),
+        roles: cell(row, roles),
+        version: cell(row, version),
+    };
+    Some(table.rows.unwrap_or_default().iter().map(node).collect())
+}
+
+/// Returns a PEM certificate's `notAfter` (RFC 5280, 4.1.2.5) in seconds since 1970.
+pub(super) fn not_after(pem: &[u8]) -> Option<i64> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    Some(pem.parse_x509().ok()?.validity().not_after.timestamp())
+}
+
+/// Returns a value without its quotes, if there is one.
+pub(super) fn said(value: &str) -> Option<String> {
+    Some(value.trim_matches('"').to_string()).filter(|value| !value.is_empty())
+}
+
+/// Returns which node a kubelet's certificate is for: its subject's common name is `system:node:NAME` (kubernetes.io, Using
+/// Node Authorization).
+pub(super) fn node_of(pem: &[u8]) -> Option<String> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let name = certificate.subject().iter_common_name().next()?;
+    said(name.as_str().ok()?.strip_prefix("system:node:")?)
+}
+
+/// Returns the addresses in a PEM certificate's `subjectAltName` (RFC 5280, 4.2.1.6).
+pub(super) fn addresses(pem: &[u8]) -> Option<Vec<IpAddr>> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let address = |name: &GeneralName<'_>| match name {
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(IpAddr::from),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(IpAddr::from),
+        },
+        _ => None,
+    };
+    Some(
+        names
+            .value
+            .general_names
+            .iter()
+            .filter_map(address)
+            .collect(),
+    )
+}
+
+/// Returns a field of `networking` in a ClusterConfiguration, as kubeadm writes it into its ConfigMap.
+pub(super) fn networking(text: &str, name: &str) -> Option<String> {
+    let mut lines = text.lines().skip_while(|line| *line != "networking:");
+    let fields = lines.by_ref().skip(1).take_while(|l| l.starts_with(' '));
+    let mut values = fields.filter_map(|l| l.trim().strip_prefix(name)?.strip_prefix(':'));
+    said(values.next()?.trim())
+}
+
+/// Returns what is worth knowing of a client's certificate in PEM.
+pub(super) fn client_certificate(pem: &[u8]) -> Option<ClientCertificate> {
+    let digest = Sha256::of(pem);
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    let not_after = pem.parse_x509().ok()?.validity().not_after.timestamp();
+    Some(ClientCertificate { digest, not_after })
+}
+
+/// Returns `data.ClusterConfiguration` of the ConfigMap.
+pub(super) fn cluster_configuration(body: &[u8]) -> Option<String> {
+    let map: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Some(
+        map.get("data")?
+            .get("ClusterConfiguration")?
+            .as_str()?
+            .to_string(),
+    )
+}
+
+/// Reads etcd's `MemberListResponse` as its gRPC gateway gives it.
+pub(super) fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
+    #[derive(Deserialize)]
+    struct List {
+        #[serde(default)]
+        members: Vec<Member>,
+    }
+    #[derive(Deserialize)]
+    struct Member {
+        #[serde(default, rename = "ID")]
+        id: String,
+        #[serde(default)]
+        name: String,
+        #[serde(default, rename = "isLearner")]
+        learner: bool,
+        #[serde(default, rename = "peerURLs")]
+        peers: Vec<String>,
+    }
+    let list: List = serde_json::from_slice(body).ok()?;
+    Some(
+        list.members
+            .into_iter()
+            .map(|m| EtcdMember {
+                // In JSON a decimal, as protobuf's mapping has it for 64 bits.
+                id: m
+                    .id
+                    .parse()
+                    .map_or_else(|_| m.id.clone(), |id: u64| format!("{id:x}")),
+                name: m.name,
+                learner: m.learner,
+                peers: m.peers,
+            })
+            .collect(),
+    )
+}
+
+/// Reads whether the member that answered leads (etcd's API, `StatusResponse`: `header.member_id`, `leader`).
+pub(super) fn leads(body: &[u8]) -> Option<bool> {
+    let status: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let own = status.get("header")?.get("member_id")?.as_str()?;
+    Some(status.get("leader")?.as_str()? == own)
+}
