@@ -143,7 +143,9 @@ impl Action for Service {
         let mut always = false;
         match self.state {
             Some(UnitAct::Started) => {
-                if let Some(why) = differs(true, &UnitState::is_active, &active) {
+                // One that is starting is no drift, as with Ansible (module systemd: is_running_service).
+                let runs = |u: &UnitState| u.is_active() || u.active == "activating";
+                if let Some(why) = differs(true, &runs, &active) {
                     act(UnitAct::Started, why);
                 }
             }
