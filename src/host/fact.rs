@@ -190,6 +190,11 @@ impl UnitState {
         matches!(self.active.as_str(), "active" | "reloading")
     }
 
+    /// Returns whether the unit runs or is starting.
+    pub fn is_starting_or_active(&self) -> bool {
+        self.is_active() || self.active == "activating"
+    }
+
     /// Returns whether it starts at boot; a unit that cannot be enabled counts as enabled.
     pub fn is_enabled(&self) -> bool {
         matches!(

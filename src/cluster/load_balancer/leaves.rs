@@ -100,7 +100,7 @@ fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
         let at_work = |unit: &&str| {
             observed.unit(unit).is(|state| {
                 let enabled = matches!(state.file.as_str(), "enabled" | "enabled-runtime");
-                state.is_active() || state.active == "activating" || enabled
+                state.is_starting_or_active() || enabled
             })
         };
         let units = leaves.units.iter().copied().filter(at_work);
@@ -162,10 +162,7 @@ pub fn found_of_others(way: Way, observed: &Observed) -> Option<String> {
         let unit = leaves
             .units
             .iter()
-            .find(|unit| {
-                let runs = |u: &&crate::host::UnitState| u.is_active() || u.active == "activating";
-                observed.unit(unit).is(runs)
-            })
+            .find(|unit| observed.unit(unit).is(|u| u.is_starting_or_active()))
             .map(|unit| format!("{unit}.service runs"));
         Some((manifest.or(unit)?, other))
     });

@@ -144,8 +144,7 @@ impl Action for Service {
         match self.state {
             Some(UnitAct::Started) => {
                 // One that is starting is no drift, as with Ansible (module systemd: is_running_service).
-                let runs = |u: &UnitState| u.is_active() || u.active == "activating";
-                if let Some(why) = differs(true, &runs, &active) {
+                if let Some(why) = differs(true, &UnitState::is_starting_or_active, &active) {
                     act(UnitAct::Started, why);
                 }
             }
