@@ -15,6 +15,18 @@ pub const CONFIG: &str = "/run/quorate/kubeadm.yaml";
 const CA: &str = "/run/quorate/ca.crt";
 /// The kubeconfig that a joining host discovers the cluster by (v1beta4 `discovery.file`). It holds no secret.
 pub const DISCOVERY: &str = "/run/quorate/discovery.conf";
+/// What kubeadm leaves on a host, as the probe looks for it.
+pub const TRACES: [&str; 7] = [
+    KUBELET_CONF,
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/etc/kubernetes/manifests/etcd.yaml",
+    "/var/lib/etcd/member",
+    "/var/lib/kubelet/config.yaml",
+];
+/// The kubelet's own kubeconfig: it writes it when it has its certificate (kubernetes.io, TLS bootstrapping).
+const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 /// The marker of what was begun.
 pub const MARKER: &str = "/var/lib/quorate/kubeadm";
 /// The unit that kubeadm runs as, without prefix and suffix.
@@ -56,7 +68,7 @@ pub struct Init<'a> {
     pub endpoint: &'a str,
     /// Applied after init, in order.
     pub manifests: &'a [Manifest],
-    /// Whether an init was begun before: kubeadm's preflight would refuse its own traces.
+    /// Whether an init was begun before.
     pub resume: bool,
     /// The marker as it was seen: written over only while it is still that.
     pub seen: Option<&'a Marker>,
@@ -79,9 +91,6 @@ pub struct Join<'a> {
     pub control_plane: Option<(&'a str, u16)>,
     /// Whether a join was begun before.
     pub resume: bool,
-    /// Whether its kubelet has come as far as a Node and a certificate of its own: kubeadm refuses to start it again once
-    /// that Node is Ready, which may be at any moment.
-    pub started: bool,
     /// The marker as it was seen: written over only while it is still that.
     pub seen: Option<&'a Marker>,
 }
@@ -92,7 +101,7 @@ pub fn init(input: &Init) -> HostPlan {
     steps.push(kubeadm(
         "init",
         input.run,
-        if input.resume { "preflight" } else { "" },
+        input.resume,
         "--upload-certs --skip-token-print --skip-certificate-key-print",
         "",
     ));
@@ -146,14 +155,7 @@ pub fn join(input: &Join) -> HostPlan {
         act,
         input.seen,
     ));
-    // `a Node with name "cp2" and status "Ready" already exists` is the phase kubelet-start's word (facts: kubeadm
-    // 1.36, phases/join/kubelet.go); the phases behind it finish what is missing.
-    let skip = match (input.resume, input.started) {
-        (false, _) => "",
-        (true, false) => "preflight",
-        (true, true) => "preflight,kubelet-start",
-    };
-    steps.push(kubeadm("join", input.run, skip, "", &kick));
+    steps.push(kubeadm("join", input.run, input.resume, "", &kick));
     steps.push(done(act, input.run, input.digest));
     HostPlan {
         steps,
@@ -379,15 +381,10 @@ fn marker(act: &str, run: &str, digest: &str, done: bool, expect: Expect) -> Eff
 /// kubeadm as a unit's script. Its configuration goes when it ends or is stopped, not when the connection does.
 ///
 /// Its last word names the run that started it: whoever attaches learns whose token is in the cluster.
-fn kubeadm(verb: &str, run: &str, skip: &str, flags: &str, beside: &str) -> Step {
-    let resume = !skip.is_empty();
-    let skip = if resume {
-        format!("--skip-phases={skip}")
-    } else {
-        String::new()
-    };
+fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> Step {
+    let skip = if resume { skip(verb) } else { String::new() };
     let script = format!(
-        "trap 'rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\n{beside}kubeadm {verb} --config {CONFIG} {flags} {skip}\nstatus=$?\necho '{}'\nexit $status",
+        "trap 'rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip\nstatus=$?\necho '{}'\nexit $status",
         started_by(run)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);
@@ -405,6 +402,27 @@ fn kubeadm(verb: &str, run: &str, skip: &str, flags: &str, beside: &str) -> Step
     );
     step.register = Some(KUBEADM.into());
     step
+}
+
+/// Returns the lines that choose the phases to skip of a kubeadm that was begun before. The host decides, at the last moment:
+/// an earlier run's kubeadm and the kubelet that it started may have gone on since the host was looked at.
+///
+/// Preflight would refuse kubeadm's own traces. kubelet-start has the one refusal that skipping preflight does not lift
+/// (kubeadm 1.36, cmd/phases/join/kubelet.go): `a Node with name "cp2" and status "Ready" already exists`. A kubelet holds
+/// kubelet.conf before its Node is registered, so one without it, once stopped, cannot become Ready; one with it has been
+/// started already and needs but another look at its Node. The phases behind finish what is missing.
+fn skip(verb: &str) -> String {
+    let mut lines = format!(
+        "for trace in {}; do [ ! -e \"$trace\" ] || skip=--skip-phases=preflight; done\n",
+        TRACES.join(" ")
+    );
+    if verb == "join" {
+        lines.push_str(&format!(
+            "[ -e {KUBELET_CONF} ] || systemctl stop kubelet\n\
+             if [ -e {KUBELET_CONF} ]; then skip=--skip-phases=preflight,kubelet-start; systemctl restart kubelet; fi\n"
+        ));
+    }
+    lines
 }
 
 /// Returns the line with which a run's own kubeadm ends.

@@ -227,13 +227,6 @@ impl View {
             .find(|node| node.name == name.as_str())
     }
 
-    /// Returns whether the host's kubelet has registered its Node and holds its own certificate (kubelet.conf is written
-    /// only then; kubernetes.io, TLS bootstrapping).
-    pub fn has_started(&self, name: &HostName) -> bool {
-        let host = self.hosts.get(name);
-        host.is_some_and(|h| h.has_trace("/kubelet.conf")) && self.node(name).is_some()
-    }
-
     /// Returns whether the host carries the certificate of the cluster that the API server speaks for.
     pub fn is_of_the_cluster(&self, name: &HostName) -> bool {
         let ca = |name: &HostName| self.hosts.get(name).and_then(|h| h.kubernetes.ca);

@@ -54,6 +54,7 @@ enum Mutation {
     AttachTrusted,
     AlwaysPreflight,
     NeverSkipKubelet,
+    SkipByTheLook,
     UnknownIsFine,
     BusyIsUnseen,
     MarkersUnseen,
@@ -84,6 +85,8 @@ struct Host {
     traces: BTreeSet<&'static str>,
     marker: Option<Marker>,
     unit: Option<Unit>,
+    /// Whether its kubelet runs: it asks for its certificate and registers its Node without anybody.
+    kubelet: bool,
     /// Whether the load balancer on it has a kubeconfig of its own, and whether it starts anew because of that.
     signed: bool,
     restarts: bool,
@@ -189,6 +192,7 @@ impl World {
             ("init", "manifests") => host.traces.extend([SERVER, ETCD]),
             ("init", "kubelet-start") => {
                 host.traces.extend([CONFIG, DATA]);
+                host.kubelet = true;
                 if !self.etcd.iter().any(|m| m.host == name) {
                     self.etcd.push(Member {
                         host: name.into(),
@@ -230,6 +234,7 @@ impl World {
                 }
                 host.traces.insert(CONFIG);
                 host.ca = Some(1);
+                host.kubelet = true;
             }
             (_, "etcd-announce") => {
                 if !answers {
@@ -279,6 +284,30 @@ impl World {
             _ => {}
         }
         true
+    }
+
+    /// A kubelet that runs gets on by itself.
+    fn kubelet(&mut self, name: &str) {
+        // A control plane's asks its own API server (kubeadm, ControlPlaneKubeletLocalMode).
+        let asked = if self.hosts[name].control_plane {
+            self.api(name)
+        } else {
+            self.answers()
+        };
+        let network = self.network;
+        let host = self.hosts.get_mut(name).unwrap();
+        if !(asked && host.up && host.kubelet && host.traces.contains(CONFIG)) {
+            return;
+        }
+        // First the certificate, then the Node, then Ready: each is a moment of its own.
+        if host.traces.contains(BOOTSTRAP) && host.traces.insert(KUBELET) {
+            return;
+        }
+        if host.traces.contains(KUBELET) {
+            let known = self.nodes.contains_key(name);
+            let node = self.nodes.entry(name.into()).or_insert((false, false));
+            node.0 |= known && network;
+        }
     }
 
     /// What is true at every moment.
@@ -551,6 +580,7 @@ impl History {
             if self.fault() {
                 return None;
             }
+            self.meanwhile(controller.run);
             if controller.tasks.is_empty() {
                 continue;
             }
@@ -586,7 +616,10 @@ impl History {
                         *n != host.as_str() && (h.ca.is_some() || !h.traces.is_empty())
                     });
                 let down = self.world.hosts.values().any(|h| h.control_plane && !h.up);
-                let own = !self.world.hosts[host.as_str()].traces.is_empty();
+                // An init of an earlier run, still at work there, may have left its first traces since the look.
+                let own = &self.world.hosts[host.as_str()];
+                let begun = own.marker.as_ref().is_some_and(|m| m.act == "init");
+                let own = !own.traces.is_empty() && !begun;
                 // A host may go down after it was looked at: what was decided on is the view.
                 let unknown = self
                     .shape
@@ -726,7 +759,11 @@ impl History {
             Act::CheckVip => return End::Good,
         };
         task.step += 1;
-        let started = controller.view.has_started(&name(&key));
+        // The host itself decides what is skipped, when kubeadm starts.
+        let open = task.seen.as_ref().filter(|m| m.act == verb && !m.done);
+        let begun = open.is_some() || resume;
+        let looked = controller.view.hosts[&name(&key)].has_trace(KUBELET)
+            && controller.view.node(&name(&key)).is_some();
         match task.step {
             1 if verb != "init" && !answers => End::Bad,
             1 => End::Going,
@@ -754,14 +791,22 @@ impl History {
                 let host = self.world.hosts.get_mut(&key).unwrap();
                 if host.unit.is_none() {
                     let mut skip = Vec::new();
-                    if resume && self.mutation != Mutation::AlwaysPreflight {
+                    let traces = begun && !host.traces.is_empty();
+                    if traces && self.mutation != Mutation::AlwaysPreflight {
                         skip.push("preflight");
                     }
-                    if resume
-                        && started
+                    if begun && verb != "init" && !host.traces.contains(KUBELET) {
+                        host.kubelet = false;
+                    }
+                    if begun
                         && verb != "init"
-                        && self.mutation != Mutation::NeverSkipKubelet
+                        && match self.mutation {
+                            Mutation::NeverSkipKubelet => false,
+                            Mutation::SkipByTheLook => looked,
+                            _ => host.traces.contains(KUBELET),
+                        }
                     {
+                        host.kubelet = true;
                         skip.push("kubelet-start");
                     }
                     host.result = None;
@@ -889,6 +934,24 @@ impl History {
         controller.view.token |= token && controller.token.is_some();
     }
 
+    /// Beside a run, what an earlier one has started goes on by itself, and kubelets do.
+    fn meanwhile(&mut self, run: u32) {
+        let names: Vec<String> = self.world.hosts.keys().cloned().collect();
+        for host in &names {
+            match self.random.below(6) {
+                0 => {
+                    let unit = self.world.hosts[host].unit.as_ref();
+                    if unit.is_some_and(|unit| unit.run != run) {
+                        self.world.advance(host);
+                        self.world.check();
+                    }
+                }
+                1 => self.world.kubelet(host),
+                _ => {}
+            }
+        }
+    }
+
     /// Between two runs kubeadm goes on by itself, and hosts come back.
     fn between(&mut self) {
         let names: Vec<String> = self.world.hosts.keys().cloned().collect();
@@ -937,7 +1000,10 @@ impl History {
         let mut last = None;
         for round in 0..40 {
             // A join left running by an earlier run may fail by that run's own lapse: then one more run is needed.
-            let quiet = |h: &Host| h.up && h.unit.as_ref().is_none_or(|u| u.act == "init");
+            let world = &self.world;
+            let valid = |u: &Unit| world.tokens.contains(&u.token) && world.keys.contains(&u.token);
+            let goes_on = |u: &Unit| u.act == "init" || (world.answers() && valid(u));
+            let quiet = |h: &Host| h.up && h.unit.as_ref().is_none_or(goes_on);
             let calm = self.faults == 0 && self.world.hosts.values().all(quiet);
             let decision = self.run();
             if let Some(wrong) = self.world.wrong.first() {
@@ -1045,6 +1111,7 @@ fn every_dropped_effect_and_rule_is_noticed() {
         Mutation::AttachTrusted,
         Mutation::AlwaysPreflight,
         Mutation::NeverSkipKubelet,
+        Mutation::SkipByTheLook,
         Mutation::UnknownIsFine,
         Mutation::BusyIsUnseen,
         Mutation::MarkersUnseen,

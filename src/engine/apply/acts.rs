@@ -214,6 +214,8 @@ impl Run {
             host.kubernetes.marker.clone()
         });
         let seen = marker.as_ref();
+        // What it has left by now is the host's to say: an earlier run's kubeadm may still be at work.
+        let begun = |act: &str| seen.is_some_and(|m| m.act == act && !m.done);
         match act {
             Act::CheckVip => Ok(HostPlan::default()),
             Act::Init { host, resume } => {
@@ -225,7 +227,7 @@ impl Run {
                     run: &settings.run,
                     endpoint: &endpoint,
                     manifests: desired.manifests(),
-                    resume: *resume,
+                    resume: *resume || begun("init"),
                     seen,
                 };
                 Ok(act::init(&input))
@@ -256,8 +258,7 @@ impl Run {
                     ca: &ca,
                     control_plane: matches!(act, Act::JoinControlPlane { .. })
                         .then_some((node.0.as_str(), node.1)),
-                    resume: *resume,
-                    started: self.state.view.has_started(host),
+                    resume: *resume || begun("join") || begun("join-worker"),
                     seen,
                 };
                 Ok(act::join(&input))
