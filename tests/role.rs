@@ -21,6 +21,8 @@ mod migrate;
 mod modules;
 #[path = "pure/pods.rs"]
 mod pods;
+#[path = "pure/resume.rs"]
+mod resume;
 #[path = "pure/role.rs"]
 mod role;
 #[path = "pure/sandbox.rs"]

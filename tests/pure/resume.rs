@@ -1,0 +1,155 @@
+//! What a kubeadm that was begun before skips, decided on the host: under dash and busybox, with a stand-in for kubeadm.
+
+use quorate::cluster::act::{self, Init, Join};
+use quorate::host::Effect;
+use quorate::host::record::End;
+use quorate::model::Secret;
+use quorate::plan::HostPlan;
+
+use super::sandbox::{SHELLS, Sandbox};
+
+const KUBELET: &str = "/etc/kubernetes/kubelet.conf";
+const BOOTSTRAP: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
+const SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+
+fn kubeadm(plan: HostPlan) -> Effect {
+    let mut changes = plan.steps.into_iter().flat_map(|step| step.changes);
+    let unit = |effect: &Effect| matches!(effect, Effect::Run(run) if run.unit.is_some());
+    changes
+        .find_map(|change| unit(&change.effect).then_some(change.effect))
+        .expect("kubeadm runs as a unit")
+}
+
+fn join(resume: bool) -> Effect {
+    kubeadm(act::join(&Join {
+        config: &Secret::new("config".to_string()),
+        digest: "digest",
+        run: "r1",
+        endpoint: "vip.example:8443",
+        ca: "ca",
+        control_plane: None,
+        resume,
+        seen: None,
+    }))
+}
+
+fn init(resume: bool) -> Effect {
+    kubeadm(act::init(&Init {
+        config: &Secret::new("config".to_string()),
+        digest: "digest",
+        run: "r1",
+        endpoint: "vip.example:8443",
+        manifests: &[],
+        resume,
+        seen: None,
+    }))
+}
+
+/// Returns what was asked of kubeadm and of the kubelet's unit, in order. With `late` the kubelet writes its kubeconfig
+/// while it is stopped.
+fn asked(sandbox: &Sandbox, effect: Effect, traces: &[&str], late: bool) -> Vec<String> {
+    sandbox.tool(
+        "kubeadm",
+        "echo \"kubeadm $1 ${4:-} ${5:-} ${6:-} ${7:-}\" | tr -s ' ' >>@/asked",
+    );
+    let wrote = if late {
+        format!(
+            "[ \"$1\" != stop ] || : >{}",
+            sandbox.path(KUBELET).display()
+        )
+    } else {
+        ":".into()
+    };
+    sandbox.tool(
+        "systemctl",
+        &format!(
+            "case $*:$1 in *kubelet:st*|*kubelet:restart) echo \"$*\" >>@/asked; {wrote} ;; *:is-active) exit 3 ;; esac"
+        ),
+    );
+    for trace in traces {
+        sandbox.write(trace, "");
+    }
+    std::fs::create_dir_all(sandbox.path("/etc/kubernetes")).unwrap();
+    let (end, status, output) = sandbox.one(effect);
+    assert_eq!((end, status), (End::Changed, 0), "{output}");
+    let text = sandbox.read("/asked").unwrap_or_default();
+    text.lines().map(|l| l.trim().to_string()).collect()
+}
+
+#[test]
+fn the_host_decides_what_a_resumed_join_skips() {
+    let stopped = "stop kubelet";
+    let after_preflight = "kubeadm join --skip-phases=preflight";
+    let after_kubelet = "kubeadm join --skip-phases=preflight,kubelet-start";
+    let table: [(&str, bool, &[&str], bool, &[&str]); 5] = [
+        (
+            "a first join",
+            false,
+            &[BOOTSTRAP],
+            false,
+            &["kubeadm join"],
+        ),
+        (
+            "begun, nothing left",
+            true,
+            &[],
+            false,
+            &[stopped, "kubeadm join"],
+        ),
+        (
+            "its kubelet has no certificate yet: it must not get one now",
+            true,
+            &[BOOTSTRAP],
+            false,
+            &[stopped, after_preflight],
+        ),
+        (
+            "it got one in the last moment",
+            true,
+            &[BOOTSTRAP],
+            true,
+            &[stopped, "restart kubelet", after_kubelet],
+        ),
+        (
+            "its Node may be Ready",
+            true,
+            &[KUBELET, SERVER],
+            false,
+            &["restart kubelet", after_kubelet],
+        ),
+    ];
+    for (kind, (what, resume, traces, late, expected)) in
+        SHELLS.into_iter().flat_map(|k| table.map(|row| (k, row)))
+    {
+        let sandbox = Sandbox::new(kind);
+        let seen = asked(&sandbox, join(resume), traces, late);
+        assert_eq!(seen, expected, "{kind:?}: {what}");
+    }
+}
+
+#[test]
+fn the_host_decides_whether_a_resumed_init_skips_preflight() {
+    let flags = "--upload-certs --skip-token-print --skip-certificate-key-print";
+    for (resume, traces, skip) in [
+        (false, &[SERVER][..], ""),
+        (true, &[][..], ""),
+        (true, &[SERVER][..], " --skip-phases=preflight"),
+    ] {
+        let sandbox = Sandbox::new(SHELLS[0]);
+        let seen = asked(&sandbox, init(resume), traces, false);
+        assert_eq!(seen, [format!("kubeadm init {flags}{skip}")]);
+    }
+}
+
+/// The script asks for what the probe sees, and for nothing else.
+#[test]
+fn the_traces_are_those_of_the_probe() {
+    let probe = include_str!("../../src/host/probe.sh");
+    let start = probe
+        .find("for path in /etc/kubernetes/kubelet.conf")
+        .unwrap();
+    let list = &probe[start + "for path in ".len()..];
+    let list = list[..list.find("; do").unwrap()].replace("\\\n", " ");
+    let seen: Vec<&str> = list.split_whitespace().collect();
+    assert_eq!(seen, act::TRACES);
+}
