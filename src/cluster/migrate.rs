@@ -51,14 +51,31 @@ fn balancers<'a>(
         .filter_map(|name| Some((name, view.hosts.get(name)?)))
 }
 
-/// Returns why a host cannot be brought up where no cluster lives whose load balancer could be moved.
+/// Returns whether no cluster lives on any host, for sure: all of them could be looked at, and none shows membership. Then
+/// nobody is served by what another way has left, and it is taken down with the host's preparation.
+pub fn is_vacant(shape: &Shape, view: &View) -> bool {
+    let vacant = |host: &HostView| {
+        let kubernetes = &host.kubernetes;
+        host.is_known()
+            && !host.shows_membership()
+            && kubernetes.ca.is_none()
+            && kubernetes.marker.is_none()
+            && !kubernetes.kubeadm_running
+            && !host.moving.bridge
+    };
+    let mut all = shape.nodes().chain(&shape.load_balancers);
+    view.api.is_none() && all.all(|name| view.hosts.get(name).is_some_and(vacant))
+}
+
+/// Returns why a host cannot be brought up where another way is at work on it, no API server answers, and yet a cluster may
+/// live.
 pub fn without_cluster(host: &HostView) -> Option<String> {
     let old = host.moving.old.as_ref()?;
     let from = old.from.map_or("another way".to_string(), |w| {
         format!("`load_balancer: {w}`")
     });
     Some(format!(
-        "{from} has left something here, the inventory says `{}`, and no API server answers: only a live cluster is moved; take the old one down on all hosts (docs/load-balancing.md), then run again",
+        "{from} has left something here, the inventory says `{}`, and no API server answers, yet a host shows a cluster or could not be looked at: bring the cluster back with the old `load_balancer` and change it then, or `kubeadm reset` all its nodes (docs/load-balancing.md), then run again",
         old.to
     ))
 }

@@ -66,6 +66,15 @@ pub trait Desired: Send + Sync {
     fn moving(&self, _host: &HostName, _observed: &Observed) -> Option<Moving> {
         Some(Moving::default())
     }
+    /// Returns the host's next wave where no cluster lives: what another way of the load balancer has left goes first.
+    fn fresh(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String> {
+        self.plan(host, observed, registered)
+    }
     /// Returns the host's next wave while the load balancer is of another way: what it needs for the new one, and nothing
     /// that disturbs the old one.
     fn ready(

@@ -167,6 +167,10 @@ impl State {
         let Some(host) = self.hosts.get_mut(name).filter(|h| h.session.is_some()) else {
             return Ok(());
         };
+        if migrate::is_vacant(desired.shape(), &self.view) {
+            host.plan = desired.fresh(name, &host.observed, &host.registered)?;
+            return Ok(());
+        }
         if moves
             && self.view.api.is_none()
             && let Some(message) = self.view.hosts.get(name).and_then(migrate::without_cluster)

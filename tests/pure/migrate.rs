@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use quorate::cluster::load_balancer::{Remains, TAKING_DOWN, facts_of_others, leftovers, remains};
+use quorate::cluster::load_balancer::{
+    Remains, TAKING_DOWN, facts_of_others, leftovers, remains, remains_of_any,
+};
 use quorate::cluster::migrate::steps::{BRIDGE, Mover, bridge_unit, make_ready, release, switch};
 use quorate::cluster::migrate::{self, Stage};
 use quorate::cluster::next::{forbidden, forecast};
@@ -503,6 +505,81 @@ fn what_another_way_left_is_told_from_what_is_not_ours() {
     }
     // What was not looked at is not gone.
     assert_eq!(remains(pods, &Default::default()), None);
+}
+
+/// After `kubeadm reset` of all hosts, or before the first init: nobody is served by what another way has left.
+#[test]
+fn where_no_cluster_lives_another_way_just_goes() {
+    let bare = || {
+        let mut view = seen_as(["o", "o", "ov"]);
+        for host in view.hosts.values_mut() {
+            host.kubernetes = Kubernetes::default();
+        }
+        view.api = None;
+        view
+    };
+    assert!(migrate::is_vacant(&shape(), &bare()));
+    let spoils: [(&str, fn(&mut HostView)); 6] = [
+        ("a CA", |h| h.kubernetes.ca = Some(Sha256::of("ca"))),
+        ("a trace", |h| {
+            h.kubernetes.traces = vec!["/etc/kubernetes/kubelet.conf".into()];
+        }),
+        ("a marker", |h| {
+            h.kubernetes.marker = Some(quorate::host::fact::Marker {
+                act: "init".into(),
+                run: "r".into(),
+                config: "config".into(),
+                done: false,
+            });
+        }),
+        ("kubeadm", |h| h.kubernetes.kubeadm_running = true),
+        ("a bridge", |h| h.moving.bridge = true),
+        ("down", |h| h.standing = Standing::Unknown("down".into())),
+    ];
+    for (what, spoil) in spoils {
+        let mut view = bare();
+        spoil(view.hosts.get_mut(&name("cp3")).unwrap());
+        assert!(!migrate::is_vacant(&shape(), &view), "{what}");
+        let said = migrate::without_cluster(&view.hosts[0]).unwrap();
+        assert!(said.contains("yet a host shows a cluster"), "{said}");
+    }
+    let mut view = bare();
+    view.hosts.shift_remove(&name("cp3"));
+    assert!(!migrate::is_vacant(&shape(), &view), "not looked at");
+    assert!(!migrate::is_vacant(&shape(), &seen_as(["", "", "v"])));
+
+    // BGP too, which a live cluster is not moved from or to; and files alone, which a reset leaves.
+    let found =
+        |way: Way, model: &Model| remains_of_any(way, &model.observe(&facts_of_others(way)));
+    let mut model = Model::bare();
+    for way in Way::ALL {
+        assert_eq!(found(way, &model), None, "{way}");
+    }
+    for path in [CHECK, "/etc/keepalived/keepalived.conf"] {
+        model.files.insert(path.into(), text("ours"));
+    }
+    assert_eq!(found(Way::KeepalivedHaproxyPods, &model), None, "its own");
+    let old = found(Way::KubeVipBgp, &model).unwrap();
+    assert_eq!(old.paths, ["/etc/keepalived/keepalived.conf", CHECK]);
+    model.units.insert("keepalived".into(), (true, true, 1));
+    let old = found(Way::KubeVipBgp, &model).unwrap();
+    assert_eq!(old.from, Some(Way::KeepalivedHaproxy));
+    assert_eq!(old.units, ["keepalived"]);
+    let steps = migrate::steps::vacate(&mover(), &old);
+    let titles: Vec<&str> = steps.iter().map(|s| s.title.as_str()).collect();
+    assert_eq!(
+        titles,
+        [
+            "load balancer : the old one is taken down",
+            "load balancer : the old pods are gone",
+            "load balancer : no address is left",
+            "load balancer : nothing is left",
+        ]
+    );
+    // Somebody's own haproxy stays.
+    let mut model = Model::bare();
+    model.units.insert("haproxy".into(), (true, true, 1));
+    assert_eq!(found(Way::KubeVipBgp, &model), None);
 }
 
 fn mover() -> Mover {

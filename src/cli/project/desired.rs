@@ -53,6 +53,46 @@ impl Project {
         }
     }
 
+    /// Returns what the host's roles say, whatever lies there of another way of the load balancer.
+    fn placed(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String> {
+        let desired = self.host(host)?;
+        if let Some(spec) = self.spec.hosts.get(host) {
+            let carried = &observed.system.addresses;
+            if let Some(finding) = self.spec.check_address(spec, carried) {
+                return Err(finding.to_string());
+            }
+        }
+        if self.is_external()
+            && let Some(found) = load_balancer::found_of_ours(observed)
+        {
+            return Err(found);
+        }
+        let mut plan = desired
+            .roles
+            .plan(&self.scope(host, observed)?, observed, registered)
+            .map_err(|found| sentence(&found))?;
+        let handlers = plan.handlers.iter_mut().flat_map(|h| &mut h.steps);
+        for change in plan
+            .steps
+            .iter_mut()
+            .chain(handlers)
+            .flat_map(|s| &mut s.changes)
+        {
+            // Contents go into events and the journal only where somebody asked for differences.
+            change.diff = change.diff.take().filter(|_| self.diffs);
+            if let Some(diff) = &mut change.diff {
+                diff.mask(&desired.secrets);
+            }
+        }
+        self.unmask(host, observed, &mut plan);
+        Ok(plan)
+    }
+
     /// What was masked while another way served, so that its installation would not start it, may start now.
     fn unmask(&self, host: &HostName, observed: &Observed, plan: &mut HostPlan) {
         if !self.shape.load_balancers.contains(host) {
@@ -158,13 +198,6 @@ impl Desired for Project {
         observed: &Observed,
         registered: &Registered,
     ) -> Result<HostPlan, String> {
-        let desired = self.host(host)?;
-        if let Some(spec) = self.spec.hosts.get(host) {
-            let carried = &observed.system.addresses;
-            if let Some(finding) = self.spec.check_address(spec, carried) {
-                return Err(finding.to_string());
-            }
-        }
         let way = self.spec.load_balancer.way;
         if self.shape.load_balancers.contains(host)
             && (!self.is_movable(host) || load_balancer::remains(way, observed).is_none())
@@ -172,30 +205,33 @@ impl Desired for Project {
         {
             return Err(found);
         }
-        if self.is_external()
-            && let Some(found) = load_balancer::found_of_ours(observed)
+        let mut plan = self.placed(host, observed, registered)?;
+        self.clean(host, observed, &mut plan);
+        Ok(plan)
+    }
+
+    fn fresh(
+        &self,
+        host: &HostName,
+        observed: &Observed,
+        registered: &Registered,
+    ) -> Result<HostPlan, String> {
+        let way = self.spec.load_balancer.way;
+        let carries = self.shape.load_balancers.contains(host);
+        let remains = load_balancer::remains_of_any(way, observed).filter(|_| carries);
+        // What runs here and is not ours is not ours to stop.
+        let at_work = |r: &load_balancer::Remains| !(r.units.is_empty() && r.manifests.is_empty());
+        if carries
+            && !remains.as_ref().is_some_and(at_work)
+            && let Some(found) = load_balancer::found_of_others(way, observed)
         {
             return Err(found);
         }
-        let mut plan = desired
-            .roles
-            .plan(&self.scope(host, observed)?, observed, registered)
-            .map_err(|found| sentence(&found))?;
-        let handlers = plan.handlers.iter_mut().flat_map(|h| &mut h.steps);
-        for change in plan
-            .steps
-            .iter_mut()
-            .chain(handlers)
-            .flat_map(|s| &mut s.changes)
-        {
-            // Contents go into events and the journal only where somebody asked for differences.
-            change.diff = change.diff.take().filter(|_| self.diffs);
-            if let Some(diff) = &mut change.diff {
-                diff.mask(&desired.secrets);
-            }
+        let mut plan = self.placed(host, observed, registered)?;
+        if let Some(remains) = remains {
+            let steps = migrate::steps::vacate(&self.mover(host)?, &remains);
+            plan.steps.splice(0..0, steps);
         }
-        self.unmask(host, observed, &mut plan);
-        self.clean(host, observed, &mut plan);
         Ok(plan)
     }
 

@@ -60,19 +60,28 @@ pub fn is_movable(way: Way) -> bool {
 /// keepalived and haproxy as services are ours only where our check script lies: it is the last to go.
 pub fn remains(way: Way, observed: &Observed) -> Option<Remains> {
     let begun = observed.file(TAKING_DOWN).is(|state| state.is_some());
-    all_remains(way, observed).filter(|r| begun || !r.manifests.is_empty() || !r.units.is_empty())
+    all_remains(way, observed, is_movable)
+        .filter(|r| begun || !r.manifests.is_empty() || !r.units.is_empty())
+}
+
+/// Returns all that is left of other ways on a host that no cluster lives on, whatever those ways are: after `kubeadm
+/// reset`, which ends static pods and knows nothing of services, or where the inventory was changed before init.
+pub fn remains_of_any(way: Way, observed: &Observed) -> Option<Remains> {
+    let begun = observed.file(TAKING_DOWN).is(|state| state.is_some());
+    let any = |r: &Remains| !(r.manifests.is_empty() && r.units.is_empty() && r.paths.is_empty());
+    all_remains(way, observed, |_| true).filter(|r| begun || any(r))
 }
 
 /// Returns files of ours that another way left on a host where it is not at work any more.
 pub fn leftovers(way: Way, observed: &Observed) -> Vec<&'static str> {
     match remains(way, observed) {
         Some(_) => Vec::new(),
-        None => all_remains(way, observed).map_or_else(Vec::new, |r| r.paths),
+        None => all_remains(way, observed, is_movable).map_or_else(Vec::new, |r| r.paths),
     }
 }
 
-fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
-    let own = parts(way).filter(|_| is_movable(way))?;
+fn all_remains(way: Way, observed: &Observed, among: fn(Way) -> bool) -> Option<Remains> {
+    let own = parts(way).filter(|_| among(way))?;
     let there = |path: &str| observed.file(path).is(|state| state.is_some());
     let ours = there(CHECK);
     let mut remains = Remains {
@@ -85,7 +94,7 @@ fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
     };
     // Two ways have configuration files of one name: what is at work says whose they are.
     let mut left = None;
-    for (other, leaves) in others(way).filter(|(other, _)| is_movable(*other)) {
+    for (other, leaves) in others(way).filter(|(other, _)| among(*other)) {
         let add = |all: &mut Vec<&'static str>, found: &mut dyn Iterator<Item = &'static str>| {
             let before = all.len();
             for item in found {
@@ -133,16 +142,10 @@ fn all_remains(way: Way, observed: &Observed) -> Option<Remains> {
 /// Returns the questions whose answers tell that a way other than this one is at work on a host, or has left something.
 pub fn facts_of_others(way: Way) -> Facts {
     let mut facts = Facts::new();
-    if is_movable(way) {
-        facts.insert(Fact::Path(TAKING_DOWN.into()));
-        facts.insert(Fact::Path(CHECK.into()));
-    }
-    for (other, leaves) in others(way) {
-        let paths = leaves
-            .paths
-            .iter()
-            .filter(|_| is_movable(way) && is_movable(other));
-        let paths = leaves.manifests.iter().chain(paths);
+    facts.insert(Fact::Path(TAKING_DOWN.into()));
+    facts.insert(Fact::Path(CHECK.into()));
+    for (_, leaves) in others(way) {
+        let paths = leaves.manifests.iter().chain(leaves.paths);
         facts.extend(paths.map(|path| Fact::Path((*path).to_string())));
         let units = leaves.units.iter();
         facts.extend(units.map(|unit| Fact::Unit((*unit).to_string())));

@@ -11,7 +11,7 @@ use crate::plan::Step;
 
 pub use leaves::{
     Leaves, Remains, TAKING_DOWN, facts_of_others, facts_of_ours, found_of_others, found_of_ours,
-    is_movable, leftovers, remains,
+    is_movable, leftovers, remains, remains_of_any,
 };
 
 /// What a way brings to the hosts that carry it, and to the workflow.

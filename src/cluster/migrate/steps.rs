@@ -129,6 +129,11 @@ pub fn release(host: &Mover, remains: &Remains, bridged: bool) -> HostPlan {
     }
 }
 
+/// Returns the steps that take the old way down where no cluster lives, and nobody is served.
+pub fn vacate(host: &Mover, remains: &Remains) -> Vec<Step> {
+    take_down(host, remains, "")
+}
+
 /// Returns the steps that move the host that serves: `place` is what its roles say of the new way, and `settled` what that
 /// way waits for. `holds` says that the address was seen here.
 pub fn switch(
