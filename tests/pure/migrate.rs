@@ -519,7 +519,8 @@ fn where_no_cluster_lives_another_way_just_goes() {
         view
     };
     assert!(migrate::is_vacant(&shape(), &bare()));
-    let spoils: [(&str, fn(&mut HostView)); 6] = [
+    type Spoil = (&'static str, fn(&mut HostView));
+    let spoils: [Spoil; 6] = [
         ("a CA", |h| h.kubernetes.ca = Some(Sha256::of("ca"))),
         ("a trace", |h| {
             h.kubernetes.traces = vec!["/etc/kubernetes/kubelet.conf".into()];

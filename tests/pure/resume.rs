@@ -81,7 +81,8 @@ fn the_host_decides_what_a_resumed_join_skips() {
     let stopped = "stop kubelet";
     let after_preflight = "kubeadm join --skip-phases=preflight";
     let after_kubelet = "kubeadm join --skip-phases=preflight,kubelet-start";
-    let table: [(&str, bool, &[&str], bool, &[&str]); 5] = [
+    type Row<'a> = (&'a str, bool, &'a [&'a str], bool, &'a [&'a str]);
+    let table: [Row; 5] = [
         (
             "a first join",
             false,
