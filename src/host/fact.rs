@@ -124,6 +124,8 @@ pub struct System {
     pub addresses: Vec<(String, IpAddr, u8)>,
     /// The link-layer addresses of all interfaces, lower case.
     pub links: Vec<String>,
+    /// Interfaces that carry nothing: `operstate` is down, lowerlayerdown or notpresent (sysfs-class-net, RFC 2863).
+    pub down: Vec<String>,
     /// MiB of memory.
     pub memory_mib: u64,
     /// Processors online.

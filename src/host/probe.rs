@@ -186,6 +186,7 @@ impl<'a> Parser<'a> {
                 }
             }
             "link-address" => self.observed.system.links.push(rest.to_string()),
+            "down" => self.observed.system.down.push(rest.to_string()),
             "claimed" => self.observed.claimed_by = Some(rest.to_string()),
             "session" => {
                 let (peer, state) = rest.split_once(' ').ok_or_else(bad)?;

@@ -22,6 +22,11 @@ probe_system() {
   for link in /sys/class/net/*/address; do
     { IFS= read -r line <"$link"; } 2>/dev/null && say link-address "$line"
   done
+  for link in /sys/class/net/*/operstate; do
+    { IFS= read -r line <"$link"; } 2>/dev/null || continue
+    link=${link%/operstate}
+    case $line in down | lowerlayerdown | notpresent) say down "${link##*/}" ;; esac
+  done
   for marker in "$state"/handlers/*; do
     [ -e "$marker" ] && say pending "${marker##*/}"
   done

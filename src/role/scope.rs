@@ -58,6 +58,7 @@ pub(super) fn placeholder() -> System {
         machine_id: "0".repeat(32),
         addresses: Vec::new(),
         links: Vec::new(),
+        down: Vec::new(),
         memory_mib: 4096,
         processors: 2,
         free_mib: 65536,

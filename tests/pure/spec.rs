@@ -65,7 +65,15 @@ fn what_a_host_carries_is_held_against_what_is_said_of_it() {
     };
     let found = |all: &str, on_host: &str| {
         let spec = sound(HOSTS, &format!("{ALL}{all}"));
-        let found = spec.check_address(&spec.hosts["cp1"], &carried(on_host));
+        let down: Vec<String> = on_host
+            .split_whitespace()
+            .filter_map(|part| Some(part.strip_suffix('!')?.split('=').next()?.into()))
+            .collect();
+        let found = spec.check_address(
+            &spec.hosts["cp1"],
+            &carried(&on_host.replace('!', "")),
+            &down,
+        );
         found.map(|d| d.to_string()).unwrap_or_default()
     };
     assert_eq!(found("", "lo=127.0.0.1/8 eth0=10.0.0.11/24"), "");
@@ -83,6 +91,11 @@ fn what_a_host_carries_is_held_against_what_is_said_of_it() {
         found("interface: eth1\n", "eth0=10.0.0.11/24 eth1=192.168.1.5/24"),
         "`apiserver_vip` 10.0.0.10 lies in no network of eth1 on `cp1` (192.168.1.0/24): no neighbour would ask for it there (choose an address of that network, or set `interface` to the one whose network it is in)"
     );
+    assert_eq!(
+        found("interface: eth1\n", "eth0=10.0.0.11/24 eth1=10.0.0.111/24!"),
+        "eth1 on `cp1`, which `apiserver_vip` 10.0.0.10 is to be on, is down (bring it up with `ip link set eth1 up`, or set `interface` to another one)"
+    );
+    assert_eq!(found("", "eth0=10.0.0.11/24 eth1=10.0.0.111/24!"), "");
     let host_route = found("", "eth0=10.0.0.11/32 eth0=10.0.0.10/32");
     assert!(host_route.contains("10.0.0.11/32"), "{host_route}");
 }

@@ -62,8 +62,8 @@ impl Project {
     ) -> Result<HostPlan, String> {
         let desired = self.host(host)?;
         if let Some(spec) = self.spec.hosts.get(host) {
-            let carried = &observed.system.addresses;
-            if let Some(finding) = self.spec.check_address(spec, carried) {
+            let (carried, down) = (&observed.system.addresses, &observed.system.down);
+            if let Some(finding) = self.spec.check_address(spec, carried, down) {
                 return Err(finding.to_string());
             }
         }

@@ -514,6 +514,7 @@ pub(super) fn interface(
     spec: &ClusterSpec,
     host: &HostSpec,
     carried: &[(String, IpAddr, u8)],
+    down: &[String],
 ) -> Option<Diagnostic> {
     let vip = spec.load_balancer.vip?;
     if !host.roles.load_balancer || !spec.load_balancer.way.is_on_the_link() {
@@ -534,6 +535,16 @@ pub(super) fn interface(
             .find(|(_, a, _)| *a == host.ip.address)
             .map(|(name, _, _)| name.as_str())?,
     };
+    if down.iter().any(|other| other == name) {
+        let message = format!(
+            "{name} on `{}`, which `apiserver_vip` {vip} is to be on, is down",
+            host.name
+        );
+        let help = format!(
+            "bring it up with `ip link set {name} up`, or set `interface` to another one"
+        );
+        return Some(Diagnostic::error(message).help(help));
+    }
     let networks: Vec<IpNet> = carried
         .iter()
         .filter(|(i, a, _)| i == name && *a != vip)
