@@ -17,6 +17,8 @@ mod cluster;
 mod drill;
 #[path = "lab/driver.rs"]
 mod driver;
+#[path = "lab/faults.rs"]
+mod faults;
 #[path = "lab/journal.rs"]
 mod journal;
 #[path = "lab/kill.rs"]

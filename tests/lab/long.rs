@@ -252,3 +252,25 @@ fn a_live_cluster_is_moved() {
 fn a_move_goes_on() {
     crate::moves::goes_on(&Lab::take("a move goes on"));
 }
+
+/// keepalived killed with SIGKILL: a stale address, found and cured.
+#[test]
+fn a_killed_keepalived() {
+    crate::faults::killed_keepalived(&Lab::take("keepalived killed with SIGKILL"));
+}
+
+#[test]
+fn an_interface_absent_or_down() {
+    crate::faults::interfaces(&Lab::take("an interface absent or down"));
+}
+
+#[test]
+fn an_image_that_is_missing() {
+    crate::faults::image_missing(&Lab::take("kube-vip's image is missing"));
+}
+
+/// `kubeadm reset` on the same hosts, and a cluster by another way.
+#[test]
+fn another_way_after_a_reset() {
+    crate::faults::reset_between_the_ways(&Lab::take("another way after a reset"));
+}

@@ -8,9 +8,9 @@ use crate::cluster::holders;
 use crate::driver::{CONTROL_PLANES, HOSTS, Invocation, Lab, VIP, on, on_until, poll};
 use crate::kube_vip::has_image;
 
-const SERVICES: &str = "keepalived-haproxy";
-const PODS: &str = "keepalived-haproxy-pods";
-const ARP: &str = "kube-vip-arp";
+pub(crate) const SERVICES: &str = "keepalived-haproxy";
+pub(crate) const PODS: &str = "keepalived-haproxy-pods";
+pub(crate) const ARP: &str = "kube-vip-arp";
 /// kube-vip has no port of its own: the cluster keeps its endpoint.
 const ENDPOINT: &str = "control_plane_endpoint=vip.mycluster.local:8443";
 /// What a client may miss in one move, in seconds.
@@ -163,8 +163,8 @@ fn watched(what: &str) -> (f64, Vec<String>) {
     (longest, both)
 }
 
-/// Nothing of a move, nor of the ways that are not this one.
-fn nothing_is_left(lab: &Lab, way: &str) {
+/// Nothing of a move, nor of the ways that are not this one. A cluster that was moved to kube-vip keeps its port by a redirect.
+pub(crate) fn nothing_is_left(lab: &Lab, way: &str, redirected: bool) {
     let unit = |unit: &str| {
         format!("! systemctl is-active -q {unit} && ! systemctl is-enabled -q {unit} 2>/dev/null")
     };
@@ -198,7 +198,6 @@ fn nothing_is_left(lab: &Lab, way: &str) {
             ]
             .map(file),
         );
-        checks.push("nft list table ip quorate_redirect >/dev/null".into());
     } else {
         checks.extend(
             [
@@ -207,8 +206,12 @@ fn nothing_is_left(lab: &Lab, way: &str) {
             ]
             .map(file),
         );
-        checks.push("! nft list table ip quorate_redirect >/dev/null 2>&1".into());
     }
+    checks.push(if redirected {
+        "nft list table ip quorate_redirect >/dev/null".into()
+    } else {
+        "! nft list table ip quorate_redirect >/dev/null 2>&1".into()
+    });
     for host in CONTROL_PLANES {
         for check in &checks {
             let said = on(host, check);
@@ -268,7 +271,7 @@ fn moved(lab: &Lab, from: &str, way: &str) {
     poll("one holder", Duration::from_secs(30), || {
         (holders() == 1).then_some(())
     });
-    nothing_is_left(lab, way);
+    nothing_is_left(lab, way, way == ARP);
     nothing_is_to_do(lab, way);
     lab.is_whole(&HOSTS);
 }
@@ -311,7 +314,7 @@ pub(crate) fn goes_on(lab: &Lab) {
     poll("the next run", Duration::from_secs(200), || {
         (to(lab, PODS, &["apply"]).run().code == Some(0)).then_some(())
     });
-    nothing_is_left(lab, PODS);
+    nothing_is_left(lab, PODS, false);
     nothing_is_to_do(lab, PODS);
     moved(lab, PODS, SERVICES);
     lab.plan_is_empty();

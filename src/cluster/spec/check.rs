@@ -540,9 +540,8 @@ pub(super) fn interface(
             "{name} on `{}`, which `apiserver_vip` {vip} is to be on, is down",
             host.name
         );
-        let help = format!(
-            "bring it up with `ip link set {name} up`, or set `interface` to another one"
-        );
+        let help =
+            format!("bring it up with `ip link set {name} up`, or set `interface` to another one");
         return Some(Diagnostic::error(message).help(help));
     }
     let networks: Vec<IpNet> = carried

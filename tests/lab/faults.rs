@@ -1,0 +1,161 @@
+//! What goes wrong with a load balancer on a live cluster or before one: seen, named, cured.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::cluster::holders;
+use crate::driver::{CONTROL_PLANES, HOSTS, Invocation, Lab, VIP, command, on, on_for, poll, root};
+use crate::kube_vip::has_image;
+use crate::moves::{ARP, PODS, SERVICES, nothing_is_left};
+
+const BGP: &str = "kube-vip-bgp";
+
+fn by(lab: &Lab, way: &str, words: &[&str]) -> Invocation {
+    lab.quorate(words)
+        .arg("-e")
+        .arg(format!("load_balancer={way}"))
+}
+
+fn holds(host: &str) -> bool {
+    on(host, &format!("ip -o address show to {VIP} | grep -q .")).code == Some(0)
+}
+
+/// keepalived killed with SIGKILL leaves its address behind, and the next one takes it too.
+pub(crate) fn killed_keepalived(lab: &Lab) {
+    lab.converged();
+    let holder = poll("a holder", Duration::from_secs(20), || {
+        CONTROL_PLANES.into_iter().find(|host| holds(host))
+    });
+    on(holder, "systemctl kill -s KILL keepalived").good("keepalived is killed");
+    poll("two hosts have the VIP", Duration::from_secs(20), || {
+        (holders() == 2).then_some(())
+    });
+    let status = lab.quorate(&["status"]).run().expect(1);
+    status
+        .shows(&format!("{VIP} on 2 hosts"))
+        .shows(&format!("{holder}: keepalived failed"));
+    let plan = lab.quorate(&["plan"]).run().expect(2);
+    assert!(
+        plan.journal
+            .planned()
+            .iter()
+            .all(|(host, _)| host == holder)
+    );
+    lab.quorate(&["apply"]).run().expect(0);
+    poll("one holder", Duration::from_secs(10), || {
+        (holders() == 1).then_some(())
+    });
+    lab.plan_is_empty();
+}
+
+/// An interface that is not there, and one that is down: named, before anything is done on that host.
+pub(crate) fn interfaces(lab: &Lab) {
+    lab.bare();
+    let folder = lab.inventory().join("host_vars");
+    let file = folder.join("cp2.yml");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(&file, "interface: quorate9\n").unwrap();
+    let run = lab.quorate(&["apply"]).run().expect(1);
+    let run = run.shows("`cp2` has no interface `quorate9` with an address");
+    assert!(!run.journal.has_act("init"));
+    assert!(
+        run.journal
+            .steps("changed")
+            .iter()
+            .all(|(host, _)| host != "cp2")
+    );
+    on(
+        "cp2",
+        "ip link add quorate9 type dummy && ip address add 10.77.0.212/24 dev quorate9 noprefixroute",
+    )
+    .good("an interface that is down");
+    let plan = lab.quorate(&["plan"]).run().expect(1);
+    plan.shows("quorate9 on `cp2`, which `apiserver_vip` 10.77.0.100 is to be on, is down");
+    fs::remove_file(&file).unwrap();
+    on("cp2", "ip link delete quorate9").good("it is gone");
+    lab.quorate(&["plan"]).run().expect(2);
+}
+
+/// The files lack kube-vip's image: said before anybody is contacted.
+pub(crate) fn image_missing(lab: &Lab) {
+    let files = lab.file("files/README", "no images").with_file_name("");
+    let there = root().join("vagrant/.lab/files");
+    let _ = fs::remove_dir_all(files.join("images"));
+    fs::create_dir_all(files.join("images")).unwrap();
+    for entry in fs::read_dir(&there).unwrap().flatten() {
+        let link = files.join(entry.file_name());
+        if entry.file_name() != "images" {
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(fs::canonicalize(entry.path()).unwrap(), link).unwrap();
+        }
+    }
+    for entry in fs::read_dir(there.join("images")).unwrap().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with("kube-vip") {
+            let link = files.join("images").join(entry.file_name());
+            std::os::unix::fs::symlink(fs::canonicalize(entry.path()).unwrap(), link).unwrap();
+        }
+    }
+    let folder = format!("kubernetes_files={}", files.display());
+    for words in [&["plan"][..], &["apply"]] {
+        let run = by(lab, ARP, words).arg("-e").arg(&folder).run().expect(4);
+        let run = run.shows("holds the image ghcr.io/kube-vip/kube-vip:");
+        assert!(!run.journal.has_act("probe"), "nobody is contacted");
+    }
+}
+
+/// `kubeadm reset` on all hosts, by hand: it knows nothing of services, nor of who has the address.
+fn reset() {
+    for host in HOSTS.iter().rev() {
+        on_for(
+            180,
+            host,
+            "kubeadm reset -f >/tmp/reset.log 2>&1 || { tail /tmp/reset.log >&2; exit 1; }; rm /var/lib/quorate/kubeadm",
+        )
+        .good("kubeadm reset");
+    }
+}
+
+/// The same hosts carry a cluster by one way after another: nothing of the way before stays.
+pub(crate) fn reset_between_the_ways(lab: &Lab) {
+    lab.bootstrapped();
+    let ways: &[&str] = if has_image() {
+        &[PODS, ARP, BGP, SERVICES]
+    } else {
+        &[PODS, SERVICES]
+    };
+    for way in ways {
+        eprintln!("    === kubeadm reset, then {way}");
+        reset();
+        if *way == BGP {
+            lab.lab(&["router"]);
+        }
+        let run = by(lab, way, &["apply"]).run().expect(0);
+        assert!(run.out.contains("4 of 4 nodes Ready"), "{}", run.out);
+        lab.is_whole(&HOSTS);
+        lab.has_three_voting_members();
+        let wanted = if *way == BGP { 3 } else { 1 };
+        poll(
+            "the VIP is where it belongs",
+            Duration::from_secs(30),
+            || (holders() == wanted).then_some(()),
+        );
+        if *way == BGP {
+            for host in CONTROL_PLANES {
+                on(
+                    host,
+                    "! systemctl is-active -q keepalived && ! systemctl is-active -q haproxy && ! test -e /etc/keepalived/check_apiserver.sh",
+                )
+                .good("nothing of keepalived");
+            }
+        } else {
+            nothing_is_left(lab, way, false);
+        }
+        let again = by(lab, way, &["apply"]).run().expect(0);
+        assert_eq!(again.journal.steps("changed"), Vec::new(), "{way}");
+        if *way == BGP {
+            let driver = root().join("vagrant/lab");
+            command(60, [driver.as_os_str(), "router".as_ref(), "off".as_ref()])
+                .good("the router goes");
+        }
+    }
+}
