@@ -25,8 +25,10 @@ pub const TRACES: [&str; 7] = [
     "/var/lib/etcd/member",
     "/var/lib/kubelet/config.yaml",
 ];
-/// The kubelet's own kubeconfig: it writes it when it has its certificate (kubernetes.io, TLS bootstrapping).
+/// The kubelet's own kubeconfig: it writes it when it asks for its certificate.
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+/// The kubelet's certificate, by which it registers its Node (kubernetes.io, TLS bootstrapping).
+const KUBELET_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// The marker of what was begun.
 pub const MARKER: &str = "/var/lib/quorate/kubeadm";
 /// The unit that kubeadm runs as, without prefix and suffix.
@@ -409,8 +411,10 @@ fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> St
 ///
 /// Preflight would refuse kubeadm's own traces. kubelet-start has the one refusal that skipping preflight does not lift
 /// (kubeadm 1.36, cmd/phases/join/kubelet.go): `a Node with name "cp2" and status "Ready" already exists`. A kubelet holds
-/// kubelet.conf before its Node is registered, so one without it, once stopped, cannot become Ready; one with it has been
-/// started already and needs but another look at its Node. The phases behind finish what is missing.
+/// its certificate before its Node is registered, so one without it, once stopped, cannot become Ready; one with it has been
+/// started already and needs but another look at its Node. kubelet.conf alone is no sign: it is written as soon as the
+/// certificate is asked for (pkg/kubelet/certificate/bootstrap), and the file with the token that asks goes when kubeadm's
+/// wait for it fails. The phases behind finish what is missing.
 fn skip(verb: &str) -> String {
     let mut lines = format!(
         "for trace in {}; do [ ! -e \"$trace\" ] || skip=--skip-phases=preflight; done\n",
@@ -418,8 +422,9 @@ fn skip(verb: &str) -> String {
     );
     if verb == "join" {
         lines.push_str(&format!(
-            "[ -e {KUBELET_CONF} ] || systemctl stop kubelet\n\
-             if [ -e {KUBELET_CONF} ]; then skip=--skip-phases=preflight,kubelet-start; systemctl restart kubelet; fi\n"
+            "started() {{ [ -e {KUBELET_CONF} ] && [ -e {KUBELET_CERTIFICATE} ]; }}\n\
+             started || systemctl stop kubelet\n\
+             if started; then skip=--skip-phases=preflight,kubelet-start; systemctl restart kubelet; fi\n"
         ));
     }
     lines
@@ -441,7 +446,7 @@ fn kubelet_kick(address: &str, port: u16) -> String {
          [ $tries -lt 1500 ] || exit 0\n\
          sleep 0.2\n\
          done\n\
-         [ -e /var/lib/kubelet/pki/kubelet-client-current.pem ] || systemctl restart kubelet\n\
+         [ -e {KUBELET_CERTIFICATE} ] || systemctl restart kubelet\n\
          ) >/dev/null 2>&1 &\n"
     )
 }

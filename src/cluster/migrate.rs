@@ -75,7 +75,7 @@ pub fn without_cluster(host: &HostView) -> Option<String> {
         format!("`load_balancer: {w}`")
     });
     Some(format!(
-        "{from} has left something here, the inventory says `{}`, and no API server answers, yet a host shows a cluster or could not be looked at: bring the cluster back with the old `load_balancer` and change it then, or `kubeadm reset` all its nodes (docs/load-balancing.md), then run again",
+        "{from} has left something here, the inventory says `{}`, and no API server answers, yet a host shows a cluster or could not be looked at: bring the cluster back with the old `load_balancer` and change it then, or run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on all its nodes, then run again",
         old.to
     ))
 }
@@ -98,7 +98,7 @@ pub fn stage(shape: &Shape, view: &View) -> Stage {
     let old = names(&|h| h.moving.old.is_some());
     let bridges = names(&|h| h.moving.bridge);
     let holders = names(&|h| h.holds_vip);
-    let begun = old.len() < all.len() || !bridges.is_empty();
+    let begun = begun(shape, view);
     // Who serves from here on: by the bridge that is up, as the one holder, or, where a move was begun and its holder
     // went down, the first that can.
     let serves = match (bridges.as_slice(), holders.as_slice()) {
@@ -163,8 +163,7 @@ fn unfit(shape: &Shape, view: &View) -> Option<Refusal> {
         }
     }
     // Begun it goes on, whoever is ill: who serves by a bridge alone has the less time.
-    let begun = balancers(shape, view).any(|(_, h)| h.moving.old.is_none() || h.moving.bridge);
-    if begun {
+    if begun(shape, view) {
         return None;
     }
     let ready = |n: &HostName| {
@@ -186,6 +185,14 @@ fn unfit(shape: &Shape, view: &View) -> Option<Refusal> {
     );
     let help = "bring it back first: put the old `load_balancer` into the inventory, run `quorate status` and `quorate apply`, then change it again".to_string();
     refuse(ill, message, help)
+}
+
+/// Returns whether a move was begun: a bridge is up, or a member has nothing of the old way any more. A host that is yet to
+/// join never had any.
+fn begun(shape: &Shape, view: &View) -> bool {
+    balancers(shape, view).any(|(name, host)| {
+        host.moving.bridge || (host.moving.old.is_none() && view.is_control_plane(name))
+    })
 }
 
 fn are(names: &[HostName]) -> String {

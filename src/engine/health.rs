@@ -114,7 +114,7 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<String>)> {
             let due = member || matches!(fact, Fact::Unit(_));
             let how = running(host, &fact);
             if due && !matches!(how, "active" | "running" | "up" | "unknown") {
-                down.push(format!("{part} {how}"));
+                down.push(format!("{part} {how}{}", refused(host, &fact)));
             }
         }
         let kubelet = host.observed.unit(KUBELET);
@@ -227,6 +227,22 @@ pub(super) fn join(names: &[&HostName]) -> String {
         .map(|n| n.as_str())
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// Returns which BGP peers refuse the session because of an AS number, as the end of a sentence.
+fn refused(host: &HostState, fact: &Fact) -> String {
+    let Fact::BgpSessions(peers) = fact else {
+        return String::new();
+    };
+    let peers = host.observed.peers_of_another_as(peers);
+    if peers.is_empty() {
+        return String::new();
+    }
+    let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    format!(
+        " (not agreed with {} on an AS number: `bgp_local_as` here, the second part of its entry in `bgp_peers` there)",
+        peers.join(", ")
+    )
 }
 
 /// Returns how a unit or a static pod is.

@@ -95,6 +95,13 @@ impl State {
                 state.look_at(unseen).await;
             }
         }
+        // When all were looked at: what one is to do may hang on what another one is like.
+        let names: Vec<HostName> = state.hosts.keys().cloned().collect();
+        for name in &names {
+            if let Err(message) = state.plan(name) {
+                state.fail_as(name, Problem::unfit(message)).await;
+            }
+        }
         state
     }
 
@@ -152,11 +159,6 @@ impl State {
             .hosts
             .sort_by(|a, _, b, _| place(a).cmp(&place(b)));
         self.view.choose_api();
-        for name in &names {
-            if let Err(message) = self.plan(name) {
-                self.fail_as(name, Problem::unfit(message)).await;
-            }
-        }
     }
 
     /// Plans the host's next wave from what is known of it.

@@ -367,6 +367,8 @@ pub struct Observed {
     pub(super) ports: BTreeMap<u16, bool>,
     pub(super) pods: BTreeMap<String, bool>,
     pub(super) sessions: BTreeMap<IpAddr, bool>,
+    /// Peers that end sessions because of an AS number.
+    pub(super) other_as: BTreeSet<IpAddr>,
 }
 
 /// What is known of one thing.
@@ -447,6 +449,12 @@ impl Observed {
         Known::of(each.map(|each| each.into_iter().all(|up| up)))
     }
 
+    /// Returns those of these BGP peers with which an AS number is not agreed on.
+    pub fn peers_of_another_as(&self, all: &[IpAddr]) -> Vec<IpAddr> {
+        let found = all.iter().filter(|peer| self.other_as.contains(peer));
+        found.copied().collect()
+    }
+
     /// Returns the interface that carries `address`, with the prefix length.
     pub fn interface_of(&self, address: IpAddr) -> Option<(&str, u8)> {
         self.system
@@ -498,6 +506,9 @@ impl Observed {
         self.images = newer.images.or(self.images.take());
         self.ports.extend(newer.ports);
         self.pods.extend(newer.pods);
+        self.other_as
+            .retain(|peer| !newer.sessions.contains_key(peer));
+        self.other_as.extend(newer.other_as);
         self.sessions.extend(newer.sessions);
     }
 }

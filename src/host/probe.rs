@@ -192,6 +192,9 @@ impl<'a> Parser<'a> {
                 let (peer, state) = rest.split_once(' ').ok_or_else(bad)?;
                 let peer = peer.parse().map_err(|_| bad())?;
                 self.observed.sessions.insert(peer, state == "up");
+                if state == "as" {
+                    self.observed.other_as.insert(peer);
+                }
             }
             "endpoint" => self.observed.reach = Some(reach(rest).ok_or_else(bad)?),
             "pending" => {
@@ -335,12 +338,14 @@ impl<'a> Parser<'a> {
             "kubelet" => kubernetes.node = decode(value).and_then(|pem| node_of(&pem)),
             "port" => kubernetes.port = value.parse().ok(),
             "marker" => {
+                // Power that goes soon after it was written leaves an empty file: that is a word, and not "no marker".
                 let mut parts = value.split(' ').map(str::to_string);
+                let mut part = || parts.next().unwrap_or_default();
                 kubernetes.marker = Some(Marker {
-                    act: parts.next()?,
-                    run: parts.next()?,
-                    config: parts.next()?,
-                    done: parts.next().as_deref() == Some("done"),
+                    act: part(),
+                    run: part(),
+                    config: part(),
+                    done: part() == "done",
                 });
             }
             "running" => kubernetes.kubeadm_running = true,

@@ -112,6 +112,8 @@ put() { # path bytes digest mode owner group expected temporary backup size-clas
   if [ "$9" = backup ] && [ "$old" != absent ]; then
     cp -p -- "$1" "$copy.$(date -u +%Y%m%dT%H%M%SZ).bak" || return 1
   fi
+  # A new file whose content is not on the disk yet is empty after a loss of power: what kubeadm has begun must be known then.
+  case $1 in "$state"/*) sync -- "$8" 2>/dev/null ;; esac
   # A mount point, such as /etc/hosts in a container, cannot be renamed over: it is written in place.
   if ! mv -f -- "$8" "$1" 2>/dev/null; then
     if ! cp -p -- "$1" "$copy.quorate-backup"; then

@@ -259,7 +259,13 @@ fn an_init_that_was_begun_is_taken_up_where_it_was() {
 
 #[test]
 fn a_second_cluster_is_refused() {
-    let cases: [(&str, fn(&mut View), &str, &str); 12] = [
+    let cases: [(&str, fn(&mut View), &str, &str); 13] = [
+        (
+            "a marker that power lost took the content of",
+            |v| host(v, "w1").kubernetes.marker = marker("", false),
+            "/var/lib/quorate/kubeadm on w1, which says what kubeadm has begun there, cannot be read (nothing of a cluster was found)",
+            "remove that file on w1",
+        ),
         (
             "unknown control plane",
             |v| host(v, "cp2").standing = Standing::Unknown("down".into()),
@@ -820,12 +826,18 @@ fn bgp_sessions_count_when_all_of_them_stand() {
             "n session 10.0.0.1 up\nn session fd00::1 down\n",
             Known::Is(false),
         ),
+        (
+            "n session 10.0.0.1 up\nn session fd00::1 as\n",
+            Known::Is(false),
+        ),
         ("n session 10.0.0.1 up\n", Known::Unknown),
         ("", Known::Unknown),
     ] {
         let answer = format!("{said}n end\n");
         let observed = probe::parse(&facts, "n", answer.as_bytes()).unwrap();
         assert_eq!(observed.peers_with(&peers), known, "{said}");
+        let other = observed.peers_of_another_as(&peers);
+        assert_eq!(!other.is_empty(), said.contains(" as"), "{said}");
     }
     assert!(probe::parse(&facts, "n", b"n session nobody up\nn end\n").is_err());
 }

@@ -236,6 +236,31 @@ fn a_move_needs_all_its_hosts_and_a_healthy_beginning() {
     assert_eq!(next(&shape(), &view), sign);
 }
 
+/// A control plane that is yet to join never had the old way: by it no move was begun, and all that a beginning needs is asked.
+#[test]
+fn a_host_that_never_had_the_old_way_begins_no_move() {
+    let mut view = seen_as(["ov", "o", ""]);
+    view.hosts
+        .get_mut(&name("cp1"))
+        .unwrap()
+        .kubernetes
+        .api
+        .as_mut()
+        .unwrap()
+        .ready = false;
+    // A member without it: the move was begun, and goes on whoever is ill.
+    assert_eq!(said(&next(&shape(), &view)), "release cp2");
+    let (_, api) = view.api.as_mut().unwrap();
+    api.nodes
+        .as_mut()
+        .unwrap()
+        .retain(|node| node.name != "cp3");
+    assert_eq!(
+        said(&next(&shape(), &view)),
+        "refused: the load balancer is not moved: the API server of cp1 is not ready, and a move needs all of them"
+    );
+}
+
 #[test]
 fn a_plan_tells_the_move_in_its_order() {
     let told = |marks| -> Vec<String> {
@@ -613,6 +638,7 @@ fn the_holder_is_bridged_before_and_freed_after() {
         titles(&plan),
         [
             "the address is here",
+            "its API server is ready",
             "a bridge",
             "the old one is taken down",
             "the old pods are gone",
@@ -628,7 +654,7 @@ fn the_holder_is_bridged_before_and_freed_after() {
     assert!(plan.disturbs());
     // Cut off behind the takedown: of whatever it was, nothing stays in the cluster.
     let plan = switch(&mover(), None, HostPlan::default(), None, true);
-    let last = titles(&plan).split_off(4);
+    let last = titles(&plan).split_off(5);
     assert_eq!(
         last,
         ["kube-vip has no rights any more", "the end of the bridge"]
@@ -640,6 +666,7 @@ fn the_holder_is_bridged_before_and_freed_after() {
     assert_eq!(
         titles(&plan),
         [
+            "its API server is ready",
             "a bridge",
             "the new way holds the address",
             "the end of the bridge"
@@ -799,7 +826,16 @@ fn nothing_of_the_old_way_stays() {
 
         // On the holder the bridge's own address stays.
         sandbox.write("/addresses", "lo 10.0.0.10/32\neth0 10.0.0.10/32\n");
+        sandbox.tool("curl", "[ -e @/ready ]");
         let plan = switch(&mover(), Some(&old), HostPlan::default(), None, true);
+        // The bridge would lead to an API server that does not answer.
+        let (end, _, said) = sandbox.one(effects(&plan)[1].clone());
+        assert_eq!(end, End::Failed, "{kind:?}");
+        assert!(
+            said.contains("is not ready, and it is to serve alone"),
+            "{said}"
+        );
+        sandbox.write("/ready", "");
         for effect in effects(&plan) {
             let (end, _, said) = sandbox.one(effect.clone());
             assert_ne!(end, End::Failed, "{kind:?} {effect:?} {said}");

@@ -9,6 +9,7 @@ use quorate::plan::HostPlan;
 use super::sandbox::{SHELLS, Sandbox};
 
 const KUBELET: &str = "/etc/kubernetes/kubelet.conf";
+const CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 const BOOTSTRAP: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 const SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 
@@ -54,8 +55,9 @@ fn asked(sandbox: &Sandbox, effect: Effect, traces: &[&str], late: bool) -> Vec<
     );
     let wrote = if late {
         format!(
-            "[ \"$1\" != stop ] || : >{}",
-            sandbox.path(KUBELET).display()
+            "[ \"$1\" != stop ] || : >{}; [ \"$1\" != stop ] || : >{}",
+            sandbox.path(KUBELET).display(),
+            sandbox.path(CERTIFICATE).display(),
         )
     } else {
         ":".into()
@@ -69,7 +71,9 @@ fn asked(sandbox: &Sandbox, effect: Effect, traces: &[&str], late: bool) -> Vec<
     for trace in traces {
         sandbox.write(trace, "");
     }
-    std::fs::create_dir_all(sandbox.path("/etc/kubernetes")).unwrap();
+    for folder in ["/etc/kubernetes", "/var/lib/kubelet/pki"] {
+        std::fs::create_dir_all(sandbox.path(folder)).unwrap();
+    }
     let (end, status, output) = sandbox.one(effect);
     assert_eq!((end, status), (End::Changed, 0), "{output}");
     let text = sandbox.read("/asked").unwrap_or_default();
@@ -82,7 +86,7 @@ fn the_host_decides_what_a_resumed_join_skips() {
     let after_preflight = "kubeadm join --skip-phases=preflight";
     let after_kubelet = "kubeadm join --skip-phases=preflight,kubelet-start";
     type Row<'a> = (&'a str, bool, &'a [&'a str], bool, &'a [&'a str]);
-    let table: [Row; 5] = [
+    let table: [Row; 6] = [
         (
             "a first join",
             false,
@@ -112,9 +116,16 @@ fn the_host_decides_what_a_resumed_join_skips() {
             &[stopped, "restart kubelet", after_kubelet],
         ),
         (
-            "its Node may be Ready",
+            "it asked for one, and the token that asks is gone",
             true,
             &[KUBELET, SERVER],
+            false,
+            &[stopped, after_preflight],
+        ),
+        (
+            "its Node may be Ready",
+            true,
+            &[KUBELET, CERTIFICATE, SERVER],
             false,
             &["restart kubelet", after_kubelet],
         ),

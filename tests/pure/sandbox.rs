@@ -175,6 +175,7 @@ impl Sandbox {
         for part in [
             "/etc/",
             "/var/lib/quorate",
+            "/var/lib/kubelet",
             "/run/",
             "/proc/",
             "/sys/module",

@@ -153,6 +153,13 @@ pub fn switch(
         );
         steps.push(quiet("load balancer : the address is here", script));
     }
+    // The bridge leads to this host's own API server; one that is up already serves as well as it can.
+    let ready = format!(
+        "systemctl is-active -q {BRIDGE} || curl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{}/readyz ||\n\
+         {{ echo 'the API server of this host is not ready, and it is to serve alone meanwhile: bring it back and run again'; exit 1; }}",
+        std::net::SocketAddr::new(host.address, host.src_port)
+    );
+    steps.push(quiet("load balancer : its API server is ready", ready));
     steps.push(bridge(host));
     steps.extend(
         remains

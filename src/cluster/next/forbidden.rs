@@ -3,7 +3,7 @@
 use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::{Refusal, has_done, is, lasting, names};
-use crate::host::fact::Reach;
+use crate::host::fact::{Marker, Reach};
 use crate::model::HostName;
 
 /// Returns why nothing at all may be done: asked before the first wave of any host. Later the address may be on its way
@@ -26,7 +26,7 @@ pub(super) fn always(shape: &Shape, view: &View) -> Option<Refusal> {
             help: "keep the hosts of one cluster in this inventory; on a host that is to leave its cluster run `kubeadm reset` yourself".into(),
         });
     }
-    if let Some(refusal) = begun_elsewhere(shape, view) {
+    if let Some(refusal) = unreadable_marker(shape, view).or_else(|| begun_elsewhere(shape, view)) {
         return Some(refusal);
     }
     let kept = lasting::mistaken(shape, view).or_else(|| lasting::other_port(shape, view));
@@ -121,6 +121,32 @@ fn unresolved(shape: &Shape, view: &View) -> Option<Refusal> {
 pub(super) fn begun<'a>(shape: &'a Shape, view: &View) -> Option<&'a HostName> {
     let mut all = shape.control_planes.iter();
     all.find(|n| is(view, n, |h| h.unfinished("init")))
+}
+
+/// A marker that says nothing: what was begun on that host is not known.
+fn unreadable_marker(shape: &Shape, view: &View) -> Option<Refusal> {
+    let known = |m: &Marker| matches!(m.act.as_str(), "init" | "join" | "join-worker");
+    let lost = |h: &HostView| h.kubernetes.marker.as_ref().is_some_and(|m| !known(m));
+    let name = shape.nodes().find(|n| is(view, n, lost))?;
+    let traces = view.hosts.get(name).map(|h| h.kubernetes.traces.join(", "));
+    let found = traces.filter(|t| !t.is_empty());
+    Some(Refusal {
+        hosts: vec![name.clone()],
+        message: format!(
+            "/var/lib/quorate/kubeadm on {name}, which says what kubeadm has begun there, cannot be read ({})",
+            found
+                .as_ref()
+                .map_or("nothing of a cluster was found".to_string(), |f| format!(
+                    "found {f}"
+                ))
+        ),
+        help: match found {
+            None => format!("remove that file on {name} and run again"),
+            Some(_) => format!(
+                "a node that is whole and Ready needs nothing but the file removed; else run `kubeadm reset` on {name} and remove it, then run again"
+            ),
+        },
+    })
 }
 
 /// An init is taken up on its own control plane and with its own configuration, or not at all.

@@ -382,8 +382,6 @@ impl Run {
 
     /// After a step of a move: when it was the last one, all hosts are brought up with the new way.
     async fn moved_on(&mut self, name: &HostName) {
-        let settings = self.settings();
-        let shape = settings.desired.shape();
         if self
             .state
             .view
@@ -395,6 +393,13 @@ impl Run {
                 "the old load balancer was taken down, and yet something of it is there again";
             return self.state.fail(name, message).await;
         }
+        self.bring_up().await;
+    }
+
+    /// When nothing is left of a move, brings all hosts up with the new way.
+    pub(super) async fn bring_up(&mut self) {
+        let settings = self.settings();
+        let shape = settings.desired.shape();
         if migrate::under_way(shape, &self.state.view) {
             return;
         }

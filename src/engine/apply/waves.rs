@@ -70,7 +70,9 @@ impl Run {
         let disturbs = |h: &super::super::state::HostState| h.plan.disturbs();
         let balancers = &self.state.settings.desired.shape().load_balancers;
         let member = self.state.view.hosts.get(name);
-        self.live
+        // Nobody answers, and yet a cluster may live: then too one member after the other.
+        let mut hosts = self.state.view.hosts.values();
+        (self.live || hosts.any(crate::cluster::HostView::shows_membership))
             && self.state.hosts.get(name).is_some_and(disturbs)
             && (balancers.contains(name) || member.is_some_and(|h| h.has_traces()))
     }
@@ -95,7 +97,11 @@ impl Run {
         let observed = host.observed.clone();
         self.state.refresh(name);
         *self.waves.entry(name.clone()).or_default() += 1;
-        let facts = cluster_facts(settings.desired.as_ref(), name);
+        // A wave that ends with tasks left is followed by a plan, and a command may have changed what was seen before.
+        let facts = match plan.more {
+            true => facts(settings.desired.as_ref(), name),
+            false => cluster_facts(settings.desired.as_ref(), name),
+        };
         let name = name.clone();
         let forks = self.forks.clone();
         self.tasks.spawn(async move {
@@ -113,7 +119,8 @@ impl Run {
         });
     }
 
-    /// On a live cluster a member that disturbed the path to the API waits until it is whole again.
+    /// On a live cluster a member, or a host outside of it that carries the load balancer, which disturbed the path to the API
+    /// waits until it is whole again.
     pub(super) fn gate(&self, name: &HostName) -> Vec<crate::plan::Step> {
         let member = self
             .state
@@ -121,13 +128,20 @@ impl Run {
             .hosts
             .get(name)
             .is_some_and(|h| h.kubernetes.ca.is_some());
-        if !self.live || !member {
+        if !self.live {
             return Vec::new();
         }
         let desired = &self.state.settings.desired;
-        let endpoint = desired.shape().endpoint.to_string();
-        let answers = act::endpoint_answers(&endpoint, "/etc/kubernetes/pki/ca.crt");
-        desired.settled(name).into_iter().chain([answers]).collect()
+        let mut steps = Vec::new();
+        if member || !desired.shape().nodes().any(|node| node == name) {
+            steps.extend(desired.settled(name));
+        }
+        if member {
+            let endpoint = desired.shape().endpoint.to_string();
+            let ca = "/etc/kubernetes/pki/ca.crt";
+            steps.push(act::endpoint_answers(&endpoint, ca));
+        }
+        steps
     }
 
     pub(super) async fn wave_done(&mut self, name: HostName, end: WaveEnd) {
@@ -357,6 +371,10 @@ impl Run {
                 }
                 self.observe(&name, observed);
                 self.stand(&name, Standing::Prepared);
+                // The host may have gone on by itself to the end of a move.
+                if self.moved {
+                    self.bring_up().await;
+                }
                 match self.state.plan(&name) {
                     Ok(()) if self.has_work(&name) => return self.dispatch(&name).await,
                     Ok(()) => {}
