@@ -451,25 +451,34 @@ fn kubelet_kick(address: &str, port: u16) -> String {
     )
 }
 
-/// Server-side apply (kubectl-apply(1)) by the field manager `quorate`: applying again changes nothing.
+/// Server-side apply (kubectl-apply(1)) by the field manager `quorate`: applying again changes nothing, so that a connection
+/// that is cut, as the load balancer may do while the first API server settles, is tried again.
 pub(super) fn apply(manifest: &Manifest) -> Step {
-    const APPLY: [&str; 7] = [
-        "kubectl",
-        "--kubeconfig=/etc/kubernetes/admin.conf",
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--field-manager=quorate",
-        "-f",
-    ];
-    let mut run = Run::new(APPLY);
-    match &manifest.text {
-        Some(text) => {
-            run.argv.push("-".into());
-            run.stdin = Some(Content::inline(text.as_bytes()));
-        }
-        None => run.argv.push(manifest.name.clone()),
-    }
+    const APPLY: &str = r#"kept=
+if [ "$1" = - ]; then
+  kept=$(mktemp) && cat >"$kept" || exit 1
+  set -- "$kept"
+fi
+for try in 1 2 3 4 5; do
+  said=$(kubectl --kubeconfig=/etc/kubernetes/admin.conf apply --server-side --force-conflicts --field-manager=quorate -f "$1" 2>&1)
+  status=$?
+  [ $status -ne 0 ] || break
+  case $said in
+  *'connection re'* | *EOF* | *timeout* | *etcdserver* | *'currently unable'*) sleep 2 ;;
+  *) break ;;
+  esac
+done
+printf '%s\n' "$said"
+[ -z "$kept" ] || rm -f "$kept"
+exit $status"#;
+    let source = match manifest.text {
+        Some(_) => "-",
+        None => manifest.name.as_str(),
+    };
+    let mut run = Run::new(["/bin/sh", "-c", APPLY, "sh", source]);
+    run.label = Some(format!("kubectl apply --server-side -f {source}"));
+    let text = manifest.text.as_ref();
+    run.stdin = text.map(|text| Content::inline(text.as_bytes()));
     Step::new(
         format!("cluster : apply {}", manifest.name),
         Category::Own,

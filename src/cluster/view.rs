@@ -98,6 +98,12 @@ pub struct Moving {
     pub lacks: Option<String>,
 }
 
+/// The manifests of a control plane that are looked for.
+pub(super) const MANIFESTS: [&str; 2] = [
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/etc/kubernetes/manifests/etcd.yaml",
+];
+
 /// All hosts.
 #[derive(Debug, Clone, Default)]
 pub struct View {
@@ -246,7 +252,7 @@ impl View {
     }
 
     /// Returns whether the control plane of this name is a full member: its node has the label, its etcd member has a
-    /// vote, and its API server's manifest lies on it.
+    /// vote, and both manifests lie on it.
     pub fn is_control_plane(&self, name: &HostName) -> bool {
         let Some((_, api)) = self.api() else {
             return false;
@@ -261,7 +267,10 @@ impl View {
             None => true,
         };
         let placed = match self.hosts.get(name) {
-            Some(host) if host.is_known() => host.has_trace("kube-apiserver.yaml"),
+            Some(host) if host.is_known() => {
+                let mut all = MANIFESTS.iter();
+                all.all(|path| host.has_trace(path))
+            }
             _ => true,
         };
         labelled && voting && placed

@@ -156,11 +156,10 @@ async fn report_plan(state: &State) {
             .await;
     }
     if let Some((message, help)) = forecast.failure {
-        let message = format!("apply would fail: {message}; {help}");
         settings
-            .emit(Event::Warning {
-                host: None,
-                message,
+            .emit(Event::ClusterFailed {
+                message: format!("apply would fail: {message}"),
+                help: Some(help),
             })
             .await;
     }

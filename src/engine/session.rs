@@ -351,7 +351,11 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
                 status,
                 output,
             } => self.step_ended(id, end, status, output).await,
-            WaveRecord::Stopped { .. } => self.end.stopped = true,
+            WaveRecord::Stopped { .. } => {
+                // Also in the middle of a wait, which changes nothing.
+                self.under_way = None;
+                self.end.stopped = true;
+            }
             WaveRecord::Fact(line) => self.facts.line(&line),
             WaveRecord::Finished => self.finished = true,
         }

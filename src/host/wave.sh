@@ -365,6 +365,8 @@ wait_for() { # seconds what; the condition is $condition
   end=$(($(date +%s) + $1))
   told=
   until (eval "$condition") 3<&- 4>&- 5>&- >/dev/null 2>&1; do
+    # Nothing is under way while a condition is waited for.
+    [ -e "$stop" ] && { say stopped "$id"; rm -f "$stop"; finish 0; }
     [ -n "$told" ] || say progress "$id" "waits: $2"
     told=1
     if [ "$(date +%s)" -ge "$end" ]; then

@@ -32,7 +32,7 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
         out.push_str(&super::drill::render(drill));
     }
     let unchanged = recap.hosts.values().all(|host| host.changed == 0);
-    if recap.command == "apply" && recap.exit() == ExitCode::Done && unchanged {
+    if recap.command == "apply" && recap.finished && recap.exit() == ExitCode::Done && unchanged {
         let said = match recap.healthy {
             _ if recap.warnings > 0 => paint(BOLD, "nothing changed; see the warnings above"),
             Some(false) => paint(

@@ -66,7 +66,7 @@ pub(crate) fn interfaces(lab: &Lab) {
     );
     on(
         "cp2",
-        "ip link add quorate9 type dummy && ip address add 10.77.0.212/24 dev quorate9 noprefixroute",
+        "ip link add quorate9 type bridge && ip address add 10.77.0.212/24 dev quorate9 noprefixroute",
     )
     .good("an interface that is down");
     let plan = lab.quorate(&["plan"]).run().expect(1);

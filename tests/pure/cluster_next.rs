@@ -13,9 +13,10 @@ use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState, Reach}
 use quorate::host::{Fact, Facts, Known, probe};
 use quorate::model::{Endpoint, HostName, Sha256};
 
-const MEMBER: [&str; 4] = [
+const MEMBER: [&str; 5] = [
     "/etc/kubernetes/kubelet.conf",
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/etc/kubernetes/manifests/etcd.yaml",
     "/var/lib/etcd/member",
     "/var/lib/kubelet/config.yaml",
 ];
@@ -1074,7 +1075,7 @@ fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
             .unwrap()
             .retain(|node| node.name != n);
     }
-    let cases: [(&str, &str, fn(&mut View), &str, &[&str]); 5] = [
+    let cases: [(&str, &str, fn(&mut View), &str, &[&str]); 6] = [
         (
             "a worker's Node was deleted",
             "w1",
@@ -1111,6 +1112,18 @@ fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
                 "put the manifests back",
                 "member remove a1`, `kubectl delete node cp2`, then run again",
             ],
+        ),
+        (
+            "etcd's manifest alone is gone",
+            "cp2",
+            |v| {
+                host(v, "cp2")
+                    .kubernetes
+                    .traces
+                    .retain(|t| !t.contains("/etcd.yaml"))
+            },
+            "/etc/kubernetes/manifests/etcd.yaml is gone (kubeadm join",
+            &["put the manifests back"],
         ),
         (
             "the first control plane, asked over another one",

@@ -707,7 +707,7 @@ fn the_kubeconfig_is_signed_on_the_host_and_shown_to_nobody() {
         .collect();
     // The rights first: kube-vip may use the kubeconfig from its first moment on.
     assert!(
-        runs[0].starts_with("kubectl --kubeconfig=/etc/kubernetes/admin.conf apply --server-side"),
+        runs[0].contains("kubectl --kubeconfig=/etc/kubernetes/admin.conf apply --server-side"),
         "{runs:?}"
     );
     assert!(runs[1].contains("--client-name quorate:kube-vip:cp2 --org quorate:kube-vip --validity-period 8760h; } >\"$new\""), "{runs:?}");
@@ -779,7 +779,9 @@ fn a_kubeconfig_is_put_in_place_whole_or_not_at_all() {
         .iter()
         .flat_map(|s| &s.changes)
         .find_map(|c| match &c.effect {
-            Effect::Run(run) if run.argv[0] == "/bin/sh" => Some(run.argv[2].clone()),
+            Effect::Run(run) if run.argv[2].contains("kubeadm kubeconfig") => {
+                Some(run.argv[2].clone())
+            }
             _ => None,
         })
         .unwrap();

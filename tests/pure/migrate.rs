@@ -73,6 +73,7 @@ fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
             traces: vec![
                 "/etc/kubernetes/kubelet.conf".into(),
                 "/etc/kubernetes/manifests/kube-apiserver.yaml".into(),
+                "/etc/kubernetes/manifests/etcd.yaml".into(),
             ],
             api: Some(Api {
                 pod_subnet: None,

@@ -153,6 +153,56 @@ fn the_host_decides_whether_a_resumed_init_skips_preflight() {
     }
 }
 
+/// A connection that is cut is tried again, with the manifest that came over standard input; a mistake in it is not.
+#[test]
+fn a_manifest_is_applied_again_when_the_connection_is_cut() {
+    let manifest = act::Manifest {
+        name: "cni.yaml".into(),
+        text: Some("kind: DaemonSet\n".into()),
+    };
+    let input = Secret::new("config".to_string());
+    let plan = act::init(&Init {
+        config: &input,
+        digest: "digest",
+        run: "r1",
+        endpoint: "vip.example:8443",
+        manifests: std::slice::from_ref(&manifest),
+        resume: false,
+        seen: None,
+    });
+    let mut changes = plan.steps.into_iter().flat_map(|step| step.changes);
+    let apply = changes
+        .find_map(|c| match c.effect {
+            Effect::Run(run) if run.stdin.is_some() => Some(Effect::Run(run)),
+            _ => None,
+        })
+        .unwrap();
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        sandbox.tool("sleep", ":");
+        sandbox.tool(
+            "kubectl",
+            "for last do :; done; cat \"$last\" >>@/applied; [ $(wc -l <@/applied) -ge 3 ] || { echo 'read: connection reset by peer'; exit 1; }; echo serverside-applied",
+        );
+        let (end, status, _) = sandbox.one(apply.clone());
+        assert_eq!((end, status), (End::Changed, 0), "{kind:?}");
+        assert_eq!(
+            sandbox.read("/applied").unwrap(),
+            "kind: DaemonSet\n".repeat(3)
+        );
+        sandbox.tool(
+            "kubectl",
+            "echo once >>@/mistakes; echo 'unknown field'; exit 1",
+        );
+        let (end, status, said) = sandbox.one(apply.clone());
+        assert_eq!(
+            (end, status, said.trim()),
+            (End::Failed, 1, "unknown field")
+        );
+        assert_eq!(sandbox.read("/mistakes").unwrap(), "once\n");
+    }
+}
+
 /// The script asks for what the probe sees, and for nothing else.
 #[test]
 fn the_traces_are_those_of_the_probe() {

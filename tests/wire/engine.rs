@@ -320,6 +320,7 @@ impl Model {
         if host.starts_with("cp") {
             lines.push("kubernetes trace /etc/kubernetes/manifests/kube-apiserver.yaml".into());
             lines.push("kubernetes trace /etc/kubernetes/manifests/etcd.yaml".into());
+            lines.push("kubernetes trace /etc/kubernetes/manifests/etcd.yaml".into());
             let body = |text: &str| format!("body {text}");
             let columns =
                 r#"[{"name":"Name"},{"name":"Status"},{"name":"Roles"},{"name":"Version"}]"#;

@@ -1,16 +1,11 @@
 //! Whether one host may join now.
 
-use super::super::view::{HostView, Standing, View};
+use super::super::view::{HostView, MANIFESTS, Standing, View};
 use super::forbidden::other_config;
 use super::{Cause, Missing};
 use crate::host::fact::{EtcdMember, Marker};
 use crate::model::HostName;
 
-/// The manifests of a control plane that are looked for.
-const MANIFESTS: [&str; 2] = [
-    "/etc/kubernetes/manifests/kube-apiserver.yaml",
-    "/etc/kubernetes/manifests/etcd.yaml",
-];
 /// Where the certificates of etcd are, on the host and in its pod.
 const PKI: &str = "/etc/kubernetes/pki/etcd";
 
