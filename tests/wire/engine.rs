@@ -320,7 +320,6 @@ impl Model {
         if host.starts_with("cp") {
             lines.push("kubernetes trace /etc/kubernetes/manifests/kube-apiserver.yaml".into());
             lines.push("kubernetes trace /etc/kubernetes/manifests/etcd.yaml".into());
-            lines.push("kubernetes trace /etc/kubernetes/manifests/etcd.yaml".into());
             let body = |text: &str| format!("body {text}");
             let columns =
                 r#"[{"name":"Name"},{"name":"Status"},{"name":"Roles"},{"name":"Version"}]"#;
@@ -925,6 +924,25 @@ async fn a_plan_sends_probes_only_and_lists_init_and_joins() {
             "w1: kubeadm join"
         ]
     );
+}
+
+/// A cluster whose API is down everywhere is none that is as written, whatever its hosts' files say.
+#[tokio::test]
+async fn a_plan_fails_where_apply_would() {
+    for command in ["plan", "apply"] {
+        let mut bench = Bench::cluster(&["cp1", "w1"]);
+        bench.waves = 0;
+        let outcome = bench
+            .run(command, |model, call| {
+                let done = "init other config done".into();
+                model.lock().unwrap().markers.insert("cp1".into(), done);
+                obey(model, call)
+            })
+            .await;
+        assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+        let said = "cp1 belong to a cluster, but no API server answers";
+        assert!(outcome.text().contains(said), "{}", outcome.text());
+    }
 }
 
 #[tokio::test]
