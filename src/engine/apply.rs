@@ -305,8 +305,10 @@ impl Run {
                         return;
                     }
                     Decision::Done { missing } if idle => {
+                        let left_out: Vec<HostName> =
+                            missing.iter().map(|m| m.host.clone()).collect();
                         self.report_missing(missing).await;
-                        return self.verify().await;
+                        return self.verify(&left_out).await;
                     }
                     Decision::Wait if idle => {
                         let message =

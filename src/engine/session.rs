@@ -481,6 +481,10 @@ fn help_for(lines: &[String], host: &HostName) -> String {
             "Read-only file system",
             "the file system is mounted read-only: look into `dmesg` on the host",
         ),
+        (
+            "is not Ready",
+            "`kubectl describe node NODE` says why, for the node that the lines above name: mend it there and run again",
+        ),
         ("still running on this host", "run again to wait for it"),
         ("while this run was planned", "run again"),
         (

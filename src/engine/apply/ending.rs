@@ -83,8 +83,9 @@ impl Run {
         }
     }
 
-    /// Waits on a control plane until the cluster is whole, and says how it is.
-    pub(super) async fn verify(&mut self) {
+    /// Waits on a control plane until the cluster is whole, but for the hosts that the run has left out and told of, and says
+    /// how it is.
+    pub(super) async fn verify(&mut self, left_out: &[HostName]) {
         let settings = self.settings();
         let shape = settings.desired.shape();
         let Some(host) = self.state.view.api().map(|(host, _)| host.clone()) else {
@@ -105,6 +106,7 @@ impl Run {
             .control_planes
             .iter()
             .chain(&shape.workers)
+            .filter(|name| !left_out.contains(name))
             .filter(in_it)
             .filter(reachable)
             .map(|n| n.as_str())
