@@ -211,6 +211,25 @@ pub(crate) fn bgp(lab: &Lab) {
         (announced() == all).then_some(())
     });
     lab.is_whole(&HOSTS);
+
+    // A peer of another AS: the first host's turn ends the change, and the others go on announcing.
+    let other = ["bgp_peers=[\"10.77.0.2:65009::false\"]"];
+    let run = by(lab, way, &other, &["apply"]).run().expect(1);
+    let run = run.shows("no BGP session of this host stands");
+    assert_eq!(
+        run.journal.changed_hosts().len(),
+        1,
+        "one host after the other"
+    );
+    assert_eq!(announced().len(), 2, "the others announce");
+    by(lab, way, &other, &["status"])
+        .run()
+        .expect(1)
+        .shows("not agreed with 10.77.0.2 on an AS number");
+    by(lab, way, &[], &["apply"]).run().expect(0);
+    poll("all announce again", Duration::from_secs(120), || {
+        (announced() == all).then_some(())
+    });
     let _ = command(
         60,
         [

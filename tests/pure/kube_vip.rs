@@ -863,6 +863,36 @@ fn the_pod_of_the_manifest_is_waited_for() {
     }
 }
 
+/// By BGP the API answers on the host itself whatever its routers think: a session has to stand too.
+#[test]
+fn a_session_is_waited_for_before_the_next_hosts_turn() {
+    let step = kube_vip::announces(&Carrier {
+        node: "cp1".into(),
+        address: "10.77.0.11".parse().unwrap(),
+        dest_port: 6443,
+    });
+    let Effect::Wait { condition, .. } = &step.changes[0].effect else {
+        panic!("{step:?}")
+    };
+    let condition = condition.replace("/run/containerd", "/run/quorate/containerd");
+    let task = "/run/quorate/containerd/io.containerd.runtime.v2.task/k8s.io/abc";
+    let script = format!(
+        "mkdir -p {task}; touch -d '2001-01-01 00:00:00' {MANIFEST}; touch {task}\n{condition}"
+    );
+    let sessions = "0 0 10.77.0.11:40000 10.77.0.2:179";
+    for (sessions, expected) in [(sessions, 0), ("", 1)] {
+        let tools = [
+            ("kubectl", "echo '0123456789abcdef true'"),
+            ("ctr", "echo abc"),
+            ("ss", &format!("printf '%s' '{sessions}'")),
+        ];
+        under_both_shells(&script, &tools, |_, code, said| {
+            assert_eq!(code, expected, "{said}");
+            assert_eq!(said.contains("no BGP session"), expected == 1, "{said}");
+        });
+    }
+}
+
 #[test]
 fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
     let mut model = super::simulated::Model::bare();

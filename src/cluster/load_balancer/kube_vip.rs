@@ -23,6 +23,7 @@ use crate::plan::Step;
 
 pub(super) const ARP: Parts = Parts {
     holders: Holders::One,
+    settled: Some(runs),
     ..BGP
 };
 
@@ -35,7 +36,7 @@ pub(super) const BGP: Parts = Parts {
     vip_before_init: false,
     holders: Holders::Each,
     differs_on_members: true,
-    settled: Some(runs),
+    settled: Some(announces),
     leaves: Leaves {
         manifests: &["/etc/kubernetes/manifests/kube-vip.yaml"],
         units: &["quorate-apiserver-redirect"],
@@ -345,19 +346,40 @@ fn object(peer: &BgpPeer, bfd: bool) -> Value {
 /// lets the one before end first, and only then does the address come back. Its container is newer than the manifest, and
 /// the API (which answers over that address) says the same of the pod. A host that waits for its kubeconfig has none.
 pub fn runs(host: &Carrier) -> Step {
+    let what = "kube-vip's pod runs as its manifest says";
+    running(&pod_runs(host), what)
+}
+
+/// Returns the step that waits until the pod runs and a BGP session of this host stands. The address is on its own `lo`, so
+/// that the API answers there whatever the routers think: with an AS number that they refuse, host after host would go.
+pub fn announces(host: &Carrier) -> Step {
+    let node = &host.node;
+    let condition = format!(
+        "{}\ncommand -v ss >/dev/null 2>&1 || exit 0\n\
+         ss -Htn state established dport = :179 | grep -q . || {{ echo \"no BGP session of this host stands: does the peer know it, by bgp_local_as and this address, and is the AS number in bgp_peers its own? kubectl -n kube-system logs kube-vip-{node}\"; exit 1; }}",
+        pod_runs(host)
+    );
+    let what = "kube-vip's pod runs as its manifest says, and a BGP session stands";
+    running(&condition, what)
+}
+
+fn running(condition: &str, what: &str) -> Step {
+    act::wait(
+        "load balancer : kube-vip runs",
+        what,
+        condition,
+        POD_SECONDS,
+    )
+}
+
+fn pod_runs(host: &Carrier) -> String {
     let node = &host.node;
     let started = super::pods::started("kube-vip", host);
-    let condition = format!(
+    format!(
         "file=/etc/kubernetes/manifests/kube-vip.yaml; [ -e $file ] || exit 0\n{started}\n\
          want=$(sed -n 's/^ *quorate\\/revision: *//p' $file | tr -d '\"')\n\
          seen=$(kubectl --kubeconfig {ADMIN} --request-timeout=5s -n kube-system get pod kube-vip-{node} \
          -o 'jsonpath={{.metadata.annotations.quorate/revision}} {{.status.containerStatuses[0].ready}}') || exit 1\n\
          [ \"$seen\" = \"$want true\" ] || {{ echo \"kube-vip-{node} is $seen, not $want true\"; exit 1; }}"
-    );
-    act::wait(
-        "load balancer : kube-vip runs",
-        "kube-vip's pod runs as its manifest says",
-        &condition,
-        POD_SECONDS,
     )
 }
