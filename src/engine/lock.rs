@@ -162,13 +162,18 @@ impl Lock {
         session: &Session,
         settings: &Settings,
     ) -> Result<Self, Problem> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(AGAIN_SECONDS);
+        let begin = tokio::time::Instant::now();
+        // A step that says nothing for long, such as kubeadm that waits, does not notice that nobody listens any more.
+        let most = |problem: &Problem| match problem.message.contains(script::LEFT_BEHIND) {
+            true => settings.patience.step,
+            false => Duration::from_secs(AGAIN_SECONDS),
+        };
         loop {
             match Self::take(session, settings).await {
                 Err(problem)
                     if problem.trouble == Trouble::Locked
                         && problem.message.ends_with(&settings.owner)
-                        && tokio::time::Instant::now() < deadline
+                        && begin.elapsed() < most(&problem)
                         && !settings.cancel.is_asked() =>
                 {
                     tokio::time::sleep(Duration::from_secs(1)).await;
