@@ -458,6 +458,14 @@ impl Act {
 }
 
 impl Missing {
+    /// Returns the sentence that says why bringing the host in would be unsafe.
+    pub fn unfit(&self) -> String {
+        format!(
+            "{} is no full member of the cluster: {}",
+            self.host, self.reason
+        )
+    }
+
     fn new(host: &HostName, reason: impl Into<String>, cause: Cause) -> Self {
         Self {
             host: host.clone(),

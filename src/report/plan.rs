@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use indexmap::IndexMap;
 
-use crate::event::{Event, Health, PlannedChange, Recap, Record, printable};
+use crate::event::{Event, ExitCode, Health, PlannedChange, Recap, Record, printable};
 use crate::model::HostName;
 
 use super::text::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, count, names, paint};
@@ -129,11 +129,15 @@ impl PlanView {
                 unread += 1;
             }
         }
-        let style = if changing > 0 { YELLOW } else { GREEN };
+        let well = matches!(recap.exit(), ExitCode::Done | ExitCode::Changes);
+        let style = if changing == 0 && well { GREEN } else { YELLOW };
         let mut text = format!(
             "plan: {} would change, {unchanged} unchanged",
             count(changing, "host")
         );
+        if matches!(recap.exit(), ExitCode::Failed | ExitCode::Refused) {
+            text.push_str(", but apply would not come to its end: see below");
+        }
         if failed > 0 {
             let _ = write!(text, ", {failed} could not be read");
         }

@@ -139,8 +139,8 @@ fn why_join(resume: bool) -> &'static str {
 
 impl Forecast {
     fn refuse(&mut self, missing: Missing) {
-        if let Cause::Unsafe(help) = missing.cause {
-            let message = format!("{} is not in the cluster: {}", missing.host, missing.reason);
+        if let Cause::Unsafe(help) = &missing.cause {
+            let (message, help) = (missing.unfit(), help.clone());
             self.refusal.get_or_insert(Refusal {
                 hosts: vec![missing.host],
                 message,

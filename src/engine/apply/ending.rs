@@ -67,6 +67,7 @@ impl Run {
                     matches!(h.standing, Standing::Unknown(_) | Standing::Failed(_))
                 });
             let message = format!("{} is not in the cluster: {}", missed.host, missed.reason);
+            let unfit = missed.unfit();
             let event = match missed.cause {
                 Cause::Trouble if told => continue,
                 Cause::Trouble | Cause::Limit => Event::Warning {
@@ -74,8 +75,8 @@ impl Run {
                     message,
                 },
                 Cause::Unsafe(help) => Event::Refused {
+                    message: unfit,
                     hosts: vec![missed.host],
-                    message,
                     help: Some(help),
                 },
             };
