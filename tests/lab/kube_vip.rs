@@ -213,7 +213,7 @@ pub(crate) fn bgp(lab: &Lab) {
     lab.is_whole(&HOSTS);
 
     // A peer of another AS: the first host's turn ends the change, and the others go on announcing.
-    let other = ["bgp_peers=[\"10.77.0.2:65009::false\"]"];
+    let other = ["{\"bgp_peers\": [\"10.77.0.2:65009::false\"]}"];
     let run = by(lab, way, &other, &["apply"]).run().expect(1);
     let run = run.shows("no BGP session of this host stands");
     assert_eq!(
