@@ -681,7 +681,7 @@ fn kubeadm_that_goes_on_by_itself_comes_first() {
     view.token = true;
     host(&mut view, "cp3").kubernetes.marker = marker("join", false);
     host(&mut view, "cp3").kubernetes.kubeadm_running = true;
-    assert_eq!(acts(&view), [join("cp3", false)]);
+    assert_eq!(acts(&view), [join("cp3", true)]);
     host(&mut view, "cp3").standing = Standing::Failed("still running".into());
     let all = missing(&view);
     assert_eq!(all[1].reason, "kubeadm is still running on cp3");

@@ -54,7 +54,8 @@ pub(super) fn join(view: &View, name: &HostName, host: &HostView, act: &str) -> 
         let (reason, help) = half_a_member(view, name, host, act);
         return not(reason, Cause::Unsafe(help));
     }
-    let resume = begun && host.has_traces();
+    // kubeadm that runs may have gone further than what was seen of it.
+    let resume = begun && (host.has_traces() || host.kubernetes.kubeadm_running);
     if act == "join"
         && let Err(missing) = etcd_allows(view, name, host, resume)
     {
