@@ -1495,6 +1495,40 @@ async fn a_move_goes_on_where_the_holder_alone_is_left() {
     );
 }
 
+/// The connection goes while the holder is switched, and while a host is brought up behind it: the hosts themselves go on.
+/// Each is looked at again, nothing is sent twice, and nobody is forgotten.
+#[tokio::test]
+async fn a_connection_that_is_lost_in_a_move_leaves_nobody_out() {
+    for (sign, host) in [(SWITCHING, "cp2"), (WRITING, "cp1")] {
+        let once = AtomicU32::new(0);
+        let outcome = to_be_moved()
+            .run("apply", move |model, call| {
+                let script = String::from_utf8_lossy(&call.stdin).into_owned();
+                let wave = call.request.kind() == Kind::Wave;
+                if wave && call.host == host && script.contains(sign) {
+                    // Of the holder all is done; of the other host nothing was.
+                    if once.fetch_add(1, Ordering::Relaxed) == 0 {
+                        if sign == SWITCHING {
+                            obey(model, call);
+                        }
+                        return Reply::error(lost()).and_stdout(framed(call, ["start 0".into()]));
+                    }
+                }
+                obey(model, call)
+            })
+            .await;
+        assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+        let mut done = purposes(&outcome).split_off(5);
+        done.retain(|purpose| !purpose.starts_with("verify"));
+        done.sort();
+        let expected: &[&str] = match sign {
+            SWITCHING => &["place cp1", "place cp3", "switch cp2"],
+            _ => &["place cp1", "place cp1", "place cp3", "switch cp2"],
+        };
+        assert_eq!(done, expected, "{}", outcome.text());
+    }
+}
+
 #[tokio::test]
 async fn a_takedown_that_fails_ends_the_move_there() {
     let outcome = to_be_moved()

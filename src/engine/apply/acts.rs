@@ -382,13 +382,7 @@ impl Run {
 
     /// After a step of a move: when it was the last one, all hosts are brought up with the new way.
     async fn moved_on(&mut self, name: &HostName) {
-        if self
-            .state
-            .view
-            .hosts
-            .get(name)
-            .is_some_and(migrate::is_moving)
-        {
+        if self.is_moving(name) {
             let message =
                 "the old load balancer was taken down, and yet something of it is there again";
             return self.state.fail(name, message).await;
@@ -396,16 +390,23 @@ impl Run {
         self.bring_up().await;
     }
 
-    /// When nothing is left of a move, brings all hosts up with the new way.
-    pub(super) async fn bring_up(&mut self) {
+    /// Whether the host was seen in a move.
+    pub(super) fn is_moving(&self, name: &HostName) -> bool {
+        let host = self.state.view.hosts.get(name);
+        host.is_some_and(migrate::is_moving)
+    }
+
+    /// When nothing is left of a move, brings all hosts up with the new way. Returns whether it did.
+    pub(super) async fn bring_up(&mut self) -> bool {
         let settings = self.settings();
         let shape = settings.desired.shape();
         if migrate::under_way(shape, &self.state.view) {
-            return;
+            return false;
         }
         for host in &shape.load_balancers {
             self.prepare_again(host).await;
         }
+        true
     }
 
     fn observed(&self, name: &HostName) -> Result<&Observed, String> {

@@ -369,11 +369,12 @@ impl Run {
                 if let Some(host) = self.state.hosts.get_mut(&name) {
                     host.session = Some(session);
                 }
+                let was_moving = self.is_moving(&name);
                 self.observe(&name, observed);
                 self.stand(&name, Standing::Prepared);
-                // The host may have gone on by itself to the end of a move.
-                if self.moved {
-                    self.bring_up().await;
+                // It has gone on by itself to the end of its step of a move: no act will say so.
+                if was_moving && !self.is_moving(&name) && self.bring_up().await {
+                    return;
                 }
                 match self.state.plan(&name) {
                     Ok(()) if self.has_work(&name) => return self.dispatch(&name).await,
