@@ -66,7 +66,8 @@ pub trait Desired: Send + Sync {
     fn moving(&self, _host: &HostName, _observed: &Observed) -> Option<Moving> {
         Some(Moving::default())
     }
-    /// Returns the host's next wave where no cluster lives: what another way of the load balancer has left goes first.
+    /// Returns the next wave of a host that carries the load balancer, where no cluster lives: what another way has left goes
+    /// first.
     fn fresh(
         &self,
         host: &HostName,

@@ -169,7 +169,7 @@ impl State {
         let Some(host) = self.hosts.get_mut(name).filter(|h| h.session.is_some()) else {
             return Ok(());
         };
-        if migrate::is_vacant(desired.shape(), &self.view) {
+        if carries && migrate::is_vacant(desired.shape(), &self.view) {
             host.plan = desired.fresh(name, &host.observed, &host.registered)?;
             return Ok(());
         }

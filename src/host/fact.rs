@@ -366,9 +366,18 @@ pub struct Observed {
     pub(super) images: Option<BTreeSet<String>>,
     pub(super) ports: BTreeMap<u16, bool>,
     pub(super) pods: BTreeMap<String, bool>,
-    pub(super) sessions: BTreeMap<IpAddr, bool>,
-    /// Peers that end sessions because of an AS number.
-    pub(super) other_as: BTreeSet<IpAddr>,
+    pub(super) sessions: BTreeMap<IpAddr, BgpSession>,
+}
+
+/// How a BGP session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BgpSession {
+    /// It stands.
+    Up,
+    /// It does not.
+    Down,
+    /// It does not, and an AS number is not agreed on.
+    OtherAs,
 }
 
 /// What is known of one thing.
@@ -445,14 +454,15 @@ impl Observed {
 
     /// Returns whether BGP sessions with all of these stand.
     pub fn peers_with(&self, all: &[IpAddr]) -> Known<bool> {
-        let each: Option<Vec<bool>> = all.iter().map(|p| self.sessions.get(p).copied()).collect();
-        Known::of(each.map(|each| each.into_iter().all(|up| up)))
+        let each: Option<Vec<BgpSession>> =
+            all.iter().map(|p| self.sessions.get(p).copied()).collect();
+        Known::of(each.map(|each| each.into_iter().all(|s| s == BgpSession::Up)))
     }
 
     /// Returns those of these BGP peers with which an AS number is not agreed on.
     pub fn peers_of_another_as(&self, all: &[IpAddr]) -> Vec<IpAddr> {
-        let found = all.iter().filter(|peer| self.other_as.contains(peer));
-        found.copied().collect()
+        let other = |peer: &&IpAddr| self.sessions.get(peer) == Some(&BgpSession::OtherAs);
+        all.iter().filter(other).copied().collect()
     }
 
     /// Returns the interface that carries `address`, with the prefix length.
@@ -506,9 +516,6 @@ impl Observed {
         self.images = newer.images.or(self.images.take());
         self.ports.extend(newer.ports);
         self.pods.extend(newer.pods);
-        self.other_as
-            .retain(|peer| !newer.sessions.contains_key(peer));
-        self.other_as.extend(newer.other_as);
         self.sessions.extend(newer.sessions);
     }
 }

@@ -191,10 +191,12 @@ impl<'a> Parser<'a> {
             "session" => {
                 let (peer, state) = rest.split_once(' ').ok_or_else(bad)?;
                 let peer = peer.parse().map_err(|_| bad())?;
-                self.observed.sessions.insert(peer, state == "up");
-                if state == "as" {
-                    self.observed.other_as.insert(peer);
-                }
+                let session = match state {
+                    "up" => BgpSession::Up,
+                    "as" => BgpSession::OtherAs,
+                    _ => BgpSession::Down,
+                };
+                self.observed.sessions.insert(peer, session);
             }
             "endpoint" => self.observed.reach = Some(reach(rest).ok_or_else(bad)?),
             "pending" => {

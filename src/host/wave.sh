@@ -361,12 +361,18 @@ unpack() { # bytes directory digest: an archive, once; the record of it lies bes
   rm -f "$archive"
   printf '%s\n' "$2" >"$mark"
 }
+# Ends the wave where somebody has asked for it: before a step, or while a condition is waited for.
+heed_stop() {
+  [ -e "$stop" ] || return 0
+  say stopped "$id"
+  rm -f "$stop"
+  finish 0
+}
 wait_for() { # seconds what; the condition is $condition
   end=$(($(date +%s) + $1))
   told=
   until (eval "$condition") 3<&- 4>&- 5>&- >/dev/null 2>&1; do
-    # Nothing is under way while a condition is waited for.
-    [ -e "$stop" ] && { say stopped "$id"; rm -f "$stop"; finish 0; }
+    heed_stop
     [ -n "$told" ] || say progress "$id" "waits: $2"
     told=1
     if [ "$(date +%s)" -ge "$end" ]; then
@@ -389,7 +395,7 @@ run_step() { # id plain|capture strict|tolerant auto|changed|ok handler...
   shift 4
   notify=$*
   changed=0
-  [ -e "$stop" ] && { say stopped "$id"; rm -f "$stop"; finish 0; }
+  heed_stop
   say start "$id"
   # What an earlier step said there is not this one's.
   : >"$work/err"

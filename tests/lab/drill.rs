@@ -11,7 +11,7 @@ use crate::driver::{CONTROL_PLANES, Lab, VIP, command, on, on_until, poll};
 /// What is left of a drill on a host: nothing, ever.
 const LEFT: &str = "nft list table netdev quorate_drill >/dev/null 2>&1 || systemctl is-active -q quorate-drill-restore.timer";
 
-fn holder() -> &'static str {
+pub(crate) fn holder() -> &'static str {
     let carries = |host: &&&str| {
         on(host, &format!("ip -o address show to {VIP} | grep -q .")).code == Some(0)
     };

@@ -1,31 +1,21 @@
 //! What goes wrong with a load balancer on a live cluster or before one: seen, named, cured.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cluster::holders;
-use crate::driver::{CONTROL_PLANES, HOSTS, Invocation, Lab, VIP, command, on, on_for, poll, root};
-use crate::kube_vip::has_image;
+use crate::drill::holder;
+use crate::driver::{CONTROL_PLANES, HOSTS, Lab, VIP, on, on_for, poll, root};
+use crate::kube_vip::{by, has_image};
 use crate::moves::{ARP, PODS, SERVICES, nothing_is_left};
 
 const BGP: &str = "kube-vip-bgp";
 
-fn by(lab: &Lab, way: &str, words: &[&str]) -> Invocation {
-    lab.quorate(words)
-        .arg("-e")
-        .arg(format!("load_balancer={way}"))
-}
-
-fn holds(host: &str) -> bool {
-    on(host, &format!("ip -o address show to {VIP} | grep -q .")).code == Some(0)
-}
-
 /// keepalived killed with SIGKILL leaves its address behind, and the next one takes it too.
 pub(crate) fn killed_keepalived(lab: &Lab) {
     lab.converged();
-    let holder = poll("a holder", Duration::from_secs(20), || {
-        CONTROL_PLANES.into_iter().find(|host| holds(host))
-    });
+    let holder = holder();
     on(holder, "systemctl kill -s KILL keepalived").good("keepalived is killed");
     poll("two hosts have the VIP", Duration::from_secs(20), || {
         (holders() == 2).then_some(())
@@ -82,22 +72,20 @@ pub(crate) fn image_missing(lab: &Lab) {
     let there = root().join("vagrant/.lab/files");
     let _ = fs::remove_dir_all(files.join("images"));
     fs::create_dir_all(files.join("images")).unwrap();
-    for entry in fs::read_dir(&there).unwrap().flatten() {
-        let link = files.join(entry.file_name());
-        if entry.file_name() != "images" {
-            let _ = fs::remove_file(&link);
-            std::os::unix::fs::symlink(fs::canonicalize(entry.path()).unwrap(), link).unwrap();
+    let link = |from: &Path, to: &Path, left_out: &str| {
+        for entry in fs::read_dir(from).unwrap().flatten() {
+            let link = to.join(entry.file_name());
+            if !entry.file_name().to_string_lossy().starts_with(left_out) {
+                let _ = fs::remove_file(&link);
+                std::os::unix::fs::symlink(fs::canonicalize(entry.path()).unwrap(), link).unwrap();
+            }
         }
-    }
-    for entry in fs::read_dir(there.join("images")).unwrap().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with("kube-vip") {
-            let link = files.join("images").join(entry.file_name());
-            std::os::unix::fs::symlink(fs::canonicalize(entry.path()).unwrap(), link).unwrap();
-        }
-    }
+    };
+    link(&there, &files, "images");
+    link(&there.join("images"), &files.join("images"), "kube-vip");
     let folder = format!("kubernetes_files={}", files.display());
     for words in [&["plan"][..], &["apply"]] {
-        let run = by(lab, ARP, words).arg("-e").arg(&folder).run().expect(4);
+        let run = by(lab, ARP, &[&folder], words).run().expect(4);
         let run = run.shows("holds the image ghcr.io/kube-vip/kube-vip:");
         assert!(!run.journal.has_act("probe"), "nobody is contacted");
     }
@@ -129,7 +117,7 @@ pub(crate) fn reset_between_the_ways(lab: &Lab) {
         if *way == BGP {
             lab.lab(&["router"]);
         }
-        let run = by(lab, way, &["apply"]).run().expect(0);
+        let run = by(lab, way, &[], &["apply"]).run().expect(0);
         assert!(run.out.contains("4 of 4 nodes Ready"), "{}", run.out);
         lab.is_whole(&HOSTS);
         lab.has_three_voting_members();
@@ -150,12 +138,10 @@ pub(crate) fn reset_between_the_ways(lab: &Lab) {
         } else {
             nothing_is_left(lab, way, false);
         }
-        let again = by(lab, way, &["apply"]).run().expect(0);
+        let again = by(lab, way, &[], &["apply"]).run().expect(0);
         assert_eq!(again.journal.steps("changed"), Vec::new(), "{way}");
         if *way == BGP {
-            let driver = root().join("vagrant/lab");
-            command(60, [driver.as_os_str(), "router".as_ref(), "off".as_ref()])
-                .good("the router goes");
+            lab.lab(&["router", "off"]);
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn has_image() -> bool {
 }
 
 /// The program with one of the two ways and more variables.
-fn by(lab: &Lab, way: &str, variables: &[&str], words: &[&str]) -> Invocation {
+pub(crate) fn by(lab: &Lab, way: &str, variables: &[&str], words: &[&str]) -> Invocation {
     let way = format!("load_balancer={way}");
     let call = lab.quorate(words).arg("-e").arg(way);
     variables.iter().fold(call, |c, v| c.arg("-e").arg(v))

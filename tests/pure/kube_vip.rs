@@ -11,7 +11,7 @@ use quorate::host::fact::{ClientCertificate, Kubeconfig, Kubernetes, Marker};
 use quorate::host::{Content, Effect, Fact, Facts, Observed, probe};
 use quorate::inventory::{Input, Inventory, Variables};
 use quorate::model::Sha256;
-use quorate::plan::HostPlan;
+use quorate::plan::{HostPlan, Step};
 use quorate::role::{HostRoles, Library, Registered};
 use quorate::template::{Binding, host_scope};
 use serde_json::{Value, json};
@@ -817,9 +817,12 @@ fn a_kubeconfig_is_put_in_place_whole_or_not_at_all() {
     );
 }
 
-#[test]
-fn the_pod_of_the_manifest_is_waited_for() {
-    let step = kube_vip::runs(&Carrier {
+/// Where a container's task lies that began with it.
+const TASK: &str = "/run/quorate/containerd/io.containerd.runtime.v2.task/k8s.io/abc";
+
+/// Returns the condition of the step that a host of kube-vip is waited for with, for [`under_both_shells`].
+fn waited_for(step: fn(&Carrier) -> Step) -> String {
+    let step = step(&Carrier {
         node: "cp1".into(),
         address: "10.77.0.11".parse().unwrap(),
         dest_port: 6443,
@@ -827,8 +830,12 @@ fn the_pod_of_the_manifest_is_waited_for() {
     let Effect::Wait { condition, .. } = &step.changes[0].effect else {
         panic!("{step:?}")
     };
-    let condition = condition.replace("/run/containerd", "/run/quorate/containerd");
-    let task = "/run/quorate/containerd/io.containerd.runtime.v2.task/k8s.io/abc";
+    condition.replace("/run/containerd", "/run/quorate/containerd")
+}
+
+#[test]
+fn the_pod_of_the_manifest_is_waited_for() {
+    let condition = waited_for(kube_vip::runs);
     let (yes, no) = (
         "echo '0123456789abcdef true'",
         "echo '0123456789abcdef false'",
@@ -846,12 +853,12 @@ fn the_pod_of_the_manifest_is_waited_for() {
     for (answer, containers, older, expected) in table {
         // Times are set, not waited for.
         let (file, other) = if older {
-            (MANIFEST, task)
+            (MANIFEST, TASK)
         } else {
-            (task, MANIFEST)
+            (TASK, MANIFEST)
         };
         let script = format!(
-            "mkdir -p {task}; touch -d '2001-01-01 00:00:00' {file}; touch {other}\n{condition}"
+            "mkdir -p {TASK}; touch -d '2001-01-01 00:00:00' {file}; touch {other}\n{condition}"
         );
         under_both_shells(
             &script,
@@ -866,18 +873,9 @@ fn the_pod_of_the_manifest_is_waited_for() {
 /// By BGP the API answers on the host itself whatever its routers think: a session has to stand too.
 #[test]
 fn a_session_is_waited_for_before_the_next_hosts_turn() {
-    let step = kube_vip::announces(&Carrier {
-        node: "cp1".into(),
-        address: "10.77.0.11".parse().unwrap(),
-        dest_port: 6443,
-    });
-    let Effect::Wait { condition, .. } = &step.changes[0].effect else {
-        panic!("{step:?}")
-    };
-    let condition = condition.replace("/run/containerd", "/run/quorate/containerd");
-    let task = "/run/quorate/containerd/io.containerd.runtime.v2.task/k8s.io/abc";
+    let condition = waited_for(kube_vip::announces);
     let script = format!(
-        "mkdir -p {task}; touch -d '2001-01-01 00:00:00' {MANIFEST}; touch {task}\n{condition}"
+        "mkdir -p {TASK}; touch -d '2001-01-01 00:00:00' {MANIFEST}; touch {TASK}\n{condition}"
     );
     let sessions = "0 0 10.77.0.11:40000 10.77.0.2:179";
     for (sessions, expected) in [(sessions, 0), ("", 1)] {

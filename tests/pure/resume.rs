@@ -34,16 +34,16 @@ fn join(resume: bool) -> Effect {
     }))
 }
 
-fn init(resume: bool) -> Effect {
-    kubeadm(act::init(&Init {
+fn init(resume: bool, manifests: &[act::Manifest]) -> HostPlan {
+    act::init(&Init {
         config: &Secret::new("config".to_string()),
         digest: "digest",
         run: "r1",
         endpoint: "vip.example:8443",
-        manifests: &[],
+        manifests,
         resume,
         seen: None,
-    }))
+    })
 }
 
 /// Returns what was asked of kubeadm and of the kubelet's unit, in order. With `late` the kubelet writes its kubeconfig
@@ -148,7 +148,7 @@ fn the_host_decides_whether_a_resumed_init_skips_preflight() {
         (true, &[SERVER][..], " --skip-phases=preflight"),
     ] {
         let sandbox = Sandbox::new(SHELLS[0]);
-        let seen = asked(&sandbox, init(resume), traces, false);
+        let seen = asked(&sandbox, kubeadm(init(resume, &[])), traces, false);
         assert_eq!(seen, [format!("kubeadm init {flags}{skip}")]);
     }
 }
@@ -160,16 +160,7 @@ fn a_manifest_is_applied_again_when_the_connection_is_cut() {
         name: "cni.yaml".into(),
         text: Some("kind: DaemonSet\n".into()),
     };
-    let input = Secret::new("config".to_string());
-    let plan = act::init(&Init {
-        config: &input,
-        digest: "digest",
-        run: "r1",
-        endpoint: "vip.example:8443",
-        manifests: std::slice::from_ref(&manifest),
-        resume: false,
-        seen: None,
-    });
+    let plan = init(false, &[manifest]);
     let mut changes = plan.steps.into_iter().flat_map(|step| step.changes);
     let apply = changes
         .find_map(|c| match c.effect {

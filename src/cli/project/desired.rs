@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::{Project, credentials};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join};
-use crate::cluster::load_balancer::{Holders, kube_vip};
+use crate::cluster::load_balancer::{Holders, Remains, kube_vip};
 use crate::cluster::migrate::{self, steps::Mover};
 use crate::cluster::spec::{ClusterSpec, Way};
 use crate::cluster::{Moving, Shape, load_balancer};
@@ -217,12 +217,9 @@ impl Desired for Project {
         registered: &Registered,
     ) -> Result<HostPlan, String> {
         let way = self.spec.load_balancer.way;
-        let carries = self.shape.load_balancers.contains(host);
-        let remains = load_balancer::remains_of_any(way, observed).filter(|_| carries);
+        let remains = load_balancer::remains_of_any(way, observed);
         // What runs here and is not ours is not ours to stop.
-        let at_work = |r: &load_balancer::Remains| !(r.units.is_empty() && r.manifests.is_empty());
-        if carries
-            && !remains.as_ref().is_some_and(at_work)
+        if !remains.as_ref().is_some_and(Remains::is_at_work)
             && let Some(found) = load_balancer::found_of_others(way, observed)
         {
             return Err(found);

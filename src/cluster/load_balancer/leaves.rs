@@ -45,6 +45,13 @@ pub struct Remains {
     pub paths: Vec<&'static str>,
 }
 
+impl Remains {
+    /// Returns whether another way runs on the host, or would after a boot; else only its files are left.
+    pub fn is_at_work(&self) -> bool {
+        !(self.manifests.is_empty() && self.units.is_empty())
+    }
+}
+
 /// Returns whether a live cluster can be moved from and to this way. By BGP every node holds the address, and what is
 /// somebody else's is not ours to take down.
 pub fn is_movable(way: Way) -> bool {
@@ -59,17 +66,19 @@ pub fn is_movable(way: Way) -> bool {
 ///
 /// keepalived and haproxy as services are ours only where our check script lies: it is the last to go.
 pub fn remains(way: Way, observed: &Observed) -> Option<Remains> {
-    let begun = observed.file(TAKING_DOWN).is(|state| state.is_some());
-    all_remains(way, observed, is_movable)
-        .filter(|r| begun || !r.manifests.is_empty() || !r.units.is_empty())
+    all_remains(way, observed, is_movable).filter(|r| is_begun(observed) || r.is_at_work())
 }
 
 /// Returns all that is left of other ways on a host that no cluster lives on, whatever those ways are: after `kubeadm
 /// reset`, which ends static pods and knows nothing of services, or where the inventory was changed before init.
 pub fn remains_of_any(way: Way, observed: &Observed) -> Option<Remains> {
-    let begun = observed.file(TAKING_DOWN).is(|state| state.is_some());
-    let any = |r: &Remains| !(r.manifests.is_empty() && r.units.is_empty() && r.paths.is_empty());
-    all_remains(way, observed, |_| true).filter(|r| begun || any(r))
+    let any = |r: &Remains| r.is_at_work() || !r.paths.is_empty();
+    all_remains(way, observed, |_| true).filter(|r| is_begun(observed) || any(r))
+}
+
+/// Returns whether a takedown was begun on the host, and not ended.
+fn is_begun(observed: &Observed) -> bool {
+    observed.file(TAKING_DOWN).is(|state| state.is_some())
 }
 
 /// Returns files of ours that another way left on a host where it is not at work any more.

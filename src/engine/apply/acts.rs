@@ -218,7 +218,7 @@ impl Run {
         let begun = |act: &str| seen.is_some_and(|m| m.act == act && !m.done);
         match act {
             Act::CheckVip => Ok(HostPlan::default()),
-            Act::Init { host, resume } => {
+            Act::Init { host, .. } => {
                 let secrets = self.secrets()?;
                 let (config, digest) = desired.init(host, &secrets)?;
                 let input = act::Init {
@@ -227,7 +227,7 @@ impl Run {
                     run: &settings.run,
                     endpoint: &endpoint,
                     manifests: desired.manifests(),
-                    resume: *resume || begun("init"),
+                    resume: begun("init"),
                     seen,
                 };
                 Ok(act::init(&input))
@@ -240,7 +240,7 @@ impl Run {
                 let id = secrets.token.id().to_string();
                 Ok(act::mint(&config, &id, *certificates))
             }
-            Act::JoinControlPlane { host, resume } | Act::JoinWorker { host, resume } => {
+            Act::JoinControlPlane { host, .. } | Act::JoinWorker { host, .. } => {
                 let secrets = self.secrets()?;
                 let ca = self
                     .ca
@@ -258,7 +258,7 @@ impl Run {
                     ca: &ca,
                     control_plane: matches!(act, Act::JoinControlPlane { .. })
                         .then_some((node.0.as_str(), node.1)),
-                    resume: *resume || begun("join") || begun("join-worker"),
+                    resume: begun("join") || begun("join-worker"),
                     seen,
                 };
                 Ok(act::join(&input))
