@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::request::{HostKey, Request};
-use crate::cluster::spec::ClusterSpec;
+use crate::cluster::spec::{ClusterSpec, Outline};
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, Diagnostics, Span, nearest};
 use crate::role::Library;
@@ -18,7 +18,7 @@ const SPECIAL_TAGS: [&str; 5] = ["all", "always", "never", "tagged", "untagged"]
 pub(super) fn files(
     request: &Request,
     inventory: &Inventory,
-    spec: &ClusterSpec,
+    Outline { spec, stand_ins }: &Outline,
     folder: &Utf8Path,
     found: &mut Diagnostics,
 ) {
@@ -33,6 +33,7 @@ pub(super) fn files(
         ));
     }
     if let Some(path) = &spec.kubernetes_files
+        && !stand_ins.contains("kubernetes_files")
         && !folder.join(path).is_dir()
     {
         let at = place(inventory, "kubernetes_files", "");

@@ -14,7 +14,7 @@ use super::request::Request;
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
 use crate::cluster::load_balancer::kube_vip;
-use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin, known};
+use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin, Outline, known};
 use crate::cluster::{Lasting, Shape, load_balancer};
 use crate::engine::Desired;
 use crate::engine::journal;
@@ -28,6 +28,9 @@ use crate::transport::{Elevation, Target};
 
 /// The roles of every node of the cluster, in order.
 const NODE_ROLES: [&str; 3] = ["hosts", "container_runtime", "kubernetes"];
+
+/// The variables that say which files are needed.
+const FILES_HANG_ON: [&str; 2] = ["kubernetes_files", "kubernetes_version"];
 
 /// What was read.
 pub(super) struct Project {
@@ -84,20 +87,20 @@ impl Project {
         let (library, roles_found) = library(request);
         found.extend(roles_found);
         controller::tags(request, &library, &mut found);
-        let (spec, spec_found) = ClusterSpec::build(&inventory, &library.used_names());
+        let (outline, spec_found) = ClusterSpec::outline(&inventory, &library.used_names());
         found.extend(spec_found);
-        let Some(spec) = spec else {
-            return (None, found);
-        };
-        let parts = load_balancer::parts(spec.load_balancer.way);
         let folder = beside(&request.inventory);
-        controller::files(request, &inventory, &spec, &folder, &mut found);
-        found.extend(not_yet(&spec, &library, &folder));
-        let files_are_there = spec
-            .kubernetes_files
-            .as_ref()
-            .is_none_or(|path| folder.join(path).is_dir());
-        let disk = Arc::new(Disk::new(folder.clone()));
+        controller::files(request, &inventory, &outline, &folder, &mut found);
+        let Outline { spec, stand_ins } = outline;
+        let parts = load_balancer::parts(spec.load_balancer.way);
+        if !inventory.partial {
+            found.extend(not_yet(&spec, &library, &folder));
+        }
+        // What a folder should hold is not asked where the folder or the version is wrong: that was told.
+        let told = spec.kubernetes_files.clone().filter(|path| {
+            FILES_HANG_ON.iter().any(|name| stand_ins.contains(name)) || !folder.join(path).is_dir()
+        });
+        let disk = Arc::new(Disk::new(folder.clone()).told(told));
         let selection = Selection {
             tags: request.tags.iter().cloned().collect(),
             skip: request.skip_tags.iter().cloned().collect(),
@@ -127,8 +130,8 @@ impl Project {
             set(&mut any, membership(true));
             let facts = match roles.facts(&any) {
                 Ok(facts) => facts,
-                // What a missing folder does not hold is no news.
-                Err(_) if !files_are_there => Facts::new(),
+                // What could not be read may set what a template misses.
+                Err(_) if inventory.partial => Facts::new(),
                 Err(errors) => {
                     found.extend(errors);
                     Facts::new()
@@ -157,10 +160,11 @@ impl Project {
         }
         disk.remember();
         let manifests = manifests(&inventory, &spec, &folder, &mut found);
-        // A mistake in what all hosts share shows once.
+        // A mistake in what all hosts share shows once, also where its help differs from host to host.
         let mut seen = Diagnostics::default();
         for finding in found.0 {
-            if !seen.0.contains(&finding) {
+            let is_same = |d: &Diagnostic| d.message == finding.message && d.span == finding.span;
+            if !seen.0.iter().any(is_same) {
                 seen.push(finding);
             }
         }

@@ -80,6 +80,16 @@ fn is_dns_name(text: &str) -> bool {
             .all(|l| l.chars().all(|c| c.is_ascii_digit()))
 }
 
+/// The endpoint of an API server at this address, with the port that kubeadm gives it (kubeadm-config.v1beta4, bindPort).
+impl From<IpAddr> for Endpoint {
+    fn from(address: IpAddr) -> Self {
+        Self {
+            host: address.to_string(),
+            port: 6443,
+        }
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = EndpointError;
     fn from_str(text: &str) -> Result<Self, EndpointError> {

@@ -205,6 +205,48 @@ fn mistakes_in_several_files_show_at_once() {
     insta::assert_snapshot!(bed.refused_with(&["-e", "cluster_name"]));
 }
 
+/// Mistakes of every kind, those that hang on variables which are wrong themselves among them: each once, and no other.
+#[test]
+fn mistakes_of_every_kind_show_at_once() {
+    let bed = Bed::sound()
+        .replace(VARS_FILE, "apiserver_vip: 10.0.0.10", "router_id: 300")
+        .replace(VARS_FILE, "\"1.36.3\"", "1.36")
+        .replace(HOSTS_FILE, "127.0.0.2", "a/b")
+        .replace(HOSTS_FILE, "ip: 10.0.0.13", "ip: cp3")
+        .replace(
+            VARS_FILE,
+            "kubernetes_source: present",
+            "kubernetes_source: files",
+        )
+        .vars("kubernetes_files: nowhere\n")
+        .vars("ansible_ssh_private_key_file: /nonexistent/key\n")
+        .vars("cni_manifest: [gone.yml]\n")
+        .vars("kubeadm: { ClusterConfiguration: { apiServer: 7 } }\n")
+        .file(
+            "inventory/roles/hosts/tasks/main.yml",
+            "- name: a file\n  template: { src: motd.tera, dest: /etc/motd }\n\
+             - name: a mode\n  copy: { content: x, dest: /etc/x, mode: wide }\n\
+             - name: another\n  copy: { content: x, dest: /etc/x }\n  notify: nobody\n\
+             - name: unknown\n  pakage: { name: vim }\n",
+        )
+        .file(
+            "inventory/roles/hosts/templates/motd.tera",
+            "{{ apiserver_vip }} {{ kubernetes_version }} {{ undefined_name }}\n",
+        )
+        .file(
+            "inventory/roles/haproxy/tasks/main.yml",
+            "- name: a file\n  copy: { src: nothing.txt, dest: /etc/x }\n",
+        );
+    insta::assert_snapshot!(bed.refused());
+    let unread = Bed::sound()
+        .file("inventory/group_vars/kube_node.yml", "a: [\n")
+        .vars("ansible_ssh_private_key_file: /nonexistent/key\ncni_manifest: [gone.yml]\n");
+    insta::assert_snapshot!(
+        "mistakes_beside_a_file_that_cannot_be_read",
+        unread.refused()
+    );
+}
+
 /// What lies in a folder is read to its end, so that it has to have one.
 #[test]
 fn what_is_no_regular_file() {

@@ -17,7 +17,7 @@ use super::read::{Findings, Got, Vars};
 use super::reader::Reader;
 use super::release::{read_containerd, read_version};
 use super::vrrp::read_vrrp;
-use super::{ClusterSpec, LoadBalancer, Origin, Profile, Proxies, Vrrp, Way};
+use super::{ClusterSpec, LoadBalancer, Origin, Outline, Profile, Proxies, Version, Vrrp, Way};
 use super::{kubeadm, unknown, vrrp};
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, Diagnostics, Endpoint, Map, Value};
@@ -85,6 +85,12 @@ impl ClusterSpec {
     /// Returns the cluster that an inventory describes, and everything that is wrong with it. With an error there is no
     /// cluster. `used` are the names that templates and conditions of roles use: a variable among them is not unknown.
     pub fn build(inventory: &Inventory, used: &BTreeSet<String>) -> (Option<Self>, Diagnostics) {
+        let (outline, found) = Self::outline(inventory, used);
+        (Some(outline.spec).filter(|_| !found.has_errors()), found)
+    }
+
+    /// Returns the same where there are errors too, so that roles and files can be checked in the same go.
+    pub fn outline(inventory: &Inventory, used: &BTreeSet<String>) -> (Outline, Diagnostics) {
         let defaults = defaults();
         let scopes = host_scopes_over(inventory, &defaults, &|_| Map::new());
         let mut names: Vec<&str> = Vec::new();
@@ -110,16 +116,40 @@ impl ClusterSpec {
             partial: inventory.partial,
             findings: Findings::default(),
         };
-        let spec = read_cluster(&mut reader, inventory);
+        let outline = read_cluster(&mut reader, inventory);
         let strict = reader.boolean("strict_variables").unwrap_or(false);
         unknown::variables(inventory, used, strict, &mut reader.findings);
         unknown::groups(inventory, &mut reader.findings);
-        let spec = spec.filter(|_| !reader.findings.has_errors());
-        (spec, reader.findings.into_diagnostics())
+        (outline, reader.findings.into_diagnostics())
     }
 }
 
-fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<ClusterSpec> {
+/// Which variables have a stand-in: what was set could not be read, or nothing was set. Both were told.
+#[derive(Default)]
+pub(super) struct StandIns(BTreeSet<&'static str>);
+
+impl StandIns {
+    /// Returns what was read of a variable, or what stands in for it.
+    pub(super) fn take<T>(
+        &mut self,
+        name: &'static str,
+        read: Option<T>,
+        other: impl FnOnce() -> T,
+    ) -> T {
+        read.unwrap_or_else(|| {
+            self.0.insert(name);
+            other()
+        })
+    }
+}
+
+/// Returns an address of the network for documentation (RFC 5737), to stand in for one that is not known.
+pub(super) fn stand_in_address(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
+    let mut stand_ins = StandIns::default();
     let way = reader.one_of("load_balancer", WAYS);
     let way_set = way.as_ref().and_then(|g| g.span.clone());
     let way = way
@@ -150,7 +180,12 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
 
     let pod_subnet = read_subnet(reader, "pod_subnet", "10.244.0.0/16");
     let service_subnet = read_subnet(reader, "service_subnet", "10.96.0.0/12");
-    let vrrp_set = read_vrrp(reader, way, profile, vip.as_ref());
+    let address = way.has_vip().then(|| {
+        stand_ins.take("apiserver_vip", vip.as_ref().map(|g| g.value), || {
+            stand_in_address(254)
+        })
+    });
+    let vrrp_set = read_vrrp(reader, way, profile, address);
 
     let hosts: Vec<Draft> = {
         let Reader {
@@ -199,6 +234,14 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
             "`files` as a source needs the folder that holds bin/ and images/",
         );
     }
+    let kubernetes_files = if [kubernetes_source, container_runtime_source].contains(&Origin::Files)
+    {
+        Some(stand_ins.take("kubernetes_files", kubernetes_files, || {
+            "kubernetes_files".into()
+        }))
+    } else {
+        kubernetes_files
+    };
     let containerd_version = read_containerd(reader, version);
     let image_repository = reader.text("image_repository").and_then(|got| {
         if got.value.contains("://")
@@ -246,10 +289,19 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
     let weight = weight(&parts);
     let priorities = check::priorities(&parts);
     let (way, profile) = (parts.way, parts.profile);
-    let vip = parts.vip.as_ref().map(|g| g.value);
     let (dest_port, src_port) = (parts.dest_port.value, parts.src_port.value);
-    let (pod_subnet, service_subnet) = (parts.pod_subnet?.value, parts.service_subnet?.value);
-    let endpoint = parts.endpoint.map(|g| g.value);
+    let mut subnet = |name: &'static str, got: Option<Got<IpNet>>, default: [u8; 4], length| {
+        stand_ins.take(name, got.map(|g| g.value), || {
+            IpNet::new_assert(default.into(), length)
+        })
+    };
+    let pod_subnet = subnet("pod_subnet", parts.pod_subnet, [10, 244, 0, 0], 16);
+    let service_subnet = subnet("service_subnet", parts.service_subnet, [10, 96, 0, 0], 12);
+    let endpoint = stand_ins.take(
+        "control_plane_endpoint",
+        parts.endpoint.map(|g| g.value),
+        || stand_in_address(254).into(),
+    );
     let mut index = 0;
     let mut hosts = indexmap::IndexMap::new();
     for draft in parts.hosts {
@@ -264,27 +316,29 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
             priority = priorities.get(index).copied();
             index += 1;
         }
-        let host = draft.finish(state, priority)?;
+        let address = stand_in_address(u8::try_from(hosts.len() % 250 + 1).unwrap_or(1));
+        let host = draft.finish(state, priority, address, &mut stand_ins);
         hosts.insert(host.name.clone(), host);
     }
-    let endpoint = endpoint?;
     if http.is_some() || https.is_some() {
         extend_no_proxy(
             &mut no_proxy,
             &endpoint,
-            vip,
+            address,
             [pod_subnet, service_subnet],
             hosts.values().map(|h| h.ip.address),
         );
     }
-    Some(ClusterSpec {
+    let kubernetes_version =
+        stand_ins.take("kubernetes_version", version, || Version::new(1, 36, 0));
+    let spec = ClusterSpec {
         name,
-        kubernetes_version: version?,
+        kubernetes_version,
         endpoint,
         load_balancer: LoadBalancer {
             way,
             profile,
-            vip,
+            vip: address,
             dest_port,
             src_port,
             vrrp: vrrp_set
@@ -317,7 +371,11 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Option<Cluste
         kubeadm: documents,
         ignore_preflight_errors: ignored,
         hosts,
-    })
+    };
+    Outline {
+        spec,
+        stand_ins: stand_ins.0,
+    }
 }
 
 /// Returns the weight that was set, else one that keeps the law for the priorities that will be.

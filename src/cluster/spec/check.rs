@@ -154,7 +154,8 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
                 );
             }
         }
-        if let Some(connection) = &host.connection {
+        if host.is_reached {
+            let connection = &host.connection;
             if let Some(vip) = &parts.vip
                 && connection.host.parse() == Ok(vip.value)
                 && host.ip.as_ref().is_none_or(|ip| ip.address != vip.value)

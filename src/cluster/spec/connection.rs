@@ -37,7 +37,8 @@ pub fn connections(inventory: &Inventory) -> (IndexMap<HostName, Connection>, Di
         .filter_map(|(name, host)| {
             let scope = hosts.get(name.as_str())?.clone().with_hosts(hosts.clone());
             let vars = Vars { host, scope };
-            Some((name.clone(), read_connection(&vars, &mut findings)?))
+            let (connection, is_reached) = read_connection(&vars, &mut findings);
+            is_reached.then(|| (name.clone(), connection))
         })
         .collect();
     (connections, findings.into_diagnostics())
@@ -55,7 +56,8 @@ fn either(
         .find_map(|n| vars.get(n, findings))
 }
 
-pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> Option<Connection> {
+/// Returns how a host is reached, and whether `ansible_host` could be read: else the host's name stands in for it.
+pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> (Connection, bool) {
     if let Some(got) = vars.get("ansible_connection", findings) {
         // `smart` is an old word for ssh.
         if !matches!(
@@ -78,40 +80,7 @@ pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> Optio
         ));
         findings.push(error.at(got.span).help("leave `ansible_become_method` out"));
     }
-    let host = match either(vars, "ansible_host", &["ansible_ssh_host"], findings) {
-        Some(got) => {
-            let span = got.span.clone();
-            let host = read::text("ansible_host", got, findings)?.value;
-            let bare = host
-                .strip_prefix('[')
-                .and_then(|h| h.strip_suffix(']'))
-                .unwrap_or(&host)
-                .to_owned();
-            if bare.is_empty()
-                || bare
-                    .chars()
-                    .any(|c| c.is_whitespace() || c.is_control() || "/@[]".contains(c))
-                || bare.starts_with('-')
-            {
-                findings.push(
-                    Diagnostic::error(format!(
-                        "`ansible_host` is a name or an address, not `{host}`"
-                    ))
-                    .at(span),
-                );
-                return None;
-            }
-            bare
-        }
-        // Set, but unreadable: told already.
-        None if vars
-            .variable("ansible_host")
-            .is_some_and(|v: &Variable| !v.value.is_null()) =>
-        {
-            return None;
-        }
-        None => vars.host.name.to_string(),
-    };
+    let host = read_host(vars, findings);
     let port = either(vars, "ansible_port", &["ansible_ssh_port"], findings)
         .and_then(|got| read::port("ansible_port", got, findings))
         .map(|got| got.value);
@@ -133,27 +102,50 @@ pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> Optio
     let r#become = vars
         .get("ansible_become", findings)
         .and_then(|got| read::boolean("ansible_become", got, findings));
-    let become_user = match text("ansible_become_user", &[], findings) {
-        Some(got) if got.value != "root" => {
-            let error = Diagnostic::error(format!(
-                "`ansible_become_user` can only be root, not `{}`",
-                got.value
-            ))
-            .at(got.span);
-            findings.push(
-                error.help("installing packages and writing to /etc takes root: leave it out"),
-            );
-            return None;
-        }
-        _ => "root".to_owned(),
-    };
-    Some(Connection {
-        host,
+    if let Some(got) = text("ansible_become_user", &[], findings)
+        && got.value != "root"
+    {
+        let message = format!(
+            "`ansible_become_user` can only be root, not `{}`",
+            got.value
+        );
+        let error = Diagnostic::error(message).at(got.span);
+        findings
+            .push(error.help("installing packages and writing to /etc takes root: leave it out"));
+    }
+    let is_reached = host.is_some();
+    let connection = Connection {
+        host: host.unwrap_or_else(|| vars.host.name.to_string()),
         port,
         user,
         private_key_file: key,
         r#become: r#become.map(|got| got.value),
-        become_user,
+        become_user: "root".to_owned(),
         become_password: password.map(|got| Secret::new(got.value)),
-    })
+    };
+    (connection, is_reached)
+}
+
+/// Returns `ansible_host`, or the host's own name where it is not set; `None` if it cannot be read, which was told.
+fn read_host(vars: &Vars<'_>, findings: &mut Findings) -> Option<String> {
+    let Some(got) = either(vars, "ansible_host", &["ansible_ssh_host"], findings) else {
+        // Set, but unreadable: told already.
+        let is_set = vars
+            .variable("ansible_host")
+            .is_some_and(|v: &Variable| !v.value.is_null());
+        return (!is_set).then(|| vars.host.name.to_string());
+    };
+    let span = got.span.clone();
+    let host = read::text("ansible_host", got, findings)?.value;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(&host);
+    let is_unfit = |c: char| c.is_whitespace() || c.is_control() || "/@[]".contains(c);
+    if bare.is_empty() || bare.contains(is_unfit) || bare.starts_with('-') {
+        let message = format!("`ansible_host` is a name or an address, not `{host}`");
+        findings.push(Diagnostic::error(message).at(span));
+        return None;
+    }
+    Some(bare.to_owned())
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
+use super::build::StandIns;
 use super::connection::{Connection, read_connection};
 use super::node::{Taint, check_key, check_value};
 use super::read::{self, Findings, Got, Vars};
@@ -76,7 +77,9 @@ pub(super) struct Draft {
     pub(super) span: Span,
     pub(super) roles: Roles,
     pub(super) ip: Option<Address>,
-    pub(super) connection: Option<Connection>,
+    pub(super) connection: Connection,
+    /// Whether `ansible_host` could be read; else the host's name stands in.
+    pub(super) is_reached: bool,
     pub(super) connection_span: Span,
     pub(super) interface: Option<String>,
     pub(super) state: Option<Got<State>>,
@@ -98,8 +101,8 @@ impl Draft {
             worker: inventory.is_in(name, super::build::WORKER),
             load_balancer,
         };
-        let connection = read_connection(vars, findings);
-        let ip = read_ip(vars, connection.as_ref(), findings);
+        let (connection, is_reached) = read_connection(vars, findings);
+        let ip = read_ip(vars, Some(&connection).filter(|_| is_reached), findings);
         if roles.node() {
             check_node_name(host, findings);
         }
@@ -129,6 +132,7 @@ impl Draft {
             roles,
             ip,
             connection,
+            is_reached,
             connection_span: connection_span.unwrap_or_else(|| host.span.clone()),
             interface: read_interface(vars, findings),
             state,
@@ -141,15 +145,25 @@ impl Draft {
         }
     }
 
-    /// Returns the host; `None` if something that it needs could not be read, which was told.
-    pub(super) fn finish(self, state: Option<State>, priority: Option<u8>) -> Option<HostSpec> {
-        let ip = self.ip?;
-        Some(HostSpec {
+    /// Returns the host. `address` stands in for one that could not be read.
+    pub(super) fn finish(
+        self,
+        state: Option<State>,
+        priority: Option<u8>,
+        address: IpAddr,
+        stand_ins: &mut StandIns,
+    ) -> HostSpec {
+        let ip = stand_ins.take("ip", self.ip, || Address {
+            address,
+            given: true,
+            span: None,
+        });
+        HostSpec {
             node_name: self.name.to_string(),
             name: self.name,
             bgp_router_id: self.bgp_router_id.map_or(ip.address, |got| got.value),
             ip,
-            connection: self.connection?,
+            connection: self.connection,
             roles: self.roles,
             interface: self.interface,
             state,
@@ -157,7 +171,7 @@ impl Draft {
             labels: self.labels,
             taints: self.taints,
             span: self.span,
-        })
+        }
     }
 }
 

@@ -17,12 +17,15 @@ pub(super) fn read(got: Got<Value>, findings: &mut Findings) -> Option<UserDocum
     }
 }
 
+/// Returns the checks that may be ignored.
 pub(super) fn read_ignored(got: Got<Value>, findings: &mut Findings) -> Option<Vec<String>> {
     let got = read::texts("ignore_preflight_errors", got, findings)?;
+    let mut ignored = Vec::new();
     for (i, name) in got.value.iter().enumerate() {
-        if let Some(problem) = refused_preflight_error("ignore_preflight_errors", name) {
-            findings.push(problem.at(got.at(&format!("/{i}"))));
+        match refused_preflight_error("ignore_preflight_errors", name) {
+            Some(problem) => findings.push(problem.at(got.at(&format!("/{i}")))),
+            None => ignored.push(name.clone()),
         }
     }
-    Some(got.value)
+    Some(ignored)
 }

@@ -22,6 +22,7 @@ mod version;
 mod vrrp;
 mod way;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use camino::Utf8PathBuf;
@@ -76,6 +77,15 @@ pub struct ClusterSpec {
     pub ignore_preflight_errors: Vec<String>,
     /// The cluster's hosts, in the order of the inventory. Hosts in none of the cluster's groups are not among them.
     pub hosts: IndexMap<HostName, HostSpec>,
+}
+
+/// A cluster as far as an inventory tells it. Beside errors it serves for further checks alone.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    /// The cluster.
+    pub spec: ClusterSpec,
+    /// The variables that could not be read, or are not set and have to be: something else stands in for them.
+    pub stand_ins: BTreeSet<&'static str>,
 }
 
 /// How the control planes are reached under one address.

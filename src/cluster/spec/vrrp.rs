@@ -127,7 +127,7 @@ pub(super) fn read_vrrp(
     reader: &mut Reader<'_>,
     way: Way,
     profile: Profile,
-    vip: Option<&Got<IpAddr>>,
+    vip: Option<IpAddr>,
 ) -> VrrpSet {
     let router_id = reader
         .integer("router_id", 1, 255)
@@ -168,7 +168,6 @@ pub(super) fn read_vrrp(
             auth_pass = Some(got.value);
         }
     }
-    let vip = vip.map(|g| g.value);
     VrrpSet {
         router_id: router_id.or_else(|| vip.map(self::router_id)),
         auth_pass: match profile {

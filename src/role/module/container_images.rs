@@ -9,7 +9,7 @@ use crate::event::Category;
 use crate::host::{Content, Effect, Fact, Known};
 use crate::plan::Change;
 use crate::role::args::Args;
-use crate::role::{archive, glob};
+use crate::role::{FileError, archive, glob};
 
 pub(super) const MODULE: Module = Module {
     name: "container_images",
@@ -36,6 +36,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let src = Utf8PathBuf::from(src?);
     let found = match args.files.images(&src) {
         Ok(found) => found,
+        Err(FileError::Told) => return Some(Box::new(Images(Vec::new()))),
         Err(error) => {
             let message = format!(
                 "`container_images` needs the folder {src} with *.tar, *.tar.gz or *.tar.zst: {error}"
