@@ -433,6 +433,17 @@ fn manifests(
     for (number, name) in spec.cni_manifests.iter().enumerate() {
         let text = if name.starts_with("https://") || name.starts_with("http://") {
             None
+        } else if let Some((scheme, _)) = name.split_once("://") {
+            let at = controller::place(inventory, "cni_manifest", &format!("/{number}"));
+            let error = Diagnostic::error(format!(
+                "`cni_manifest`: {name} cannot be fetched by {scheme}"
+            ));
+            found.push(
+                error
+                    .at(at)
+                    .help("a URL begins with https:// or http://; anything else is a file"),
+            );
+            continue;
         } else {
             match std::fs::read_to_string(folder.join(name)) {
                 Ok(text) => Some(text),
@@ -453,12 +464,11 @@ fn manifests(
                 }
             }
         };
-        let name = name.rsplit('/').next().unwrap_or(name).to_string();
-        let name = if text.is_some() {
-            name
-        } else {
-            spec.cni_manifests[manifests.len()].clone()
+        let name = match text {
+            Some(_) => name.rsplit('/').next().unwrap_or(name),
+            None => name,
         };
+        let name = name.to_owned();
         manifests.push(Manifest { name, text });
     }
     manifests

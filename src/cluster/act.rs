@@ -276,7 +276,7 @@ pub fn verify(endpoint: &str, nodes: &[&str], network: bool) -> HostPlan {
     ];
     if network {
         let pods = format!(
-            "seen=$({kubectl} -n kube-system get pods -l 'k8s-app in (kube-dns,kube-proxy)' --no-headers -o custom-columns={POD_COLUMNS}) || exit 1; [ -n \"$seen\" ] || exit 1; ! printf '%s\\n' \"$seen\" | awk -v nodes=' {all} ' '$4 == \"<none>\" && ($2 == \"<none>\" || index(nodes, \" \" $2 \" \")) && ($3 != \"Running\" || $5 !~ /true/ || $5 ~ /false/) {{ print $1, $3 }}' | grep ."
+            "seen=$({kubectl} -n kube-system get pods -l 'k8s-app in (kube-dns,kube-proxy)' --no-headers -o custom-columns={POD_COLUMNS}) || exit 1; [ -n \"$seen\" ] || exit 1; ! printf '%s\\n' \"$seen\" | awk -v nodes=' {all} ' '$4 == \"<none>\" && ($2 == \"<none>\" || index(nodes, \" \" $2 \" \")) && ($3 != \"Running\" || $5 !~ /true/ || $5 ~ /false/) {{ print $1 \" on \" $2 \": \" ($3 == \"Running\" ? \"not ready\" : $3) }}' | grep ."
         );
         steps.push(wait(
             "cluster : system pods",
@@ -380,13 +380,14 @@ fn marker(act: &str, run: &str, digest: &str, done: bool, expect: Expect) -> Eff
     }
 }
 
-/// kubeadm as a unit's script. Its configuration goes when it ends or is stopped, not when the connection does.
+/// kubeadm as a unit's script. Its configuration goes when it ends or is stopped, not when the connection does; that of a
+/// later run, which may have come in between, stays.
 ///
 /// Its last word names the run that started it: whoever attaches learns whose token is in the cluster.
 fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> Step {
     let skip = if resume { skip(verb) } else { String::new() };
     let script = format!(
-        "trap 'rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip\nstatus=$?\necho '{}'\nexit $status",
+        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip\nstatus=$?\necho '{}'\nexit $status",
         started_by(run)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);

@@ -177,8 +177,20 @@ fn begin(shape: &Shape, view: &View) -> Decision {
         if busy {
             return Decision::Wait;
         }
+        let gone: Vec<String> = finished
+            .iter()
+            .filter(|name| shape.control_planes.contains(name))
+            .filter_map(|name| {
+                let gone = view.hosts.get(*name)?.gone_manifests();
+                (!gone.is_empty()).then(|| format!("; {} is gone on {name}", gone.join(" and ")))
+            })
+            .collect();
         return Decision::Fail {
-            message: format!("{} belong to a cluster, but no API server answers on any control plane", names(&finished)),
+            message: format!(
+                "{} belong to a cluster, but no API server answers on any control plane{}",
+                names(&finished),
+                gone.concat()
+            ),
             help: "look at the control planes with `systemctl status kubelet`, `ctr -n k8s.io tasks ls` and the logs under /var/log/pods, bring them back, and run again; on a host that was reset by hand remove /var/lib/quorate/kubeadm".into(),
         };
     }

@@ -99,7 +99,7 @@ pub struct Moving {
 }
 
 /// The manifests of a control plane that are looked for.
-pub(super) const MANIFESTS: [&str; 2] = [
+const MANIFESTS: [&str; 2] = [
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/etc/kubernetes/manifests/etcd.yaml",
 ];
@@ -157,6 +157,12 @@ impl HostView {
     /// Returns whether something is under way here, or will be.
     pub fn is_at_work(&self) -> bool {
         self.busy || self.standing == Standing::Preparing
+    }
+
+    /// Returns the manifests of a control plane that are not here.
+    pub fn gone_manifests(&self) -> Vec<&'static str> {
+        let gone = MANIFESTS.into_iter().filter(|path| !self.has_trace(path));
+        gone.collect()
     }
 
     /// Returns whether kubeadm has left anything here: then its preflight would refuse its own traces.
@@ -267,10 +273,7 @@ impl View {
             None => true,
         };
         let placed = match self.hosts.get(name) {
-            Some(host) if host.is_known() => {
-                let mut all = MANIFESTS.iter();
-                all.all(|path| host.has_trace(path))
-            }
+            Some(host) if host.is_known() => host.gone_manifests().is_empty(),
             _ => true,
         };
         labelled && voting && placed

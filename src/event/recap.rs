@@ -114,6 +114,8 @@ pub struct Recap {
 struct Clock {
     first: Option<Timestamp>,
     last: Option<Timestamp>,
+    /// When each host was last heard of.
+    hosts: IndexMap<HostName, Timestamp>,
     /// Start and end of each step that counts as one of [`ORDER`].
     spans: Vec<(Category, Timestamp, Timestamp)>,
 }
@@ -136,6 +138,10 @@ impl Recap {
         if !recap.finished {
             recap.seconds = recap.clock.length();
             recap.wall = recap.clock.split();
+            // Nobody said how long its hosts took: up to their last word it was so long.
+            for (name, host) in recap.hosts.iter_mut().filter(|(_, h)| h.seconds == 0.0) {
+                host.seconds = recap.clock.length_of(name);
+            }
         }
         recap
     }
@@ -144,6 +150,9 @@ impl Recap {
     pub fn add(&mut self, record: &super::Record) {
         self.clock.first.get_or_insert(record.at);
         self.clock.last = Some(record.at);
+        if let Some(host) = record.event.host() {
+            self.clock.hosts.insert(host.clone(), record.at);
+        }
         if let Event::StepFinished {
             category, seconds, ..
         } = &record.event
@@ -359,6 +368,13 @@ impl TimeSplit {
 impl Clock {
     fn length(&self) -> f64 {
         let (Some(first), Some(last)) = (self.first, self.last) else {
+            return 0.0;
+        };
+        last.duration_since(first).as_secs_f64()
+    }
+
+    fn length_of(&self, host: &HostName) -> f64 {
+        let (Some(first), Some(last)) = (self.first, self.hosts.get(host)) else {
             return 0.0;
         };
         last.duration_since(first).as_secs_f64()

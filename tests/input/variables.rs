@@ -302,3 +302,8 @@ fn a_secret_beside_a_mistake_is_not_shown() {
         "{said}"
     );
 }
+
+#[test]
+fn a_manifest_that_nobody_can_fetch() {
+    insta::assert_snapshot!(refused("cni_manifest: [\"ftp://example.org/cni.yml\"]\n"));
+}

@@ -417,6 +417,20 @@ fn a_cluster_that_is_down_is_a_failure_and_never_a_second_init() {
         "cp1, cp2 belong to a cluster, but no API server answers on any control plane"
     );
     assert!(forecast(&shape(), &view).failure.is_some());
+    let mut lost = view.clone();
+    let etcd = "/etc/kubernetes/manifests/etcd.yaml";
+    host(&mut lost, "cp2")
+        .kubernetes
+        .traces
+        .retain(|t| t != etcd);
+    let Decision::Fail { message, .. } = decide(&lost) else {
+        panic!("{:?}", decide(&lost))
+    };
+    assert!(
+        message
+            .ends_with("on any control plane; /etc/kubernetes/manifests/etcd.yaml is gone on cp2"),
+        "{message}"
+    );
     host(&mut view, "w1").standing = Standing::Preparing;
     assert_eq!(decide(&view), Decision::Wait);
     // The API answers, but says nothing: its hosts are not taken for strangers.

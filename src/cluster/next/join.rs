@@ -1,6 +1,6 @@
 //! Whether one host may join now.
 
-use super::super::view::{HostView, MANIFESTS, Standing, View};
+use super::super::view::{HostView, Standing, View};
 use super::forbidden::other_config;
 use super::{Cause, Missing};
 use crate::host::fact::{EtcdMember, Marker};
@@ -98,10 +98,7 @@ fn half_a_member(view: &View, name: &HostName, host: &HostView, act: &str) -> (S
         ));
     }
     if control_plane {
-        let gone: Vec<&str> = MANIFESTS
-            .into_iter()
-            .filter(|path| !host.has_trace(path))
-            .collect();
+        let gone = host.gone_manifests();
         if !gone.is_empty() {
             lacks.push(format!("{} is gone", gone.join(" and ")));
             cures.push(

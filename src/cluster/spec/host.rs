@@ -232,7 +232,7 @@ fn check_node_name(host: &crate::inventory::Host, findings: &mut Findings) {
     if name.len() > 253 || !name.split('.').all(label) {
         let error =
             Diagnostic::error(format!("`{name}` cannot be a node's name")).at(host.span.clone());
-        findings.push(error.help("Kubernetes takes lower-case letters, digits, `-` and `.`: rename the host in the inventory"));
+        findings.push(error.help("Kubernetes takes up to 253 lower-case letters, digits, `-` and `.`, 63 between two dots: rename the host in the inventory"));
     }
 }
 
