@@ -1,6 +1,6 @@
 //! All that a command reads before it contacts anybody: inventory, cluster, roles and files, with every mistake at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 mod desired;
+mod manifests;
 
 use super::controller;
 use super::request::Request;
@@ -21,16 +22,13 @@ use crate::engine::journal;
 use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
-use crate::model::{Diagnostic, Diagnostics, HostName, Map, Secret, Sha256};
+use crate::model::{Diagnostic, Diagnostics, HostName, Map, Secret, Severity, Sha256};
 use crate::role::{Disk, HostRoles, Library, Selection};
 use crate::template::{self, Binding, Scope};
 use crate::transport::{Elevation, Target};
 
 /// The roles of every node of the cluster, in order.
 const NODE_ROLES: [&str; 3] = ["hosts", "container_runtime", "kubernetes"];
-
-/// The variables that say which files are needed.
-const FILES_HANG_ON: [&str; 2] = ["kubernetes_files", "kubernetes_version"];
 
 /// What was read.
 pub(super) struct Project {
@@ -85,6 +83,7 @@ impl Project {
     pub(super) fn read(request: &Request) -> (Option<Self>, Diagnostics) {
         let (inventory, mut found) = inventory::load(&request.inventory, &request.extra_vars);
         let (library, roles_found) = library(request);
+        let is_partial = inventory.partial || roles_found.0.iter().any(is_about_variables);
         found.extend(roles_found);
         controller::tags(request, &library, &mut found);
         let (outline, spec_found) = ClusterSpec::outline(&inventory, &library.used_names());
@@ -94,13 +93,17 @@ impl Project {
         let Outline { spec, stand_ins } = outline;
         let parts = load_balancer::parts(spec.load_balancer.way);
         if !inventory.partial {
-            found.extend(not_yet(&spec, &library, &folder));
+            found.extend(not_yet(&spec, &stand_ins, &library, &folder));
         }
-        // What a folder should hold is not asked where the folder or the version is wrong: that was told.
-        let told = spec.kubernetes_files.clone().filter(|path| {
-            FILES_HANG_ON.iter().any(|name| stand_ins.contains(name)) || !folder.join(path).is_dir()
+        // What a folder should hold is not asked where the folder is wrong: that was told. Which images, the version says.
+        let there = spec.kubernetes_files.as_ref().is_none_or(|path| {
+            !stand_ins.contains("kubernetes_files") && folder.join(path).is_dir()
         });
-        let disk = Arc::new(Disk::new(folder.clone()).told(told));
+        let mut disk = Disk::new(folder.clone());
+        if !there || stand_ins.contains("kubernetes_version") {
+            disk = disk.without(spec.kubernetes_files.clone(), !there);
+        }
+        let disk = Arc::new(disk);
         let selection = Selection {
             tags: request.tags.iter().cloned().collect(),
             skip: request.skip_tags.iter().cloned().collect(),
@@ -130,10 +133,12 @@ impl Project {
             set(&mut any, membership(true));
             let facts = match roles.facts(&any) {
                 Ok(facts) => facts,
-                // What could not be read may set what a template misses.
-                Err(_) if inventory.partial => Facts::new(),
                 Err(errors) => {
-                    found.extend(errors);
+                    let known = errors.0.into_iter().filter(|error| {
+                        // What could not be read may set it.
+                        !(is_partial && template::is_undefined(error))
+                    });
+                    found.0.extend(known);
                     Facts::new()
                 }
             };
@@ -159,7 +164,7 @@ impl Project {
             );
         }
         disk.remember();
-        let manifests = manifests(&inventory, &spec, &folder, &mut found);
+        let manifests = manifests::read(&inventory, &spec, &folder, &mut found);
         // A mistake in what all hosts share shows once, also where its help differs from host to host.
         let mut seen = Diagnostics::default();
         for finding in found.0 {
@@ -334,7 +339,12 @@ pub(super) fn targets(
 }
 
 /// Returns what the user may count on and what this version does not do yet: silence would be a promise.
-fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnostics {
+fn not_yet(
+    spec: &ClusterSpec,
+    stand_ins: &BTreeSet<&str>,
+    library: &Library,
+    folder: &Utf8Path,
+) -> Diagnostics {
     let mut found = Diagnostics::default();
     let packages = [
         ("kubernetes_source", spec.kubernetes_source),
@@ -342,7 +352,7 @@ fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnost
     ];
     for (name, _) in packages
         .iter()
-        .filter(|(_, source)| *source == Origin::Packages)
+        .filter(|(name, source)| *source == Origin::Packages && !stand_ins.contains(name))
     {
         let warning = Diagnostic::warning(format!("`{name}: packages` is not tried yet"));
         found.push(
@@ -369,6 +379,18 @@ fn not_yet(spec: &ClusterSpec, library: &Library, folder: &Utf8Path) -> Diagnost
         }
     }
     found
+}
+
+/// Returns whether a role's own variables could not all be read.
+fn is_about_variables(finding: &Diagnostic) -> bool {
+    let Some(span) = &finding.span else {
+        return false;
+    };
+    let path = span.source.path.as_str();
+    finding.severity == Severity::Error
+        && ["/defaults/", "/vars/"]
+            .iter()
+            .any(|folder| path.contains(folder))
 }
 
 fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
@@ -420,56 +442,4 @@ fn digest(input: &KubeadmInput) -> Result<String, Diagnostics> {
 
 fn credentials() -> Result<Credentials, String> {
     Credentials::generate().map_err(|error| error.to_string())
-}
-
-/// Reads the manifests that are files; a URL is the host's to fetch.
-fn manifests(
-    inventory: &Inventory,
-    spec: &ClusterSpec,
-    folder: &Utf8Path,
-    found: &mut Diagnostics,
-) -> Vec<Manifest> {
-    let mut manifests = Vec::new();
-    for (number, name) in spec.cni_manifests.iter().enumerate() {
-        let text = if name.starts_with("https://") || name.starts_with("http://") {
-            None
-        } else if let Some((scheme, _)) = name.split_once("://") {
-            let at = controller::place(inventory, "cni_manifest", &format!("/{number}"));
-            let error = Diagnostic::error(format!(
-                "`cni_manifest`: {name} cannot be fetched by {scheme}"
-            ));
-            found.push(
-                error
-                    .at(at)
-                    .help("a URL begins with https:// or http://; anything else is a file"),
-            );
-            continue;
-        } else {
-            match std::fs::read_to_string(folder.join(name)) {
-                Ok(text) => Some(text),
-                Err(error) => {
-                    let help = format!(
-                        "a relative path in `cni_manifest` begins in the folder {folder}; a URL begins with https://"
-                    );
-                    let at = controller::place(inventory, "cni_manifest", &format!("/{number}"));
-                    found.push(
-                        Diagnostic::error(format!(
-                            "cannot read the manifest {}: {error}",
-                            folder.join(name)
-                        ))
-                        .at(at)
-                        .help(help),
-                    );
-                    continue;
-                }
-            }
-        };
-        let name = match text {
-            Some(_) => name.rsplit('/').next().unwrap_or(name),
-            None => name,
-        };
-        let name = name.to_owned();
-        manifests.push(Manifest { name, text });
-    }
-    manifests
 }

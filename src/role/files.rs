@@ -92,8 +92,8 @@ pub struct Disk {
     base: Utf8PathBuf,
     /// Where digests are remembered between runs.
     cache: Option<Utf8PathBuf>,
-    /// A folder about which enough was said.
-    told: Option<Utf8PathBuf>,
+    /// A folder about which enough was said, and whether it is gone.
+    told: Option<(Utf8PathBuf, bool)>,
     known: Mutex<Memory>,
 }
 
@@ -172,17 +172,17 @@ impl Disk {
         }
     }
 
-    /// Returns the disk for checks alone, with a folder that is known to be wrong: every file in it is there and empty, and
-    /// its images are [`FileError::Told`].
-    pub fn told(mut self, folder: Option<Utf8PathBuf>) -> Self {
-        self.told = folder;
+    /// Returns the disk for checks alone, with a folder about which enough was said: its images are [`FileError::Told`], and
+    /// where it is `gone` altogether, every file in it is there and empty.
+    pub fn without(mut self, folder: Option<Utf8PathBuf>, gone: bool) -> Self {
+        self.told = folder.map(|folder| (folder, gone));
         self
     }
 
-    fn was_told(&self, path: &Utf8Path) -> bool {
-        self.told
-            .as_ref()
-            .is_some_and(|told| path.starts_with(told))
+    /// Returns whether the path lies in such a folder, and whether that is gone.
+    fn was_told(&self, path: &Utf8Path) -> Option<bool> {
+        let (folder, gone) = self.told.as_ref()?;
+        path.starts_with(folder).then_some(*gone)
     }
 
     fn look(&self, path: &Utf8Path, names: bool) -> Result<Entry, FileError> {
@@ -258,7 +258,7 @@ impl Drop for Disk {
 
 impl ControllerFiles for Disk {
     fn file(&self, path: &Utf8Path) -> Result<ControllerFile, FileError> {
-        if self.was_told(path) {
+        if self.was_told(path) == Some(true) {
             return Ok(ControllerFile {
                 path: self.base.join(path),
                 length: 0,
@@ -274,11 +274,16 @@ impl ControllerFiles for Disk {
     }
 
     fn images(&self, folder: &Utf8Path) -> Result<Vec<ImageArchive>, FileError> {
-        if self.was_told(folder) {
+        let told = self.was_told(folder);
+        if told == Some(true) {
+            return Err(FileError::Told);
+        }
+        let listed = list(&self.base.join(folder))?;
+        if told.is_some() {
             return Err(FileError::Told);
         }
         let mut archives = Vec::new();
-        for path in list(&self.base.join(folder))? {
+        for path in listed {
             if !archive::ENDINGS.iter().any(|e| path.as_str().ends_with(e)) {
                 continue;
             }

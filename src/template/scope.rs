@@ -596,3 +596,8 @@ fn within(span: &Span, text: &str, part: Range<usize>) -> Option<Span> {
     }
     None
 }
+
+/// Returns whether an error says that a variable, or a part of one, is not defined.
+pub fn is_undefined(error: &Diagnostic) -> bool {
+    error.message.ends_with("` is not defined")
+}

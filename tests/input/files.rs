@@ -240,11 +240,62 @@ fn mistakes_of_every_kind_show_at_once() {
     insta::assert_snapshot!(bed.refused());
     let unread = Bed::sound()
         .file("inventory/group_vars/kube_node.yml", "a: [\n")
+        .file(
+            "inventory/roles/hosts/tasks/main.yml",
+            "- name: a mode\n  copy: { content: x, dest: /etc/x, mode: wide }\n\
+             - name: perhaps it is set there\n  copy: { content: \"{{ undefined_name }}\", dest: /etc/x }\n",
+        )
         .vars("ansible_ssh_private_key_file: /nonexistent/key\ncni_manifest: [gone.yml]\n");
     insta::assert_snapshot!(
         "mistakes_beside_a_file_that_cannot_be_read",
         unread.refused()
     );
+}
+
+/// What hangs on a wrong variable is not complained of as well.
+#[test]
+fn a_mistake_and_not_its_consequences() {
+    for (lines, message) in [
+        (
+            "apiserver_dest_port: 99999\ncontrol_plane_endpoint: \"api.example.org:{{ apiserver_dest_port }}\"\n",
+            "`apiserver_dest_port` is",
+        ),
+        (
+            "container_runtime_source: file\n",
+            "`container_runtime_source` is",
+        ),
+    ] {
+        let said = Bed::sound().vars(lines).refused();
+        assert!(said.contains(message), "{said}");
+        assert!(said.ends_with("\n1 error\n"), "{said}");
+    }
+    let bed = Bed::sound().replace(
+        VARS_FILE,
+        "kubernetes_source: present",
+        "kubernetes_source: file",
+    );
+    let said = bed.refused();
+    assert!(said.ends_with("\n1 error\n"), "{said}");
+    let bed = Bed::sound().file(
+        "inventory/roles/keepalived/defaults/main.yml",
+        "keepalived_check_limit: 3\nkeepalived_check_limit: 4\n",
+    );
+    let said = bed.refused();
+    assert!(!said.contains("is not defined"), "{said}");
+}
+
+#[test]
+fn manifests_that_are_none() {
+    // Beside the folder of the inventory, whose files are all read.
+    let bed = Bed::sound()
+        .vars("cni_manifest: [../m/empty.yml, ../m/pipe.yml, ../m/text.yml]\n")
+        .file("m/empty.yml", "# nothing\n---\n")
+        .file("m/text.yml", "kind: [\n");
+    let made = std::process::Command::new("mkfifo")
+        .arg(bed.path("m/pipe.yml"))
+        .status();
+    assert!(made.unwrap().success());
+    insta::assert_snapshot!(bed.refused());
 }
 
 /// What lies in a folder is read to its end, so that it has to have one.

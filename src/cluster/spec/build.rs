@@ -16,6 +16,7 @@ use super::pods::read_images;
 use super::read::{Findings, Got, Vars};
 use super::reader::Reader;
 use super::release::{read_containerd, read_version};
+use super::stand_in::{self, StandIns};
 use super::vrrp::read_vrrp;
 use super::{ClusterSpec, LoadBalancer, Origin, Outline, Profile, Proxies, Version, Vrrp, Way};
 use super::{kubeadm, unknown, vrrp};
@@ -124,30 +125,6 @@ impl ClusterSpec {
     }
 }
 
-/// Which variables have a stand-in: what was set could not be read, or nothing was set. Both were told.
-#[derive(Default)]
-pub(super) struct StandIns(BTreeSet<&'static str>);
-
-impl StandIns {
-    /// Returns what was read of a variable, or what stands in for it.
-    pub(super) fn take<T>(
-        &mut self,
-        name: &'static str,
-        read: Option<T>,
-        other: impl FnOnce() -> T,
-    ) -> T {
-        read.unwrap_or_else(|| {
-            self.0.insert(name);
-            other()
-        })
-    }
-}
-
-/// Returns an address of the network for documentation (RFC 5737), to stand in for one that is not known.
-pub(super) fn stand_in_address(last: u8) -> IpAddr {
-    IpAddr::from([192, 0, 2, last])
-}
-
 fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     let mut stand_ins = StandIns::default();
     let way = reader.one_of("load_balancer", WAYS);
@@ -172,17 +149,28 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     } else {
         8443
     };
-    let mut dest_port = reader
-        .port("apiserver_dest_port")
-        .unwrap_or_else(|| Got::new(default_port, None));
-    let endpoint = read_endpoint(reader, way, vip.as_ref(), &mut dest_port);
+    let dest_port = reader.port("apiserver_dest_port");
+    // An endpoint that is made of something wrong is wrong too, and that is no news.
+    let wrong: Vec<&str> = [
+        ("apiserver_dest_port", dest_port.is_none()),
+        ("apiserver_vip", vip.is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_missing)| (is_missing && reader.is_set(name)).then_some(name))
+    .collect();
+    let mut dest_port = dest_port.unwrap_or_else(|| Got::new(default_port, None));
+    let endpoint = if reader.hangs_on("control_plane_endpoint", &wrong) {
+        None
+    } else {
+        read_endpoint(reader, way, vip.as_ref(), &mut dest_port)
+    };
     let endpoint_is_set = endpoint.is_some() && reader.get("control_plane_endpoint").is_some();
 
     let pod_subnet = read_subnet(reader, "pod_subnet", "10.244.0.0/16");
     let service_subnet = read_subnet(reader, "service_subnet", "10.96.0.0/12");
     let address = way.has_vip().then(|| {
         stand_ins.take("apiserver_vip", vip.as_ref().map(|g| g.value), || {
-            stand_in_address(254)
+            stand_in::address(254)
         })
     });
     let vrrp_set = read_vrrp(reader, way, profile, address);
@@ -214,9 +202,18 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     check::groups(inventory, way, way_set, &mut reader.findings);
     check::addresses(&parts, &mut reader.findings);
 
-    let kubernetes_source = read_origin(reader, "kubernetes_source").unwrap_or(Origin::Packages);
-    let container_runtime_source =
-        read_origin(reader, "container_runtime_source").unwrap_or(kubernetes_source);
+    let kubernetes_source = read_origin(
+        reader,
+        "kubernetes_source",
+        Origin::Packages,
+        &mut stand_ins,
+    );
+    let container_runtime_source = read_origin(
+        reader,
+        "container_runtime_source",
+        kubernetes_source,
+        &mut stand_ins,
+    );
     let kubernetes_files = reader
         .text("kubernetes_files")
         .map(|g| Utf8PathBuf::from(g.value));
@@ -300,7 +297,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     let endpoint = stand_ins.take(
         "control_plane_endpoint",
         parts.endpoint.map(|g| g.value),
-        || stand_in_address(254).into(),
+        || stand_in::address(254).into(),
     );
     let mut index = 0;
     let mut hosts = indexmap::IndexMap::new();
@@ -316,7 +313,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
             priority = priorities.get(index).copied();
             index += 1;
         }
-        let address = stand_in_address(u8::try_from(hosts.len() % 250 + 1).unwrap_or(1));
+        let address = stand_in::address(u8::try_from(hosts.len() % 250 + 1).unwrap_or(1));
         let host = draft.finish(state, priority, address, &mut stand_ins);
         hosts.insert(host.name.clone(), host);
     }
@@ -374,7 +371,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     };
     Outline {
         spec,
-        stand_ins: stand_ins.0,
+        stand_ins: stand_ins.into_names(),
     }
 }
 
@@ -386,17 +383,22 @@ fn weight(parts: &Parts) -> i16 {
     }
 }
 
-fn read_origin(reader: &mut Reader<'_>, name: &str) -> Option<Origin> {
-    Some(
-        match reader
-            .one_of(name, &["packages", "files", "present"])?
-            .value
-        {
-            "files" => Origin::Files,
-            "present" => Origin::Present,
-            _ => Origin::Packages,
-        },
-    )
+fn read_origin(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    default: Origin,
+    stand_ins: &mut StandIns,
+) -> Origin {
+    if !reader.is_set(name) {
+        return stand_ins.follow(name, "kubernetes_source", default);
+    }
+    let word = reader.one_of(name, &["packages", "files", "present"]);
+    let origin = word.map(|got| match got.value {
+        "files" => Origin::Files,
+        "present" => Origin::Present,
+        _ => Origin::Packages,
+    });
+    stand_ins.take(name, origin, || default)
 }
 
 /// Reads `cluster_name`: it becomes a file's name and a context's.

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
-use super::build::StandIns;
 use super::connection::{Connection, read_connection};
 use super::node::{Taint, check_key, check_value};
 use super::read::{self, Findings, Got, Vars};
+use super::stand_in::StandIns;
 use super::vrrp::State;
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, HostName, Span, Value};

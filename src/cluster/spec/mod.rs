@@ -16,6 +16,7 @@ mod pods;
 mod read;
 mod reader;
 mod release;
+mod stand_in;
 mod unknown;
 mod variables;
 mod version;

@@ -2,6 +2,7 @@
 
 use super::read::{self, Findings, Got, Vars};
 use crate::model::{Diagnostic, Span, Value};
+use crate::template::names_in_value;
 
 /// Reads variables that a whole cluster shares.
 pub(super) struct Reader<'i> {
@@ -42,6 +43,23 @@ impl Reader<'_> {
             }
         }
         first.map(|(_, got)| got)
+    }
+
+    /// Returns whether a variable is set, and with one of `wrong` in its text: then it is no wonder if it is wrong too.
+    pub(super) fn hangs_on(&self, name: &str, wrong: &[&str]) -> bool {
+        self.members
+            .iter()
+            .filter_map(|member| member.variable(name))
+            .any(|variable| {
+                let names = names_in_value(&variable.value);
+                wrong.iter().any(|name| names.contains(*name))
+            })
+    }
+
+    /// Returns whether a variable is set.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| member.variable(name).is_some_and(|v| !v.value.is_null()))
     }
 
     /// Returns where a variable is set.
@@ -101,12 +119,7 @@ impl Reader<'_> {
     /// Adds that a variable is not set, at the place that asks for it.
     pub(super) fn missing_for(&mut self, name: &str, asks: Option<Span>, help: &str) {
         // Whoever set it wrongly was told so already, and what could not be read may set it.
-        if !self.partial
-            && !self
-                .members
-                .iter()
-                .any(|m| m.variable(name).is_some_and(|v| !v.value.is_null()))
-        {
+        if !self.partial && !self.is_set(name) {
             self.findings.push(
                 Diagnostic::error(format!("`{name}` is not set"))
                     .at(asks)
