@@ -134,7 +134,7 @@ fn a_pod_is_what_the_kubelet_and_the_programs_need() {
     let keepalived = yaml(text(&effects, KEEPALIVED));
     assert_eq!(
         keepalived["spec"]["containers"][0]["securityContext"]["capabilities"],
-        json!({"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW", "SETGID"]})
+        json!({"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW", "SETGID", "SYS_NICE"]})
     );
     for (pod, folder) in [(&haproxy, "/etc/haproxy"), (&keepalived, "/etc/keepalived")] {
         let spec = &pod["spec"];

@@ -192,6 +192,57 @@ fn the_seed_profile_is_the_document_word_for_word() {
     }
 }
 
+/// The check of the profile `fast` under dash and busybox, with a stand-in for curl: haproxy's own health, the answer through
+/// haproxy with whether it was reached, and which API servers answer.
+#[test]
+fn the_check_fails_where_another_host_would_serve_better() {
+    use std::os::unix::fs::PermissionsExt as _;
+    const CURL: &str = "#!/bin/sh\nfor url; do :; done\ncase $url in\n\
+        http://127.0.0.1:8404/healthz) exit \"$HEALTH\" ;;\n\
+        https://127.0.0.1:8443/readyz) printf %s \"$CONNECTED\"; exit \"$READY\" ;;\n\
+        esac\nhost=${url#https://10.77.0.}\ncase \" $ANSWER \" in *\" ${host%%:*} \"*) ;; *) exit 28 ;; esac\n";
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("check");
+    let text = template(
+        "keepalived",
+        "fast/check_apiserver.sh",
+        &variables(json!({})),
+    );
+    std::fs::write(&script, text).unwrap();
+    let curl = folder.path().join("curl");
+    std::fs::write(&curl, CURL).unwrap();
+    std::fs::set_permissions(&curl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (health, ready, connected, answer, passes, case) in [
+        ("0", "0", "1", "", true, "all is well"),
+        ("7", "0", "1", "11 12 13", false, "haproxy is away"),
+        ("28", "0", "1", "11 12 13", false, "haproxy hangs"),
+        ("0", "7", "0", "11 12 13", false, "its port is refused"),
+        ("0", "28", "0", "11 12 13", false, "its port is dropped"),
+        (
+            "0",
+            "35",
+            "1",
+            "11 12 13",
+            true,
+            "none is ready, all answer",
+        ),
+        ("0", "28", "1", "12 13", true, "none is ready, most answer"),
+        ("0", "22", "1", "11", false, "cut off, but for its own"),
+        ("0", "35", "1", "", false, "cut off from all"),
+    ] {
+        for shell in [&["dash"][..], &["busybox", "sh"]] {
+            let status = Command::new(shell[0])
+                .args(&shell[1..])
+                .arg(&script)
+                .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+                .envs([("HEALTH", health), ("READY", ready)])
+                .envs([("CONNECTED", connected), ("ANSWER", answer)])
+                .status();
+            assert_eq!(status.unwrap().success(), passes, "{shell:?}: {case}");
+        }
+    }
+}
+
 #[test]
 fn the_profiles_have_the_same_files() {
     for role in ["haproxy", "keepalived"] {
