@@ -10,7 +10,7 @@ use super::super::state::{cluster_facts, trouble};
 use super::Run;
 use crate::cluster::next::{Cause, Missing};
 use crate::cluster::{self, Decision, Standing, act};
-use crate::event::{Event, Status};
+use crate::event::{Category, Event, Status};
 use crate::host::Facts;
 use crate::model::HostName;
 
@@ -154,16 +154,45 @@ impl Run {
     }
 
     /// What was seen of a host at the end of its own wave may be over by now: where something was down, it is looked at again
-    /// until it is up or the time is over.
+    /// until it is up or the time is over, which counts as a wait of those hosts.
     async fn look_at_the_ill(&mut self) {
+        const TITLE: &str = "cluster : wait for what is down";
+        let ill = self.ill();
+        if ill.is_empty() {
+            return;
+        }
+        let settings = self.settings();
+        for host in ill.clone() {
+            let title = TITLE.into();
+            settings.emit(Event::StepStarted { host, title }).await;
+        }
+        let began = Instant::now();
+        self.poll_the_ill().await;
+        for host in ill {
+            let event = Event::StepFinished {
+                host,
+                title: TITLE.into(),
+                status: Status::Ok,
+                category: Category::Wait,
+                seconds: began.elapsed().as_secs_f64(),
+                detail: Vec::new(),
+                help: None,
+            };
+            settings.emit(event).await;
+        }
+    }
+
+    fn ill(&self) -> Vec<HostName> {
+        let ill = health::ill(&self.state).into_iter();
+        ill.map(|(host, _)| host).collect()
+    }
+
+    async fn poll_the_ill(&mut self) {
         let settings = self.settings();
         let desired = settings.desired.as_ref();
         let deadline = Instant::now() + Duration::from_secs(WELL_SECONDS);
         loop {
-            let ill: Vec<HostName> = health::ill(&self.state)
-                .into_iter()
-                .map(|(h, _)| h)
-                .collect();
+            let ill = self.ill();
             if ill.is_empty() || settings.cancel.is_asked() || Instant::now() > deadline {
                 return;
             }
@@ -180,7 +209,7 @@ impl Run {
                 host.observed.update(seen);
                 self.state.refresh(&name);
             }
-            if health::ill(&self.state).is_empty() {
+            if self.ill().is_empty() {
                 return;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
