@@ -380,6 +380,25 @@ fn marker(act: &str, run: &str, digest: &str, done: bool, expect: Expect) -> Eff
     }
 }
 
+/// What undoes a kubeadm that was begun on a host, with the marker of it.
+pub const START_OVER: &str = "kubeadm reset -f && rm /var/lib/quorate/kubeadm";
+
+/// Returns whether a step's title is that of kubeadm itself.
+pub fn is_kubeadm(title: &str) -> bool {
+    matches!(title.strip_prefix(TITLE), Some("init" | "join"))
+}
+
+const TITLE: &str = "cluster : kubeadm ";
+
+/// The last words of the pods that kubeadm waits for, of those that have said anything since it began: why they do not start
+/// stands nowhere else.
+const LAST_WORDS: &str = r#"for pod in etcd kube-apiserver; do
+  log=$(ls -t /var/log/pods/kube-system_$pod-*/*/*.log 2>/dev/null | head -n 1)
+  [ -n "$log" ] && [ -n "$(find "$log" -newer /var/lib/quorate/kubeadm)" ] || continue
+  echo "$pod's last words, in $log:"
+  tail -n 2 "$log" | cut -c 1-400
+done"#;
+
 /// kubeadm as a unit's script. Its configuration goes when it ends or is stopped, not when the connection does; that of a
 /// later run, which may have come in between, stays.
 ///
@@ -387,7 +406,7 @@ fn marker(act: &str, run: &str, digest: &str, done: bool, expect: Expect) -> Eff
 fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> Step {
     let skip = if resume { skip(verb) } else { String::new() };
     let script = format!(
-        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip\nstatus=$?\necho '{}'\nexit $status",
+        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip\nstatus=$?\nif [ $status -ne 0 ]; then\n{LAST_WORDS}\nfi\necho '{}'\nexit $status",
         started_by(run)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);
@@ -399,7 +418,7 @@ fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> St
         "not a member yet"
     };
     let mut step = Step::new(
-        format!("cluster : kubeadm {verb}"),
+        format!("{TITLE}{verb}"),
         Category::Kubeadm,
         vec![Change::new(Effect::Run(run), why)],
     );

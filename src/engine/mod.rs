@@ -2,6 +2,7 @@
 
 pub mod journal;
 
+mod advice;
 mod apply;
 mod command;
 mod desired;

@@ -8,6 +8,7 @@ use rand::Rng as _;
 use tokio::sync::mpsc;
 
 use super::Settings;
+use super::advice;
 use super::facts::FactReader;
 use crate::event::{Event, ExecKind, Status, Trouble};
 use crate::host::record::{self, End, WaveRecord};
@@ -394,7 +395,7 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         match judged {
             Status::Changed => detail.extend(step.changes.iter().map(|c| c.effect.describe())),
             Status::Failed if step.secret => detail.push("(output is not shown: no_log)".into()),
-            Status::Failed => detail.extend(tail(&output)),
+            Status::Failed => detail.extend(advice::tail(&output)),
             Status::Ok | Status::Skipped => {}
         }
         if judged == Status::Failed {
@@ -406,7 +407,8 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
             status: judged,
             category: step.category,
             seconds,
-            help: (judged == Status::Failed).then(|| help_for(&detail, &self.session.host)),
+            help: (judged == Status::Failed)
+                .then(|| advice::help_for(&step.title, &detail, &self.session.host)),
             detail,
         };
         self.session.settings.emit(event).await;
@@ -463,65 +465,6 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         }
         self.end
     }
-}
-
-/// Returns what to do about a failed step.
-fn help_for(lines: &[String], host: &HostName) -> String {
-    let text = lines.join("\n");
-    let known = [
-        (
-            "No space left on device",
-            "free space on the host and run again; the old file is as it was",
-        ),
-        (
-            "Unable to locate package",
-            "check the package's name and the host's package sources, then run again",
-        ),
-        (
-            "Read-only file system",
-            "the file system is mounted read-only: look into `dmesg` on the host",
-        ),
-        (
-            "is not Ready",
-            "`kubectl describe node NODE` says why, for the node that the lines above name: mend it there and run again",
-        ),
-        ("still running on this host", "run again to wait for it"),
-        ("while this run was planned", "run again"),
-        (
-            "refused by its validator",
-            "mend the template or variable that the lines above name, then run again",
-        ),
-    ];
-    let found = known
-        .iter()
-        .find(|(sign, _)| text.contains(sign))
-        .map(|(_, help)| (*help).to_string());
-    found.unwrap_or_else(|| format!("look at the lines above, mend the cause on {host} and run again: what is done stays done"))
-}
-
-/// Returns the last lines of an output, for a person: without colours, and without the list of kernel settings that
-/// kubeadm's SystemVerification prints before any error (k8s.io/system-validators).
-fn tail(output: &str) -> Vec<String> {
-    const NOISE: [&str; 4] = ["CONFIG_", "CGROUPS_", "KERNEL_VERSION: ", "OS: "];
-    let lines: Vec<String> = output
-        .lines()
-        .map(|line| plain(line).trim_end().chars().take(500).collect::<String>())
-        .filter(|line| !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise)))
-        .collect();
-    lines[lines.len().saturating_sub(20)..].to_vec()
-}
-
-/// Returns a line without its colours (ECMA-48 SGR: `ESC [ ... m`).
-fn plain(line: &str) -> String {
-    let mut pieces = line.split("\u{1b}[");
-    let mut text = pieces.next().unwrap_or_default().to_string();
-    for piece in pieces {
-        let end = piece.find(|c: char| !(c.is_ascii_digit() || c == ';'));
-        text.push_str(end.map_or("", |end| {
-            piece[end..].strip_prefix('m').unwrap_or(&piece[end..])
-        }));
-    }
-    text
 }
 
 impl Problem {
@@ -582,7 +525,7 @@ impl Tail {
 
     fn lines(&self) -> Vec<String> {
         let bytes: Vec<u8> = self.0.iter().copied().collect();
-        tail(&String::from_utf8_lossy(&bytes))
+        advice::tail(&String::from_utf8_lossy(&bytes))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What forbids everything: asked before the first wave of any host, and before every act.
 
+use super::super::act::START_OVER;
 use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::{Refusal, has_done, is, lasting, names};
@@ -169,7 +170,7 @@ fn begun_elsewhere(shape: &Shape, view: &View) -> Option<Refusal> {
             hosts: vec![name.clone()],
             message: format!("init was begun on {name}, which is no control plane any more"),
             help: format!(
-                "put {name} back into kube_control_plane, or start over: `kubeadm reset -f && rm /var/lib/quorate/kubeadm` on {name}"
+                "put {name} back into kube_control_plane, or start over: `{START_OVER}` on {name}"
             ),
         });
     }
@@ -187,9 +188,7 @@ pub(super) fn other_config(name: &HostName, host: &HostView) -> String {
             "kubeadm is still running there: wait for it, or end it with `systemctl stop quorate-kubeadm.service` on {name}"
         );
     }
-    format!(
-        "put the old variables back and run again, or start over: `kubeadm reset -f && rm /var/lib/quorate/kubeadm` on {name}"
-    )
+    format!("put the old variables back and run again, or start over: `{START_OVER}` on {name}")
 }
 
 /// No API server knows a cluster, yet a host belongs to one: an init beside it would make a second one.
