@@ -395,7 +395,12 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         match judged {
             Status::Changed => detail.extend(step.changes.iter().map(|c| c.effect.describe())),
             Status::Failed if step.secret => detail.push("(output is not shown: no_log)".into()),
-            Status::Failed => detail.extend(advice::tail(&output)),
+            Status::Failed => {
+                detail.extend(advice::tail(&output));
+                if detail.is_empty() {
+                    detail.push(format!("it said nothing, and its exit status is {status}"));
+                }
+            }
             Status::Ok | Status::Skipped => {}
         }
         if judged == Status::Failed {

@@ -154,7 +154,8 @@ long() { # name seconds command...
   else
     rm -f "$result"
     systemctl reset-failed "$long_unit" 2>/dev/null
-    systemd-run --quiet --collect --unit="$long_unit" --service-type=exec --property=KillMode=control-group \
+    # Without a description the command itself would be one, a script with all its lines.
+    systemd-run --quiet --collect --unit="$long_unit" --description="quorate: $long_name" --service-type=exec --property=KillMode=control-group \
       --setenv=PATH="$PATH" --setenv=HOME=/root --setenv=LC_ALL=C --setenv=DEBIAN_FRONTEND=noninteractive \
       /bin/sh -c 'umask 022; log=$1 result=$2; shift 2; exec >"$log" 2>&1 </dev/null; "$@"; echo $? >"$result.new"; mv -f "$result.new" "$result"' \
       sh "$log" "$result" "$@" || return 1

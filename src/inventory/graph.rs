@@ -5,9 +5,9 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use indexmap::IndexMap;
 
-use super::range;
 use super::variable::{Level, Variable, Variables, layer};
 use super::yaml::{self, Entry, Kind, Node, Schema};
+use super::{ini, range};
 use crate::model::{Diagnostic, Diagnostics, GroupName, HostName, Source, Span, nearest};
 
 /// The group that holds every host.
@@ -58,7 +58,7 @@ impl Graph {
         graph
     }
 
-    fn group(&mut self, name: &GroupName, span: Option<&Span>) -> &mut RawGroup {
+    pub(super) fn group(&mut self, name: &GroupName, span: Option<&Span>) -> &mut RawGroup {
         let group = self.groups.entry(name.clone()).or_insert_with(|| RawGroup {
             priority: 1,
             ..RawGroup::default()
@@ -74,11 +74,6 @@ impl Graph {
             source: source.clone(),
             range: 0..0,
         };
-        let first = source
-            .text
-            .lines()
-            .map(str::trim)
-            .find(|l| !l.is_empty() && !l.starts_with(['#', ';']));
         if source.text.starts_with("#!") {
             diagnostics.push(
                 Diagnostic::error("inventory scripts are not run")
@@ -87,14 +82,13 @@ impl Graph {
             );
             return;
         }
-        if first.is_some_and(|l| {
-            l.starts_with('[') && l.ends_with(']') && !l.contains(',') && !l.contains('"')
-        }) {
-            diagnostics.push(
-                Diagnostic::error("INI inventories are not read yet")
-                    .at(start)
-                    .help("`ansible-inventory -i FILE --list --yaml --export` turns one into YAML"),
-            );
+        if ini::is_ini(source) {
+            return ini::read(self, source, diagnostics);
+        }
+        if ini::begins_with_a_section(&source.text) {
+            let error =
+                Diagnostic::error("this is an INI inventory, and its name that of a YAML one");
+            diagnostics.push(error.at(start).help("give it the ending .ini, or none"));
             return;
         }
         let (node, found) = yaml::parse(source, Schema::Ansible);
@@ -190,24 +184,35 @@ impl Graph {
             let Some(child) = self.read_group(child, source, depth + 1, diagnostics) else {
                 continue;
             };
-            if child == *parent || self.reaches(&child, parent) {
-                diagnostics.push(
-                    Diagnostic::error(format!(
-                        "`{child}` as a child of `{parent}` closes a loop of groups"
-                    ))
-                    .at(span)
-                    .help(if child == *parent {
-                        "a group holds its own hosts already".to_owned()
-                    } else {
-                        format!("`{parent}` is below `{child}` already: remove one of the two")
-                    }),
-                );
-                continue;
-            }
-            let group = self.group(parent, None);
-            if !group.children.contains(&child) {
-                group.children.push(child);
-            }
+            self.add_child(parent, child, span, diagnostics);
+        }
+    }
+
+    /// Puts a group below another, unless that closes a loop.
+    pub(super) fn add_child(
+        &mut self,
+        parent: &GroupName,
+        child: GroupName,
+        span: Span,
+        diagnostics: &mut Diagnostics,
+    ) {
+        if child == *parent || self.reaches(&child, parent) {
+            diagnostics.push(
+                Diagnostic::error(format!(
+                    "`{child}` as a child of `{parent}` closes a loop of groups"
+                ))
+                .at(span)
+                .help(if child == *parent {
+                    "a group holds its own hosts already".to_owned()
+                } else {
+                    format!("`{parent}` is below `{child}` already: remove one of the two")
+                }),
+            );
+            return;
+        }
+        let group = self.group(parent, None);
+        if !group.children.contains(&child) {
+            group.children.push(child);
         }
     }
 
@@ -233,7 +238,12 @@ impl Graph {
         false
     }
 
-    fn read_vars(&mut self, name: &GroupName, section: Entry, diagnostics: &mut Diagnostics) {
+    pub(super) fn read_vars(
+        &mut self,
+        name: &GroupName,
+        section: Entry,
+        diagnostics: &mut Diagnostics,
+    ) {
         let entries = match section.value.kind {
             Kind::Map(entries) => entries,
             _ if section.value.is_null() => return,
@@ -282,7 +292,7 @@ impl Graph {
         }
     }
 
-    fn read_hosts(
+    pub(super) fn read_hosts(
         &mut self,
         group: &GroupName,
         section: Entry,

@@ -263,17 +263,10 @@ fn folder(path: &Utf8Path, input: &mut Input) {
         }
         if path.is_dir() {
             folder(&path, input);
-        } else if is_vars_file(&path) {
+        } else if is_vars_file(&path) || path.extension() == Some("ini") {
             input
                 .inventories
                 .extend(found_text(&path, "inventory", &mut input.diagnostics));
-        } else if path.extension() == Some("ini") {
-            input.diagnostics.push(
-                Diagnostic::warning(format!(
-                    "{path} is not read: INI inventories are not read yet"
-                ))
-                .help("`ansible-inventory -i FILE --list --yaml --export` turns one into YAML"),
-            );
         }
     }
 }

@@ -5,10 +5,12 @@
 mod conceal;
 mod extra;
 mod graph;
+mod ini;
 mod input;
 mod load;
 mod merge;
 mod pattern;
+mod python;
 mod range;
 mod render;
 mod variable;

@@ -78,15 +78,41 @@ fn a_folder_of_several_files_and_one_is_wrong() {
     insta::assert_snapshot!(bed.refused());
 }
 
+/// An INI inventory in the name of a YAML one, and everything that INI takes and means otherwise.
 #[test]
 fn ini() {
     let bed = Bed::empty().file(
-        "inventory/hosts.ini",
+        "inventory/hosts.yml",
         "[kube_control_plane]\ncp1 ip=10.0.0.11\n",
     );
     insta::assert_snapshot!(bed.refused());
-    let bed = Bed::empty().file("inventory", "[kube_control_plane]\ncp1 ip=10.0.0.11\n");
-    insta::assert_snapshot!("ini_without_an_extension", bed.refused());
+    let bed = Bed::empty().file(
+        "inventory/hosts.ini",
+        "[kube_control_plane]\ncp1 ip = 10.0.0.11\ncp2 ip=10.0.0.12 note=\"open\ncp3: ip=10.0.0.13\n\
+         [kube node]\nw1\n[kube_node:childs]\nw2\n[kube_nod:vars]\na=1\n\
+         [k8s_cluster:children]\nkube_nodes\nkube_control_plane\n\
+         [all:vars]\napiserver_vip 10.0.0.10\nkubernetes_version=1.36\n",
+    );
+    insta::assert_snapshot!("ini_with_mistakes", bed.refused());
+}
+
+/// The same cluster in INI, in a file without an ending.
+#[test]
+fn a_sound_inventory_in_ini() {
+    let bed = Bed::empty().file(
+        "inventory",
+        "cp1 ansible_host=127.0.0.1 ip=10.0.0.11\ncp2 ansible_host=127.0.0.2 ip=10.0.0.12\ncp3 ansible_host=127.0.0.3 ip=10.0.0.13\n\
+         [kube_control_plane]\ncp[1:3]\n[kube_node]\nw1 ansible_host=127.0.0.4 ip=10.0.0.21 node_labels=\"{'disk': 'ssd'}\"\n\
+         [all:vars]\nansible_port={port}\nansible_user = root\nkubernetes_version = 1.36.3\nkubernetes_source=present\napiserver_vip=10.0.0.10\n",
+    );
+    let outcome = bed.run(&["validate"]);
+    assert_eq!(
+        (outcome.exit, outcome.err.as_str()),
+        (0, ""),
+        "{}",
+        outcome.out
+    );
+    bed.nobody_came();
 }
 
 #[test]

@@ -42,6 +42,8 @@ fn lists_and_graphs_are_those_of_ansible() {
     same("folder", &["folder"], &[]);
     same("several", &["several/one", "several/two/hosts.yml"], &[]);
     same("diamond", &["diamond/hosts"], &[]);
+    same("ini", &["ini/hosts.ini"], &[]);
+    same("ini-plain", &["ini/plain"], &[]);
     same(
         "extra",
         &["diamond/hosts"],
