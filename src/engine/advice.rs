@@ -32,7 +32,7 @@ pub(super) fn help_for(title: &str, lines: &[String], host: &HostName) -> String
     ];
     let found = known
         .iter()
-        .find(|(sign, _)| text.contains(sign))
+        .find(|(sign, _)| text.to_lowercase().contains(&sign.to_lowercase()))
         .map(|(_, help)| (*help).to_string());
     if found.is_none() && act::is_kubeadm(title) {
         return format!(

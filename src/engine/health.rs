@@ -142,6 +142,11 @@ fn control_plane(state: &State, name: &HostName, seen: &Kubernetes) -> Vec<Strin
             .err()
             .map(|how| format!("etcd {how}")),
     );
+    for part in ["kube-controller-manager", "kube-scheduler"] {
+        if !has_trace(seen, &format!("/{part}.yaml")) {
+            down.push(format!("{part} without its manifest"));
+        }
+    }
     down
 }
 

@@ -191,7 +191,8 @@ probe_kubernetes() {
   pki=/etc/kubernetes/pki
   [ -f "$pki/ca.crt" ] && say kubernetes ca "$(sha256sum <"$pki/ca.crt")"
   for path in /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/admin.conf /etc/kubernetes/manifests/kube-apiserver.yaml \
-    /etc/kubernetes/manifests/etcd.yaml /var/lib/etcd/member /var/lib/kubelet/config.yaml; do
+    /etc/kubernetes/manifests/etcd.yaml /etc/kubernetes/manifests/kube-controller-manager.yaml \
+    /etc/kubernetes/manifests/kube-scheduler.yaml /var/lib/etcd/member /var/lib/kubelet/config.yaml; do
     [ -e "$path" ] && say kubernetes trace "$path"
   done
   # Which node the host is, by the certificate that its kubelet speaks to the cluster with; its key is in the same file.

@@ -318,7 +318,11 @@ impl Model {
         lines.push(format!("kubernetes ca {}  -", Sha256::of("ca")));
         lines.push("kubernetes trace /etc/kubernetes/kubelet.conf".into());
         if host.starts_with("cp") {
-            lines.push("kubernetes trace /etc/kubernetes/manifests/kube-apiserver.yaml".into());
+            for part in ["apiserver", "controller-manager", "scheduler"] {
+                lines.push(format!(
+                    "kubernetes trace /etc/kubernetes/manifests/kube-{part}.yaml"
+                ));
+            }
             lines.push("kubernetes trace /etc/kubernetes/manifests/etcd.yaml".into());
             let body = |text: &str| format!("body {text}");
             let columns =
