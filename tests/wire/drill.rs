@@ -46,6 +46,8 @@ struct Model {
     dead: bool,
     /// Whether the user asks to stop when the target is taken away.
     interrupted: bool,
+    /// Whether an earlier drill has left its notes.
+    earlier: bool,
     /// Whether something was taken away.
     away: AtomicBool,
     /// The calls of the scripts, in order: `cp1 isolate`.
@@ -152,6 +154,10 @@ impl Model {
                 return Reply::stdout(framed(call, lines)).until_eof();
             }
             "report" | "release" => {
+                if self.earlier {
+                    lines.push(format!("away {}", now - 100_000));
+                    lines.push(format!("back {}", now - 90_000));
+                }
                 if self.away.load(Ordering::Relaxed) {
                     lines.insert(0, format!("back {}", now - 10));
                     lines.insert(0, format!("away {}", now - 20));
@@ -494,13 +500,28 @@ async fn a_command_of_the_user_s_own() {
     let line = |word: &str| format!("echo {word} $QUORATE_HOST $QUORATE_ADDRESS >>{log}");
     let mut good = wish(By::Command(line("off")));
     good.restore = Some(line("on"));
-    let outcome = drill(Model::default(), good).await;
+    let model = Model {
+        earlier: true,
+        ..Model::default()
+    };
+    let begun = now();
+    let outcome = drill(model, good).await;
     assert_eq!(
         outcome.recap.exit(),
         ExitCode::Done,
         "{:#?}",
         outcome.events
     );
+    for event in &outcome.events {
+        if let Event::DrillMark {
+            mark: Mark::TakenAway | Mark::BroughtBack,
+            when,
+            ..
+        } = event
+        {
+            assert!(when.as_millisecond() >= begun, "{event:?}");
+        }
+    }
     assert_eq!(
         std::fs::read_to_string(&log).unwrap(),
         "off cp1 10.77.0.11\non cp1 10.77.0.11\n"

@@ -375,11 +375,14 @@ impl Drill<'_> {
         if said.contains(&Heard::Pending) || (self.wish.by == By::Reboot && !rebooted) {
             return false;
         }
-        for heard in &said {
-            match heard {
-                Heard::Away(at) => course.away = *at,
-                Heard::Back(at) => course.back = Some(*at),
-                _ => {}
+        // What a host has noted is of an earlier drill where this one's command ran on the controller.
+        if !matches!(self.wish.by, By::Command(_)) {
+            for heard in &said {
+                match heard {
+                    Heard::Away(at) => course.away = *at,
+                    Heard::Back(at) => course.back = Some(*at),
+                    _ => {}
+                }
             }
         }
         // Where nothing on the host says when it came back, it is when it could be reached.
