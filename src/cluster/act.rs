@@ -16,12 +16,14 @@ const CA: &str = "/run/quorate/ca.crt";
 /// The kubeconfig that a joining host discovers the cluster by (v1beta4 `discovery.file`). It holds no secret.
 pub const DISCOVERY: &str = "/run/quorate/discovery.conf";
 /// What kubeadm leaves on a host, as the probe looks for it.
-pub const TRACES: [&str; 7] = [
+pub const TRACES: [&str; 9] = [
     KUBELET_CONF,
     "/etc/kubernetes/bootstrap-kubelet.conf",
     "/etc/kubernetes/admin.conf",
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/etc/kubernetes/manifests/etcd.yaml",
+    "/etc/kubernetes/manifests/kube-controller-manager.yaml",
+    "/etc/kubernetes/manifests/kube-scheduler.yaml",
     "/var/lib/etcd/member",
     "/var/lib/kubelet/config.yaml",
 ];

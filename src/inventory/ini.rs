@@ -16,7 +16,10 @@ pub(super) fn is_ini(source: &Source) -> bool {
         Some("yml" | "yaml" | "json") => false,
         Some("ini") => true,
         _ => first_line(&source.text).is_some_and(|line| {
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let sets = |text: &str| text.trim_start_matches(word).starts_with('=');
             section(line).is_some()
+                || line.split_whitespace().nth(1).is_some_and(sets)
                 || !(line.ends_with(':')
                     || line.contains(": ")
                     || line.starts_with(['{', '-', '%', '"', '\'', '?', '[']))
@@ -206,12 +209,13 @@ impl File<'_> {
                 );
                 break;
             };
-            // Quotes may have moved the value; its place begins behind the name at the latest.
-            let begin = (word.start + key.len() + 1).min(word.end);
+            // By the text with its quotes, which may stand in the name as well.
+            let raw = &line[word.start..word.end];
+            let (name, rest) = raw.split_once('=').unwrap_or((raw, ""));
             entries.push(Entry {
                 key: key.to_owned(),
-                key_span: self.span(at + word.start, key),
-                value: node(value, self.span(at + begin, &line[begin..word.end])),
+                key_span: self.span(at + word.start, name),
+                value: node(value, self.span(at + word.end - rest.len(), rest)),
             });
         }
         let span = self.span(at, line);

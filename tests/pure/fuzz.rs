@@ -81,6 +81,17 @@ fn pieces() -> impl Strategy<Value = String> {
         "router_id",
         "load_balancer",
         "external",
+        "=",
+        "\\",
+        " ",
+        "[g]\n",
+        "[g:vars]\n",
+        "[all:children]\n",
+        "w1 a=",
+        "'\\x",
+        "('",
+        "1_0",
+        "True",
     ]);
     prop::collection::vec(piece, 0..30).prop_map(|p| p.concat())
 }
@@ -89,8 +100,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn inventories(hosts in pieces(), vars in pieces(), extra in pieces()) {
-        let input = Input::from_text("i.yml", hosts)
+    fn inventories(name in prop::sample::select(vec!["i.yml", "i.ini", "i"]), hosts in pieces(), vars in pieces(), extra in pieces()) {
+        let input = Input::from_text(name, hosts)
             .with_group_vars("all", "all.yml", vars)
             .with_extra(extra);
         let (inventory, diagnostics) = Inventory::build(&input);
