@@ -173,7 +173,8 @@ impl Project {
                 seen.push(finding);
             }
         }
-        if seen.has_errors() {
+        // A stand-in is never acted on.
+        if seen.has_errors() || !stand_ins.is_empty() {
             return (None, seen);
         }
         let names = |hosts: &mut dyn Iterator<Item = &HostSpec>| {

@@ -11,6 +11,11 @@ pub(super) fn help_for(title: &str, lines: &[String], host: &HostName) -> String
             "No space left on device",
             "free space on the host and run again; the old file is as it was",
         ),
+        // As containerd says it.
+        (
+            "no space left on device",
+            "free space on the host and run again",
+        ),
         (
             "Unable to locate package",
             "check the package's name and the host's package sources, then run again",
@@ -32,7 +37,7 @@ pub(super) fn help_for(title: &str, lines: &[String], host: &HostName) -> String
     ];
     let found = known
         .iter()
-        .find(|(sign, _)| text.to_lowercase().contains(&sign.to_lowercase()))
+        .find(|(sign, _)| text.contains(sign))
         .map(|(_, help)| (*help).to_string());
     if found.is_none() && act::is_kubeadm(title) {
         return format!(

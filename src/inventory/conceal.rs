@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::extra;
 use super::input::COMMAND_LINE;
 use super::yaml::{self, Kind, Node, Schema};
+use super::{extra, ini};
 use crate::model::{Diagnostics, Source, Span};
 
 /// Returns the findings with the values of all variables that `secret` names made stars of the same length, so that
@@ -70,6 +70,9 @@ fn values(source: &Arc<Source>, secret: &dyn Fn(&str) -> bool) -> Vec<Range<usiz
         });
         let broken = open.map(|_| loose(&source.text, secret));
         return pairs.chain(broken.into_iter().flatten()).collect();
+    }
+    if ini::is_ini(source) {
+        return loose(&source.text, secret);
     }
     let (node, found) = yaml::parse(source, Schema::Ansible);
     let mut ranges = Vec::new();

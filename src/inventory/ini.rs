@@ -16,13 +16,14 @@ pub(super) fn is_ini(source: &Source) -> bool {
         Some("yml" | "yaml" | "json") => false,
         Some("ini") => true,
         _ => first_line(&source.text).is_some_and(|line| {
+            let line = line.split(" #").next().unwrap_or_default().trim_end();
             let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let sets = |text: &str| text.trim_start_matches(word).starts_with('=');
             section(line).is_some()
                 || line.split_whitespace().nth(1).is_some_and(sets)
                 || !(line.ends_with(':')
                     || line.contains(": ")
-                    || line.starts_with(['{', '-', '%', '"', '\'', '?', '[']))
+                    || line.starts_with(['{', '-', '%', '"', '\'', '?', '[', '$']))
         }),
     }
 }
@@ -90,7 +91,7 @@ pub(super) fn read(graph: &mut Graph, source: &Arc<Source>, diagnostics: &mut Di
         } else if line.starts_with('[') && line.ends_with(']') {
             file.error(
                 span,
-                format!("`{line}` is no section"),
+                "this is no section".to_owned(),
                 "write [GROUP], [GROUP:vars] or [GROUP:children], without spaces",
             );
             group = None;
@@ -132,7 +133,8 @@ impl File<'_> {
         match GroupName::new(name) {
             Ok(name) => Some(name),
             Err(error) => {
-                let message = format!("`{name}` is no group name: {error}");
+                // Not the text itself: it may be a secret in the wrong section, and the snippet knows which are.
+                let message = format!("this is no group name: {error}");
                 self.diagnostics
                     .push(Diagnostic::error(message).at(at.clone()));
                 None
@@ -204,7 +206,7 @@ impl File<'_> {
             let Some((key, value)) = pair else {
                 self.error(
                     span,
-                    format!("`{}` sets no variable", word.text),
+                    "this sets no variable".to_owned(),
                     "behind a host stand variables as NAME=VALUE, without spaces around `=`; a value with spaces stands in quotes",
                 );
                 break;
@@ -238,7 +240,7 @@ impl File<'_> {
         let Some((key, value)) = pair.filter(|(key, _)| !key.trim().is_empty()) else {
             self.error(
                 span,
-                format!("`{line}` sets no variable"),
+                "this sets no variable".to_owned(),
                 "a section of variables has lines NAME=VALUE",
             );
             return;
@@ -259,7 +261,7 @@ impl File<'_> {
         if name.contains([':', ']']) || name.contains(char::is_whitespace) {
             self.error(
                 at,
-                format!("`{line}` is no group"),
+                "this is no group".to_owned(),
                 "a section of children has the name of one group in each line",
             );
             return;

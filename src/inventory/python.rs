@@ -159,9 +159,11 @@ impl Parser<'_> {
         }
         // Underscores stand between digits alone.
         let parts: Vec<&str> = text.split('_').collect();
+        let is_hexadecimal = text.to_ascii_lowercase().starts_with("0x");
+        let is_digit = |c: char| c.is_ascii_digit() || (is_hexadecimal && c.is_ascii_hexdigit());
         let joined = parts.windows(2).all(|pair| {
-            pair[0].ends_with(|c: char| c.is_ascii_hexdigit() || matches!(c, 'x' | 'o' | 'b'))
-                && pair[1].starts_with(|c: char| c.is_ascii_hexdigit())
+            let after_prefix = matches!(pair[0].to_ascii_lowercase().as_str(), "0x" | "0o" | "0b");
+            (pair[0].ends_with(is_digit) || after_prefix) && pair[1].starts_with(is_digit)
         });
         if !joined {
             return None;

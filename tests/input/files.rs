@@ -310,6 +310,78 @@ fn a_mistake_and_not_its_consequences() {
     assert!(!said.contains("is not defined"), "{said}");
 }
 
+/// A variable that is set and renders to nothing: nothing is put in its place.
+#[test]
+fn what_is_made_of_null_is_no_value() {
+    for (lines, name) in [
+        (
+            "other: null\napiserver_dest_port: 8443\ncontrol_plane_endpoint: \"{{ other }}\"\nload_balancer: external\n",
+            "control_plane_endpoint",
+        ),
+        (
+            "other: null\nkubernetes_source: \"{{ other }}\"\n",
+            "kubernetes_source",
+        ),
+    ] {
+        let bed = Bed::sound();
+        let bed = if name == "kubernetes_source" {
+            bed.replace(VARS_FILE, "kubernetes_source: present\n", "")
+        } else {
+            bed
+        };
+        let said = bed.vars(lines).refused();
+        assert!(said.contains(&format!("`{name}` has no value")), "{said}");
+    }
+    for name in ["apiserver_vip: 10.0.0.10", "kubernetes_version: \"1.36.3\""] {
+        let variable = name.split(':').next().unwrap();
+        let bed = Bed::sound().replace(
+            VARS_FILE,
+            name,
+            &format!("other: null\n{variable}: \"{{{{ other }}}}\""),
+        );
+        let said = bed.refused();
+        assert!(
+            said.contains(&format!("`{variable}` has no value")),
+            "{said}"
+        );
+    }
+    // With somebody else's load balancer no virtual address is missing, and the endpoint is read.
+    let said = refused_endpoint("{{ apiserver_vip }}:not-a-port");
+    assert!(said.contains("`not-a-port` is not a port"), "{said}");
+}
+
+fn refused_endpoint(endpoint: &str) -> String {
+    let lines = format!("load_balancer: external\ncontrol_plane_endpoint: \"{endpoint}\"\n");
+    Bed::sound().vars(&lines).refused()
+}
+
+/// Whatever is wrong with an INI inventory, its secrets are not shown.
+#[test]
+fn secrets_of_ini_are_not_shown() {
+    for (name, text) in [
+        (
+            "inventory/hosts.ini",
+            "[kube_control_plane]\ncp1 ansible_host=127.0.0.1 ip=10.77.0.999 ansible_become_password=hunter2 auth_pass=hunter2 oops\n",
+        ),
+        (
+            "inventory/hosts.ini",
+            "[kube_control_plane]\ncp1 ip=10.0.0.11\n[all:vars]\nansible_become_password: hunter2\n",
+        ),
+        (
+            "inventory/hosts.ini",
+            "[kube_control_plane]\ncp1 ip=10.0.0.11 ansible_become_password= \"hunter2\"\n",
+        ),
+        (
+            "inventory",
+            "[kube_control_plane]\ncp1 ip=10.0.0.11\n[all:children]\nansible_become_password=hunter2\n",
+        ),
+    ] {
+        let said = Bed::empty().file(name, text).refused();
+        assert!(!said.contains("hunter2"), "{said}");
+        assert!(said.contains("***"), "{said}");
+    }
+}
+
 #[test]
 fn manifests_that_are_none() {
     // Beside the folder of the inventory, whose files are all read.

@@ -89,7 +89,16 @@ fn look(path: &Utf8Path, text: &str) -> Option<Diagnostic> {
             let error = Diagnostic::error(format!("the manifest {path} holds nothing"));
             Some(error.help("take it out of `cni_manifest`, or write it again"))
         }
-        Ok(_) => None,
+        Ok(documents) => {
+            let is_object = |d: &Value| d.get("apiVersion").is_some() && d.get("kind").is_some();
+            let is_other = documents.iter().any(|d| !d.is_null() && !is_object(d));
+            let message =
+                format!("the manifest {path} holds something that is no Kubernetes object");
+            let warning = Diagnostic::warning(message);
+            is_other.then(|| {
+                warning.help("each of its documents has `apiVersion` and `kind`; look at the file")
+            })
+        }
         Err(error) => {
             let error = error.to_string();
             let line = error.lines().next().unwrap_or_default();

@@ -87,7 +87,8 @@ impl ClusterSpec {
     /// cluster. `used` are the names that templates and conditions of roles use: a variable among them is not unknown.
     pub fn build(inventory: &Inventory, used: &BTreeSet<String>) -> (Option<Self>, Diagnostics) {
         let (outline, found) = Self::outline(inventory, used);
-        (Some(outline.spec).filter(|_| !found.has_errors()), found)
+        let is_sound = outline.stand_ins.is_empty() && !found.has_errors();
+        (is_sound.then_some(outline.spec), found)
     }
 
     /// Returns the same where there are errors too, so that roles and files can be checked in the same go.
@@ -118,6 +119,16 @@ impl ClusterSpec {
             findings: Findings::default(),
         };
         let outline = read_cluster(&mut reader, inventory);
+        // What is set and has no value all the same, since it is made of something that is null.
+        if !reader.findings.has_errors() && !inventory.partial {
+            for name in &outline.stand_ins {
+                let error =
+                    Diagnostic::error(format!("`{name}` has no value")).at(reader.place(name));
+                reader.findings.push(
+                    error.help("what it is made of is null: give that a value, or leave this out"),
+                );
+            }
+        }
         let strict = reader.boolean("strict_variables").unwrap_or(false);
         unknown::variables(inventory, used, strict, &mut reader.findings);
         unknown::groups(inventory, &mut reader.findings);
@@ -153,7 +164,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     // An endpoint that is made of something wrong is wrong too, and that is no news.
     let wrong: Vec<&str> = [
         ("apiserver_dest_port", dest_port.is_none()),
-        ("apiserver_vip", vip.is_none()),
+        ("apiserver_vip", way.has_vip() && vip.is_none()),
     ]
     .into_iter()
     .filter_map(|(name, is_missing)| (is_missing && reader.is_set(name)).then_some(name))

@@ -25,6 +25,10 @@ impl Findings {
         }
     }
 
+    pub(super) fn has_errors(&self) -> bool {
+        self.diagnostics.has_errors()
+    }
+
     pub(super) fn into_diagnostics(self) -> Diagnostics {
         self.diagnostics
     }
