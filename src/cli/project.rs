@@ -1,6 +1,6 @@
 //! All that a command reads before it contacts anybody: inventory, cluster, roles and files, with every mistake at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -90,11 +90,11 @@ impl Project {
         found.extend(spec_found);
         let folder = beside(&request.inventory);
         controller::files(request, &inventory, &outline, &folder, &mut found);
+        if !inventory.partial {
+            found.extend(not_yet(&outline, &library, &folder));
+        }
         let Outline { spec, stand_ins } = outline;
         let parts = load_balancer::parts(spec.load_balancer.way);
-        if !inventory.partial {
-            found.extend(not_yet(&spec, &stand_ins, &library, &folder));
-        }
         // What a folder should hold is not asked where the folder is wrong: that was told. Which images, the version says.
         let there = spec.kubernetes_files.as_ref().is_none_or(|path| {
             !stand_ins.contains("kubernetes_files") && folder.join(path).is_dir()
@@ -341,8 +341,7 @@ pub(super) fn targets(
 
 /// Returns what the user may count on and what this version does not do yet: silence would be a promise.
 fn not_yet(
-    spec: &ClusterSpec,
-    stand_ins: &BTreeSet<&str>,
+    Outline { spec, stand_ins }: &Outline,
     library: &Library,
     folder: &Utf8Path,
 ) -> Diagnostics {

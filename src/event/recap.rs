@@ -136,11 +136,11 @@ impl Recap {
             recap.add(record);
         }
         if !recap.finished {
-            recap.seconds = recap.clock.length();
+            recap.seconds = recap.clock.until(recap.clock.last);
             recap.wall = recap.clock.split();
             // Nobody said how long its hosts took: up to their last word it was so long.
             for (name, host) in recap.hosts.iter_mut().filter(|(_, h)| h.seconds == 0.0) {
-                host.seconds = recap.clock.length_of(name);
+                host.seconds = recap.clock.until(recap.clock.hosts.get(name).copied());
             }
         }
         recap
@@ -366,18 +366,10 @@ impl TimeSplit {
 }
 
 impl Clock {
-    fn length(&self) -> f64 {
-        let (Some(first), Some(last)) = (self.first, self.last) else {
-            return 0.0;
-        };
-        last.duration_since(first).as_secs_f64()
-    }
-
-    fn length_of(&self, host: &HostName) -> f64 {
-        let (Some(first), Some(last)) = (self.first, self.hosts.get(host)) else {
-            return 0.0;
-        };
-        last.duration_since(first).as_secs_f64()
+    /// Returns the seconds from the first record to `end`; 0 without either.
+    fn until(&self, end: Option<Timestamp>) -> f64 {
+        let since = self.first.zip(end);
+        since.map_or(0.0, |(first, end)| end.duration_since(first).as_secs_f64())
     }
 
     /// Returns wall time by category: each instant counts once, for the first of [`ORDER`] that some host was in.

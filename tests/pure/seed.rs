@@ -192,6 +192,16 @@ fn the_seed_profile_is_the_document_word_for_word() {
     }
 }
 
+/// Two roles that read one variable have one default for it.
+#[test]
+fn the_check_asks_haproxy_where_its_health_is() {
+    let port = |role: &str| {
+        yaml(&format!("roles/{role}/defaults/main.yml"))["haproxy_health_port"].clone()
+    };
+    assert!(port("haproxy").is_number());
+    assert_eq!(port("keepalived"), port("haproxy"));
+}
+
 /// The check of the profile `fast` under dash and busybox, with a stand-in for curl: haproxy's own health, the answer through
 /// haproxy with whether it was reached, and which API servers answer.
 #[test]

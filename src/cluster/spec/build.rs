@@ -11,7 +11,9 @@ use super::check;
 use super::host::Draft;
 use super::known::WAYS;
 use super::kube_vip::{read_bgp, read_kube_vip};
-use super::network::{extend_no_proxy, read_endpoint, read_subnet, read_vip};
+use super::network::{
+    POD_SUBNET, SERVICE_SUBNET, extend_no_proxy, read_endpoint, read_subnet, read_vip,
+};
 use super::pods::read_images;
 use super::read::{Findings, Got, Vars};
 use super::reader::Reader;
@@ -56,8 +58,8 @@ fn defaults() -> Vec<(&'static str, Value)> {
         ("kubernetes_source", json!("packages")),
         ("container_runtime_source", json!("{{ kubernetes_source }}")),
         ("vrrp_unicast", json!(false)),
-        ("pod_subnet", json!("10.244.0.0/16")),
-        ("service_subnet", json!("10.96.0.0/12")),
+        ("pod_subnet", json!(POD_SUBNET.to_string())),
+        ("service_subnet", json!(SERVICE_SUBNET.to_string())),
         ("cni_manifest", json!([])),
         ("kubeadm", json!({})),
         ("ignore_preflight_errors", json!([])),
@@ -177,8 +179,8 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     };
     let endpoint_is_set = endpoint.is_some() && reader.get("control_plane_endpoint").is_some();
 
-    let pod_subnet = read_subnet(reader, "pod_subnet", "10.244.0.0/16");
-    let service_subnet = read_subnet(reader, "service_subnet", "10.96.0.0/12");
+    let pod_subnet = read_subnet(reader, "pod_subnet", POD_SUBNET);
+    let service_subnet = read_subnet(reader, "service_subnet", SERVICE_SUBNET);
     let address = way.has_vip().then(|| {
         stand_ins.take("apiserver_vip", vip.as_ref().map(|g| g.value), || {
             stand_in::address(254)
@@ -298,13 +300,11 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     let priorities = check::priorities(&parts);
     let (way, profile) = (parts.way, parts.profile);
     let (dest_port, src_port) = (parts.dest_port.value, parts.src_port.value);
-    let mut subnet = |name: &'static str, got: Option<Got<IpNet>>, default: [u8; 4], length| {
-        stand_ins.take(name, got.map(|g| g.value), || {
-            IpNet::new_assert(default.into(), length)
-        })
+    let mut subnet = |name, got: Option<Got<IpNet>>, default| {
+        stand_ins.take(name, got.map(|g| g.value), || default)
     };
-    let pod_subnet = subnet("pod_subnet", parts.pod_subnet, [10, 244, 0, 0], 16);
-    let service_subnet = subnet("service_subnet", parts.service_subnet, [10, 96, 0, 0], 12);
+    let pod_subnet = subnet("pod_subnet", parts.pod_subnet, POD_SUBNET);
+    let service_subnet = subnet("service_subnet", parts.service_subnet, SERVICE_SUBNET);
     let endpoint = stand_ins.take(
         "control_plane_endpoint",
         parts.endpoint.map(|g| g.value),

@@ -1,8 +1,8 @@
 //! The cluster's addresses: the virtual one, the endpoint, the networks of pods and services.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::read::{self, Got};
 use super::reader::Reader;
@@ -90,13 +90,22 @@ pub(super) fn read_endpoint(
     Some(got)
 }
 
+/// `pod_subnet` unless it is set.
+pub(super) const POD_SUBNET: IpNet = ipv4([10, 244, 0, 0], 16);
+/// `service_subnet` unless it is set: kubeadm's own (kubeadm-config.v1beta4, networking.serviceSubnet).
+pub(super) const SERVICE_SUBNET: IpNet = ipv4([10, 96, 0, 0], 12);
+
+const fn ipv4([a, b, c, d]: [u8; 4], length: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length))
+}
+
 pub(super) fn read_subnet(
     reader: &mut Reader<'_>,
     name: &str,
-    default: &str,
+    default: IpNet,
 ) -> Option<Got<IpNet>> {
     let Some(got) = reader.get(name) else {
-        return default.parse().ok().map(|net| Got::new(net, None));
+        return Some(Got::new(default, None));
     };
     let got = read::text(name, got, &mut reader.findings)?;
     let error = |message: String, span: Option<Span>| Diagnostic::error(message).at(span);
