@@ -280,12 +280,17 @@ fn moved(lab: &Lab, from: &str, way: &str) {
 pub(crate) fn through_the_ways(lab: &Lab) {
     lab.bootstrapped();
     moved(lab, SERVICES, PODS);
-    if has_image() {
+    let last = if has_image() {
         moved(lab, PODS, ARP);
-        moved(lab, ARP, SERVICES);
+        ARP
     } else {
-        moved(lab, PODS, SERVICES);
+        PODS
+    };
+    // As on hosts that never had services: what brings their packages must not wait for them to run.
+    for host in CONTROL_PLANES {
+        on(host, "apt-get purge -yqq haproxy keepalived 2>&1").good("no packages");
     }
+    moved(lab, last, SERVICES);
 }
 
 /// The controller is killed while the holder serves by the bridge: clients are served, the next run goes on.

@@ -9,7 +9,7 @@ use super::super::lock::Lock;
 use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, facts, trouble};
 use super::{Done, Run};
-use crate::cluster::{Standing, act};
+use crate::cluster::{Standing, act, migrate};
 use crate::event::{Event, Status, Trouble};
 use crate::host::Observed;
 use crate::model::HostName;
@@ -79,7 +79,7 @@ impl Run {
 
     fn start_wave(&mut self, name: &HostName) {
         let settings = self.settings();
-        let gate = self.gate(name);
+        let gate = self.wave_gate(name);
         let Some(host) = self.state.hosts.get_mut(name) else {
             return;
         };
@@ -119,6 +119,17 @@ impl Run {
         });
     }
 
+    /// What a host's own wave waits for. While the load balancer is still of another way, the new one does not run yet: what
+    /// is brought for it, such as its packages, is not waited for by its work.
+    fn wave_gate(&self, name: &HostName) -> Vec<crate::plan::Step> {
+        let shape = self.state.settings.desired.shape();
+        let moves = shape.load_balancers.contains(name);
+        if moves && migrate::under_way(shape, &self.state.view) {
+            return self.path_gate(name);
+        }
+        self.gate(name)
+    }
+
     /// On a live cluster a member, or a host outside of it that carries the load balancer, which disturbed the path to the API
     /// waits until it is whole again.
     pub(super) fn gate(&self, name: &HostName) -> Vec<crate::plan::Step> {
@@ -136,12 +147,17 @@ impl Run {
         if member || !desired.shape().nodes().any(|node| node == name) {
             steps.extend(desired.settled(name));
         }
-        if member {
-            let endpoint = desired.shape().endpoint.to_string();
-            let ca = "/etc/kubernetes/pki/ca.crt";
-            steps.push(act::endpoint_answers(&endpoint, ca));
-        }
+        steps.extend(self.path_gate(name));
         steps
+    }
+
+    /// On a live cluster a member waits until the API answers at the endpoint.
+    fn path_gate(&self, name: &HostName) -> Vec<crate::plan::Step> {
+        let hosts = &self.state.view.hosts;
+        let member = hosts.get(name).is_some_and(|h| h.kubernetes.ca.is_some());
+        let endpoint = self.state.settings.desired.shape().endpoint.to_string();
+        let gate = act::endpoint_answers(&endpoint, "/etc/kubernetes/pki/ca.crt");
+        (self.live && member).then_some(gate).into_iter().collect()
     }
 
     pub(super) async fn wave_done(&mut self, name: HostName, end: WaveEnd) {
