@@ -11,6 +11,7 @@ mod pure {
     mod ansible;
     mod cluster_next;
     mod cluster_sim;
+    mod drift;
     mod drill;
     mod example;
     mod fuzz;

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 mod desired;
+mod drift;
 mod manifests;
 
 use super::controller;

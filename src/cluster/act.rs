@@ -47,6 +47,8 @@ const READY_SECONDS: u64 = 300;
 pub const ADMIN_CONF: &str = "admin_conf";
 /// The step that brings the cluster's CA back.
 pub const CA_CERTIFICATE: &str = "ca_certificate";
+/// The step that keeps what kubeadm made.
+pub(super) const RECORD: &str = "cluster : what kubeadm made is kept";
 /// The step that runs kubeadm, whose last words tell which run had started it.
 pub const KUBEADM: &str = "kubeadm";
 
@@ -72,6 +74,8 @@ pub struct Init<'a> {
     pub endpoint: &'a str,
     /// Applied after init, in order.
     pub manifests: &'a [Manifest],
+    /// The digest of the ClusterConfiguration (`drift::digest`).
+    pub made_from: &'a str,
     /// Whether an init was begun before.
     pub resume: bool,
     /// The marker as it was seen: written over only while it is still that.
@@ -93,6 +97,8 @@ pub struct Join<'a> {
     pub ca: &'a str,
     /// The node's address and the port of its own API server, for a control plane.
     pub control_plane: Option<(&'a str, u16)>,
+    /// The digest of the ClusterConfiguration that the cluster keeps (`drift::digest`), for a control plane.
+    pub made_from: Option<&'a str>,
     /// Whether a join was begun before.
     pub resume: bool,
     /// The marker as it was seen: written over only while it is still that.
@@ -124,6 +130,7 @@ pub fn init(input: &Init) -> HostPlan {
         "/etc/kubernetes/pki/ca.crt",
         CA_CERTIFICATE,
     ));
+    steps.push(super::drift::steps::record(input.made_from));
     steps.push(done("init", input.run, input.digest));
     HostPlan {
         steps,
@@ -160,6 +167,8 @@ pub fn join(input: &Join) -> HostPlan {
         input.seen,
     ));
     steps.push(kubeadm("join", input.run, input.resume, "", &kick));
+    let made_from = input.made_from.filter(|_| input.control_plane.is_some());
+    steps.extend(made_from.map(super::drift::steps::record));
     steps.push(done(act, input.run, input.digest));
     HostPlan {
         steps,

@@ -10,13 +10,15 @@
 //! 3. A cluster whose load balancer is of another way than the inventory's: that is moved first ([`migrate`]).
 //! 4. A cluster: control planes join one at a time, each only while every etcd member has its vote and nobody is at work
 //!    on the path to the API; workers join beside.
-//! 5. Everything is where it belongs: verify.
+//! 5. Everybody is a member: kubeadm's own state is brought to what is written, one control plane after the other ([`drift`]).
+//! 6. Everything is where it belongs: verify.
 
 mod forbidden;
 mod forecast;
 mod join;
 mod lasting;
 
+use super::drift;
 use super::migrate;
 use super::view::{HostView, Shape, Standing, View};
 use crate::model::HostName;
@@ -77,6 +79,28 @@ pub enum Act {
         /// Whether it was seen to hold the address.
         holds: bool,
     },
+    /// Bring the configurations that the cluster keeps (kubeadm's, the kubelets', kube-proxy's) to what is written.
+    Upload {
+        /// A control plane.
+        host: HostName,
+    },
+    /// Write a control plane's static pods and certificate anew, and wait until they serve.
+    RollOut {
+        /// Where.
+        host: HostName,
+    },
+    /// Bring a kubelet's configuration to what is written, and start it anew.
+    Kubelet {
+        /// Where.
+        host: HostName,
+    },
+    /// Set labels and taints.
+    Mark {
+        /// A control plane.
+        host: HostName,
+        /// The nodes.
+        nodes: Vec<HostName>,
+    },
     /// The host is a full member, but its marker says that kubeadm has not come to its end: mend the marker.
     Finish {
         /// Where.
@@ -94,6 +118,10 @@ impl Act {
             | Self::JoinControlPlane { host, .. }
             | Self::JoinWorker { host, .. }
             | Self::Sign { host }
+            | Self::Upload { host }
+            | Self::RollOut { host }
+            | Self::Kubelet { host }
+            | Self::Mark { host, .. }
             | Self::Release { host, .. }
             | Self::Switch { host, .. }
             | Self::Finish { host } => Some(host),
@@ -403,7 +431,15 @@ fn grow(shape: &Shape, view: &View) -> Decision {
     match (acts.is_empty(), waiting) {
         (false, _) => Decision::Do(acts),
         (true, true) => Decision::Wait,
-        (true, false) => Decision::Done { missing },
+        (true, false) => settle(shape, view, missing),
+    }
+}
+
+/// All are members that can be: kubeadm's own state comes last.
+fn settle(shape: &Shape, view: &View, missing: Vec<Missing>) -> Decision {
+    match drift::stage::stage(shape, view) {
+        drift::stage::Stage::Next(acts) => Decision::Do(acts),
+        drift::stage::Stage::Settled(_) => Decision::Done { missing },
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
+use super::drift::Difference;
 use super::load_balancer::Remains;
 use crate::host::fact::{Api, EtcdMember, Kubernetes, NodeState, Reach};
 use crate::model::{Endpoint, HostName, Sha256};
@@ -83,6 +84,10 @@ pub struct HostView {
     pub credential_due: Option<String>,
     /// What of a move between two ways of the load balancer is to be seen here.
     pub moving: Moving,
+    /// Where kubeadm's own state on this host is not as written.
+    pub drift: Vec<Difference>,
+    /// Where the configurations that the cluster keeps are not, as this host's API server tells.
+    pub cluster_drift: Vec<Difference>,
     /// Whether this run has seen its join end well, which a later look at the API will confirm.
     pub joined: bool,
 }
@@ -206,6 +211,12 @@ impl View {
     /// Returns the newest word of an API server that knows the cluster.
     pub fn api(&self) -> Option<(&HostName, &Api)> {
         self.api.as_ref().map(|(name, api)| (name, api))
+    }
+
+    /// Returns where the configurations that the cluster keeps are not as written, by the newest word of an API server.
+    pub fn cluster_drift(&self) -> &[Difference] {
+        let host = self.api().and_then(|(via, _)| self.hosts.get(via));
+        host.map_or(&[], |host| &host.cluster_drift)
     }
 
     /// Takes the word of the best of all API servers as the newest: after all hosts were looked at.

@@ -1,10 +1,12 @@
 //! What the engine is told about what is wanted. It knows neither inventories nor roles.
 
 use crate::cluster::act::Manifest;
+use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
-use crate::cluster::{Moving, Shape};
+use crate::cluster::{Act, Moving, Shape, View};
 use crate::event::Status;
+use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
@@ -21,8 +23,8 @@ pub trait Desired: Send + Sync {
     fn vip(&self) -> Option<std::net::IpAddr>;
     /// Returns whether something will give the nodes a network, so that they can be Ready.
     fn has_network(&self) -> bool;
-    /// Returns the node's cluster address and the port of an API server on it.
-    fn node(&self, host: &HostName) -> Option<(String, u16)>;
+    /// Returns the node's name, its cluster address, and the port of an API server on it.
+    fn node(&self, host: &HostName) -> Option<(String, String, u16)>;
     /// Returns the questions that the host's roles need answered.
     fn facts(&self, host: &HostName) -> Facts;
     /// Returns what of the load balancer runs on this host, each by its name, for `status` to ask and show.
@@ -104,6 +106,24 @@ pub trait Desired: Send + Sync {
         _holds: bool,
     ) -> Result<HostPlan, String> {
         Err(format!("there is nothing to move on {host}"))
+    }
+    /// Returns where kubeadm's own state is not as written: on this host, and in the configurations that the cluster keeps, as
+    /// its API server tells.
+    fn drift(&self, _host: &HostName, _seen: &Kubernetes) -> (Vec<Difference>, Vec<Difference>) {
+        Default::default()
+    }
+    /// Returns the digest of the ClusterConfiguration that is wanted (`drift::digest`).
+    fn made_from(&self, _host: &HostName) -> Result<String, String> {
+        Ok(String::new())
+    }
+    /// Returns the steps of an act that brings kubeadm's own state back.
+    fn bring_back(
+        &self,
+        act: &Act,
+        _view: &View,
+        _observed: &Observed,
+    ) -> Result<HostPlan, String> {
+        Err(format!("nothing is known to bring back: {act:?}"))
     }
     /// Returns whether the host's roles say something else after an act on it than before.
     fn differs_on_members(&self) -> bool {

@@ -187,7 +187,7 @@ impl Drill<'_> {
             let session = self.places.get(host).and_then(|p| p.session.clone());
             let (settings, site) = (self.settings, self.site);
             Some(async move {
-                let port = settings.desired.node(host).map_or(0, |(_, port)| port);
+                let port = settings.desired.node(host).map_or(0, |(_, _, port)| port);
                 let facts = redundancy::facts(site, host, port);
                 let looked = async {
                     let session = match session {

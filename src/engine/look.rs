@@ -3,7 +3,8 @@
 use super::Settings;
 use super::health::{self, join, running, summary};
 use super::state::State;
-use crate::cluster::{self, Standing};
+use crate::cluster::drift::stage::{self, Left, Stage};
+use crate::cluster::{self, Standing, View};
 use crate::event::{Event, PlannedChange};
 use crate::host::Fact;
 use crate::host::fact::Reach;
@@ -166,6 +167,7 @@ async fn report_plan(state: &State) {
     if let Some(refusal) = forecast.refusal {
         refuse(settings, refusal).await;
     }
+    report_left(settings, &state.view).await;
     if let Some((summary, healthy)) = summary(state) {
         settings.emit(Event::Cluster { summary, healthy }).await;
     }
@@ -197,6 +199,34 @@ pub(super) async fn warn_of_endpoint(state: &State) {
             message,
         })
         .await;
+}
+
+/// Says what of kubeadm's own state is not as written and stays so in this run: a warning where the run may not change it, a
+/// refusal where that would be unsafe now.
+pub(super) async fn report_left(settings: &Settings, view: &View) {
+    let shape = settings.desired.shape();
+    let Stage::Settled(left) = stage::stage(shape, view) else {
+        return;
+    };
+    for Left {
+        host,
+        message,
+        help,
+    } in left
+    {
+        let event = match help {
+            None => Event::Warning {
+                host: Some(host),
+                message,
+            },
+            help => Event::Refused {
+                message: format!("{host}: {message}"),
+                hosts: vec![host],
+                help,
+            },
+        };
+        settings.emit(event).await;
+    }
 }
 
 /// Shows the state of hosts and cluster, one line a host.

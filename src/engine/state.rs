@@ -51,8 +51,12 @@ pub(super) fn facts(desired: &dyn Desired, host: &HostName) -> Facts {
 /// Returns what the workflow needs to know of a host.
 pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
     let mut facts = Facts::from([Fact::System]);
-    if let Some((address, port)) = desired.node(host) {
-        facts.insert(Fact::Kubernetes { address, port });
+    if let Some((node, address, port)) = desired.node(host) {
+        facts.insert(Fact::Kubernetes {
+            address,
+            port,
+            node,
+        });
         // At the end of an act too: what it was before kubeadm says nothing any more.
         facts.insert(Fact::Unit(KUBELET.into()));
         if desired.is_external() {
@@ -206,10 +210,12 @@ impl State {
                 _ => false,
             });
         let sure = !balances || desired.shape().load_balancers.iter().all(seen);
+        let kubernetes = host.observed.kubernetes.clone().unwrap_or_default();
+        let (drift, cluster_drift) = desired.drift(name, &kubernetes);
         let view = HostView {
             standing: host.standing.clone(),
-            kubernetes: host.observed.kubernetes.clone().unwrap_or_default(),
-            address: desired.node(name).map(|(address, _)| address),
+            kubernetes,
+            address: desired.node(name).map(|(_, address, _)| address),
             ours: self.settings.is_ours(name),
             holds_vip,
             vip_answered_by: host.observed.claimed_by.clone().filter(|_| sure),
@@ -223,6 +229,8 @@ impl State {
                 .moving(name, &host.observed)
                 .or_else(|| Some(self.view.hosts.get(name)?.moving.clone()))
                 .unwrap_or_default(),
+            drift,
+            cluster_drift,
             joined: host.joined,
         };
         self.view.hosts.insert(name.clone(), view);

@@ -12,8 +12,8 @@ use crate::model::{Mode, Sha256};
 mod answers;
 
 use answers::{
-    addresses, client_certificate, cluster_configuration, leads, members, networking, node_of,
-    nodes, not_after, said,
+    addresses, client_certificate, data, leads, members, names, networking, node_of, nodes,
+    not_after, own_node, said,
 };
 
 const PROBE: &str = include_str!("probe.sh");
@@ -68,9 +68,14 @@ fn calls(facts: &Facts) -> String {
             Fact::Images => add("probe_images", Vec::new()),
             Fact::Listening(port) => add("probe_ports", vec![port.to_string()]),
             Fact::Pod(name) => add("probe_pods", vec![name.clone()]),
-            Fact::Kubernetes { address, port } => {
-                add("probe_kubernetes", vec![address.clone(), port.to_string()])
-            }
+            Fact::Kubernetes {
+                address,
+                port,
+                node,
+            } => add(
+                "probe_kubernetes",
+                vec![address.clone(), port.to_string(), node.clone()],
+            ),
             Fact::Claimed { address, port } => {
                 add("probe_claimed", vec![address.to_string(), port.to_string()])
             }
@@ -364,13 +369,35 @@ impl<'a> Parser<'a> {
                 let pem = decode(value)?;
                 kubernetes.certificate_expiry = not_after(&pem);
                 kubernetes.certificate_addresses = addresses(&pem);
+                kubernetes.certificate_names = names(&pem);
             }
+            "manifest" => {
+                let (component, texts) = value.split_once(' ')?;
+                let state = match texts.split_once(' ') {
+                    None if texts == "=" => ManifestState::AsMade,
+                    None => ManifestState::Unrecorded(text(texts)?),
+                    Some((live, made)) => ManifestState::Edited {
+                        live: text(live)?,
+                        made: text(made)?,
+                    },
+                };
+                let manifests = &mut kubernetes.written.manifests;
+                manifests.insert(component.to_string(), state);
+            }
+            "made-from" => kubernetes.written.made_from = said(value),
+            "kubelet-config" => kubernetes.written.kubelet = Some(text(value)?),
+            "kubelet-flags" => kubernetes.written.kubelet_flags = Some(value.to_string()),
             _ => return None,
         }
         Some(())
     }
 
     fn http(&mut self, what: &str, good: bool, body: &[u8]) {
+        // A node without an API server of its own asks through the endpoint.
+        if what == "node" {
+            self.kubernetes.own_node = own_node(body).filter(|_| good);
+            return;
+        }
         let api = self.api.get_or_insert_default();
         match what {
             "livez" => api.live = good,
@@ -378,7 +405,7 @@ impl<'a> Parser<'a> {
             "nodes" if good => api.nodes = nodes(body),
             "kubeadm-config" if good => {
                 api.configured = true;
-                let text = cluster_configuration(body).unwrap_or_default();
+                let text = data(body, "ClusterConfiguration").unwrap_or_default();
                 let field = |name: &str| {
                     let line = text
                         .lines()
@@ -389,7 +416,10 @@ impl<'a> Parser<'a> {
                 api.version = field("kubernetesVersion");
                 api.pod_subnet = networking(&text, "podSubnet");
                 api.service_subnet = networking(&text, "serviceSubnet");
+                api.cluster_configuration = Some(text).filter(|text| !text.is_empty());
             }
+            "kubelet-config" if good => api.kubelet_configuration = data(body, "kubelet"),
+            "kube-proxy" if good => api.proxy_configuration = data(body, "config.conf"),
             "members" if good => api.members = members(body),
             "etcd-status" if good => api.leads = leads(body),
             _ => {}
@@ -448,6 +478,10 @@ impl<'a> Parser<'a> {
         }
         self.observed
     }
+}
+
+fn text(encoded: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(&decode(encoded)?).into_owned())
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {

@@ -185,9 +185,30 @@ probe_endpoint() {
 }
 # Passes curl's own lines on and marks what a server said, so that it can forge no line of ours.
 bodies() { awk -v n="$nonce" 'index($0, n " http ") == 1 { print; next } length { print n " body " $0 }'; }
+# What kubeadm wrote. A manifest that is byte for byte as it was made is not sent.
+probe_written() {
+  for component in kube-apiserver kube-controller-manager kube-scheduler etcd; do
+    manifest=/etc/kubernetes/manifests/$component.yaml
+    made=$state/manifests/$component.yaml
+    [ -f "$manifest" ] && [ "$(stat -c %s -- "$manifest")" -le 262144 ] || continue
+    if ! [ -f "$made" ]; then
+      say kubernetes manifest "$component" "$(base64_line <"$manifest")"
+    elif cmp -s "$manifest" "$made"; then
+      say kubernetes manifest "$component" =
+    else
+      say kubernetes manifest "$component" "$(base64_line <"$manifest")" "$(base64_line <"$made")"
+    fi
+  done
+  { IFS= read -r line <"$state/manifests/made-from"; } 2>/dev/null && say kubernetes made-from "$line"
+  [ -f /var/lib/kubelet/config.yaml ] && [ "$(stat -c %s /var/lib/kubelet/config.yaml)" -le 262144 ] &&
+    say kubernetes kubelet-config "$(base64_line </var/lib/kubelet/config.yaml)"
+  { IFS= read -r line </var/lib/kubelet/kubeadm-flags.env; } 2>/dev/null && say kubernetes kubelet-flags "$line"
+  return 0
+}
 probe_kubernetes() {
   own=$1
   port=$2
+  name=$3
   pki=/etc/kubernetes/pki
   [ -f "$pki/ca.crt" ] && say kubernetes ca "$(sha256sum <"$pki/ca.crt")"
   for path in /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/admin.conf /etc/kubernetes/manifests/kube-apiserver.yaml \
@@ -220,20 +241,32 @@ probe_kubernetes() {
     say kubernetes kubeconfig "$@"
   fi
   [ -f "$pki/apiserver.crt" ] && say kubernetes certificate "$(base64_line <"$pki/apiserver.crt")"
-  [ -f /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ -f "$pki/apiserver-kubelet-client.key" ] || return 0
+  probe_written
   command -v curl >/dev/null 2>&1 || return 0
+  if ! [ -f /etc/kubernetes/manifests/kube-apiserver.yaml ] || ! [ -f "$pki/apiserver-kubelet-client.key" ]; then
+    # A kubelet may read its own Node (kubernetes.io, Using Node Authorization).
+    server=$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf 2>/dev/null | head -n 1)
+    [ -n "$server" ] && [ -f /var/lib/kubelet/pki/kubelet-client-current.pem ] || return 0
+    curl -s --noproxy '*' --connect-timeout 1 --max-time 2 --cacert "$pki/ca.crt" --cert /var/lib/kubelet/pki/kubelet-client-current.pem \
+      -w "\n$nonce http node %{http_code}\n" "$server/api/v1/nodes/$name?pretty=false" 2>/dev/null </dev/null | bodies
+    return 0
+  fi
   api="https://$own:$port"
   set -- -s --noproxy '*' --connect-timeout 2 --max-time 5
   # One process: a connection is made once for each certificate. The API server's own kubelet client may list nodes
-  # (ClusterRole system:kubelet-api-admin), the node's may read kubeadm-config (Role kubeadm:nodes-kubeadm-config).
+  # (ClusterRole system:kubelet-api-admin), the node's may read kubeadm-config and kubelet-config (Roles
+  # kubeadm:nodes-kubeadm-config, kubeadm:kubelet-config), and what a pod on it mounts, such as kube-proxy's ConfigMap.
+  maps=$api/api/v1/namespaces/kube-system/configmaps
   nodes=$pki/apiserver-kubelet-client
   node=/var/lib/kubelet/pki/kubelet-client-current.pem
   curl "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http livez %{http_code}\n" "$api/livez" --next \
     "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http readyz %{http_code}\n" "$api/readyz" --next \
     "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http nodes %{http_code}\n" \
     -H 'Accept: application/json;as=Table;g=meta.k8s.io;v=v1' "$api/api/v1/nodes?includeObject=None" --next \
-    "$@" --cacert "$pki/ca.crt" --cert "$node" -w "\n$nonce http kubeadm-config %{http_code}\n" \
-    "$api/api/v1/namespaces/kube-system/configmaps/kubeadm-config" 2>/dev/null </dev/null | bodies
+    "$@" --cacert "$pki/ca.crt" --cert "$node" -w "\n$nonce http kubeadm-config %{http_code}\n" "$maps/kubeadm-config?pretty=false" --next \
+    "$@" --cacert "$pki/ca.crt" --cert "$node" -w "\n$nonce http kubelet-config %{http_code}\n" "$maps/kubelet-config?pretty=false" --next \
+    "$@" --cacert "$pki/ca.crt" --cert "$node" -w "\n$nonce http kube-proxy %{http_code}\n" "$maps/kube-proxy?pretty=false" --next \
+    "$@" --cacert "$pki/ca.crt" --cert "$node" -w "\n$nonce http node %{http_code}\n" "$api/api/v1/nodes/$name?pretty=false" 2>/dev/null </dev/null | bodies
   [ -f "$pki/etcd/healthcheck-client.key" ] &&
     curl "$@" --cacert "$pki/etcd/ca.crt" --cert "$pki/etcd/healthcheck-client.crt" --key "$pki/etcd/healthcheck-client.key" \
       -d '{}' -w "\n$nonce http members %{http_code}\n" https://127.0.0.1:2379/v3/cluster/member/list --next \

@@ -154,6 +154,12 @@ long() { # name seconds command...
   else
     rm -f "$result"
     systemctl reset-failed "$long_unit" 2>/dev/null
+    # systemd puts ${NAME} in and reads $$ as $ (systemd.service(5), "Command lines").
+    for word do
+      word=$(printf '%s.' "$word" | sed 's/\$/$$/g')
+      set -- "$@" "${word%.}"
+      shift
+    done
     # Without a description the command itself would be one, a script with all its lines.
     systemd-run --quiet --collect --unit="$long_unit" --description="quorate: $long_name" --service-type=exec --property=KillMode=control-group \
       --setenv=PATH="$PATH" --setenv=HOME=/root --setenv=LC_ALL=C --setenv=DEBIAN_FRONTEND=noninteractive \

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cluster::digest;
 use crate::driver::{CONTROL_PLANES, Lab, VIP, command, on, on_for, poll};
+use crate::moves::PODS;
 
 fn stop(host: &str) {
     let container = format!("quorate-lab-{host}");
@@ -221,9 +222,28 @@ fn load_balancers_of_their_own() {
 /// Every core and the disk of each control plane busy for ten minutes: the VIP stays where it is.
 #[test]
 fn a_busy_host_keeps_the_vip() {
-    const SECONDS: u32 = 600;
     let lab = Lab::take("no failover without a failure, under load");
     lab.converged();
+    the_vip_stays();
+}
+
+/// The same with static pods.
+#[test]
+fn busy_static_pods_keep_the_vip() {
+    let lab = Lab::take("no failover without a failure, under load, with static pods");
+    lab.converged();
+    let pods = |word| {
+        lab.quorate(&[word])
+            .arg("-e")
+            .arg(format!("load_balancer={PODS}"))
+    };
+    pods("apply").run().expect(0);
+    the_vip_stays();
+    lab.quorate(&["apply"]).run().expect(0);
+}
+
+fn the_vip_stays() {
+    const SECONDS: u32 = 600;
     for host in CONTROL_PLANES {
         let load = format!(
             "(timeout {} ip monitor address >/run/vip.log 2>&1 &)

@@ -58,6 +58,8 @@ fn bare() -> View {
             credential_due: None,
             busy: false,
             moving: Default::default(),
+            drift: Vec::new(),
+            cluster_drift: Vec::new(),
             joined: false,
         };
         view.hosts.insert(name(host), seen);
@@ -136,6 +138,7 @@ fn live(in_it: &[&str]) -> View {
                 .map(|n| member(n, false, order.iter().position(|o| o == n).unwrap()))
                 .collect(),
         ),
+        ..Api::default()
     };
     host(&mut view, "cp1").kubernetes.api = Some(api);
     view.choose_api();
@@ -1054,6 +1057,7 @@ fn what_a_cluster_keeps_is_read_from_its_hosts() {
     let facts = Facts::from([Fact::Kubernetes {
         address: "10.0.0.1".into(),
         port: 6443,
+        node: "cp1".into(),
     }]);
     let seen = probe::parse(&facts, "n", answer.as_bytes())
         .unwrap()

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use proptest::prelude::*;
+use quorate::cluster::drift::{Difference, Place};
 use quorate::cluster::next::forecast;
 use quorate::cluster::{Act, Decision, HostView, Shape, Standing, View, next};
 use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState};
@@ -65,6 +66,9 @@ enum Mutation {
     StaleWord,
     NoSignature,
     SignatureUnseen,
+    NoUpload,
+    NoRollOut,
+    DriftUnseen,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +96,11 @@ struct Host {
     restarts: bool,
     /// How the last unit ended: whether well, and whose it was.
     result: Option<(bool, u32)>,
+    /// Of which configuration its static pods and its kubelet are, and which one is being rolled out: its API server does not
+    /// answer then.
+    made: u32,
+    configured: u32,
+    rolling: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +120,9 @@ struct World {
     cas: u32,
     tokens: BTreeSet<u32>,
     keys: BTreeSet<u32>,
+    /// The configuration that is wanted, and the one that the cluster keeps.
+    wanted: u32,
+    kept: u32,
     network: bool,
     /// Whether control planes carry a load balancer that asks the API by a kubeconfig of its own.
     dedicated: bool,
@@ -143,6 +155,7 @@ impl World {
         let host = &self.hosts[name];
         let member = self.etcd.iter().any(|m| m.host == name && m.started);
         host.up
+            && host.rolling.is_none()
             && host.traces.contains(SERVER)
             && host.traces.contains(CONFIG)
             && member
@@ -177,6 +190,7 @@ impl World {
 
     fn phase(&mut self, name: &str, unit: &Unit, phase: &str) -> bool {
         let answers = self.answers();
+        let (wanted, kept) = (self.wanted, self.kept);
         let network = self.network;
         let ready = self.nodes.get(name).is_some_and(|n| n.0);
         let host = self.hosts.get_mut(name).unwrap();
@@ -189,9 +203,13 @@ impl World {
                 host.ca = Some(self.cas);
             }
             (_, "kubeconfig") => host.traces.extend([ADMIN, KUBELET]),
-            ("init", "manifests") => host.traces.extend([SERVER, ETCD]),
+            ("init", "manifests") => {
+                host.traces.extend([SERVER, ETCD]);
+                host.made = wanted;
+            }
             ("init", "kubelet-start") => {
                 host.traces.extend([CONFIG, DATA]);
+                host.configured = wanted;
                 host.kubelet = true;
                 if !self.etcd.iter().any(|m| m.host == name) {
                     self.etcd.push(Member {
@@ -202,7 +220,10 @@ impl World {
                 }
                 self.nodes.entry(name.into()).or_insert((network, false));
             }
-            ("init", "upload-config") => self.configured = true,
+            ("init", "upload-config") => {
+                self.configured = true;
+                self.kept = wanted;
+            }
             (_, "upload-certs") => {
                 self.keys.insert(unit.token);
             }
@@ -233,6 +254,7 @@ impl World {
                     host.traces.insert(BOOTSTRAP);
                 }
                 host.traces.insert(CONFIG);
+                host.configured = kept;
                 host.ca = Some(1);
                 host.kubelet = true;
             }
@@ -258,6 +280,7 @@ impl World {
                 }
             }
             ("join", "manifests") => {
+                host.made = kept;
                 host.traces.extend([SERVER, ETCD, DATA, ADMIN]);
                 self.etcd
                     .iter_mut()
@@ -323,6 +346,15 @@ impl World {
         if changing > 1 {
             self.wrong
                 .push("two changes of control-plane membership at once".into());
+        }
+        let rolling = self.hosts.values().filter(|h| h.rolling.is_some()).count();
+        if rolling > 1 {
+            self.wrong
+                .push("two control planes are rolled out at once".into());
+        }
+        if rolling + changing > 1 {
+            let text = "a control plane is rolled out beside a change of membership";
+            self.wrong.push(text.into());
         }
     }
 }
@@ -439,11 +471,7 @@ impl History {
             marker: seen.marker.clone(),
             kubeadm_running: seen.unit.is_some(),
             api: None,
-            certificate_expiry: None,
-            certificate_addresses: None,
-            node: None,
-            port: None,
-            kube_vip: None,
+            ..Kubernetes::default()
         };
         if self.world.api(host) {
             let node = |(n, (ready, label)): (&String, &(bool, bool))| NodeState {
@@ -473,6 +501,7 @@ impl History {
                 nodes: Some(self.world.nodes.iter().map(node).collect()),
                 leads: None,
                 members: Some(self.world.etcd.iter().map(member).collect()),
+                ..Api::default()
             });
         }
         match self.mutation {
@@ -493,6 +522,37 @@ impl History {
             _ => {}
         }
         kubernetes
+    }
+
+    /// Where kubeadm's own state is not as wanted: on the host, and in what the cluster keeps.
+    fn drift(&self, host: &str) -> (Vec<Difference>, Vec<Difference>) {
+        let seen = &self.world.hosts[host];
+        let wanted = self.world.wanted;
+        let done = seen.marker.as_ref().is_some_and(|m| m.done);
+        if !done || !seen.up || self.mutation == Mutation::DriftUnseen {
+            return Default::default();
+        }
+        let differs = |place: Place, found: bool| {
+            found.then(|| Difference {
+                place,
+                path: "configuration".into(),
+                live: None,
+                wanted: None,
+            })
+        };
+        let pods = seen.traces.contains(SERVER) && seen.made != wanted;
+        let kubelet = seen.traces.contains(KUBELET) && seen.configured != wanted;
+        let own = [
+            differs(Place::Manifests, pods),
+            differs(Place::Kubelet, kubelet),
+        ];
+        let kept = self.world.configured && self.world.api(host) && self.world.kept != wanted;
+        (
+            own.into_iter().flatten().collect(),
+            differs(Place::ClusterConfiguration, kept)
+                .into_iter()
+                .collect(),
+        )
     }
 
     /// Why a control plane needs a kubeconfig for its load balancer.
@@ -523,6 +583,7 @@ impl History {
             } else {
                 Kubernetes::default()
             };
+            let (drift, cluster_drift) = self.drift(host.as_str());
             let seen = HostView {
                 standing,
                 kubernetes,
@@ -536,6 +597,8 @@ impl History {
                 credential_due: self.due(host.as_str()),
                 busy: false,
                 moving: Default::default(),
+                drift,
+                cluster_drift,
                 joined: false,
             };
             view.hosts.insert(host.clone(), seen);
@@ -655,11 +718,14 @@ impl History {
         for host in &self.shape.control_planes {
             let up = self.world.up(host.as_str());
             let kubernetes = self.observe(host.as_str());
+            let (drift, cluster_drift) = self.drift(host.as_str());
             let state = controller.view.hosts.get_mut(host).unwrap();
             if !up && self.mutation != Mutation::UnknownIsFine {
                 state.standing = Standing::Unknown("down".into());
             } else if up && state.is_known() {
                 state.kubernetes = kubernetes;
+                state.drift = drift;
+                state.cluster_drift = cluster_drift;
             }
         }
         controller.view.choose_api();
@@ -692,6 +758,14 @@ impl History {
                 let host = names[self.random.below(names.len())].clone();
                 let state = self.world.hosts.get_mut(&host).unwrap();
                 state.up = false;
+                // A unit ends with its host, and leaves what it has written.
+                if let Some(version) = state.rolling.take() {
+                    state.made = if version % 2 == 0 {
+                        version
+                    } else {
+                        state.made
+                    };
+                }
                 if let Some(unit) = state.unit.take() {
                     state.result = Some((false, unit.run));
                 }
@@ -757,7 +831,15 @@ impl History {
                 return End::Good;
             }
             Act::CheckVip => return End::Good,
+            Act::Upload { .. } | Act::RollOut { .. } | Act::Kubelet { .. } => {
+                return self.roll(&key, &act);
+            }
+            Act::Mark { .. } => panic!("no labels are wanted"),
         };
+        // The locks of all control planes: what a dead run rolls out is waited for.
+        if verb != "join-worker" && self.world.hosts.values().any(|h| h.rolling.is_some()) {
+            return End::Going;
+        }
         task.step += 1;
         // The host itself decides what is skipped, when kubeadm starts.
         let open = task.seen.as_ref().filter(|m| m.act == verb && !m.done);
@@ -855,6 +937,54 @@ impl History {
         }
     }
 
+    /// One step of an act that brings the configuration back.
+    fn roll(&mut self, key: &str, act: &Act) -> End {
+        let (wanted, kept) = (self.world.wanted, self.world.kept);
+        let others: Vec<&String> = self.world.hosts.keys().filter(|n| *n != key).collect();
+        let serves = others.iter().any(|n| self.world.api(n));
+        let of_etcd = self.world.etcd.len() > 1;
+        // The locks of all control planes: what a dead run has left at work is waited for.
+        let occupied = self.world.hosts.values().any(|h| h.unit.is_some())
+            || others
+                .iter()
+                .any(|n| self.world.hosts[*n].rolling.is_some());
+        match act {
+            Act::Upload { .. } if !self.world.api(key) => End::Bad,
+            Act::Upload { .. } => {
+                if self.mutation != Mutation::NoUpload {
+                    self.world.kept = wanted;
+                }
+                End::Good
+            }
+            Act::Kubelet { .. } => {
+                if !self.world.answers() {
+                    return End::Bad;
+                }
+                self.world.hosts.get_mut(key).unwrap().configured = kept;
+                End::Good
+            }
+            _ if self.mutation == Mutation::NoRollOut => End::Good,
+            _ if self.world.hosts[key].rolling.is_some() => {
+                self.rolled(key);
+                End::Good
+            }
+            _ if occupied => End::Going,
+            _ if of_etcd && !serves => End::Bad,
+            _ => {
+                self.world.hosts.get_mut(key).unwrap().rolling = Some(wanted);
+                End::Going
+            }
+        }
+    }
+
+    /// What is rolled out serves again.
+    fn rolled(&mut self, host: &str) {
+        let host = self.world.hosts.get_mut(host).unwrap();
+        if let Some(version) = host.rolling.take() {
+            host.made = version;
+        }
+    }
+
     /// Nodes become Ready where there is a network.
     fn settle(&mut self) {
         let up: Vec<String> = self
@@ -894,11 +1024,24 @@ impl History {
         let up = self.world.up(&task.host);
         let kubernetes = up.then(|| self.observe(&task.host));
         let due = self.due(&task.host);
+        let (drift, cluster_drift) = self.drift(&task.host);
         let state = controller.view.hosts.get_mut(&host).unwrap();
         state.busy = false;
         if let (true, Some(kubernetes)) = (good, kubernetes) {
             state.kubernetes = kubernetes;
             state.standing = Standing::Prepared;
+            // Who is rolled out and differs all the same has failed.
+            let left = match &task.act {
+                Some(Act::Upload { .. }) => !cluster_drift.is_empty(),
+                Some(Act::RollOut { .. }) => drift.iter().any(|d| d.place == Place::Manifests),
+                Some(Act::Kubelet { .. }) => drift.iter().any(|d| d.place == Place::Kubelet),
+                _ => false,
+            };
+            if left {
+                state.standing = Standing::Failed("rolled out, and due all the same".into());
+            }
+            state.drift = drift;
+            state.cluster_drift = cluster_drift;
             state.credential_due = due.clone();
             if matches!(task.act, Some(Act::Sign { .. })) {
                 // The manifest names another kubeconfig now; and who is still due has failed.
@@ -947,6 +1090,8 @@ impl History {
                     }
                 }
                 1 => self.world.kubelet(host),
+                // Outlives the run that began it, and not its host.
+                2 if self.world.up(host) => self.rolled(host),
                 _ => {}
             }
         }
@@ -962,6 +1107,15 @@ impl History {
             }
             let back = self.faults == 0 || self.random.below(2) == 0;
             self.world.hosts.get_mut(&host).unwrap().up |= back;
+            if self.random.below(2) == 0 && self.world.up(&host) {
+                self.rolled(&host);
+            }
+        }
+        // Somebody writes another configuration, once nothing is half done.
+        let open = |h: &Host| h.marker.as_ref().is_some_and(|m| !m.done);
+        let begun = self.world.hosts.values().any(open);
+        if self.faults > 0 && self.world.configured && !begun && self.random.below(3) == 0 {
+            self.world.wanted = self.random.below(3) as u32;
         }
         if self.random.below(2) == 0 {
             self.settle();
@@ -983,6 +1137,14 @@ impl History {
                 .iter()
                 .any(|m| m.host == *host && m.started && !m.learner);
             let labelled = self.world.nodes[host].1;
+            if state.configured != self.world.wanted {
+                return Err(format!("the kubelet of {host} has another configuration"));
+            }
+            if state.control_plane && state.made != self.world.wanted {
+                return Err(format!(
+                    "the static pods of {host} are of another configuration"
+                ));
+            }
             if state.control_plane && self.world.dedicated && !state.signed {
                 return Err(format!("kube-vip on {host} has no kubeconfig"));
             }
@@ -1003,7 +1165,8 @@ impl History {
             let world = &self.world;
             let valid = |u: &Unit| world.tokens.contains(&u.token) && world.keys.contains(&u.token);
             let goes_on = |u: &Unit| u.act == "init" || (world.answers() && valid(u));
-            let quiet = |h: &Host| h.up && h.unit.as_ref().is_none_or(goes_on);
+            let quiet =
+                |h: &Host| h.up && h.rolling.is_none() && h.unit.as_ref().is_none_or(goes_on);
             let calm = self.faults == 0 && self.world.hosts.values().all(quiet);
             let decision = self.run();
             if let Some(wrong) = self.world.wrong.first() {
@@ -1122,6 +1285,9 @@ fn every_dropped_effect_and_rule_is_noticed() {
         Mutation::StaleWord,
         Mutation::NoSignature,
         Mutation::SignatureUnseen,
+        Mutation::NoUpload,
+        Mutation::NoRollOut,
+        Mutation::DriftUnseen,
     ];
     let mut unnoticed = IndexMap::new();
     for mutation in all {

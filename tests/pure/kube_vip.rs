@@ -963,6 +963,7 @@ fn a_kubeconfig_is_looked_at_without_its_key() {
         let fact = Fact::Kubernetes {
             address: "10.77.0.11".into(),
             port: 6443,
+            node: "cp1".into(),
         };
         let observed = probe::parse(&Facts::from([fact]), "N0NCE", said.as_bytes()).unwrap();
         let kubeconfig = observed.kubernetes.unwrap().kube_vip.unwrap();

@@ -86,6 +86,7 @@ fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
                 nodes: Some(HOSTS.iter().map(|n| node(n)).collect()),
                 leads: None,
                 members: Some(HOSTS.iter().map(|n| member(n)).collect()),
+                ..Api::default()
             }),
             ..Kubernetes::default()
         },
@@ -103,6 +104,8 @@ fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
             bridge,
             lacks: None,
         },
+        drift: Vec::new(),
+        cluster_drift: Vec::new(),
         joined: false,
     }
 }

@@ -23,6 +23,7 @@ fn kubeadm(plan: HostPlan) -> Effect {
 
 fn join(resume: bool) -> Effect {
     kubeadm(act::join(&Join {
+        made_from: Some("digest digest"),
         config: &Secret::new("config".to_string()),
         digest: "digest",
         run: "r1",
@@ -36,6 +37,7 @@ fn join(resume: bool) -> Effect {
 
 fn init(resume: bool, manifests: &[act::Manifest]) -> HostPlan {
     act::init(&Init {
+        made_from: "digest digest",
         config: &Secret::new("config".to_string()),
         digest: "digest",
         run: "r1",

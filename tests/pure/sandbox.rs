@@ -65,7 +65,8 @@ const TOOLS: &[(&str, &str)] = &[
     ),
     (
         "systemd-run",
-        "while [ \"$1\" != /bin/sh ]; do shift; done\n\"$@\" &",
+        // As systemd reads a command line: ${NAME} is put in, and $$ is one $.
+        "while [ \"$1\" != /bin/sh ]; do shift; done\nfor word do\nword=$(printf '%s.' \"$word\" | sed 's/[$][$]/<dollar>/g; s/[$]{[^}]*}//g; s/<dollar>/$/g')\nset -- \"$@\" \"${word%.}\"\nshift\ndone\n\"$@\" &",
     ),
     ("journalctl", "exit 0"),
     (

@@ -120,7 +120,7 @@ fn what_goes_wrong_keeps_the_old_file() {
         sandbox.tool(
             "dd",
             &format!(
-                "case \"$*\" in *bs=3*) printf ne; exit 1 ;; esac\nexec {} dd \"$@\"",
+                "case \"$*\" in *\"bs=3 \"*) printf ne; exit 1 ;; esac\nexec {} dd \"$@\"",
                 real(kind)
             ),
         );
@@ -131,7 +131,7 @@ fn what_goes_wrong_keeps_the_old_file() {
         sandbox.tool(
             "dd",
             &format!(
-                "case \"$*\" in *bs=3*) printf ne; exit 0 ;; esac\nexec {} dd \"$@\"",
+                "case \"$*\" in *\"bs=3 \"*) printf ne; exit 0 ;; esac\nexec {} dd \"$@\"",
                 real(kind)
             ),
         );

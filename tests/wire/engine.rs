@@ -77,11 +77,11 @@ impl Desired for Wanted {
     fn has_network(&self) -> bool {
         false
     }
-    fn node(&self, host: &HostName) -> Option<(String, u16)> {
+    fn node(&self, host: &HostName) -> Option<(String, String, u16)> {
         self.shape
             .nodes()
             .any(|n| n == host)
-            .then(|| (format!("{host}.example"), 6443))
+            .then(|| (host.to_string(), format!("{host}.example"), 6443))
     }
     fn facts(&self, _: &HostName) -> Facts {
         let mut facts = Facts::from([Fact::File(FILE.into()), Fact::File(MEMBER.into())]);

@@ -7,13 +7,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Project, credentials};
 use crate::cluster::act::{self, Manifest};
+use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::{self, Credentials, Join};
 use crate::cluster::load_balancer::{Holders, Remains, kube_vip};
 use crate::cluster::migrate::{self, steps::Mover};
 use crate::cluster::spec::{ClusterSpec, Way};
-use crate::cluster::{Moving, Shape, load_balancer};
+use crate::cluster::{Act, Moving, Shape, View, load_balancer};
 use crate::engine::{Config, Desired, journal};
 use crate::event::{Category, Status};
+use crate::host::fact::Kubernetes;
 use crate::host::{Effect, Fact, Facts, Known, Observed, UnitAct};
 use crate::model::{Diagnostics, HostName, Secret, Sha256};
 use crate::plan::{Change, HostPlan, Step};
@@ -114,7 +116,7 @@ impl Project {
 }
 
 /// Returns findings as one sentence.
-fn sentence(found: &Diagnostics) -> String {
+pub(super) fn sentence(found: &Diagnostics) -> String {
     found
         .iter()
         .map(ToString::to_string)
@@ -135,9 +137,10 @@ impl Desired for Project {
         !self.manifests.is_empty()
     }
 
-    fn node(&self, host: &HostName) -> Option<(String, u16)> {
+    fn node(&self, host: &HostName) -> Option<(String, String, u16)> {
         let input = self.hosts.get(host)?.input.as_ref()?;
-        Some((input.node.address.to_string(), input.bind_port))
+        let address = input.node.address.to_string();
+        Some((input.node.name.clone(), address, input.bind_port))
     }
 
     fn facts(&self, host: &HostName) -> Facts {
@@ -372,6 +375,18 @@ impl Desired for Project {
         let spec = self.spec.hosts.get(host);
         let spec = spec.ok_or_else(|| format!("{host} is not in the cluster"))?;
         Ok(kube_vip::sign::steps(&self.spec, spec))
+    }
+
+    fn drift(&self, host: &HostName, seen: &Kubernetes) -> (Vec<Difference>, Vec<Difference>) {
+        self.drift_of(host, seen)
+    }
+
+    fn made_from(&self, host: &HostName) -> Result<String, String> {
+        self.made_from_of(host)
+    }
+
+    fn bring_back(&self, act: &Act, view: &View, observed: &Observed) -> Result<HostPlan, String> {
+        self.bring_back_by(act, view, observed)
     }
 
     fn differs_on_members(&self) -> bool {

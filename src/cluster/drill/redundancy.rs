@@ -63,6 +63,8 @@ pub fn facts(site: &Site, host: &HostName, port: u16) -> Facts {
         facts.insert(Fact::Kubernetes {
             address: address.to_string(),
             port,
+            // A drill asks nothing about a Node's own settings.
+            node: host.to_string(),
         });
     }
     facts

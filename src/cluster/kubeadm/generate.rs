@@ -24,27 +24,70 @@ pub fn init(input: &KubeadmInput, credentials: &Credentials) -> Result<Documents
             input.node.name
         )));
     }
-    let documents = Documents::new(vec![
-        input.user.over("InitConfiguration", init_configuration(input), &mut found),
-        input.user.over("ClusterConfiguration", cluster_configuration(input), &mut found),
-        // kubeadm's default, written out because containerd's setting must be the same.
-        input.user.over(
-            "KubeletConfiguration",
-            json!({"apiVersion": KUBELET_API, "kind": "KubeletConfiguration", "cgroupDriver": "systemd"}),
-            &mut found,
-        ),
-        input.user.over(
-            "KubeProxyConfiguration",
-            json!({"apiVersion": KUBE_PROXY_API, "kind": "KubeProxyConfiguration"}),
-            &mut found,
-        ),
-    ]);
+    let mut documents =
+        vec![
+            input
+                .user
+                .over("InitConfiguration", init_configuration(input), &mut found),
+        ];
+    documents.extend(of_the_cluster(input, &mut found));
+    let documents = Documents::new(documents);
     if found.has_errors() {
         return Err(found);
     }
     Ok(documents
         .hide(0, "/bootstrapTokens/0/token", credentials.token.secret())
         .hide(0, "/certificateKey", credentials.certificate_key.secret()))
+}
+
+/// Returns the documents that kubeadm's single phases read on a member: those of init without secrets, which no phase needs.
+///
+/// # Errors
+/// All that is wrong with the input and the user's documents.
+pub fn phases(input: &KubeadmInput) -> Result<Documents, Diagnostics> {
+    let mut found = input.complaints();
+    let mut of_init = init_configuration(input);
+    if let Some(map) = of_init.as_object_mut() {
+        map.shift_remove("bootstrapTokens");
+        map.shift_remove("certificateKey");
+    }
+    let mut documents = vec![input.user.over("InitConfiguration", of_init, &mut found)];
+    documents.extend(of_the_cluster(input, &mut found));
+    if found.has_errors() {
+        return Err(found);
+    }
+    Ok(Documents::new(documents))
+}
+
+/// ClusterConfiguration, KubeletConfiguration and KubeProxyConfiguration.
+fn of_the_cluster(input: &KubeadmInput, found: &mut Diagnostics) -> [Value; 3] {
+    [
+        input.user.over("ClusterConfiguration", cluster_configuration(input), found),
+        // kubeadm's default, written out because containerd's setting must be the same.
+        input.user.over(
+            "KubeletConfiguration",
+            json!({"apiVersion": KUBELET_API, "kind": "KubeletConfiguration", "cgroupDriver": "systemd"}),
+            found,
+        ),
+        input.user.over(
+            "KubeProxyConfiguration",
+            json!({"apiVersion": KUBE_PROXY_API, "kind": "KubeProxyConfiguration"}),
+            found,
+        ),
+    ]
+}
+
+/// Returns `nodeRegistration` as kubeadm reads it on this node: of its InitConfiguration, or of its JoinConfiguration.
+pub fn registration(input: &KubeadmInput, of_init: bool) -> Value {
+    let kind = match of_init {
+        true => "InitConfiguration",
+        false => "JoinConfiguration",
+    };
+    let generated = json!({"nodeRegistration": node_registration(input)});
+    let mut document = input
+        .user
+        .over(kind, generated, &mut Diagnostics::default());
+    document["nodeRegistration"].take()
 }
 
 /// Returns the document of `kubeadm join`: JoinConfiguration. A control plane presents the certificate key; a worker's

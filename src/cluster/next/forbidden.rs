@@ -1,6 +1,7 @@
 //! What forbids everything: asked before the first wave of any host, and before every act.
 
 use super::super::act::START_OVER;
+use super::super::drift;
 use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::{Refusal, has_done, is, lasting, names};
@@ -64,6 +65,9 @@ pub(super) fn always(shape: &Shape, view: &View) -> Option<Refusal> {
         });
     }
     if let Some(refusal) = lasting::in_cluster(shape, view, host, api) {
+        return Some(refusal);
+    }
+    if let Some(refusal) = drift::stage::refusal(view) {
         return Some(refusal);
     }
     if let migrate::Stage::Refuse(refusal) = migrate::stage(shape, view) {

@@ -1,5 +1,6 @@
 //! What the workflow would do, as far as it can be told beforehand.
 
+use super::super::drift::{Difference, stage::Part};
 use super::super::migrate;
 use super::super::view::{Shape, Standing, View};
 use super::join::{Join, join};
@@ -60,6 +61,10 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
             Act::JoinWorker { host, resume } => (host, JOIN_WORKER, why_join(*resume)),
             // Those of all hosts, below.
             Act::Sign { .. } | Act::Release { .. } | Act::Switch { .. } => continue,
+            // All that differs, below.
+            Act::Upload { .. } | Act::RollOut { .. } | Act::Kubelet { .. } | Act::Mark { .. } => {
+                continue;
+            }
             Act::CheckVip | Act::Mint { .. } => continue,
         };
         first = Some(host);
@@ -126,7 +131,41 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
     forecast.acts.sort_by_key(|(name, ..)| place(name));
     // In their own order, which is what matters of them.
     forecast.acts.extend(moves);
+    forecast.acts.extend(drifted(shape, &view));
     forecast
+}
+
+/// What differs of kubeadm's own state, where it would be brought back.
+fn drifted(shape: &Shape, view: &View) -> Vec<(HostName, String, String)> {
+    let mut acts = Vec::new();
+    let mut tell = |host: &HostName, what: &str, difference: &Difference| {
+        let why = format!("{} {}", difference.path, difference.told());
+        acts.push((host.clone(), format!("{what} {}", difference.place), why));
+    };
+    if let Some((via, _)) = view.api() {
+        let able = |name: &&HostName| is(view, name, |h| h.ours && h.api().is_some());
+        let mut planes = std::iter::once(via).chain(&shape.control_planes);
+        if let Some(host) = planes.find(able) {
+            for difference in view.cluster_drift() {
+                tell(host, "upload", difference);
+            }
+        }
+    }
+    for name in shape.nodes() {
+        let Some(host) = view.hosts.get(name).filter(|h| h.ours && h.is_known()) else {
+            continue;
+        };
+        for difference in &host.drift {
+            let what = match difference.place.part() {
+                Part::Cluster => "upload",
+                Part::ControlPlane => "roll out",
+                Part::Kubelet => "restart",
+                Part::Node => "set",
+            };
+            tell(name, what, difference);
+        }
+    }
+    acts
 }
 
 fn why_join(resume: bool) -> &'static str {

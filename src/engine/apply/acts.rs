@@ -10,7 +10,7 @@ use super::super::state::{cluster_facts, facts, trouble};
 use super::{Done, Run};
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
-use crate::cluster::{Act, Standing, act, migrate};
+use crate::cluster::{Act, Standing, act, drift, migrate};
 use crate::event::{Event, Status, Trouble};
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret};
@@ -32,6 +32,10 @@ impl Run {
                 Act::CheckVip => "load balancer",
                 Act::Init { .. } => "init",
                 Act::Sign { .. } | Act::Release { .. } | Act::Switch { .. } => "load balancer",
+                Act::Upload { .. }
+                | Act::RollOut { .. }
+                | Act::Kubelet { .. }
+                | Act::Mark { .. } => "roll out",
                 _ => "join",
             };
             let hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
@@ -77,7 +81,8 @@ impl Run {
     fn to_lock(&self, act: &Act) -> Vec<HostName> {
         let mut hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
         let shape = self.state.settings.desired.shape();
-        if changes_membership(act) {
+        // Where one control plane is written anew, no other run may do the same to the next.
+        if changes_membership(act) || rolls(act) {
             hosts.extend(shape.control_planes.clone());
         }
         if moves(act) {
@@ -221,7 +226,9 @@ impl Run {
             Act::Init { host, .. } => {
                 let secrets = self.secrets()?;
                 let (config, digest) = desired.init(host, &secrets)?;
+                let made_from = desired.made_from(host)?;
                 let input = act::Init {
+                    made_from: &made_from,
                     config: &config,
                     digest: &digest,
                     run: &settings.run,
@@ -250,20 +257,34 @@ impl Run {
                 let node = desired
                     .node(host)
                     .ok_or_else(|| format!("{host} has no cluster address"))?;
+                let api = self.state.view.api();
+                let kept = api.and_then(|(_, api)| api.cluster_configuration.as_deref());
+                let made_from = kept.and_then(drift::digest_of_text);
                 let input = act::Join {
+                    made_from: made_from.as_deref(),
                     config: &config,
                     digest: &digest,
                     run: &settings.run,
                     endpoint: &endpoint,
                     ca: &ca,
                     control_plane: matches!(act, Act::JoinControlPlane { .. })
-                        .then_some((node.0.as_str(), node.1)),
+                        .then_some((node.1.as_str(), node.2)),
                     resume: begun("join") || begun("join-worker"),
                     seen,
                 };
                 Ok(act::join(&input))
             }
             Act::Sign { host } => desired.sign(host),
+            Act::Upload { host }
+            | Act::RollOut { host }
+            | Act::Kubelet { host }
+            | Act::Mark { host, .. } => {
+                let mut plan = desired.bring_back(act, &self.state.view, self.observed(host)?)?;
+                if plan.disturbs() {
+                    plan.gates.extend(self.gate(host));
+                }
+                Ok(plan)
+            }
             Act::Release { host, bridged } => desired.release(host, self.observed(host)?, *bridged),
             Act::Switch { host, holds } => {
                 let mut plan = desired.switch(host, self.observed(host)?, *holds)?;
@@ -356,6 +377,10 @@ impl Run {
             }
             Act::CheckVip
             | Act::Sign { .. }
+            | Act::Upload { .. }
+            | Act::RollOut { .. }
+            | Act::Kubelet { .. }
+            | Act::Mark { .. }
             | Act::Release { .. }
             | Act::Switch { .. }
             | Act::Finish { .. } => {}
@@ -372,11 +397,48 @@ impl Run {
                 return self.state.fail(&name, &message).await;
             }
         }
+        if let Some(what) = self.unmended(&act) {
+            let message = format!("it was rolled out, and yet: {what}");
+            return self.state.fail(&name, &message).await;
+        }
+        if let Act::Mark { nodes, .. } = &act {
+            self.forget_nodes(nodes);
+        }
         if moves(&act) {
             return self.moved_on(&name).await;
         }
         if self.is_prepared_again(&name) {
             self.prepare_again(&name).await;
+        }
+    }
+
+    /// What Nodes said of themselves is over; the next run asks again.
+    fn forget_nodes(&mut self, nodes: &[HostName]) {
+        for name in nodes {
+            let host = self.state.hosts.get_mut(name);
+            if let Some(seen) = host.and_then(|h| h.observed.kubernetes.as_mut()) {
+                seen.own_node = None;
+            }
+            self.state.refresh(name);
+        }
+    }
+
+    /// What an act was to bring back, and has not. A Node's own word is not heard anew on another host.
+    fn unmended(&self, act: &Act) -> Option<String> {
+        let view = &self.state.view;
+        let told = |found: Vec<&drift::Difference>| {
+            let all: Vec<String> = found.iter().map(ToString::to_string).collect();
+            (!all.is_empty()).then(|| all.join("; "))
+        };
+        let left = |host: &HostName, part| {
+            let host = view.hosts.get(host)?;
+            told(drift::stage::due(&host.drift, part).collect())
+        };
+        match act {
+            Act::Upload { .. } => told(view.cluster_drift().iter().collect()),
+            Act::RollOut { host } => left(host, drift::stage::Part::ControlPlane),
+            Act::Kubelet { host } => left(host, drift::stage::Part::Kubelet),
+            _ => None,
         }
     }
 
@@ -457,6 +519,14 @@ impl Run {
 /// Returns whether the act is a step of a move between two ways of the load balancer.
 fn moves(act: &Act) -> bool {
     matches!(act, Act::Release { .. } | Act::Switch { .. })
+}
+
+/// Returns whether the act brings kubeadm's own state back.
+fn rolls(act: &Act) -> bool {
+    matches!(
+        act,
+        Act::Upload { .. } | Act::RollOut { .. } | Act::Kubelet { .. } | Act::Mark { .. }
+    )
 }
 
 /// Returns whether the act changes who is a control plane.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::health::{self, summary};
-use super::super::look::refuse;
+use super::super::look::{self, refuse};
 use super::super::state::{cluster_facts, trouble};
 use super::Run;
 use crate::cluster::next::{Cause, Missing};
@@ -59,7 +59,14 @@ impl Run {
         self.take_outputs(&host, &end).await;
     }
 
+    /// Says what of kubeadm's own state stays as it is.
+    async fn report_left(&self) {
+        let settings = self.settings();
+        look::report_left(&settings, &self.state.view).await;
+    }
+
     pub(super) async fn report_missing(&self, missing: Vec<Missing>) {
+        self.report_left().await;
         for missed in missing {
             // A host in trouble has said so itself.
             let told =

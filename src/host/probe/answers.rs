@@ -1,11 +1,12 @@
 //! What servers on a host said, and what certificates on it say: JSON and PEM to facts.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Deserialize;
 use x509_parser::extensions::GeneralName;
 
-use super::super::fact::{ClientCertificate, EtcdMember, NodeState};
+use super::super::fact::{ClientCertificate, EtcdMember, NodeState, OwnNode};
 use crate::model::Sha256;
 
 /// Reads a `meta.k8s.io/v1` Table of nodes: its first columns are name, status, roles, age and version.
@@ -70,24 +71,28 @@ pub(super) fn node_of(pem: &[u8]) -> Option<String> {
 
 /// Returns the addresses in a PEM certificate's `subjectAltName` (RFC 5280, 4.2.1.6).
 pub(super) fn addresses(pem: &[u8]) -> Option<Vec<IpAddr>> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
-    let certificate = pem.parse_x509().ok()?;
-    let names = certificate.subject_alternative_name().ok()??;
-    let address = |name: &GeneralName<'_>| match name {
+    subjects(pem, |name| match name {
         GeneralName::IPAddress(bytes) => match bytes.len() {
             4 => <[u8; 4]>::try_from(*bytes).ok().map(IpAddr::from),
             _ => <[u8; 16]>::try_from(*bytes).ok().map(IpAddr::from),
         },
         _ => None,
-    };
-    Some(
-        names
-            .value
-            .general_names
-            .iter()
-            .filter_map(address)
-            .collect(),
-    )
+    })
+}
+
+/// Returns the DNS names in it.
+pub(super) fn names(pem: &[u8]) -> Option<Vec<String>> {
+    subjects(pem, |name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_string()),
+        _ => None,
+    })
+}
+
+fn subjects<T>(pem: &[u8], pick: impl Fn(&GeneralName<'_>) -> Option<T>) -> Option<Vec<T>> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let all = certificate.subject_alternative_name().ok()??;
+    Some(all.value.general_names.iter().filter_map(pick).collect())
 }
 
 /// Returns a field of `networking` in a ClusterConfiguration, as kubeadm writes it into its ConfigMap.
@@ -106,15 +111,43 @@ pub(super) fn client_certificate(pem: &[u8]) -> Option<ClientCertificate> {
     Some(ClientCertificate { digest, not_after })
 }
 
-/// Returns `data.ClusterConfiguration` of the ConfigMap.
-pub(super) fn cluster_configuration(body: &[u8]) -> Option<String> {
+/// Returns a text in a ConfigMap's `data`.
+pub(super) fn data(body: &[u8], key: &str) -> Option<String> {
     let map: serde_json::Value = serde_json::from_slice(body).ok()?;
-    Some(
-        map.get("data")?
-            .get("ClusterConfiguration")?
-            .as_str()?
-            .to_string(),
-    )
+    Some(map.get("data")?.get(key)?.as_str()?.to_string())
+}
+
+/// Reads labels and taints of a Node (core/v1).
+pub(super) fn own_node(body: &[u8]) -> Option<OwnNode> {
+    #[derive(Deserialize)]
+    struct Node {
+        metadata: Metadata,
+        #[serde(default)]
+        spec: Spec,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
+    }
+    #[derive(Deserialize, Default)]
+    struct Spec {
+        #[serde(default)]
+        taints: Vec<Taint>,
+    }
+    #[derive(Deserialize)]
+    struct Taint {
+        key: String,
+        #[serde(default)]
+        value: String,
+        effect: String,
+    }
+    let node: Node = serde_json::from_slice(body).ok()?;
+    let taints = node.spec.taints.into_iter();
+    Some(OwnNode {
+        labels: node.metadata.labels,
+        taints: taints.map(|t| (t.key, t.value, t.effect)).collect(),
+    })
 }
 
 /// Reads etcd's `MemberListResponse` as its gRPC gateway gives it.

@@ -1,0 +1,313 @@
+//! The acts that bring kubeadm's own state back, as the steps of one host's wave: the way of kubernetes.io's "Reconfiguring
+//! a kubeadm cluster", by kubeadm's own phases.
+
+use super::stage::{Part, due};
+use super::{CONTROL_PLANE, Difference, EXCLUDED, Place, Wanted, flags};
+use crate::cluster::act::{self, file};
+use crate::event::Category;
+use crate::host::{Effect, Run};
+use crate::model::{HostName, Mode, Secret};
+use crate::plan::{Change, HostPlan, Step};
+
+const ROLLOUT: &str = include_str!("rollout.sh");
+const KUBELET: &str = include_str!("kubelet.sh");
+/// Where the configuration lies while the phases run. /run is memory.
+const CONFIG: &str = "/run/quorate/rollout.yaml";
+/// Where what kubeadm made is kept, to compare with.
+const KEPT: &str = "/var/lib/quorate/manifests";
+/// A roll-out waits four minutes at most for each of four components, of which kube-apiserver takes half a minute to end, and
+/// two for what has to be well before.
+const SECONDS: u64 = 1200;
+
+/// A control plane whose static pods are written anew.
+#[derive(Debug, Clone)]
+pub struct RollOut<'a> {
+    /// kubeadm's documents for this host.
+    pub config: &'a Secret<String>,
+    /// The digest of the ClusterConfiguration in them.
+    pub digest: &'a str,
+    /// What is not as written there.
+    pub differences: &'a [Difference],
+    /// `address:port` of its own API server.
+    pub own: String,
+    /// The same of the other control planes'.
+    pub others: Vec<String>,
+    /// The addresses of all control planes: of etcd's members.
+    pub members: Vec<String>,
+    /// What the inventory says.
+    pub wanted: &'a Wanted,
+}
+
+fn configuration(config: &Secret<String>) -> Step {
+    let validate = "kubeadm config validate --config %s".to_string();
+    let mut step = Step::new(
+        "cluster : kubeadm configuration",
+        Category::Own,
+        vec![Change::new(
+            file(CONFIG, config.expose(), Mode::PRIVATE, Some(validate)),
+            "for kubeadm",
+        )],
+    );
+    step.secret = true;
+    step
+}
+
+/// Returns one step that runs a script.
+fn run(title: &str, label: &str, script: &str, why: &str, unit: Option<&str>) -> Step {
+    let mut run = Run::new(["/bin/sh", "-c", script]);
+    run.label = Some(label.into());
+    run.unit = unit.map(|unit| (unit.to_string(), SECONDS));
+    Step::new(
+        title,
+        Category::Kubeadm,
+        vec![Change::new(Effect::Run(run), why)],
+    )
+}
+
+/// Returns the paths of some differences, for a reason.
+fn told<'a>(differences: impl Iterator<Item = &'a Difference>) -> String {
+    let all: Vec<String> = differences
+        .map(|d| format!("{} {}", d.place, d.path))
+        .collect();
+    all.join(", ")
+}
+
+/// Returns the steps that bring the configurations that the cluster keeps to what is written.
+pub fn upload(config: &Secret<String>, differences: &[Difference]) -> HostPlan {
+    let at = |place: Place| differences.iter().filter(move |d| d.place == place);
+    let mut steps = vec![configuration(config)];
+    let mut phase = |title: &str, phase: &str, found: Vec<&Difference>| {
+        if !found.is_empty() {
+            let script = format!("kubeadm init phase {phase} --config {CONFIG}");
+            let why = told(found.into_iter());
+            steps.push(run(title, &script, &script, &why, None));
+        }
+    };
+    phase(
+        "cluster : upload ClusterConfiguration",
+        "upload-config kubeadm",
+        at(Place::ClusterConfiguration).collect(),
+    );
+    phase(
+        "cluster : upload KubeletConfiguration",
+        "upload-config kubelet",
+        at(Place::KubeletConfiguration).collect(),
+    );
+    let dns = |d: &&Difference| d.path == "imageRepository" || d.path.starts_with("dns");
+    phase(
+        "cluster : CoreDNS",
+        "addon coredns",
+        at(Place::ClusterConfiguration).filter(dns).collect(),
+    );
+    let proxy: Vec<&Difference> = at(Place::KubeProxyConfiguration).collect();
+    if !proxy.is_empty() {
+        // kube-proxy reads its configuration when it starts.
+        let kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system rollout";
+        let script = format!(
+            "kubeadm init phase addon kube-proxy --config {CONFIG} && {kubectl} restart daemonset kube-proxy && {kubectl} status daemonset kube-proxy --timeout=300s"
+        );
+        let label = "kubeadm init phase addon kube-proxy, and its pods anew";
+        let why = told(proxy.into_iter());
+        steps.push(run("cluster : kube-proxy", label, &script, &why, None));
+    }
+    let remove = Run::new(["rm", "-f", CONFIG]);
+    steps.push(Step::new(
+        "cluster : kubeadm configuration goes",
+        Category::Own,
+        vec![Change::new(
+            Effect::Run(remove),
+            "it is not needed any more",
+        )],
+    ));
+    plan(steps)
+}
+
+/// Returns the steps that write a control plane's static pods and certificate anew.
+pub fn roll_out(input: &RollOut) -> HostPlan {
+    let found = || due(input.differences, Part::ControlPlane);
+    let of_etcd = |d: &&Difference| d.place == Place::Manifest("etcd".into());
+    let etcd = found().any(|d| of_etcd(&d));
+    let pods = found().any(|d| !of_etcd(&d) && d.place != Place::Certificate);
+    let names: Vec<&str> = found()
+        .filter(|d| d.place == Place::Certificate)
+        .filter_map(|d| d.wanted.as_deref())
+        .collect();
+    let quoted = crate::host::sh::words;
+    let mut script = format!(
+        "config={CONFIG}\nown={}\nothers={}\nmembers={}\nnames={}\n{ROLLOUT}",
+        crate::host::sh::quote(&input.own),
+        crate::host::sh::quote(&input.others.join(" ")),
+        crate::host::sh::quote(&input.members.join(" ")),
+        crate::host::sh::quote(&names.join(" ")),
+    );
+    if !names.is_empty() {
+        script.push_str("certify\n");
+    }
+    if etcd {
+        script.push_str("until_all_of_etcd_serve || exit 1\n");
+        script.push_str("roll etcd http://127.0.0.1:2381/health etcd local\n");
+    }
+    if pods {
+        script.push_str("until_others_serve || exit 1\n");
+        let own = format!("https://{}/readyz", input.own);
+        let manager = health(input.wanted, "controllerManager", 10257);
+        let scheduler = health(input.wanted, "scheduler", 10259);
+        for (component, url, phase) in [
+            ("kube-apiserver", own.as_str(), "apiserver"),
+            ("kube-controller-manager", manager, "controller-manager"),
+            ("kube-scheduler", scheduler, "scheduler"),
+        ] {
+            let words = quoted(["roll", component, url, "control-plane", phase]);
+            script.push_str(&format!("{words}\n"));
+        }
+    }
+    if etcd || pods {
+        script.push_str(&format!(
+            "printf '%s\\n' {} >\"$keep/made-from.new\" && mv -f \"$keep/made-from.new\" \"$keep/made-from\" || exit 1\n",
+            crate::host::sh::quote(input.digest)
+        ));
+    }
+    let title = "cluster : roll out the control plane";
+    let label = "kubeadm init phase certs, etcd and control-plane, one after the other";
+    let mut step = run(title, label, &script, &told(found()), Some("rollout"));
+    step.disturbs = true;
+    plan(vec![configuration(input.config), step])
+}
+
+/// Returns where a component tells how it is; empty where the user has put it elsewhere.
+fn health(wanted: &Wanted, section: &str, port: u16) -> &'static str {
+    let arguments = wanted.cluster.pointer(&format!("/{section}/extraArgs"));
+    let arguments = arguments.and_then(crate::model::Value::as_array);
+    let mut names = arguments
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry["name"].as_str());
+    if names.any(|name| name == "secure-port" || name == "bind-address") {
+        return "";
+    }
+    match port {
+        10257 => "https://127.0.0.1:10257/healthz",
+        _ => "https://127.0.0.1:10259/healthz",
+    }
+}
+
+/// Returns the steps that bring a kubelet to what is written. `flags_line` is its line of flags as it lies there.
+pub fn kubelet(wanted: &Wanted, differences: &[Difference], flags_line: Option<&str>) -> HostPlan {
+    let found = || due(differences, Part::Kubelet);
+    let changed = found().any(|d| d.place == Place::KubeletFlags);
+    let flags = match flags_line.filter(|_| changed) {
+        Some(line) => new_flags(wanted, line, found()),
+        None => String::new(),
+    };
+    let number = |field: &str| wanted.kubelet.get(field);
+    let port = number("healthzPort").and_then(crate::model::Value::as_u64);
+    let address = number("healthzBindAddress").and_then(crate::model::Value::as_str);
+    let health = format!(
+        "http://{}:{}/healthz",
+        address.filter(|a| *a != "0.0.0.0").unwrap_or("127.0.0.1"),
+        port.unwrap_or(10248)
+    );
+    let script = format!(
+        "flags={}\nhealth={}\n{KUBELET}",
+        crate::host::sh::quote(&flags),
+        crate::host::sh::quote(&health)
+    );
+    let label = "kubeadm upgrade node phase kubelet-config, and the kubelet anew";
+    let mut step = run("cluster : kubelet", label, &script, &told(found()), None);
+    step.disturbs = true;
+    plan(vec![step])
+}
+
+/// Returns the line of flags with what is asked for in it, and without what nothing asks for.
+fn new_flags<'a>(
+    wanted: &Wanted,
+    line: &str,
+    found: impl Iterator<Item = &'a Difference>,
+) -> String {
+    let mut all = flags(line);
+    for difference in found.filter(|d| d.place == Place::KubeletFlags) {
+        let name = difference.path.trim_start_matches('-');
+        match wanted.kubelet_flags.iter().find(|(n, _)| n == name) {
+            Some((name, value)) => all.insert(name.clone(), value.clone()),
+            None => all.remove(name),
+        };
+    }
+    let words: Vec<String> = all.iter().map(|(n, v)| format!("--{n}={v}")).collect();
+    format!("KUBELET_KUBEADM_ARGS=\"{}\"", words.join(" "))
+}
+
+/// Returns the steps that set labels and taints: each node with what it is to have and how its Node differs.
+pub fn mark(nodes: &[(&HostName, &Wanted, &[Difference])]) -> HostPlan {
+    let kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
+    let mut steps = Vec::new();
+    for (name, wanted, differences) in nodes {
+        let found: Vec<&Difference> = due(differences, Part::Node).collect();
+        let mut lines = Vec::new();
+        for difference in &found {
+            let path = difference.path.as_str();
+            let words = match difference.place {
+                Place::Labels => {
+                    let value = match wanted.labels.get(path) {
+                        Some(value) => value.as_str(),
+                        None if path == EXCLUDED => "",
+                        None => continue,
+                    };
+                    vec![format!("{path}={value}"), "--overwrite".into()]
+                }
+                _ => {
+                    let mut all = wanted.taints.iter().filter(|t| t.0 == path);
+                    match all.find(|_| difference.wanted.is_some()) {
+                        Some((key, value, effect)) => {
+                            vec![format!("{key}={value}:{effect}"), "--overwrite".into()]
+                        }
+                        None if path == CONTROL_PLANE => vec![format!("{path}-")],
+                        None => continue,
+                    }
+                }
+            };
+            let verb = match difference.place {
+                Place::Labels => "label",
+                _ => "taint",
+            };
+            let words = crate::host::sh::words(words);
+            let node = crate::host::sh::quote(name.as_str());
+            lines.push(format!("{kubectl} {verb} node {node} {words}"));
+        }
+        let script = lines.join(" && ");
+        let title = format!("cluster : labels and taints of {name}");
+        let why = told(found.into_iter());
+        steps.push(run(
+            &title,
+            "kubectl label, kubectl taint",
+            &script,
+            &why,
+            None,
+        ));
+    }
+    plan(steps)
+}
+
+/// Returns the step that keeps what kubeadm has just made, to compare with later; `digest` is that of the ClusterConfiguration
+/// that it was made from.
+pub fn record(digest: &str) -> Step {
+    let script = format!(
+        "keep={KEPT}\nmkdir -p \"$keep\" && chmod 700 \"$keep\" || exit 1\n\
+         for component in kube-apiserver kube-controller-manager kube-scheduler etcd; do\n\
+         made=/etc/kubernetes/manifests/$component.yaml\n\
+         [ ! -f \"$made\" ] || {{ cp -p \"$made\" \"$keep/$component.yaml.new\" && mv -f \"$keep/$component.yaml.new\" \"$keep/$component.yaml\"; }} || exit 1\n\
+         done\n\
+         printf '%s\\n' {} >\"$keep/made-from.new\" && mv -f \"$keep/made-from.new\" \"$keep/made-from\"",
+        crate::host::sh::quote(digest)
+    );
+    let mut run = Run::new(["/bin/sh", "-c", &script]);
+    run.label = Some("keep what kubeadm made, to compare with".into());
+    let change = Change::new(Effect::Run(run), "kubeadm is done");
+    Step::new(act::RECORD, Category::Own, vec![change])
+}
+
+fn plan(steps: Vec<Step>) -> HostPlan {
+    HostPlan {
+        steps,
+        ..HostPlan::default()
+    }
+}
