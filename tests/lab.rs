@@ -13,6 +13,8 @@
 mod balancers;
 #[path = "lab/cluster.rs"]
 mod cluster;
+#[path = "lab/drift.rs"]
+mod drift;
 #[path = "lab/drill.rs"]
 mod drill;
 #[path = "lab/driver.rs"]

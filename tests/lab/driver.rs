@@ -154,6 +154,11 @@ impl Lab {
         let _ = fs::remove_file(self.kubeconfig());
     }
 
+    /// Where the tests' own files lie.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A cluster of four that needs nothing: the one that is there, mended where need be, or a new one.
     pub(crate) fn converged(&self) {
         let run = self.quorate(&["apply"]).run();

@@ -294,3 +294,21 @@ fn an_image_that_is_missing() {
 fn another_way_after_a_reset() {
     crate::faults::reset_between_the_ways(&Lab::take("another way after a reset"));
 }
+
+/// kubeadm's own state and the hosts', changed by hand in more than twenty ways.
+#[test]
+fn drift_by_hand() {
+    crate::drift::by_hand(&Lab::take("drift by hand"));
+}
+
+/// A flag across three control planes.
+#[test]
+fn drift_is_rolled_out() {
+    crate::drift::rolled_out(&Lab::take("a flag is rolled out"));
+}
+
+/// A flag that no API server knows.
+#[test]
+fn drift_that_does_not_come_up() {
+    crate::drift::put_back(&Lab::take("a flag that does not exist"));
+}
