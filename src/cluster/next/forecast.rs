@@ -4,8 +4,10 @@ use super::super::migrate;
 use super::super::view::{Shape, Standing, View};
 use super::join::{Join, join};
 use super::{Act, Cause, Decision, Missing, Refusal, is, is_worker, next};
+use crate::event::ChangeKind;
 use crate::model::HostName;
 
+const INIT: &str = "kubeadm init";
 const JOIN_CONTROL_PLANE: &str = "kubeadm join --control-plane";
 const JOIN_WORKER: &str = "kubeadm join";
 
@@ -49,8 +51,8 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
             Act::Init {
                 host,
                 resume: false,
-            } => (host, "kubeadm init", "no host shows a cluster"),
-            Act::Init { host, resume: true } => (host, "kubeadm init", "begun before, not done"),
+            } => (host, INIT, "no host shows a cluster"),
+            Act::Init { host, resume: true } => (host, INIT, "begun before, not done"),
             Act::Finish { host } => (
                 host,
                 "mark kubeadm as done",
@@ -127,6 +129,15 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
     // In their own order, which is what matters of them.
     forecast.acts.extend(moves);
     forecast
+}
+
+/// Returns what kind of change an act of a forecast is.
+pub fn kind_of(what: &str) -> ChangeKind {
+    match what {
+        INIT => ChangeKind::Init,
+        JOIN_CONTROL_PLANE | JOIN_WORKER => ChangeKind::Join,
+        _ => ChangeKind::Change,
+    }
 }
 
 fn why_join(resume: bool) -> &'static str {
