@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab lab-long torture bench bench-plan
+.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab test-page lab-long torture bench bench-plan
 
 # Where cargo puts it, also where somebody has moved that.
 QUORATE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/quorate
@@ -44,15 +44,16 @@ test: prepare ## all rings of tests, the lab included
 	@$(MAKE) test-wire
 	@$(MAKE) test-tools
 	@$(MAKE) test-lab
+	@$(MAKE) test-page
 
 check: ## format and lints
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
-	cargo clippy --test lab --locked -- -D warnings
+	cargo clippy --test lab --test page --locked -- -D warnings
 	shellcheck -x -P SCRIPTDIR vagrant/lab vagrant/scripts/*.sh scripts/*.sh .ci/run
 
-# All targets but the two rings with commands of their own: a new file in tests/ is in it by itself.
-PURE := $(patsubst tests/%.rs,--test %,$(filter-out tests/lab.rs tests/wire.rs,$(wildcard tests/*.rs)))
+# All targets but the rings with commands of their own: a new file in tests/ is in it by itself.
+PURE := $(patsubst tests/%.rs,--test %,$(filter-out tests/lab.rs tests/page.rs tests/wire.rs,$(wildcard tests/*.rs)))
 test-pure: ## tables, snapshots, scripts under dash and busybox
 	cargo test --locked --lib --bins $(PURE)
 	cargo test --locked --doc
@@ -68,6 +69,15 @@ test-tools: lab-up ## what the real tools say of rendered files
 test-lab: build lab-up ## the lab ring: bootstrap, drift, kills, reboot, a second worker
 	$(LAB_TEST) short::
 	@scripts/lab-summary.sh --images
+
+# CHROMIUM=/path/to/chrome names another one; QUORATE_SHOTS=FOLDER keeps what it has looked at.
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
+test-page: ## the HTML page in headless Chromium, where there is one
+ifeq ($(CHROMIUM),)
+	@echo "skipped: test-page (no Chromium on this machine)"
+else
+	CHROMIUM=$(CHROMIUM) cargo test --locked --test page
+endif
 
 lab-long: build lab-up ## the lab ring's long stories
 	$(LAB_TEST) long::

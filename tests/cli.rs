@@ -46,6 +46,9 @@ fn wrong_arguments_are_exit_code_4() {
         &["replay", "Cargo.toml"],
         &["report", "tests/data/apply.jsonl"],
         &["report", "Cargo.toml", "--html", "/nonexistent/page.html"],
+        &["history", "-n", "0"],
+        &["apply", "plan.json", "--check"],
+        &["plan", "--check", "--out", "plan.json"],
         &["drill"],
         &["drill", "failover", "--by", "isolat"],
         &["drill", "failover", "--target", "a b"],
@@ -76,6 +79,7 @@ fn help_and_version() {
         "drill",
         "replay",
         "report",
+        "history",
         "roles",
         "vars",
         "completions",
@@ -233,4 +237,93 @@ fn a_made_up_run_through_the_real_reporters() {
     assert_eq!((exit, err.as_str()), (1, ""));
     assert!(out.contains("failed: w27: unreachable"), "{out}");
     assert_eq!(run(&["demo-progress", "--speed", "100", "--plan"]).0, 2);
+}
+
+/// A folder with journals beside an inventory: of a plan, of an apply that was killed while it wrote, and of nothing.
+fn with_journals() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let journals = folder.path().join(".quorate/journal");
+    std::fs::create_dir_all(&journals).unwrap();
+    let data = |name: &str| {
+        let path = format!("{}/tests/data/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let apply = data("lab-drift-apply");
+    let cut = apply.find("\"step_finished\"").unwrap();
+    for (name, text) in [
+        // Two of one second: the second has a number.
+        (
+            "20261122T123819Z-plan.jsonl",
+            data("lab-drift-plan").as_str(),
+        ),
+        ("20261122T123819Z-plan-2.jsonl", data("plan").as_str()),
+        ("20261122T123821Z-apply.jsonl", &apply[..cut]),
+        ("20261122T123829Z-apply.jsonl", ""),
+        (
+            "20261122T123814Z-apply.jsonl",
+            data("lab-converged-apply").as_str(),
+        ),
+        ("notes.txt", "no journal"),
+    ] {
+        std::fs::write(journals.join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn history_lists_runs_and_says_which_journals_are_broken() {
+    let folder = with_journals();
+    let inventory = folder.path().join("inventory");
+    let inventory = inventory.to_str().unwrap();
+    let (exit, out, err) = run(&["history", "-i", inventory]);
+    assert_eq!((exit, err.as_str()), (0, ""));
+    let out = out.replace(folder.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!("history", out);
+    let (exit, last, _) = run(&["history", "-i", inventory, "-n", "2", "--output", "json"]);
+    assert_eq!((exit, last.lines().count()), (0, 2));
+    let lines: Vec<serde_json::Value> = last
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["command"], "apply");
+    assert_eq!(lines[0]["exit"], serde_json::Value::Null);
+    assert!(
+        lines[0]["problems"][0]
+            .as_str()
+            .unwrap()
+            .contains("the last line is cut off")
+    );
+    assert!(lines[1].get("run").is_none(), "{last}");
+}
+
+#[test]
+fn history_without_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("inventory");
+    let (exit, _, err) = run(&["history", "-i", there.to_str().unwrap()]);
+    assert_eq!(exit, 4, "{err}");
+    std::fs::create_dir(&there).unwrap();
+    let (exit, out, _) = run(&["history", "-i", there.to_str().unwrap()]);
+    assert_eq!(exit, 0);
+    assert!(out.starts_with("no run has left a journal in"), "{out}");
+    let (exit, out, _) = run(&["history", "-i", there.to_str().unwrap(), "--output", "json"]);
+    assert_eq!((exit, out.as_str()), (0, ""));
+}
+
+#[test]
+fn a_journal_as_text_and_as_a_page_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let page = page.to_str().unwrap();
+    let (exit, out, _) = run(&["report", "tests/data/plan.jsonl", "--text", "--html", page]);
+    assert_eq!(exit, 0);
+    assert!(
+        out.starts_with("plan of cluster kubernetes: differences found (exit 2)\n"),
+        "{out}"
+    );
+    assert!(
+        std::fs::read_to_string(page)
+            .unwrap()
+            .ends_with("</html>\n")
+    );
 }

@@ -198,3 +198,87 @@ fn links_between_pages_lead_somewhere() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Returns the commands of a text that call quorate: from the word to the line's end, continued lines joined, without
+/// what the shell makes of them.
+fn calls(text: &str) -> Vec<Vec<String>> {
+    let joined = text.replace("\\\n", " ");
+    let mut found = Vec::new();
+    for line in joined
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+    {
+        for piece in line.split([';', '{', '}', '|']) {
+            let piece = piece.split('>').next().unwrap();
+            let words: Vec<&str> = piece.split_whitespace().collect();
+            let start = words.iter().position(|word| {
+                let word = word.trim_start_matches("ExecStart=");
+                word == "quorate" || word == "/usr/local/bin/quorate"
+            });
+            if let Some(start) = start {
+                let words = words[start..]
+                    .iter()
+                    .map(|w| w.trim_matches('"').to_string());
+                found.push(words.collect());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn examples_call_what_there_is() {
+    let mut checked = 0;
+    for path in [
+        "docs/examples/systemd/quorate-drift.service",
+        "docs/examples/systemd/drift-mail",
+        "docs/examples/ci/github-actions.yml",
+        "docs/examples/ci/gitlab-ci.yml",
+    ] {
+        for call in calls(&read(path)) {
+            let read = quorate::cli::command().try_get_matches_from(&call);
+            assert!(read.is_ok(), "{path}: {call:?}: {}", read.unwrap_err());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 7, "{checked} calls");
+    for path in ["github-actions.yml", "gitlab-ci.yml"] {
+        let text = read(format!("docs/examples/ci/{path}"));
+        let parsed = serde_saphyr::from_str::<serde_json::Value>(&text);
+        assert!(parsed.is_ok_and(|value| value.is_object()), "{path}");
+    }
+}
+
+/// systemd's own word on the units, where there is one.
+#[test]
+fn the_units_are_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut units = Vec::new();
+    for name in [
+        "quorate-drift.service",
+        "quorate-drift.timer",
+        "quorate-drift-mail.service",
+    ] {
+        // What is not installed here is not what is asked.
+        let text = read(format!("docs/examples/systemd/{name}"))
+            .replace("/usr/local/bin/quorate", "/bin/true")
+            .replace("/usr/local/lib/quorate/drift-mail", "/bin/true");
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        units.push(path);
+    }
+    let verify = std::process::Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(&units)
+        .output();
+    let Ok(output) = verify else {
+        // A machine without systemd cannot say.
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("quorate"))
+        .collect();
+    assert!(output.status.success() && ours.is_empty(), "{said}");
+}

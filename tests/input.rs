@@ -17,6 +17,8 @@ mod command;
 mod files;
 #[path = "input/hosts.rs"]
 mod hosts;
+#[path = "input/plan_file.rs"]
+mod plan_file;
 #[path = "input/replay.rs"]
 mod replay;
 #[path = "input/role.rs"]

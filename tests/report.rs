@@ -4,8 +4,12 @@
 
 #[path = "report/drill.rs"]
 mod drill;
+#[path = "report/history.rs"]
+mod history;
 #[path = "report/journal.rs"]
 mod journals;
+#[path = "report/plan.rs"]
+mod plan;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -104,6 +108,7 @@ fn planned(name: &str) -> Event {
         title: "haproxy : service".into(),
         changes: Vec::new(),
         disturbs: false,
+        since: None,
     }
 }
 
@@ -263,10 +268,12 @@ fn many_hosts_with_one_plan_are_one_entry() {
     records.push(at(20, trouble("w30", Trouble::Unreachable)));
     let mut view = PlanView::default();
     records.iter().for_each(|record| view.add(record));
-    insta::assert_snapshot!(unstyled(&view.render(&Recap::of(&records), false)), @r"
+    insta::assert_snapshot!(unstyled(&view.render(&Recap::of(&records), &Options::default())), @r"
     w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11 and 17 more
-      ~ haproxy : service
+      change
+        ~ haproxy : service
 
+    in all: change 28
     plan: 28 hosts would change, 1 unchanged, 1 could not be read
     ");
 }
@@ -296,7 +303,7 @@ fn a_plan_knows_whom_it_has_not_read() {
         records.extend(events.into_iter().map(|event| at(10, event)));
         let mut view = PlanView::default();
         records.iter().for_each(|record| view.add(record));
-        unstyled(&view.render(&Recap::of(&records), false))
+        unstyled(&view.render(&Recap::of(&records), &Options::default()))
     };
     for (events, text) in [
         (Vec::new(), "0 hosts would change, 0 unchanged, 3 not read"),
@@ -334,15 +341,13 @@ fn diffs_have_colours() {
     let mut view = PlanView::default();
     let records = journal("plan");
     records.iter().for_each(|record| view.add(record));
-    let text = view.render(&Recap::of(&records), true);
-    assert!(
-        text.contains("\x1b[31m-    maxconn 1000\x1b[0m"),
-        "{text:?}"
-    );
-    assert!(
-        text.contains("\x1b[32m+    maxconn 4000\x1b[0m"),
-        "{text:?}"
-    );
+    let options = Options {
+        diff: true,
+        ..Options::default()
+    };
+    let text = view.render(&Recap::of(&records), &options);
+    assert!(text.contains("\x1b[31m-    \x1b[0m"), "{text:?}");
+    assert!(text.contains("\x1b[32m+    \x1b[0m"), "{text:?}");
 }
 
 #[test]
@@ -634,7 +639,8 @@ async fn events_come_through_a_channel() {
     events.send(planned("cp1")).await.unwrap();
     drop(events);
     assert_eq!(follow.await.unwrap().unwrap().exit(), ExitCode::Changes);
-    assert_eq!(buffer.text().lines().count(), 3);
+    // The last is the plan as one object.
+    assert_eq!(buffer.text().lines().count(), 4);
 }
 
 #[test]

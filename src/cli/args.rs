@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use camino::Utf8PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{
-    ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    ArgAction, ArgGroup, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    ValueEnum,
 };
 use clap_complete::Shell;
 
@@ -53,11 +54,29 @@ pub(super) enum Command {
     #[command(subcommand)]
     Inventory(Inventory),
     /// Show what apply would do; changes nothing
-    Plan,
+    Plan {
+        /// Write the plan to this file, as digests: `apply FILE` does that and nothing else
+        #[arg(long, value_name = "FILE", conflicts_with = "check")]
+        out: Option<Utf8PathBuf>,
+        /// Show what is looked at once more on the host before each change
+        #[arg(long)]
+        detailed: bool,
+        #[command(flatten)]
+        told: Told,
+    },
     /// Converge hosts and cluster
-    Apply,
+    Apply {
+        /// Do what this plan says, and only if all is still as the plan saw it
+        #[arg(value_name = "FILE", conflicts_with = "check")]
+        plan: Option<Utf8PathBuf>,
+        #[command(flatten)]
+        told: Told,
+    },
     /// Show the cluster's health on one screen
-    Status,
+    Status {
+        #[command(flatten)]
+        told: Told,
+    },
     /// Run one command on the chosen hosts
     Exec {
         /// The command and its arguments
@@ -72,13 +91,23 @@ pub(super) enum Command {
         /// A file in .quorate/journal/
         journal: Utf8PathBuf,
     },
-    /// Write a journal as a page that a person can look at; contacts nobody
+    /// Tell a journal as a page to look at, or as text for mail; contacts nobody
+    #[command(group(ArgGroup::new("form").required(true).multiple(true).args(["html", "text"])))]
     Report {
         /// A file in .quorate/journal/
         journal: Utf8PathBuf,
         /// The page to write, one file without anything from elsewhere
-        #[arg(long, value_name = "FILE", required = true)]
-        html: Utf8PathBuf,
+        #[arg(long, value_name = "FILE")]
+        html: Option<Utf8PathBuf>,
+        /// Print it as plain text of 72 columns
+        #[arg(long)]
+        text: bool,
+    },
+    /// List the runs that left a journal beside the inventory: when, who, what changed, how it ended; contacts nobody
+    History {
+        /// Only the last N
+        #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        last: Option<u32>,
     },
     /// Show the built-in roles
     #[command(subcommand)]
@@ -94,6 +123,14 @@ pub(super) enum Command {
     /// Show the progress display without hosts
     #[command(hide = true)]
     DemoProgress(Demo),
+}
+
+/// Who else is told of a run.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Told {
+    /// Write the run as metrics to this file, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -271,7 +308,12 @@ pub(super) enum Task {
     Replay(Utf8PathBuf),
     Report {
         journal: Utf8PathBuf,
-        html: Utf8PathBuf,
+        html: Option<Utf8PathBuf>,
+        text: bool,
+    },
+    History {
+        inventory: Utf8PathBuf,
+        last: Option<u32>,
     },
     Completions(Shell),
     Demo(Demo),
@@ -289,21 +331,51 @@ impl Cli {
 /// Returns the command line's definition. Without a usage of their own, an error names the arguments that were there as if
 /// they had to be.
 fn definition() -> clap::Command {
-    ["plan", "apply", "status", "validate"]
-        .into_iter()
-        .fold(Cli::command(), |all, name| {
-            all.mut_subcommand(name, |one| {
-                one.override_usage(format!("quorate {name} [OPTIONS]"))
-            })
+    [
+        ("plan", ""),
+        ("apply", " [FILE]"),
+        ("status", ""),
+        ("validate", ""),
+        ("history", ""),
+    ]
+    .into_iter()
+    .fold(Cli::command(), |all, (name, words)| {
+        all.mut_subcommand(name, |one| {
+            one.override_usage(format!("quorate {name} [OPTIONS]{words}"))
         })
+    })
 }
 
 impl Command {
     /// Returns the task.
     pub(super) fn into_task(self, common: &Common) -> Task {
+        let detailed = matches!(self, Self::Plan { detailed: true, .. });
+        let metrics = match &self {
+            Self::Plan { told, .. } | Self::Apply { told, .. } | Self::Status { told } => {
+                told.metrics.clone()
+            }
+            _ => None,
+        };
         let command = match self {
+            Self::History { last } => {
+                let inventory = common.inventory.first().cloned();
+                return Task::History {
+                    inventory: inventory.unwrap_or_else(|| "inventory".into()),
+                    last,
+                };
+            }
             Self::Replay { journal } => return Task::Replay(journal),
-            Self::Report { journal, html } => return Task::Report { journal, html },
+            Self::Report {
+                journal,
+                html,
+                text,
+            } => {
+                return Task::Report {
+                    journal,
+                    html,
+                    text,
+                };
+            }
             Self::Completions { shell } => return Task::Completions(shell),
             Self::DemoProgress(demo) => return Task::Demo(demo),
             Self::Validate => request::Command::Validate,
@@ -312,9 +384,9 @@ impl Command {
             Self::Inventory(Inventory::Host { name }) => {
                 request::Command::Inventory(InventoryView::Host(name))
             }
-            Self::Plan => request::Command::Plan,
-            Self::Apply => request::Command::Apply,
-            Self::Status => request::Command::Status,
+            Self::Plan { out, .. } => request::Command::Plan { out },
+            Self::Apply { plan, .. } => request::Command::Apply { plan },
+            Self::Status { .. } => request::Command::Status,
             Self::Exec { words } => request::Command::Exec(words),
             Self::Drill(Drill::Failover(failover)) => {
                 request::Command::DrillFailover(failover.wish(common.yes))
@@ -325,7 +397,10 @@ impl Command {
                 request::Command::VarsExplain { host, name }
             }
         };
-        Task::Run(Box::new(common.request(command)))
+        let mut request = common.request(command);
+        request.report.detailed = detailed;
+        request.metrics = metrics;
+        Task::Run(Box::new(request))
     }
 }
 
@@ -381,6 +456,7 @@ impl Common {
             },
             known_hosts: self.known_hosts.clone(),
             break_lock: self.break_lock,
+            metrics: None,
         }
     }
 
@@ -404,6 +480,7 @@ impl Common {
                 i8::try_from(self.verbose).unwrap_or(i8::MAX)
             },
             diff: self.diff,
+            detailed: false,
             journal: None,
         }
     }

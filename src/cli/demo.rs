@@ -209,12 +209,14 @@ impl Stage {
                 what: "write /etc/haproxy/haproxy.cfg".into(),
                 why: "content differs".into(),
                 diff: Some(diff.into()),
+                ..PlannedChange::default()
             }];
             self.tell(Event::Planned {
                 host,
                 title: "haproxy : configuration".into(),
                 changes,
                 disturbs: true,
+                since: None,
             })
             .await;
         }

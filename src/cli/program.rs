@@ -9,7 +9,7 @@ use color_eyre::eyre::{Report, Result};
 
 use super::args::{Cli, Task};
 use super::exit::{self, WrongInput};
-use super::{demo, replay, run};
+use super::{demo, history, replay, run};
 use crate::event::ExitCode;
 use crate::model::{Diagnostic, Diagnostics};
 use crate::report::{Color, Options, Output, diagnostics};
@@ -48,7 +48,12 @@ fn start(cli: Cli, options: Options) -> Result<ExitCode> {
     match cli.command.into_task(&cli.common) {
         Task::Run(request) => runtime()?.block_on(run::run(*request)),
         Task::Replay(journal) => replay::replay(&journal, options),
-        Task::Report { journal, html } => replay::page(&journal, &html, &options),
+        Task::Report {
+            journal,
+            html,
+            text,
+        } => replay::report(&journal, html.as_deref(), text, &options),
+        Task::History { inventory, last } => history::history(&inventory, last, &options),
         Task::Completions(shell) => completions(shell),
         Task::Demo(demo) => runtime()?.block_on(demo::demo(demo, options)),
     }

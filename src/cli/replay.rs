@@ -32,12 +32,26 @@ pub(super) fn replay(path: &Utf8Path, mut options: Options) -> Result<ExitCode> 
     Ok(recap.exit().and(said.unwrap_or(ExitCode::Failed)))
 }
 
-/// Writes the journal as one page of HTML.
-pub(super) fn page(path: &Utf8Path, html: &Utf8Path, options: &Options) -> Result<ExitCode> {
+/// Tells the journal as one page of HTML, as text, or both.
+pub(super) fn report(
+    path: &Utf8Path,
+    html: Option<&Utf8Path>,
+    text: bool,
+    options: &Options,
+) -> Result<ExitCode> {
     let records = read(path, options)?;
     let name = path.file_name().unwrap_or(path.as_str());
-    std::fs::write(html, report::page(&records, name))
-        .wrap_err_with(|| format!("cannot write {html}"))?;
+    if let Some(html) = html {
+        std::fs::write(html, report::page(&records, name))
+            .wrap_err_with(|| format!("cannot write {html}"))?;
+    }
+    if text {
+        let letter = report::letter(&records, name);
+        match io::stdout().write_all(letter.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+            _ => {}
+        }
+    }
     Ok(ExitCode::Done)
 }
 

@@ -40,6 +40,8 @@ pub struct Request {
     pub known_hosts: Option<Utf8PathBuf>,
     /// `--break-lock`: take over a lock that another controller holds.
     pub break_lock: bool,
+    /// `--metrics`: the file to write the run's metrics to.
+    pub metrics: Option<Utf8PathBuf>,
 }
 
 /// A command.
@@ -50,9 +52,15 @@ pub enum Command {
     /// `inventory`.
     Inventory(InventoryView),
     /// `plan`; `apply --check` is [`Command::Apply`] with [`Request::check`].
-    Plan,
+    Plan {
+        /// `--out`: the file to write the plan to.
+        out: Option<Utf8PathBuf>,
+    },
     /// `apply`.
-    Apply,
+    Apply {
+        /// The plan file that alone may be carried out.
+        plan: Option<Utf8PathBuf>,
+    },
     /// `status`.
     Status,
     /// `exec -- CMD`: the words of the command; never empty.
@@ -99,9 +107,9 @@ impl Request {
         match &self.command {
             Command::Validate => "validate",
             Command::Inventory(_) => "inventory",
-            Command::Plan => "plan",
-            Command::Apply if self.check => "apply --check",
-            Command::Apply => "apply",
+            Command::Plan { .. } => "plan",
+            Command::Apply { .. } if self.check => "apply --check",
+            Command::Apply { .. } => "apply",
             Command::Status => "status",
             Command::Exec(_) => "exec",
             Command::DrillFailover(_) => "drill failover",

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::WrongInput;
 use super::drill;
+use super::plan_file;
 use super::project::{self, Project};
 use super::request::{Command, HostKey, Request};
 use super::views;
@@ -21,7 +22,7 @@ use crate::engine::{self, Cancel, Patience, Settings};
 use crate::event::{Event, ExitCode, VERSION};
 use crate::inventory;
 use crate::model::{Diagnostic, Diagnostics, HostName, Secret};
-use crate::report::{self, Reporters, diagnostics};
+use crate::report::{self, Metrics, PLAN_FILE, PlanWriter, Reporters, diagnostics};
 use crate::transport::ssh::{HostKeyPolicy, SshOptions};
 use crate::transport::{self, Connect, Counters, Target};
 
@@ -41,7 +42,7 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
         Command::VarsExplain { host, name } => views::explain(&request, host, name.as_deref()),
         Command::Exec(words) => exec(&request, words).await,
         Command::DrillFailover(wish) => drill::failover(&request, wish).await,
-        Command::Plan | Command::Apply | Command::Status => converge(&request).await,
+        Command::Plan { .. } | Command::Apply { .. } | Command::Status => converge(request).await,
     }
 }
 
@@ -110,14 +111,22 @@ pub(super) fn wrong(error: Diagnostic) -> WrongInput {
 }
 
 /// `plan`, `apply` and `status`.
-async fn converge(request: &Request) -> Result<ExitCode> {
+async fn converge(mut request: Request) -> Result<ExitCode> {
+    let approved = plan_file::adopt(&mut request)?;
+    let request = &request;
+    plan_file::has_room(request)?;
     let project = read(request)?;
     let ours = chosen(request, &project.inventory, project.spec.hosts.keys())?;
+    let origin = plan_file::origin(request, &project.spec);
+    if let Some((path, plan)) = &approved {
+        plan_file::fits(path, plan, &origin)?;
+    }
     let password = ask_password(request)?;
     let targets = project::targets(&project.spec, request, password.as_ref());
-    let read_only = request.check || matches!(request.command, Command::Plan | Command::Status);
+    let read_only =
+        request.check || matches!(request.command, Command::Plan { .. } | Command::Status);
     let cluster = project.spec.name.clone();
-    let (settings, events) = settings(
+    let (mut settings, events) = settings(
         request,
         Arc::new(project),
         targets,
@@ -125,14 +134,25 @@ async fn converge(request: &Request) -> Result<ExitCode> {
         cluster,
         read_only,
     );
-    let recap = follow(request, events, settings, move |settings| async move {
+    settings.approved = approved.map(|(_, plan)| Arc::new(plan));
+    let mut reporters = reporters(request);
+    if let Command::Plan { out: Some(path) } = &request.command {
+        let writer = PlanWriter::new(path.clone(), origin);
+        reporters = reporters.with(PLAN_FILE, Box::new(writer));
+    }
+    if let Some(path) = &request.metrics {
+        reporters = reporters.with("file of metrics", Box::new(Metrics::new(path.clone())));
+    }
+    let exit = tell(reporters, events, settings, move |settings| async move {
         match settings.command.as_str() {
             "status" => engine::status(&settings).await,
             "apply" => engine::apply(&settings).await,
             _ => engine::plan(&settings).await,
         }
-    });
-    recap.await
+    })
+    .await?;
+    plan_file::say(request, exit)?;
+    Ok(exit)
 }
 
 async fn exec(request: &Request, words: &[String]) -> Result<ExitCode> {
@@ -233,6 +253,7 @@ pub(super) fn settings(
         cluster,
         owner: format!("{user}@{} (process {})", machine.trim(), std::process::id()),
         break_lock: request.break_lock,
+        approved: None,
         patience: Patience::USUAL,
         events,
         cancel,
@@ -296,7 +317,19 @@ pub(super) async fn follow<F>(
 where
     F: Future<Output = ()>,
 {
-    let reports = reporters(request).follow(events);
+    tell(reporters(request), events, settings, work).await
+}
+
+async fn tell<F>(
+    reporters: Reporters,
+    events: mpsc::Receiver<Event>,
+    settings: Settings,
+    work: impl FnOnce(Settings) -> F,
+) -> Result<ExitCode>
+where
+    F: Future<Output = ()>,
+{
+    let reports = reporters.follow(events);
     let work = async {
         let sender = settings.events.clone();
         work(settings).await;
@@ -313,13 +346,16 @@ fn reporters(request: &Request) -> Reporters {
         .inventory
         .first()
         .map_or(Utf8Path::new("inventory"), |path| path);
+    let home = journal::home(inventory);
     let mut options = request.report.clone();
-    match Journal::create(&journal::home(inventory), request.name(), Timestamp::now()) {
+    match Journal::create(&home, request.name(), Timestamp::now()) {
         Ok(journal) => {
-            options.journal = Some(journal.path().to_owned());
+            let own = journal.path().to_owned();
+            options.journal = Some(own.clone());
             let _ = JOURNAL.set(journal.path().to_owned());
             let reporter = report::reporter(&options, true);
             Reporters::new()
+                .with_history(move || journal::past(&home, Some(&own)))
                 .with("journal", Box::new(journal))
                 .with("output", reporter)
         }

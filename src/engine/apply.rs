@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::Settings;
 use super::lock::Lock;
 use super::look::{refuse, start, warn_of_endpoint};
+use super::planned;
 use super::session::{Problem, Session, WaveEnd};
 use super::state::{State, cluster_facts, facts, trouble};
 use crate::cluster::kubeadm::Credentials;
@@ -129,6 +130,9 @@ impl Run {
             .collect();
         let shape = settings.desired.shape();
         if let Some(refusal) = cluster::next::forbidden(shape, &self.state.view) {
+            return refuse(&self.settings(), refusal).await;
+        }
+        if let Some(refusal) = planned::stale(&self.state) {
             return refuse(&self.settings(), refusal).await;
         }
         warn_of_endpoint(&self.state).await;

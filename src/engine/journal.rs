@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::event::{Event, Record, Reporter, VERSION};
+use crate::event::{Event, History, Record, Reporter, VERSION};
 use crate::model::HostName;
 
 /// How many journals may begin in one second with the same command.
@@ -151,6 +151,65 @@ impl Reporter for Journal {
     fn finish(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// Returns the journals below a `.quorate` folder, the oldest first; none where there is no such folder yet.
+pub fn list(home: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+    let entries = match home.join("journal").read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.into_path();
+        if path.extension() == Some("jsonl") {
+            found.push(path);
+        }
+    }
+    found.sort_by_cached_key(|path| order(path.file_stem().unwrap_or_default()));
+    Ok(found)
+}
+
+/// Returns what orders journals' names: their time, and their number among those of one second and command.
+fn order(stem: &str) -> (String, u32, String) {
+    let (time, command) = stem.split_once('-').unwrap_or((stem, ""));
+    let number = command
+        .rsplit_once('-')
+        .and_then(|(_, number)| number.parse().ok());
+    (time.into(), number.unwrap_or(1), command.into())
+}
+
+/// How many bytes of journals are read for what earlier runs said: thousands of plans of a small cluster, dozens of a large
+/// one, and a fraction of a second.
+const PAST_LIMIT: u64 = 32 << 20;
+
+/// Returns what the journals below a `.quorate` folder said of each task, all but `own`, which is being written. Old
+/// journals are left out where there are too many, and so are those that cannot be read.
+pub fn past(home: &Utf8Path, own: Option<&Utf8Path>) -> History {
+    let mut left = PAST_LIMIT;
+    let mut chosen: Vec<Utf8PathBuf> = Vec::new();
+    for path in list(home).unwrap_or_default().into_iter().rev() {
+        let compares = ["-plan", "-apply"]
+            .iter()
+            .any(|c| path.file_name().is_some_and(|name| name.contains(c)));
+        if !compares || own == Some(&path) {
+            continue;
+        }
+        let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let Some(rest) = left.checked_sub(size) else {
+            break;
+        };
+        left = rest;
+        chosen.push(path);
+    }
+    let mut history = History::default();
+    for path in chosen.iter().rev() {
+        if let Ok((records, _)) = read(path) {
+            history.add(&records);
+        }
+    }
+    history
 }
 
 /// Why a journal cannot be read.

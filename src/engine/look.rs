@@ -2,10 +2,12 @@
 
 use super::Settings;
 use super::health::{self, join, running, summary};
+use super::planned;
+use super::seen;
 use super::state::State;
 use crate::cluster::drift::stage::{self, Left, Stage};
 use crate::cluster::{self, Standing, View};
-use crate::event::{Event, PlannedChange};
+use crate::event::Event;
 use crate::host::Fact;
 use crate::host::fact::Reach;
 use crate::model::HostName;
@@ -79,82 +81,16 @@ async fn report_plan(state: &State) {
         return refuse(settings, refusal).await;
     }
     state.report_unchanged(ours.iter().cloned()).await;
-    for (name, host) in state
-        .hosts
-        .iter()
-        .filter(|(name, _)| settings.is_ours(name))
-    {
-        // A command that changes nothing (`changed_when: false`) is run, and is no difference.
-        let changing = |step: &&crate::plan::Step| step.report != crate::host::script::Report::Ok;
-        for step in host.plan.steps.iter().filter(changing) {
-            let event = Event::Planned {
-                host: name.clone(),
-                title: step.title.clone(),
-                changes: step.planned(),
-                disturbs: step.disturbs,
-            };
+    let hosts = state.hosts.iter();
+    for (name, host) in hosts.filter(|(name, _)| settings.is_ours(name)) {
+        for event in planned::of_host(name, &host.plan) {
             settings.emit(event).await;
-        }
-        for handler in &host.plan.handlers {
-            for step in &handler.steps {
-                let why = if handler.pending {
-                    "left pending by an earlier run"
-                } else {
-                    "notified by a change above"
-                };
-                let changes = step
-                    .planned()
-                    .into_iter()
-                    .map(|c| PlannedChange {
-                        why: why.into(),
-                        ..c
-                    })
-                    .collect();
-                let event = Event::Planned {
-                    host: name.clone(),
-                    title: step.title.clone(),
-                    changes,
-                    disturbs: step.disturbs,
-                };
-                settings.emit(event).await;
-            }
-        }
-        for title in &host.plan.known_after_apply {
-            let changes = vec![PlannedChange {
-                what: "not decided yet".into(),
-                why: "known after apply".into(),
-                diff: None,
-            }];
-            settings
-                .emit(Event::Planned {
-                    host: name.clone(),
-                    title: title.clone(),
-                    changes,
-                    disturbs: false,
-                })
-                .await;
         }
     }
     warn_of_endpoint(state).await;
     let forecast = cluster::next::forecast(shape, &state.view);
-    for (host, what, why) in forecast
-        .acts
-        .into_iter()
-        .filter(|(host, ..)| settings.is_ours(host))
-    {
-        let changes = vec![PlannedChange {
-            what,
-            why,
-            diff: None,
-        }];
-        settings
-            .emit(Event::Planned {
-                host,
-                title: "cluster".into(),
-                changes,
-                disturbs: false,
-            })
-            .await;
+    for event in planned::of_cluster(settings, &forecast) {
+        settings.emit(event).await;
     }
     if let Some((message, help)) = forecast.failure {
         settings
@@ -168,6 +104,7 @@ async fn report_plan(state: &State) {
         refuse(settings, refusal).await;
     }
     report_left(settings, &state.view).await;
+    seen::report(state).await;
     if let Some((summary, healthy)) = summary(state) {
         settings.emit(Event::Cluster { summary, healthy }).await;
     }
@@ -252,6 +189,7 @@ pub async fn status(settings: &Settings) {
             })
             .await;
     }
+    seen::report(&state).await;
     let event = match summary(&state) {
         Some((summary, healthy)) => {
             let reached = !state

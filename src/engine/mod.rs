@@ -11,6 +11,8 @@ mod facts;
 mod health;
 mod lock;
 mod look;
+mod planned;
+mod seen;
 mod session;
 mod settings;
 mod state;

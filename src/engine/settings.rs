@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use tokio::sync::{mpsc, watch};
 
 use super::Desired;
-use crate::event::Event;
+use crate::event::{Event, PlanFile};
 use crate::model::HostName;
 use crate::transport::{Connect, Target};
 
@@ -34,6 +34,8 @@ pub struct Settings {
     pub owner: String,
     /// Whether a lock that somebody else holds is broken.
     pub break_lock: bool,
+    /// The plan that alone may be carried out (`apply FILE`).
+    pub approved: Option<Arc<PlanFile>>,
     /// How long is waited for what comes to its end by itself.
     pub patience: Patience,
     /// Where events go. Bounded: whoever prints slowly slows the run, and loses nothing.

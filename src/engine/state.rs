@@ -1,5 +1,6 @@
 //! All hosts of a run as they were last seen.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use futures::StreamExt as _;
@@ -167,28 +168,59 @@ impl State {
 
     /// Plans the host's next wave from what is known of it.
     pub(super) fn plan(&mut self, name: &HostName) -> Result<(), String> {
-        let desired = self.settings.desired.clone();
+        let all = self.settings.command != APPLY;
+        if let Some(plan) = self.planned(name, all)?
+            && let Some(host) = self.hosts.get_mut(name)
+        {
+            host.plan = plan;
+        }
+        Ok(())
+    }
+
+    /// Returns what `plan` would say of a host that was read; `None` of one that was not, or that cannot be planned and has
+    /// said so.
+    pub(super) fn whole_plan(&self, name: &HostName) -> Option<Cow<'_, HostPlan>> {
+        let host = self.hosts.get(name).filter(|h| h.session.is_some())?;
+        if matches!(host.standing, Standing::Failed(_)) {
+            return None;
+        }
+        if self.moves(name) {
+            return Some(Cow::Owned(self.planned(name, true).ok()??));
+        }
+        Some(Cow::Borrowed(&host.plan))
+    }
+
+    /// Returns whether a move of the load balancer is under way that the host takes part in.
+    fn moves(&self, name: &HostName) -> bool {
+        let shape = self.settings.desired.shape();
+        shape.load_balancers.contains(name) && migrate::under_way(shape, &self.view)
+    }
+
+    /// Returns the host's next wave; `None` where it was not read. `all` asks for all that a move of the load balancer comes
+    /// to, not only for what is done before it.
+    fn planned(&self, name: &HostName, all: bool) -> Result<Option<HostPlan>, String> {
+        let desired = &self.settings.desired;
         let carries = desired.shape().load_balancers.contains(name);
-        let moves = carries && migrate::under_way(desired.shape(), &self.view);
-        let Some(host) = self.hosts.get_mut(name).filter(|h| h.session.is_some()) else {
-            return Ok(());
+        let Some(host) = self.hosts.get(name).filter(|h| h.session.is_some()) else {
+            return Ok(None);
         };
         if carries && migrate::is_vacant(desired.shape(), &self.view) {
-            host.plan = desired.fresh(name, &host.observed, &host.registered)?;
-            return Ok(());
+            let plan = desired.fresh(name, &host.observed, &host.registered)?;
+            return Ok(Some(plan));
         }
+        let moves = self.moves(name);
         if moves
             && self.view.api.is_none()
             && let Some(message) = self.view.hosts.get(name).and_then(migrate::without_cluster)
         {
             return Err(message);
         }
-        host.plan = if moves && self.settings.command == APPLY {
+        let plan = if moves && !all {
             desired.ready(name, &host.observed, &host.registered)?
         } else {
             desired.plan(name, &host.observed, &host.registered)?
         };
-        Ok(())
+        Ok(Some(plan))
     }
 
     /// Brings the workflow's view of a host up to date.
@@ -249,10 +281,15 @@ impl State {
         trouble(&self.settings, name, problem).await;
     }
 
-    /// Says of each host that was looked at how many of its tasks need nothing.
+    /// Says of each host that was looked at how many of its tasks need nothing, and which.
     pub(super) async fn report_unchanged(&self, names: impl Iterator<Item = HostName>) {
+        let mut alike: IndexMap<&[String], Vec<HostName>> = IndexMap::new();
         for name in names {
             if let Some(host) = self.hosts.get(&name).filter(|h| h.session.is_some()) {
+                if !host.plan.as_written.is_empty() {
+                    let hosts = alike.entry(&host.plan.as_written).or_default();
+                    hosts.push(name.clone());
+                }
                 let event = Event::Unchanged {
                     host: name,
                     ok: host.plan.ok,
@@ -260,6 +297,11 @@ impl State {
                 };
                 self.settings.emit(event).await;
             }
+        }
+        for (titles, hosts) in alike {
+            let titles = titles.to_vec();
+            let event = Event::AsWritten { hosts, titles };
+            self.settings.emit(event).await;
         }
     }
 

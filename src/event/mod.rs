@@ -4,8 +4,12 @@
 
 mod drill;
 mod exit;
+mod history;
+mod plan_file;
+mod planned;
 mod recap;
 mod reporter;
+mod seen;
 mod text;
 
 use jiff::Timestamp;
@@ -17,8 +21,12 @@ pub use drill::{
     DrillPlan, DrillProbe, DrillRecap, DrillRound, Mark, SLOW_MS, Spread, Tenure, WatchGap,
 };
 pub use exit::ExitCode;
+pub use history::{History, RunRef, RunSummary, Since};
+pub use plan_file::{PlanFile, PlanFileError, PlanOrigin, PlannedStep, planned_steps};
+pub use planned::{ChangeKind, PlannedChange};
 pub use recap::{Failure, Health, HostRecap, Recap, TimeSplit};
 pub use reporter::Reporter;
+pub use seen::{Certificate, Part, Seen};
 pub use text::{is_hostile, printable};
 
 /// The stream's version, first in each line. A change that an old reader would misread raises it.
@@ -114,18 +122,6 @@ impl Trouble {
     }
 }
 
-/// A change that a plan would make: what, why, and the difference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedChange {
-    /// What would be done, such as `write /etc/haproxy/haproxy.cfg`.
-    pub what: String,
-    /// Why, such as `content differs`.
-    pub why: String,
-    /// Unified diff, secrets masked; absent where there is no text to compare.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub diff: Option<String>,
-}
-
 /// What kind of exec was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -201,6 +197,13 @@ pub enum Event {
         /// How many tasks `when` left out.
         skipped: u32,
     },
+    /// Which tasks need no change, by their titles; hosts that are alike stand together. Behind [`Event::Unchanged`].
+    AsWritten {
+        /// The hosts.
+        hosts: Vec<HostName>,
+        /// Titles of tasks, with the item of a loop.
+        titles: Vec<String>,
+    },
     /// A plan's step.
     Planned {
         /// The host.
@@ -212,6 +215,9 @@ pub enum Event {
         /// Whether it disturbs the path to the API.
         #[serde(default)]
         disturbs: bool,
+        /// What earlier runs said of it, as far as their journals tell; filled in by whoever keeps the journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Since>,
     },
     /// A step begins.
     StepStarted {
@@ -286,6 +292,14 @@ pub enum Event {
         /// What to do next.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         help: Option<String>,
+    },
+    /// A host was seen to stand so in its cluster. Before [`Event::Cluster`].
+    HostSeen {
+        /// The host.
+        host: HostName,
+        /// How.
+        #[serde(flatten)]
+        seen: Seen,
     },
     /// The cluster was seen in this state.
     Cluster {
@@ -383,6 +397,7 @@ impl Event {
             | Self::Progress { host, .. }
             | Self::HostTrouble { host, .. }
             | Self::Output { host, .. }
+            | Self::HostSeen { host, .. }
             | Self::HostFinished { host, .. }
             | Self::DrillProbes { host, .. }
             | Self::DrillMark { host, .. } => Some(host),

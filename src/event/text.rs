@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::{Event, Record};
+use super::{Event, Record, Since};
 
 /// Returns whether `c` could steer a terminal or turn text around: control characters (C0, C1, DEL), line separators,
 /// and the marks that reorder or hide text.
@@ -94,12 +94,24 @@ impl Event {
                     .for_each(|text| f(text, false));
             }
             Self::ActStarted { act, hosts: _ } => f(act, false),
-            Self::Planned { title, changes, .. } => {
+            Self::AsWritten { titles, .. } => titles.iter_mut().for_each(|title| f(title, false)),
+            Self::Planned {
+                title,
+                changes,
+                since,
+                ..
+            } => {
                 f(title, false);
                 for change in changes {
                     f(&mut change.what, false);
                     f(&mut change.why, false);
                     change.diff.iter_mut().for_each(|diff| f(diff, true));
+                    change.guard.iter_mut().for_each(|guard| f(guard, false));
+                }
+                let runs = since.iter_mut().flat_map(Since::runs_mut);
+                for run in runs {
+                    f(&mut run.run, false);
+                    f(&mut run.command, false);
                 }
             }
             Self::StepStarted { title, .. } => f(title, false),
@@ -120,6 +132,7 @@ impl Event {
                 help.iter_mut().for_each(|text| f(text, true));
             }
             Self::Warning { message, .. } => f(message, true),
+            Self::HostSeen { seen, .. } => seen.texts().for_each(|text| f(text, false)),
             Self::Cluster { summary, .. } => f(summary, true),
             Self::DrillPlanned { plan } => {
                 f(&mut plan.by, false);

@@ -2,6 +2,7 @@
 //! what is known after it.
 
 mod after;
+mod kind;
 
 use std::fmt;
 use std::sync::Arc;

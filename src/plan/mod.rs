@@ -69,6 +69,8 @@ pub struct HandlerPlan {
 pub struct HostPlan {
     /// Tasks that need nothing.
     pub ok: u32,
+    /// Their titles, items of loops one by one.
+    pub as_written: Vec<String>,
     /// Tasks that `when` left out.
     pub skipped: u32,
     /// What is to be done, in order.
@@ -119,6 +121,9 @@ impl Step {
         let planned = |change: &Change| PlannedChange {
             what: change.effect.describe(),
             why: change.why.clone(),
+            kind: change.effect.kind(),
+            guard: change.effect.guard(),
+            digest: Some(change.effect.digest()),
             diff: match &change.diff {
                 Some(_) if self.secret => Some("(content is not shown)".into()),
                 Some(diff) => Some(diff.unified()),

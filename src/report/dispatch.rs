@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::event::{Event, Recap, Record, Reporter, VERSION};
+use crate::event::{ChangeKind, Event, History, Recap, Record, Reporter, VERSION};
 use crate::model::HostName;
 
 /// Everything that is told of a run, in the order in which it is told.
@@ -18,10 +18,35 @@ pub struct Reporters {
     recap: Recap,
     /// When each host last told how far it is, and what.
     progress: HashMap<HostName, (Instant, String)>,
+    past: Past,
 }
 
-/// The reporter that the user reads.
-const OUTPUT: &str = "output";
+/// What earlier runs said, read when the first difference asks for it: a run that finds none reads no journal.
+#[derive(Default)]
+enum Past {
+    #[default]
+    Unknown,
+    Unread(Box<dyn FnOnce() -> History + Send>),
+    Read(History),
+}
+
+impl Past {
+    fn history(&mut self) -> Option<&History> {
+        *self = match std::mem::take(self) {
+            Self::Unread(read) => Self::Read(read()),
+            other => other,
+        };
+        match self {
+            Self::Read(history) => Some(history),
+            _ => None,
+        }
+    }
+}
+
+/// Reporters that a run was made for: if one of them cannot be written, the run has failed.
+const NEEDED: [&str; 2] = ["output", PLAN_FILE];
+/// The reporter that writes `plan --out`.
+pub const PLAN_FILE: &str = "plan file";
 /// How often a host's counter is passed on: a large upload counts thousands of times.
 const COUNTER_EVERY: Duration = Duration::from_millis(200);
 
@@ -33,6 +58,7 @@ impl Default for Reporters {
             started: Instant::now(),
             recap: Recap::default(),
             progress: HashMap::new(),
+            past: Past::default(),
         }
     }
 }
@@ -50,14 +76,22 @@ impl Reporters {
         self
     }
 
+    /// Lets each difference of a plan say what earlier runs said of it.
+    #[must_use]
+    pub fn with_history(mut self, read: impl FnOnce() -> History + Send + 'static) -> Self {
+        self.past = Past::Unread(Box::new(read));
+        self
+    }
+
     /// Numbers and dates an event and tells everybody. One that fails is dropped with a warning to the others; a
     /// closed pipe is dropped quietly. Neither stops the run.
     ///
     /// Progress that says nothing new, and counters that come faster than a person can read, are left out.
-    pub fn emit(&mut self, event: Event) {
+    pub fn emit(&mut self, mut event: Event) {
         if self.is_noise(&event) {
             return;
         }
+        self.remember(&mut event);
         let record = Record {
             v: VERSION,
             seq: self.seq,
@@ -68,6 +102,27 @@ impl Reporters {
         self.recap.add(&record);
         let failed = self.tell(|reporter| reporter.record(&record));
         self.warn(failed);
+    }
+
+    /// Adds what earlier runs said of a difference.
+    fn remember(&mut self, event: &mut Event) {
+        let Event::Planned {
+            host,
+            title,
+            changes,
+            since: since @ None,
+            ..
+        } = event
+        else {
+            return;
+        };
+        if !ChangeKind::of(changes).is_state() {
+            return;
+        }
+        let past = self.past.history();
+        let known = past.and_then(|past| past.since(host, title));
+        // Of what never was as written, as on bare hosts, nobody asks since when.
+        *since = known.filter(|known| known.as_written.is_some());
     }
 
     fn is_noise(&mut self, event: &Event) -> bool {
@@ -137,9 +192,9 @@ impl Reporters {
 
     fn warn(&mut self, failed: Vec<(&'static str, io::Error)>) {
         for (name, error) in failed {
-            if name == OUTPUT {
+            if NEEDED.contains(&name) {
                 // Whoever reads it must not take a part of it for the whole.
-                let told = format!("error: the output cannot be written: {error}\n");
+                let told = format!("error: the {name} cannot be written: {error}\n");
                 let _ = io::stderr().write_all(told.as_bytes());
                 self.recap.failed.get_or_insert(told.trim_end().to_string());
             }

@@ -1,8 +1,11 @@
 //! A journal as one page of HTML for a person: what was found, the availability strip of a drill, the topology, the hosts.
 //! It loads nothing from anywhere, and its policy forbids it to.
 
+mod changes;
 mod hosts;
+mod standing;
 mod strip;
+mod timeline;
 mod topology;
 mod view;
 
@@ -49,20 +52,34 @@ pub fn page(records: &[Record], name: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{}</title>\n<style>{STYLE}</style></head><body><main>\n",
+         <title>{}</title>\n<style>{STYLE}</style></head><body>\n",
         Escaped(&title)
     );
-    head(&mut out, &view, &recap);
-    failures(&mut out, &recap);
+    let mut body = String::with_capacity(64 << 10);
+    failures(&mut body, &recap);
     if let Some(found) = &recap.drill {
-        figures(&mut out, found);
+        figures(&mut body, found);
         for round in &view.rounds {
-            strip::round(&mut out, round);
+            strip::round(&mut body, round);
         }
-        topology::drill(&mut out, &found.plan, view.rounds.last());
-        rounds(&mut out, found);
+        topology::drill(&mut body, &found.plan, view.rounds.last());
+        rounds(&mut body, found);
     }
-    hosts::render(&mut out, &view, &recap);
+    if recap.is_read_only() {
+        changes::plan(&mut body, &view.plan, &recap);
+    } else if recap.drill.is_none() {
+        changes::done(&mut body, &view, &recap);
+    }
+    standing::render(&mut body, &view);
+    // A drill's hosts do nothing but be probed: its strip is its timeline.
+    if recap.drill.is_none() {
+        view.timeline.render(&mut body);
+    }
+    hosts::render(&mut body, &view, &recap);
+    navigation(&mut out, &body);
+    out.push_str("<main>\n");
+    head(&mut out, &view, &recap);
+    out.push_str(&body);
     let _ = write!(
         out,
         "<footer>journal {} · run {} · quorate {} · {}</footer>\n</main></body></html>\n",
@@ -72,6 +89,25 @@ pub fn page(records: &[Record], name: &str) -> String {
         Escaped(&view.user)
     );
     out
+}
+
+/// Adds links to the parts that the page has, for keyboards and small screens.
+fn navigation(out: &mut String, body: &str) {
+    let parts = [
+        ("failures", "what went wrong"),
+        ("rounds", "rounds"),
+        ("changes", "changes"),
+        ("cluster", "cluster"),
+        ("timeline", "timeline"),
+        ("hosts", "hosts"),
+        ("warnings", "warnings"),
+    ];
+    let there = |id: &str| body.contains(&format!(" id=\"{id}\""));
+    out.push_str("<nav aria-label=\"parts of the page\">");
+    for (id, text) in parts.iter().filter(|(id, _)| there(id)) {
+        let _ = write!(out, "<a href=\"#{id}\">{text}</a>");
+    }
+    out.push_str("</nav>\n");
 }
 
 fn head(out: &mut String, view: &View, recap: &Recap) {
@@ -116,11 +152,12 @@ fn head(out: &mut String, view: &View, recap: &Recap) {
 }
 
 fn failures(out: &mut String, recap: &Recap) {
-    for failure in &recap.failures {
+    for (number, failure) in recap.failures.iter().enumerate() {
         let hosts: Vec<&str> = failure.hosts.iter().map(|h| h.as_str()).collect();
         let _ = write!(
             out,
-            "<section class=\"failure\"><h2>{} <span>{}</span></h2>",
+            "<section class=\"failure\"{}><h2>{} <span>{}</span></h2>",
+            if number == 0 { " id=\"failures\"" } else { "" },
             Escaped(&failure.title),
             Escaped(&hosts.join(", "))
         );
@@ -208,7 +245,7 @@ fn rounds(out: &mut String, found: &DrillRecap) {
         return;
     }
     out.push_str(
-        "<section><h2>Rounds</h2><div class=\"wide\"><table><thead><tr><th>round<th>target<th class=\"n\">outage<th class=\"n\">failed\
+        "<section id=\"rounds\"><h2>Rounds</h2><div class=\"wide\"><table><thead><tr><th>round<th>target<th class=\"n\">outage<th class=\"n\">failed\
          <th class=\"n\">slow<th class=\"n\">back<th class=\"n\">redundant<th>virtual address<th>watch</tr></thead><tbody>\n",
     );
     for round in &found.rounds {

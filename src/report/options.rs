@@ -82,6 +82,8 @@ pub struct Options {
     pub verbosity: i8,
     /// `--diff`.
     pub diff: bool,
+    /// `--detailed`: the guard of each change too.
+    pub detailed: bool,
     /// Where the journal lies, for the recap's last line.
     pub journal: Option<Utf8PathBuf>,
 }

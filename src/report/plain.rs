@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::event::{Event, Recap, Record, Reporter, Status};
+use crate::event::{Certificate, Event, Recap, Record, Reporter, Seen, Status};
 
 use super::Options;
 use super::drill;
@@ -89,7 +89,11 @@ fn level(event: &Event) -> i8 {
         | Event::HostFinished { .. }
         | Event::RunFinished { .. } => 0,
         Event::StepFinished { .. } | Event::Connected { .. } | Event::Probed { .. } => 1,
-        Event::Progress { .. } | Event::ExecStarted { .. } | Event::DrillProbes { .. } => 2,
+        Event::Progress { .. }
+        | Event::ExecStarted { .. }
+        | Event::AsWritten { .. }
+        | Event::HostSeen { .. }
+        | Event::DrillProbes { .. } => 2,
     }
 }
 
@@ -177,10 +181,17 @@ impl Lines {
             Event::Unchanged { ok, skipped, .. } => {
                 self.line("checked", format!("ok={ok} skipped={skipped}"))
             }
+            Event::AsWritten { hosts, titles } => {
+                let on = names(hosts, 20);
+                titles
+                    .iter()
+                    .for_each(|title| self.line("as-written", format!("{title} on {on}")));
+            }
             Event::Planned {
                 title,
                 changes,
                 disturbs,
+                since,
                 ..
             } => {
                 let disturbs = if *disturbs {
@@ -196,7 +207,15 @@ impl Lines {
                         .iter()
                         .filter(|_| options.diff)
                         .for_each(|diff| self.more(diff));
+                    change
+                        .guard
+                        .iter()
+                        .filter(|_| options.detailed)
+                        .for_each(|guard| self.line("guard", guard));
                 }
+                since
+                    .iter()
+                    .for_each(|since| self.line("since", since.sentence()));
             }
             Event::StepStarted { title, .. } => self.line("started", title),
             Event::StepFinished {
@@ -244,6 +263,7 @@ impl Lines {
                 self.line("failed", message);
                 self.help(help.as_ref());
             }
+            Event::HostSeen { seen, .. } => self.line("seen", seen_line(seen)),
             Event::Cluster { summary, healthy } => {
                 self.line(if *healthy { "cluster" } else { "degraded" }, summary);
             }
@@ -294,4 +314,21 @@ impl Lines {
             }
         }
     }
+}
+
+/// Returns what is known of a host as `name=value` words.
+fn seen_line(seen: &Seen) -> String {
+    let mut words: Vec<String> = Vec::new();
+    words.extend(seen.vip.map(|vip| format!("vip={vip}")));
+    for (name, value) in [
+        ("node", &seen.node),
+        ("api", &seen.api),
+        ("etcd", &seen.etcd),
+    ] {
+        words.extend(value.as_ref().map(|value| format!("{name}={value}")));
+    }
+    let days = |c: &Certificate| format!("{}={} days", c.name, c.days);
+    words.extend(seen.certificates.iter().map(days));
+    words.extend(seen.ill.iter().map(|what| format!("ill={what}")));
+    words.join(", ")
 }

@@ -1,25 +1,44 @@
-//! A plan as a person reads it: per host what would be done and why, with the difference if asked for.
+//! A plan as a person reads it: per host and kind what would be done and why, with the difference if asked for.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use indexmap::IndexMap;
 
-use crate::event::{Event, ExitCode, Health, PlannedChange, Recap, Record, printable};
+use crate::event::{ChangeKind, Event, ExitCode, Health, PlannedChange, Recap, Record, Since};
 use crate::model::HostName;
 
 use super::text::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, count, names, paint};
+use super::{Options, syntax};
 
 /// Above how many hosts those with the same plan are shown as one.
 const GROUP_ABOVE: usize = 20;
 /// How many hosts of such a group are named.
 const NAMED: usize = 12;
 
+/// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Step {
-    title: String,
-    changes: Vec<(String, String, Option<String>)>,
-    disturbs: bool,
+pub(super) struct Step {
+    pub(super) title: String,
+    pub(super) kind: ChangeKind,
+    pub(super) changes: Vec<PlannedChange>,
+    pub(super) disturbs: bool,
+    pub(super) since: Option<Since>,
+}
+
+/// How a host stands in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// Something would be done.
+    Changing,
+    /// All is as written.
+    Unchanged,
+    /// It could not be read.
+    Failed,
+    /// It was not read.
+    Unread,
+    /// It was asked for what it knows of the cluster, and has no part in the plan (`--limit`).
+    Asked,
 }
 
 /// Collects a plan's steps out of the stream.
@@ -35,74 +54,112 @@ pub struct PlanView {
 impl PlanView {
     /// Adds one record; those that are no part of a plan are passed over.
     pub fn add(&mut self, record: &Record) {
-        match &record.event {
+        match record.to_printable().event {
             Event::RunStarted { hosts, .. } => {
                 for host in hosts {
-                    self.hosts.entry(host.clone()).or_default();
+                    self.hosts.entry(host).or_default();
                 }
             }
             Event::Probed { host, .. } => {
-                self.answered.insert(host.clone());
+                self.answered.insert(host);
             }
             Event::Unchanged { host, .. } => {
-                self.planned.insert(host.clone());
+                self.planned.insert(host);
             }
             Event::Planned {
                 host,
                 title,
                 changes,
                 disturbs,
-            } => {
-                let changes = changes.iter().map(|change| {
-                    let diff = change.diff.as_ref().map(|diff| printable(diff, true));
-                    (
-                        printable(&change.what, false),
-                        printable(&change.why, false),
-                        diff,
-                    )
-                });
-                let step = Step {
-                    title: printable(title, false),
-                    changes: changes.collect(),
-                    disturbs: *disturbs,
-                };
-                self.hosts.entry(host.clone()).or_default().push(step);
-            }
+                since,
+            } => self.hosts.entry(host).or_default().push(Step {
+                title,
+                kind: ChangeKind::of(&changes),
+                changes,
+                disturbs,
+                since,
+            }),
             _ => {}
         }
     }
 
     /// Returns the plan, styled, with its summary as the last line. `recap` tells which hosts could not be read.
-    pub fn render(&self, recap: &Recap, diff: bool) -> String {
+    pub fn render(&self, recap: &Recap, options: &Options) -> String {
         let mut out = String::new();
-        for (hosts, steps) in self.groups() {
+        for (hosts, steps) in self.groups(options) {
             let _ = writeln!(out, "{}", paint(BOLD, names(&hosts, NAMED)));
-            for step in steps {
-                render_step(&mut out, step, diff);
+            for kind in ChangeKind::ALL {
+                let of_kind: Vec<&Step> = steps.iter().filter(|step| step.kind == kind).collect();
+                if !of_kind.is_empty() {
+                    let _ = writeln!(out, "  {}", paint(CYAN, kind.as_str()));
+                }
+                of_kind
+                    .iter()
+                    .for_each(|step| render_step(&mut out, step, options));
             }
             out.push('\n');
         }
         if self.hosts.values().flatten().any(|step| step.disturbs) {
             let _ = writeln!(out, "{} disturbs the path to the API\n", paint(RED, "!"));
         }
+        let counts: Vec<String> = self
+            .counts()
+            .iter()
+            .map(|(kind, n)| format!("{} {n}", kind.as_str()))
+            .collect();
+        if !counts.is_empty() {
+            let _ = writeln!(out, "in all: {}", counts.join(", "));
+        }
         let _ = writeln!(out, "{}", self.summary(recap));
         out
     }
 
+    /// Returns how many steps of each kind there are, kinds without any left out.
+    pub(super) fn counts(&self) -> Vec<(ChangeKind, usize)> {
+        let steps = || self.hosts.values().flatten();
+        let count = |kind| (kind, steps().filter(|step| step.kind == kind).count());
+        let counts = ChangeKind::ALL.into_iter().map(count);
+        counts.filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// Returns the hosts with their steps, and how each stands.
+    pub(super) fn hosts<'a>(
+        &'a self,
+        recap: &'a Recap,
+    ) -> impl Iterator<Item = (&'a HostName, &'a [Step], Stands)> {
+        let whole = recap.finished && !recap.interrupted;
+        self.hosts.iter().map(move |(host, steps)| {
+            let good = recap
+                .hosts
+                .get(host)
+                .is_none_or(|host| host.health == Health::Good);
+            let stands = if !steps.is_empty() {
+                Stands::Changing
+            } else if !good {
+                Stands::Failed
+            } else if self.planned.contains(host) {
+                Stands::Unchanged
+            } else if !whole || !self.answered.contains(host) {
+                Stands::Unread
+            } else {
+                Stands::Asked
+            };
+            (host, steps.as_slice(), stands)
+        })
+    }
+
     /// Returns the hosts with changes, those with equal plans together where there are many hosts.
-    fn groups(&self) -> Vec<(Vec<HostName>, &[Step])> {
+    fn groups(&self, options: &Options) -> Vec<(Vec<HostName>, Vec<Step>)> {
         let changing = self.hosts.iter().filter(|(_, steps)| !steps.is_empty());
         if self.hosts.len() <= GROUP_ABOVE {
             return changing
-                .map(|(host, steps)| (vec![host.clone()], steps.as_slice()))
+                .map(|(host, steps)| (vec![host.clone()], steps.clone()))
                 .collect();
         }
-        let mut groups: IndexMap<&[Step], Vec<HostName>> = IndexMap::new();
+        let mut groups: IndexMap<Vec<Step>, Vec<HostName>> = IndexMap::new();
         for (host, steps) in changing {
-            groups
-                .entry(steps.as_slice())
-                .or_default()
-                .push(host.clone());
+            let shown = steps.iter().map(|step| step.shown(options)).collect();
+            groups.entry(shown).or_default().push(host.clone());
         }
         groups
             .into_iter()
@@ -112,23 +169,13 @@ impl PlanView {
 
     /// Returns `plan: 3 hosts would change, 1 unchanged`, and how many of the hosts could not be or were not read.
     pub(super) fn summary(&self, recap: &Recap) -> String {
-        let whole = recap.finished && !recap.interrupted;
-        let (mut changing, mut unchanged, mut failed, mut unread) = (0u64, 0u64, 0u64, 0u64);
-        for (host, steps) in &self.hosts {
-            let good = recap
-                .hosts
-                .get(host)
-                .is_none_or(|host| host.health == Health::Good);
-            if !steps.is_empty() {
-                changing += 1;
-            } else if !good {
-                failed += 1;
-            } else if self.planned.contains(host) {
-                unchanged += 1;
-            } else if !whole || !self.answered.contains(host) {
-                unread += 1;
-            }
-        }
+        let of = |wanted| {
+            let hosts = self.hosts(recap);
+            hosts.filter(|(.., stands)| *stands == wanted).count() as u64
+        };
+        let (changing, failed, unread) =
+            (of(Stands::Changing), of(Stands::Failed), of(Stands::Unread));
+        let unchanged = of(Stands::Unchanged);
         let well = matches!(recap.exit(), ExitCode::Done | ExitCode::Changes);
         let style = if changing == 0 && well { GREEN } else { YELLOW };
         let mut text = format!(
@@ -148,20 +195,47 @@ impl PlanView {
     }
 }
 
-fn render_step(out: &mut String, step: &Step, diff: bool) {
-    let mark = if step.disturbs {
-        paint(RED, "!")
-    } else {
-        paint(YELLOW, "~")
+impl Step {
+    /// Returns it with what is shown alone: what two hosts differ in beside that keeps them not apart.
+    fn shown(&self, options: &Options) -> Self {
+        let changes = self.changes.iter().map(|change| PlannedChange {
+            diff: change.diff.clone().filter(|_| options.diff),
+            guard: change.guard.clone().filter(|_| options.detailed),
+            digest: None,
+            ..change.clone()
+        });
+        Self {
+            changes: changes.collect(),
+            ..self.clone()
+        }
+    }
+}
+
+fn render_step(out: &mut String, step: &Step, options: &Options) {
+    let mark = match step.kind {
+        _ if step.disturbs => paint(RED, "!"),
+        ChangeKind::Create => paint(GREEN, "+"),
+        ChangeKind::Remove => paint(RED, "-"),
+        _ => paint(YELLOW, "~"),
     };
-    let _ = writeln!(out, "  {mark} {}", step.title);
-    for (what, why, text) in &step.changes {
-        let _ = writeln!(out, "      {what}{}", reason(why));
-        if let Some(text) = text.as_ref().filter(|_| diff) {
-            for line in text.lines() {
-                let _ = writeln!(out, "        {}", diff_line(line));
+    let _ = writeln!(out, "    {mark} {}", step.title);
+    for change in &step.changes {
+        let _ = writeln!(out, "        {}{}", change.what, reason(&change.why));
+        if let Some(guard) = change.guard.as_ref().filter(|_| options.detailed) {
+            let _ = writeln!(
+                out,
+                "          {}",
+                paint(DIM, format_args!("guard: {guard}"))
+            );
+        }
+        if let Some(diff) = change.diff.as_ref().filter(|_| options.diff) {
+            for line in syntax::diff(diff) {
+                let _ = writeln!(out, "          {line}");
             }
         }
+    }
+    if let Some(since) = &step.since {
+        let _ = writeln!(out, "        {}", paint(DIM, since.sentence()));
     }
 }
 
@@ -180,22 +254,6 @@ fn in_brackets(text: &str) -> String {
     } else {
         format!("({text})")
     }
-}
-
-/// Returns a line of a unified diff in its colour.
-pub(super) fn diff_line(line: &str) -> String {
-    let style = if line.starts_with("+++") || line.starts_with("---") {
-        BOLD
-    } else if line.starts_with('+') {
-        GREEN
-    } else if line.starts_with('-') {
-        RED
-    } else if line.starts_with("@@") {
-        CYAN
-    } else {
-        return line.to_string();
-    };
-    paint(style, line)
 }
 
 /// Returns a change as one line: `write /etc/x (content differs)`.

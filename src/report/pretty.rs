@@ -7,8 +7,9 @@ use crate::event::{Event, Recap, Record, Reporter, Status};
 
 use super::Options;
 use super::live::Live;
-use super::plan::{PlanView, change_line, diff_line};
+use super::plan::{PlanView, change_line};
 use super::recap::{self, render_failure};
+use super::syntax;
 use super::text::{BOLD, CYAN, DIM, YELLOW, names, paint, seconds, status};
 
 /// What is drawn on.
@@ -67,8 +68,8 @@ impl Pretty {
                         paint(CYAN, "diff   "),
                         change_line(change)
                     );
-                    for line in change.diff.iter().flat_map(|diff| diff.lines()) {
-                        let _ = writeln!(out, "    {}", diff_line(line));
+                    for line in change.diff.iter().flat_map(|diff| syntax::diff(diff)) {
+                        let _ = writeln!(out, "    {line}");
                     }
                 }
             }
@@ -171,7 +172,7 @@ impl Pretty {
         let mut text = String::new();
         let read_only = self.recap.is_read_only();
         if read_only && self.options.verbosity >= 0 {
-            text.push_str(&self.plan.render(&self.recap, self.options.diff));
+            text.push_str(&self.plan.render(&self.recap, &self.options));
             text.push('\n');
         }
         if recap::wanted(&self.recap, self.options.verbosity) {

@@ -194,6 +194,7 @@ impl<'a> Walk<'a> {
         }) {
             Verdict::Nothing(_) => {
                 self.plan.ok += 1;
+                self.plan.as_written.push(title);
                 return known(Status::Ok);
             }
             Verdict::Changes(changes) | Verdict::Always(changes) => changes,

@@ -303,6 +303,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         cluster: "kubernetes".into(),
         owner: "me@here".into(),
         break_lock: false,
+        approved: None,
         patience: engine::Patience::NONE,
         events,
         cancel,

@@ -13,10 +13,12 @@ use quorate::cluster::load_balancer::Remains;
 use quorate::cluster::spec::Way;
 use quorate::cluster::{Moving, Shape};
 use quorate::engine::{self, Cancel, Config, Desired, Patience, Settings};
-use quorate::event::{Category, Event, ExitCode, Recap, Status, Trouble};
+use quorate::event::{
+    Category, Event, ExitCode, PlanFile, PlanOrigin, Recap, Status, Trouble, planned_steps,
+};
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
-use quorate::plan::{Change, HostPlan, Step};
+use quorate::plan::{Change, Diff, HostPlan, Step};
 use quorate::role::{Registered, StepResult};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
 use quorate::transport::{
@@ -256,7 +258,15 @@ fn write(path: &str) -> Change {
         backup: false,
         large: false,
     });
-    Change::new(write, "absent")
+    Change {
+        // As with `--diff`.
+        diff: Some(Diff {
+            name: path.into(),
+            before: None,
+            after: "text\n".into(),
+        }),
+        ..Change::new(write, "absent")
+    }
 }
 
 /// What the hosts of a test are like; all of it shared by their connections.
@@ -496,6 +506,8 @@ pub(crate) struct Bench {
     /// Whether the user asks to stop when the first wave has begun.
     cancelled_in_wave: bool,
     read_only: bool,
+    /// The plan that alone may be carried out.
+    approved: Option<PlanFile>,
 }
 
 pub(crate) struct Outcome {
@@ -555,6 +567,7 @@ impl Bench {
             cancelled: false,
             cancelled_in_wave: false,
             read_only: false,
+            approved: None,
         }
     }
 
@@ -656,6 +669,7 @@ impl Bench {
             cluster: "kubernetes".into(),
             owner: "me@here".into(),
             break_lock: false,
+            approved: self.approved.map(Arc::new),
             patience: self.patience,
             events,
             cancel,
@@ -931,6 +945,110 @@ async fn a_plan_sends_probes_only_and_lists_init_and_joins() {
 }
 
 /// A cluster whose API is down everywhere is none that is as written, whatever its hosts' files say.
+/// Returns the plan of a run as the file that `apply FILE` takes.
+fn as_file(outcome: &Outcome, bench: &Bench) -> PlanFile {
+    PlanFile {
+        run: RUN.into(),
+        at: jiff::Timestamp::UNIX_EPOCH,
+        version: "0.1.0".into(),
+        origin: PlanOrigin {
+            cluster: "kubernetes".into(),
+            endpoint: bench.shape.endpoint.to_string(),
+            inventory: bench.hosts.clone(),
+            limit: None,
+            tags: Vec::new(),
+            skip_tags: Vec::new(),
+        },
+        hosts: planned_steps(&outcome.events),
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_was_agreed_to_is_carried_out_while_all_is_as_it_was_seen() {
+    let bench = || {
+        let bench = Bench::cluster(&["cp1", "cp2", "w1"]).converged();
+        bench.model.lock().unwrap().forget_file("w1");
+        bench
+    };
+    let plan = bench().run("plan", obey).await;
+    assert_eq!(plan.exit(), ExitCode::Changes, "{}", plan.text());
+    let file = as_file(&plan, &bench());
+    assert_eq!(file.hosts.values().map(Vec::len).sum::<usize>(), 1);
+
+    let mut same = bench();
+    same.approved = Some(file.clone());
+    let outcome = same.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(outcome.waves()[0], "w1");
+    // With `--diff` the difference is told before the wave is sent.
+    let place = |wanted: &dyn Fn(&Event) -> bool| outcome.events.iter().position(wanted).unwrap();
+    let told = place(&|e| matches!(e, Event::Planned { changes, .. } if changes[0].diff.is_some()));
+    let sent = place(
+        &|e| matches!(e, Event::ExecStarted { kind, .. } if *kind == quorate::event::ExecKind::Wave),
+    );
+    assert!(told < sent, "{}", outcome.text());
+
+    // Another host is not as it was: nothing at all is done, not even what still holds.
+    let mut other = bench();
+    other.model.lock().unwrap().forget_file("cp2");
+    other.approved = Some(file.clone());
+    let outcome = other.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert!(
+        outcome
+            .text()
+            .contains("cp2: `example : file 1` is not in the plan")
+    );
+    assert_eq!(
+        (outcome.count(Kind::Wave), outcome.count(Kind::Lock)),
+        (0, 0)
+    );
+
+    // Somebody has done it already.
+    let mut done = Bench::cluster(&["cp1", "cp2", "w1"]).converged();
+    done.approved = Some(file.clone());
+    let outcome = done.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert!(outcome.text().contains("has nothing to do any more"));
+
+    // Who cannot be read may be anything by now.
+    let mut gone = bench();
+    gone.approved = Some(file);
+    let outcome = gone
+        .run_with("apply", obey, |target| match target.name.as_str() {
+            "w1" => Err(lost()),
+            _ => Ok(()),
+        })
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert_eq!(outcome.count(Kind::Wave), 0);
+}
+
+/// Init and joins belong to a plan too, and a host that could not be read makes the plan's exit code 3.
+#[tokio::test]
+async fn a_plan_on_bare_hosts_is_carried_out_as_a_whole() {
+    let hosts = ["cp1", "cp2", "w1"];
+    let plan = Bench::cluster(&hosts).run("plan", obey).await;
+    let mut bench = Bench::cluster(&hosts);
+    bench.approved = Some(as_file(&plan, &bench));
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+
+    let unreached = Bench::cluster(&hosts)
+        .converged()
+        .run_with("plan", obey, |target| match target.name.as_str() {
+            "w1" => Err(lost()),
+            _ => Ok(()),
+        })
+        .await;
+    assert_eq!(
+        unreached.exit(),
+        ExitCode::Unreachable,
+        "{}",
+        unreached.text()
+    );
+}
+
 #[tokio::test]
 async fn a_plan_fails_where_apply_would() {
     for command in ["plan", "apply"] {

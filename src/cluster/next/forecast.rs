@@ -5,10 +5,14 @@ use super::super::migrate;
 use super::super::view::{Shape, Standing, View};
 use super::join::{Join, join};
 use super::{Act, Cause, Decision, Missing, Refusal, is, is_worker, next};
+use crate::event::ChangeKind;
 use crate::model::HostName;
 
+const INIT: &str = "kubeadm init";
 const JOIN_CONTROL_PLANE: &str = "kubeadm join --control-plane";
 const JOIN_WORKER: &str = "kubeadm join";
+/// What goes from one control plane or kubelet to the next.
+const ROLLED: [&str; 3] = ["upload", "roll out", "restart"];
 
 /// What the workflow would do, as far as it can be told beforehand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,8 +54,8 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
             Act::Init {
                 host,
                 resume: false,
-            } => (host, "kubeadm init", "no host shows a cluster"),
-            Act::Init { host, resume: true } => (host, "kubeadm init", "begun before, not done"),
+            } => (host, INIT, "no host shows a cluster"),
+            Act::Init { host, resume: true } => (host, INIT, "begun before, not done"),
             Act::Finish { host } => (
                 host,
                 "mark kubeadm as done",
@@ -135,6 +139,16 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
     forecast
 }
 
+/// What is done about kubeadm's own state, as a plan names it.
+const fn verb(part: Part) -> &'static str {
+    match part {
+        Part::Cluster => ROLLED[0],
+        Part::ControlPlane => ROLLED[1],
+        Part::Kubelet => ROLLED[2],
+        Part::Node => "set",
+    }
+}
+
 /// What differs of kubeadm's own state, where it would be brought back.
 fn drifted(shape: &Shape, view: &View) -> Vec<(HostName, String, String)> {
     let mut acts = Vec::new();
@@ -147,7 +161,7 @@ fn drifted(shape: &Shape, view: &View) -> Vec<(HostName, String, String)> {
         let mut planes = std::iter::once(via).chain(&shape.control_planes);
         if let Some(host) = planes.find(able) {
             for difference in view.cluster_drift() {
-                tell(host, "upload", difference);
+                tell(host, verb(Part::Cluster), difference);
             }
         }
     }
@@ -156,16 +170,20 @@ fn drifted(shape: &Shape, view: &View) -> Vec<(HostName, String, String)> {
             continue;
         };
         for difference in &host.drift {
-            let what = match difference.place.part() {
-                Part::Cluster => "upload",
-                Part::ControlPlane => "roll out",
-                Part::Kubelet => "restart",
-                Part::Node => "set",
-            };
-            tell(name, what, difference);
+            tell(name, verb(difference.place.part()), difference);
         }
     }
     acts
+}
+
+/// Returns what kind of change an act of a forecast is.
+pub fn kind_of(what: &str) -> ChangeKind {
+    match what {
+        INIT => ChangeKind::Init,
+        JOIN_CONTROL_PLANE | JOIN_WORKER => ChangeKind::Join,
+        _ if ROLLED.iter().any(|verb| what.starts_with(verb)) => ChangeKind::RollOut,
+        _ => ChangeKind::Change,
+    }
 }
 
 fn why_join(resume: bool) -> &'static str {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::super::health::{self, summary};
 use super::super::look::{self, refuse};
+use super::super::seen;
 use super::super::state::{cluster_facts, trouble};
 use super::Run;
 use crate::cluster::next::{Cause, Missing};
@@ -35,6 +36,7 @@ impl Run {
             Decision::Do(_) | Decision::Wait => {}
         }
         self.keep_missing_kubeconfig().await;
+        seen::report(&self.state).await;
         if let Some((summary, healthy)) = summary(&self.state) {
             settings.emit(Event::Cluster { summary, healthy }).await;
         }
@@ -155,6 +157,7 @@ impl Run {
                 .await;
         }
         self.look_at_the_ill().await;
+        seen::report(&self.state).await;
         if let Some((summary, healthy)) = summary(&self.state) {
             settings.emit(Event::Cluster { summary, healthy }).await;
         }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::super::Settings;
 use super::super::lock::Lock;
+use super::super::planned;
 use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, facts, trouble};
 use super::{Done, Run};
@@ -111,6 +112,7 @@ impl Run {
             let judge = |step: &crate::plan::Step, result: &StepResult| {
                 desired.judge(&name, &observed, &registered, step, result)
             };
+            planned::tell_differences(&settings, &name, &plan).await;
             let end = session.wave(&plan, &facts, judge).await;
             Done::Wave {
                 host: name,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::event::{Health, Recap, Status, TimeSplit};
-use crate::report::text::seconds;
+use crate::report::text::{count, seconds};
 
 use super::Escaped;
 use super::view::{Step, View};
@@ -11,7 +11,7 @@ use super::view::{Step, View};
 /// Adds where the time went, a line for each host, and what was done on it.
 pub(super) fn render(out: &mut String, view: &View, recap: &Recap) {
     if !view.warnings.is_empty() {
-        out.push_str("<section><h2>Warnings</h2><ul>");
+        out.push_str("<section id=\"warnings\"><h2>Warnings</h2><ul>");
         for warning in &view.warnings {
             let _ = write!(out, "<li>{}</li>", Escaped(warning));
         }
@@ -20,7 +20,7 @@ pub(super) fn render(out: &mut String, view: &View, recap: &Recap) {
     if recap.hosts.is_empty() {
         return;
     }
-    out.push_str("<section><h2>Hosts</h2>");
+    out.push_str("<section id=\"hosts\"><h2>Hosts</h2>");
     time(out, &recap.wall);
     out.push_str(
         "<div class=\"wide\"><table><thead><tr><th>host<th class=\"n\">ok<th class=\"n\">changed<th class=\"n\">failed<th class=\"n\">skipped\
@@ -28,13 +28,16 @@ pub(super) fn render(out: &mut String, view: &View, recap: &Recap) {
     );
     for (name, host) in &recap.hosts {
         let (class, word) = match host.health {
+            Health::Good if host.changed > 0 && recap.is_read_only() => ("warn", "would change"),
             Health::Good if host.changed > 0 => ("warn", "changed"),
             Health::Good => ("good", "as written"),
             Health::Unreachable => ("bad", "unreachable"),
             Health::Failed => ("bad", "failed"),
         };
         // A command that changes nothing by its nature says nothing of what is written.
-        let chip = if class != "bad" && !matches!(recap.command.as_str(), "apply" | "plan") {
+        let chip = if class != "bad"
+            && !matches!(recap.command.as_str(), "apply" | "apply --check" | "plan")
+        {
             String::new()
         } else {
             format!("<span class=\"chip {class}\">{word}</span>")
@@ -58,9 +61,9 @@ pub(super) fn render(out: &mut String, view: &View, recap: &Recap) {
         let open = if failed { " open" } else { "" };
         let _ = writeln!(
             out,
-            "<details{open}><summary>{} <span>{} steps</span></summary><table><tbody>",
+            "<details{open}><summary>{} <span>{}</span></summary><table><tbody>",
             Escaped(name.as_str()),
-            steps.len()
+            count(steps.len() as u64, "step")
         );
         steps.iter().for_each(|step| one(out, step));
         out.push_str("</tbody></table></details>\n");

@@ -3,8 +3,11 @@
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use crate::event::{DrillProbe, DrillRound, Event, Mark, Record, Status};
+use crate::event::{DrillProbe, DrillRound, Event, Mark, Record, Seen, Status};
 use crate::model::HostName;
+use crate::report::plan::PlanView;
+
+use super::timeline::Timeline;
 
 /// A step that ended.
 pub(super) struct Step {
@@ -54,6 +57,9 @@ pub(super) struct View {
     pub(super) steps: IndexMap<HostName, Vec<Step>>,
     pub(super) warnings: Vec<String>,
     pub(super) rounds: Vec<Round>,
+    pub(super) plan: PlanView,
+    pub(super) seen: IndexMap<HostName, Seen>,
+    pub(super) timeline: Timeline,
 }
 
 impl View {
@@ -67,6 +73,8 @@ impl View {
     }
 
     fn add(&mut self, record: &Record) {
+        self.plan.add(record);
+        self.timeline.add(record);
         match &record.event {
             Event::RunStarted {
                 run,
@@ -99,6 +107,9 @@ impl View {
                 seconds: *seconds,
                 detail: detail.clone(),
             }),
+            Event::HostSeen { host, seen } => {
+                self.seen.insert(host.clone(), seen.clone());
+            }
             Event::Warning { host, message } => {
                 let on = host.as_ref().map_or(String::new(), |h| format!("{h}: "));
                 self.warnings.push(format!("{on}{message}"));

@@ -1,0 +1,66 @@
+//! How each host was seen to stand in its cluster, for pages and metrics.
+
+use jiff::Timestamp;
+
+use super::health;
+use super::state::{HostState, State};
+use crate::event::{Certificate, Event, Part, Seen};
+use crate::model::HostName;
+
+/// Says of each host that was read how it stands.
+pub(super) async fn report(state: &State) {
+    let ill = health::ill(state);
+    for (name, host) in state.hosts.iter().filter(|(_, h)| h.session.is_some()) {
+        let mut seen = seen(state, name, host);
+        let down = ill.iter().filter(|(of, _)| of == name);
+        seen.ill = down.flat_map(|(_, what)| what.clone()).collect();
+        let host = name.clone();
+        let event = Event::HostSeen { host, seen };
+        state.settings.emit(event).await;
+    }
+}
+
+fn seen(state: &State, name: &HostName, host: &HostState) -> Seen {
+    let desired = &state.settings.desired;
+    let shape = desired.shape();
+    let parts = [
+        (Part::ControlPlane, shape.control_planes.contains(name)),
+        (Part::LoadBalancer, shape.load_balancers.contains(name)),
+        (Part::Worker, shape.workers.contains(name)),
+    ];
+    let holds = state.view.hosts.get(name).is_some_and(|h| h.holds_vip);
+    let node = state.view.node(name);
+    let mut seen = Seen {
+        parts: parts
+            .into_iter()
+            .filter_map(|(part, is)| is.then_some(part))
+            .collect(),
+        vip: desired.vip().filter(|_| holds),
+        node: node.map(|node| format!("{} {}", node.status, node.version)),
+        ..Seen::default()
+    };
+    let Some(kubernetes) = &host.observed.kubernetes else {
+        return seen;
+    };
+    let member = node.is_some() || kubernetes.api.is_some();
+    if member && shape.control_planes.contains(name) {
+        seen.api = health::server(kubernetes).map(Into::into);
+        let (Ok(how) | Err(how)) = health::etcd(state, name, kubernetes);
+        seen.etcd = Some(how.into());
+    }
+    let client = kubernetes.kube_vip.as_ref().and_then(|k| k.client.as_ref());
+    let ends = [
+        ("apiserver", kubernetes.certificate_expiry),
+        ("kube-vip", client.map(|client| client.not_after)),
+    ];
+    let certificate = |(name, end): (&str, Option<i64>)| {
+        let end = end?;
+        Some(Certificate {
+            name: name.into(),
+            not_after: Timestamp::from_second(end).ok()?,
+            days: (end - host.observed.system.clock).div_euclid(86_400),
+        })
+    };
+    seen.certificates = ends.into_iter().filter_map(certificate).collect();
+    seen
+}

@@ -1,0 +1,215 @@
+//! What journals tell when they are read one after the other: which runs there were, and since when a host is not as
+//! written. Folds over records; pure.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Event, ExitCode, Health, Recap, Record, Status};
+use crate::model::HostName;
+
+/// One run, as others name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunRef {
+    /// Its 16 hex digits.
+    pub run: String,
+    /// `plan`, `apply`, ...
+    pub command: String,
+    /// When it began, UTC.
+    pub at: Timestamp,
+}
+
+/// What earlier runs said of a thing that is not as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Since {
+    /// The last run that found it as written, or made it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_written: Option<RunRef>,
+    /// The first run after that which found that it differs; absent where this one is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub different: Option<RunRef>,
+}
+
+impl Since {
+    pub(super) fn runs_mut(&mut self) -> impl Iterator<Item = &mut RunRef> {
+        self.as_written.iter_mut().chain(&mut self.different)
+    }
+
+    /// Returns it as a sentence without its end: `as written in the apply of 2026-11-20 14:03Z, different since the plan of
+    /// 2026-11-21 02:00Z`.
+    pub fn sentence(&self) -> String {
+        let seen = |run: &RunRef| {
+            format!(
+                "the {} of {}",
+                run.command,
+                run.at.strftime("%Y-%m-%d %H:%MZ")
+            )
+        };
+        match (&self.as_written, &self.different) {
+            (Some(last), Some(first)) => {
+                format!(
+                    "as written in {}, different since {}",
+                    seen(last),
+                    seen(first)
+                )
+            }
+            (Some(last), None) => format!("as written in {}", seen(last)),
+            (None, Some(first)) => format!("different since {}", seen(first)),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// What runs said of each task of each host: a fold over journals, the oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    hosts: HashMap<HostName, HashMap<String, Since>>,
+}
+
+impl History {
+    /// Adds one run's records. Runs that compare nothing, such as `status`, say nothing; so does a journal whose first
+    /// record is lost, because nobody could name its run.
+    pub fn add(&mut self, records: &[Record]) {
+        let Some(run) = records.iter().find_map(run_of) else {
+            return;
+        };
+        if !matches!(run.command.as_str(), "plan" | "apply" | "apply --check") {
+            return;
+        }
+        for record in records {
+            match &record.event {
+                Event::AsWritten { hosts, titles } => {
+                    for host in hosts {
+                        titles
+                            .iter()
+                            .for_each(|title| self.as_written(host, title, &run));
+                    }
+                }
+                Event::StepFinished {
+                    host,
+                    title,
+                    status: Status::Ok | Status::Changed,
+                    ..
+                } => self.as_written(host, title, &run),
+                Event::Planned { host, title, .. }
+                | Event::StepFinished {
+                    host,
+                    title,
+                    status: Status::Failed,
+                    ..
+                } => {
+                    let since = self.entry(host, title);
+                    since.different.get_or_insert_with(|| run.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Returns what is known of a task that is found to differ now; `None` where no journal names it.
+    pub fn since(&self, host: &HostName, title: &str) -> Option<Since> {
+        self.hosts.get(host)?.get(title).cloned()
+    }
+
+    fn as_written(&mut self, host: &HostName, title: &str, run: &RunRef) {
+        *self.entry(host, title) = Since {
+            as_written: Some(run.clone()),
+            different: None,
+        };
+    }
+
+    fn entry(&mut self, host: &HostName, title: &str) -> &mut Since {
+        let titles = self.hosts.entry(host.clone()).or_default();
+        titles.entry(title.to_string()).or_default()
+    }
+}
+
+fn run_of(record: &Record) -> Option<RunRef> {
+    match &record.event {
+        Event::RunStarted { run, command, .. } => Some(RunRef {
+            run: run.clone(),
+            command: command.clone(),
+            at: record.at,
+        }),
+        _ => None,
+    }
+}
+
+/// One run as `history` lists it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RunSummary {
+    /// Its 16 hex digits; empty where the journal lost its first record.
+    pub run: String,
+    /// When it began.
+    pub at: Option<Timestamp>,
+    /// `plan`, `apply`, ...
+    pub command: String,
+    /// Who ran it and where, as the run said.
+    pub user: String,
+    /// `cluster_name`.
+    pub cluster: String,
+    /// How many hosts were asked.
+    pub hosts: usize,
+    /// The exit code; absent where the run did not come to its end.
+    pub exit: Option<u8>,
+    /// Seconds; of a run without an end up to its last word.
+    pub seconds: f64,
+    /// How many tasks were changed on each host that was changed; in a plan, that would be.
+    pub changed: IndexMap<HostName, u32>,
+    /// Hosts on which something failed.
+    pub failed: Vec<HostName>,
+    /// Hosts that could not be reached.
+    pub unreachable: Vec<HostName>,
+    /// Why the run was refused, or what stopped it.
+    pub reason: Option<String>,
+}
+
+impl RunSummary {
+    /// Returns the summary of one journal's records.
+    pub fn of(records: &[Record]) -> Self {
+        let recap = Recap::of(records);
+        let mut summary = Self {
+            command: recap.command.clone(),
+            at: records.first().map(|record| record.at),
+            seconds: recap.seconds,
+            hosts: recap.hosts.len(),
+            reason: recap.refused.clone().or_else(|| recap.failed.clone()),
+            ..Self::default()
+        };
+        for record in records {
+            match &record.event {
+                Event::RunStarted {
+                    run, user, cluster, ..
+                } => {
+                    summary.run.clone_from(run);
+                    summary.user.clone_from(user);
+                    summary.cluster.clone_from(cluster);
+                }
+                // What the run itself said, and what its records say, whichever is worse: some may be lost.
+                Event::RunFinished { exit, .. } => {
+                    let said = ExitCode::from_code(*exit).unwrap_or(ExitCode::Failed);
+                    summary.exit = Some(recap.exit().and(said).code());
+                }
+                _ => {}
+            }
+        }
+        for (name, host) in &recap.hosts {
+            if host.changed > 0 {
+                summary.changed.insert(name.clone(), host.changed);
+            }
+            match host.health {
+                Health::Good => {}
+                Health::Failed => summary.failed.push(name.clone()),
+                Health::Unreachable => summary.unreachable.push(name.clone()),
+            }
+        }
+        summary
+    }
+
+    /// Returns whether what is counted as changed was not done: it would be.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.command.as_str(), "plan" | "apply --check")
+    }
+}

@@ -1,0 +1,207 @@
+//! What journals tell when they are read one after the other.
+
+use quorate::event::{
+    Category, ChangeKind, Event, History, PlannedChange, Record, RunSummary, Status, Trouble,
+};
+use quorate::report::{Entry, Reporters, history, history_lines};
+
+use super::{Buffer, at, host, journal, started, step, trouble, unstyled};
+use quorate::report::Json;
+
+fn entry(name: &str, records: &[Record], problems: &[&str]) -> Entry {
+    Entry {
+        journal: format!(".quorate/journal/{name}.jsonl"),
+        run: Some(RunSummary::of(records)),
+        problems: problems.iter().map(|p| (*p).to_string()).collect(),
+    }
+}
+
+#[test]
+fn runs_as_a_list() {
+    let cut = journal("apply");
+    let killed = &cut[..cut.len() - 1];
+    let refused = [
+        at(0, started("apply", &["cp1"])),
+        at(
+            5,
+            Event::Refused {
+                hosts: vec![host("cp1")],
+                message: "cp1 has a half state\nand more".into(),
+                help: None,
+            },
+        ),
+        at(
+            9,
+            Event::RunFinished {
+                exit: 5,
+                seconds: 0.1,
+            },
+        ),
+    ];
+    let broken = Entry {
+        journal: ".quorate/journal/broken.jsonl".into(),
+        run: None,
+        problems: vec!["none of its lines is an event".into()],
+    };
+    let entries = [
+        entry("lab-drift-plan", &journal("lab-drift-plan"), &[]),
+        entry("lab-drift-apply", &journal("lab-drift-apply"), &[]),
+        entry("apply", &journal("apply"), &[]),
+        entry("killed", killed, &["line 71: the last line is cut off"]),
+        entry("refused", &refused, &[]),
+        broken,
+    ];
+    insta::assert_snapshot!("history", unstyled(&history(&entries)));
+    let lines = history_lines(&entries);
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["v"], 1);
+        assert!(line["journal"].is_string() && line["problems"].is_array());
+    }
+    insta::assert_snapshot!("history_lines", lines);
+}
+
+/// A run: its hour, its command, and what it said.
+fn run(hour: i64, command: &str, events: Vec<Event>) -> Vec<Record> {
+    let mut start = started(command, &["cp1", "cp2"]);
+    if let Event::RunStarted { run, .. } = &mut start {
+        *run = format!("run{hour}");
+    }
+    let events = std::iter::once(start).chain(events);
+    events.map(|event| at(hour * 3_600_000, event)).collect()
+}
+
+fn differs(name: &str, title: &str) -> Event {
+    Event::Planned {
+        host: host(name),
+        title: title.into(),
+        changes: vec![PlannedChange::new(ChangeKind::Change, "write /etc/x", "")],
+        disturbs: false,
+        since: None,
+    }
+}
+
+fn as_written(names: &[&str], title: &str) -> Event {
+    Event::AsWritten {
+        hosts: names.iter().map(|name| host(name)).collect(),
+        titles: vec![title.into()],
+    }
+}
+
+#[test]
+fn since_when_a_thing_is_not_as_written() {
+    let done = |status| step("cp1", status, Category::Own, 0.1);
+    // The title that `step` gives.
+    let Event::StepFinished { title, .. } = done(Status::Ok) else {
+        unreachable!()
+    };
+    let t = title.as_str();
+    let cases: [(&str, Vec<Vec<Record>>, &str); 9] = [
+        ("no journal", vec![], "-"),
+        (
+            "made so by an apply",
+            vec![run(1, "apply", vec![done(Status::Changed)])],
+            "as written in the apply of 2026-11-14 11:00Z",
+        ),
+        (
+            "found so by a later plan",
+            vec![
+                run(1, "apply", vec![done(Status::Changed)]),
+                run(2, "plan", vec![as_written(&["cp2", "cp1"], t)]),
+            ],
+            "as written in the plan of 2026-11-14 12:00Z",
+        ),
+        (
+            "differs since the first of two plans",
+            vec![
+                run(1, "apply", vec![done(Status::Ok)]),
+                run(2, "plan", vec![differs("cp1", t)]),
+                run(3, "apply --check", vec![differs("cp1", t)]),
+            ],
+            "as written in the apply of 2026-11-14 11:00Z, different since the plan of 2026-11-14 12:00Z",
+        ),
+        (
+            "mended in between",
+            vec![
+                run(2, "plan", vec![differs("cp1", t)]),
+                run(3, "apply", vec![done(Status::Changed)]),
+            ],
+            "as written in the apply of 2026-11-14 13:00Z",
+        ),
+        (
+            "tried to mend, and failed",
+            vec![
+                run(1, "plan", vec![as_written(&["cp1"], t)]),
+                run(2, "apply", vec![done(Status::Failed)]),
+            ],
+            "as written in the plan of 2026-11-14 11:00Z, different since the apply of 2026-11-14 12:00Z",
+        ),
+        (
+            "never as written",
+            vec![run(2, "plan", vec![differs("cp1", t)])],
+            "different since the plan of 2026-11-14 12:00Z",
+        ),
+        (
+            "another host, and a run that compares nothing",
+            vec![
+                run(1, "plan", vec![as_written(&["cp2"], t)]),
+                run(2, "status", vec![as_written(&["cp1"], t)]),
+            ],
+            "-",
+        ),
+        (
+            "a journal without its beginning",
+            vec![run(1, "apply", vec![done(Status::Changed)]).split_off(1)],
+            "-",
+        ),
+    ];
+    for (name, runs, wanted) in cases {
+        let mut past = History::default();
+        runs.iter().for_each(|records| past.add(records));
+        let since = past.since(&host("cp1"), t);
+        let said = since.map_or_else(|| "-".into(), |since| since.sentence());
+        assert_eq!(said, wanted, "{name}");
+    }
+}
+
+/// The journals are read when the first difference asks for them, and a reload was never "as written".
+#[test]
+fn a_difference_says_since_when() {
+    let told = |kind: ChangeKind| {
+        let buffer = Buffer::default();
+        let (asked, was_asked) = std::sync::mpsc::channel();
+        let mut reporters = Reporters::new()
+            .with_history(move || {
+                asked.send(()).unwrap();
+                let mut past = History::default();
+                past.add(&run(1, "apply", vec![as_written(&["cp1"], "a")]));
+                // What never was as written has no since.
+                past.add(&run(2, "plan", vec![differs("cp1", "c")]));
+                past
+            })
+            .with("output", Box::new(Json::new(Box::new(buffer.clone()))));
+        reporters.emit(started("plan", &["cp1"]));
+        reporters.emit(as_written(&["cp1"], "b"));
+        assert!(was_asked.try_recv().is_err(), "read without need");
+        let mut event = differs("cp1", "a");
+        if let Event::Planned { changes, .. } = &mut event {
+            changes[0].kind = kind;
+        }
+        reporters.emit(event.clone());
+        reporters.emit(event);
+        reporters.emit(differs("cp1", "c"));
+        reporters.emit(trouble("cp1", Trouble::Lost));
+        let times = was_asked.try_iter().count();
+        assert!(!buffer.text().contains("\"since\":{\"different\""));
+        (
+            times,
+            buffer
+                .text()
+                .matches("\"as_written\":{\"run\":\"run1\"")
+                .count(),
+        )
+    };
+    assert_eq!(told(ChangeKind::Change), (1, 2));
+    // The other difference asks.
+    assert_eq!(told(ChangeKind::Reload), (1, 0));
+}
