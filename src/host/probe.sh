@@ -253,13 +253,13 @@ probe_kubernetes() {
   fi
   api="https://$own:$port"
   set -- -s --noproxy '*' --connect-timeout 2 --max-time 5
-  # One process: a connection is made once for each certificate. The API server's own kubelet client may list nodes
+  # One process, which ends at the first question that gets no answer in time: a connection is made once for each certificate. The API server's own kubelet client may list nodes
   # (ClusterRole system:kubelet-api-admin), the node's may read kubeadm-config and kubelet-config (Roles
   # kubeadm:nodes-kubeadm-config, kubeadm:kubelet-config), and what a pod on it mounts, such as kube-proxy's ConfigMap.
   maps=$api/api/v1/namespaces/kube-system/configmaps
   nodes=$pki/apiserver-kubelet-client
   node=/var/lib/kubelet/pki/kubelet-client-current.pem
-  curl "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http livez %{http_code}\n" "$api/livez" --next \
+  curl --fail-early "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http livez %{http_code}\n" "$api/livez" --next \
     "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http readyz %{http_code}\n" "$api/readyz" --next \
     "$@" --cacert "$pki/ca.crt" --cert "$nodes.crt" --key "$nodes.key" -w "\n$nonce http nodes %{http_code}\n" \
     -H 'Accept: application/json;as=Table;g=meta.k8s.io;v=v1' "$api/api/v1/nodes?includeObject=None" --next \
