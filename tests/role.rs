@@ -9,6 +9,8 @@
     clippy::print_stderr
 )]
 
+#[path = "pure/blocks.rs"]
+mod blocks;
 #[path = "pure/drill_scripts.rs"]
 mod drill_scripts;
 #[path = "pure/files.rs"]

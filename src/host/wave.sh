@@ -394,7 +394,8 @@ finish() {
   rm -rf "$work"
   exit "$1"
 }
-run_step() { # id plain|capture strict|tolerant auto|changed|ok handler...
+run_step() { # id plain|capture strict|caught|tolerant auto|changed|ok handler...
+  [ -z "$fallen" ] || return 0
   id=$1
   capture=$2
   mood=$3
@@ -415,9 +416,10 @@ run_step() { # id plain|capture strict|tolerant auto|changed|ok handler...
   case $report in changed) changed=1 ;; ok) changed=0 ;; esac
   word=ok
   [ "$changed" -eq 1 ] && word=changed
-  if [ "$status" -ne 0 ] && [ "$mood" = strict ]; then
+  if [ "$status" -ne 0 ] && [ "$mood" != tolerant ]; then
     say 'done' "$id" failed "$status" "$(cat "$work/out" "$work/err" 2>/dev/null | tail -n 40 | tail -c 16384 | base64_line)"
-    finish 1
+    [ "$mood" = caught ] || finish 1
+    fallen=1
   elif [ "$capture" = capture ]; then
     say 'done' "$id" "$word" "$status" "$(head -c 262144 "$work/out" | base64_line)"
   else
@@ -435,3 +437,5 @@ trap 'exit 129' HUP INT TERM PIPE
 # What was notified (n:) and started (s:) in this wave, in order; and the handler that is running.
 events=
 handler_now=
+# Whether a step failed whose failure is caught: nothing behind it is done, marks of handlers stay, and the facts are told.
+fallen=

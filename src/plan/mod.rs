@@ -30,6 +30,18 @@ pub struct Change {
     pub diff: Option<Diff>,
 }
 
+/// What a step's failure leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The host has failed.
+    #[default]
+    Stop,
+    /// A block's `rescue`, planned when it is known how the host is then; the host has not failed.
+    Rescue,
+    /// A block's `always`, planned likewise; then the host has failed.
+    Always,
+}
+
 /// A task, or one item of its loop, that has something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -47,6 +59,8 @@ pub struct Step {
     pub register: Option<String>,
     /// Whether the wave goes on when it fails, because the controller judges its result.
     pub tolerant: bool,
+    /// What its failure leads to.
+    pub on_failure: OnFailure,
     /// How its success is reported.
     pub report: Report,
     /// Whether it disturbs the path to the API.
@@ -91,6 +105,12 @@ impl HostPlan {
         self.steps.is_empty() && !self.handlers.iter().any(|h| h.pending)
     }
 
+    /// Returns whether a failure of a step is followed by a wave that mends or cleans.
+    pub fn catches(&self) -> bool {
+        let caught = |step: &Step| step.on_failure != OnFailure::Stop;
+        self.steps.iter().any(caught)
+    }
+
     /// Returns whether a step or handler disturbs the path to the API.
     pub fn disturbs(&self) -> bool {
         self.steps
@@ -111,6 +131,7 @@ impl Step {
             secret: false,
             register: None,
             tolerant: false,
+            on_failure: OnFailure::Stop,
             report: Report::Auto,
             disturbs: false,
         }

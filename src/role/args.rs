@@ -36,9 +36,11 @@ pub(super) struct Args<'a> {
     pub(super) errors: Diagnostics,
 }
 
-/// Whom a command runs as, if not root.
+/// Whom a command runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RunAs {
+    /// `become: true`, and what holds where nothing is said.
+    Root,
     /// `become: false`.
     Login,
     /// `become_user`.

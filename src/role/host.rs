@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::files::ControllerFiles;
 use super::library::Role;
 use super::module::Questions;
 use super::result::{self, Registered, StepResult};
 use super::select::Selection;
 use super::task::{Task, id};
-use super::walk::Walk;
+use super::walk::{FAILED_RESULT, FAILED_TASK, Walk};
 use super::{item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
@@ -68,6 +70,11 @@ impl HostRoles {
             .iter()
             .flat_map(|role| role.used_names())
             .collect()
+    }
+
+    /// Returns whether the user chose a task.
+    pub(super) fn takes(&self, task: &Task) -> bool {
+        self.selection.takes(&task.tags)
     }
 
     /// Returns what must be asked of the host, or everything that is wrong with the roles and their variables. Nothing is known
@@ -189,8 +196,13 @@ impl HostRoles {
         };
         questions.facts.insert(crate::host::Fact::System);
         let seen = scope::with_facts(scope, system);
-        let mut values: BTreeMap<String, Value> = BTreeMap::new();
-        let mut open: BTreeSet<String> = BTreeSet::new();
+        // Nothing failed yet: who needs to know what did is planned when something has.
+        let failed = result::value(Status::Failed, &StepResult::default());
+        let mut values: BTreeMap<String, Value> = BTreeMap::from([
+            (FAILED_RESULT.to_string(), failed),
+            (FAILED_TASK.to_string(), json!({ "name": "" })),
+        ]);
+        let mut open: BTreeSet<String> = values.keys().cloned().collect();
         for role in &self.roles {
             let base = scope::with_role(&seen, role, &self.fixed);
             let bare = scope::with_role(scope, role, &self.fixed);
@@ -284,14 +296,19 @@ impl HostRoles {
     ) -> Result<HostPlan, Diagnostics> {
         let mut walk = Walk::new(self, scope, observed, registered);
         for role in &self.roles {
-            let base = scope::with_role(&walk.seen, role, &self.fixed);
-            for task in &role.tasks {
-                if self.selection.takes(&task.tags) {
-                    walk.task(role, task, &base);
-                }
+            walk.role(role);
+            if walk.lost().is_some() {
+                break;
             }
         }
-        walk.handlers();
+        match walk.lost().map(str::to_string) {
+            None => walk.handlers(),
+            // First what `always` asks for; the plan after it says that the host has failed.
+            Some(_) if !walk.plan.is_empty() => walk.plan.more = true,
+            Some(title) => walk.errors.push(Diagnostic::error(format!(
+                "`{title}` failed, and no `rescue` is around it"
+            ))),
+        }
         if walk.errors.has_errors() {
             Err(walk.errors)
         } else {
@@ -320,20 +337,17 @@ impl HostRoles {
         let mut walk = Walk::new(self, scope, observed, registered);
         walk.wanted = Some(step.title.clone());
         for role in &self.roles {
-            let base = scope::with_role(&walk.seen, role, &self.fixed);
-            for task in role.tasks.iter().filter(|t| self.selection.takes(&t.tags)) {
-                walk.task(role, task, &base);
-                let Some(mut scope) = walk.found.take() else {
-                    continue;
-                };
-                let value = result::value(plain, result);
-                let names = [Some("result".to_string()), task.register.clone()];
-                for name in names.into_iter().flatten() {
-                    scope.set(name, template::Binding::fixed(value.clone()));
-                }
-                return item::judge(task, &scope, plain, result)
-                    .map_err(|error| Diagnostics(vec![error]));
+            let task = walk.role(role);
+            let (Some(task), Some(mut scope)) = (task, walk.found.take()) else {
+                continue;
+            };
+            let value = result::value(plain, result);
+            let names = [Some("result".to_string()), task.register.clone()];
+            for name in names.into_iter().flatten() {
+                scope.set(name, template::Binding::fixed(value.clone()));
             }
+            return item::judge(task, &scope, plain, result)
+                .map_err(|error| Diagnostics(vec![error]));
         }
         Ok(plain)
     }

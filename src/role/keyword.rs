@@ -16,12 +16,20 @@ pub(super) const KEYWORDS: &[&str] = &[
     "vars",
 ];
 
+/// The keywords that a block has beside `block`, `rescue` and `always`.
+pub(super) const BLOCK: &[&str] = &[
+    "name",
+    "when",
+    "notify",
+    "tags",
+    "become",
+    "become_user",
+    "no_log",
+    "vars",
+];
+
 /// Ansible's words and the alternative.
 const REFUSED: &[(&str, &str)] = &[
-    (
-        "always",
-        "write the tasks one after another; a pending handler runs in the next run anyway",
-    ),
     (
         "any_errors_fatal",
         "leave it out: the workflow stops what depends on a failed host",
@@ -31,10 +39,6 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "async",
         "leave it out: long commands outlive the connection by themselves",
-    ),
-    (
-        "block",
-        "write the tasks one after another, each with its own `when`",
     ),
     (
         "check_mode",
@@ -104,10 +108,6 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "replace",
         "use `blockinfile`, or `template` for the whole file",
-    ),
-    (
-        "rescue",
-        "use `failed_when` on the command and `when` on what follows",
     ),
     ("retries", "wait inside the command, with a deadline"),
     (

@@ -8,7 +8,8 @@ use include_dir::{Dir, include_dir};
 use indexmap::IndexMap;
 
 use super::files::{self, Bytes, Folder};
-use super::task::{self, Task};
+use super::reader::{self, Sort};
+use super::task::Task;
 use crate::inventory::yaml::{self, Node, Schema};
 use crate::inventory::{Level, Variable, Variables};
 use crate::model::{Diagnostic, Diagnostics, Source, Span, nearest};
@@ -156,10 +157,10 @@ impl Role {
         role.defaults = role.variables("defaults", Level::RoleDefaults, diagnostics);
         role.vars = role.variables("vars", Level::RoleVars, diagnostics);
         if let Some(node) = role.document("handlers", diagnostics) {
-            role.handlers = task::read(&node, &role.name, task::Sort::Handler, diagnostics);
+            role.handlers = reader::read(&node, &role.name, Sort::Handler, diagnostics);
         }
         match role.document("tasks", diagnostics) {
-            Some(node) => role.tasks = task::read(&node, &role.name, task::Sort::Task, diagnostics),
+            Some(node) => role.tasks = reader::read(&node, &role.name, Sort::Task, diagnostics),
             None if role.handlers.is_empty() && role.yaml("tasks").is_none() => {
                 diagnostics.push(Diagnostic::error(format!(
                     "role `{}` has no tasks: expected {}/tasks/main.yml",

@@ -2,6 +2,7 @@
 
 mod archive;
 mod args;
+mod fate;
 mod files;
 mod glob;
 mod host;
@@ -9,6 +10,7 @@ mod item;
 mod keyword;
 mod library;
 mod module;
+mod reader;
 mod result;
 mod scope;
 mod select;

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::json;
+
+use super::fate::Fates;
 use super::host::HostRoles;
 use super::library::Role;
 use super::module::{Look, Verdict};
@@ -15,6 +18,10 @@ use crate::host::{Effect, Observed, Run};
 use crate::model::{Diagnostic, Diagnostics, Value};
 use crate::plan::{Change, HandlerPlan, HostPlan, Step};
 use crate::template::Scope;
+
+/// The variables by which `rescue` and `always` know what failed; Ansible's names.
+pub(super) const FAILED_RESULT: &str = "ansible_failed_result";
+pub(super) const FAILED_TASK: &str = "ansible_failed_task";
 
 /// One pass over all tasks.
 pub(super) struct Walk<'a> {
@@ -36,6 +43,8 @@ pub(super) struct Walk<'a> {
     titles: BTreeMap<String, usize>,
     /// Whether the wave ends here.
     ended: bool,
+    /// How the blocks of the role under way stand.
+    fates: Fates,
     /// The title that `judge` looks for, and the scope of its item.
     pub(super) wanted: Option<String>,
     pub(super) found: Option<Scope>,
@@ -62,6 +71,7 @@ impl<'a> Walk<'a> {
             unknown: BTreeSet::new(),
             titles: BTreeMap::new(),
             ended: false,
+            fates: Fates::default(),
             wanted: None,
             found: None,
         }
@@ -82,7 +92,29 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn task(&mut self, role: &Arc<Role>, task: &Task, base: &Scope) {
+    /// Plans a role's tasks; returns the one that `judge` looks for as soon as it is found.
+    pub(super) fn role<'r>(&mut self, role: &'r Arc<Role>) -> Option<&'r Task> {
+        let base = scope::with_role(&self.seen, role, &self.host.fixed);
+        for task in role.tasks.iter().filter(|t| self.host.takes(t)) {
+            self.fates.leave(&task.around);
+            if !self.fates.reach(&task.around) {
+                continue;
+            }
+            self.task(role, task, &base);
+            if self.found.is_some() {
+                return Some(task);
+            }
+        }
+        self.fates.leave(&[]);
+        None
+    }
+
+    /// Returns the title of the step whose failure nothing has rescued.
+    pub(super) fn lost(&self) -> Option<&str> {
+        self.fates.lost()
+    }
+
+    fn task(&mut self, role: &Arc<Role>, task: &Task, base: &Scope) {
         let scope = self.host.scope(base, task, &self.values);
         if !self.unknown.is_empty() && !self.ended {
             self.ended = !item::names(task, role, &scope).is_disjoint(&self.unknown);
@@ -118,6 +150,9 @@ impl<'a> Walk<'a> {
             }
             let value = self.item(role, task, &scope, title);
             results.push((each.value(), value));
+            if !self.fates.reach(&task.around) {
+                break;
+            }
         }
         let Some(name) = &task.register else { return };
         if self.ended || results.iter().any(|(_, value)| value.is_none()) {
@@ -176,6 +211,13 @@ impl<'a> Walk<'a> {
         let notify = self.host.notified(role, task, &mut self.errors);
         if let Some((status, result)) = self.registered.get(&title) {
             let (status, value) = (*status, result::value(*status, result));
+            if status == Status::Failed {
+                self.fates.fail(&task.around, &title);
+                self.values.insert(FAILED_RESULT.into(), value.clone());
+                let failed = json!({ "name": task.name });
+                self.values.insert(FAILED_TASK.into(), failed);
+                return Some(value);
+            }
             if status == Status::Changed && item::judges_change(task) && !notify.is_empty() {
                 self.notify_later(role, task, &title, notify);
             }
@@ -248,6 +290,7 @@ impl<'a> Walk<'a> {
         step.secret = task.no_log;
         step.disturbs = role.disturbs_api;
         step.tolerant = judged || never_fails;
+        step.on_failure = task.on_failure();
         step.register = task
             .register
             .clone()

@@ -18,7 +18,7 @@ use crate::event::{Category, Status};
 use crate::host::fact::Kubernetes;
 use crate::host::{Effect, Fact, Facts, Known, Observed, UnitAct};
 use crate::model::{Diagnostics, HostName, Secret, Sha256};
-use crate::plan::{Change, HostPlan, Step};
+use crate::plan::{Change, HostPlan, OnFailure, Step};
 use crate::role::{Registered, StepResult};
 
 /// Where nftables' program is in all distributions that are known here.
@@ -297,10 +297,12 @@ impl Desired for Project {
         observed: &Observed,
         holds: bool,
     ) -> Result<HostPlan, String> {
-        let place = self.plan(host, observed, &Registered::default())?;
+        let mut place = self.plan(host, observed, &Registered::default())?;
         if place.more {
             return Err("its tasks cannot be done in one go, which a move needs".into());
         }
+        // Nor is there a second wave that could rescue anything.
+        place.steps.iter_mut().for_each(|s| s.on_failure = OnFailure::Stop);
         let remains = load_balancer::remains(self.spec.load_balancer.way, observed);
         Ok(migrate::steps::switch(
             &self.mover(host)?,

@@ -99,7 +99,7 @@ impl Run {
         self.state.refresh(name);
         *self.waves.entry(name.clone()).or_default() += 1;
         // A wave that ends with tasks left is followed by a plan, and a command may have changed what was seen before.
-        let facts = match plan.more {
+        let facts = match plan.more || plan.catches() {
             true => facts(settings.desired.as_ref(), name),
             false => cluster_facts(settings.desired.as_ref(), name),
         };
@@ -175,7 +175,7 @@ impl Run {
             };
             host.registered.record(step.title.clone(), *status, result);
         }
-        if end.is_good() {
+        if end.goes_on() {
             return self.wave_good(name, end).await;
         }
         if let Some(problem) = &end.problem {
@@ -195,11 +195,9 @@ impl Run {
     async fn wave_good(&mut self, name: HostName, end: WaveEnd) {
         let mut more = false;
         if let Some(host) = self.state.hosts.get_mut(&name) {
-            more = host.plan.more;
-            let plan = &host.plan;
-            let handlers = plan.handlers.iter().flat_map(|h| &h.steps);
-            let steps = plan.steps.iter().chain(handlers);
-            for change in steps.flat_map(|s| &s.changes) {
+            more = host.plan.more || end.caught;
+            let done = end.results.iter().filter(|r| r.1 != Status::Failed);
+            for change in done.flat_map(|(step, ..)| &step.changes) {
                 change.effect.apply(&mut host.observed);
             }
         }

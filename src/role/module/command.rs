@@ -35,7 +35,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let chdir = args.optional_path("chdir");
     let stdin = args.text("stdin").map(Content::inline);
     let user = match args.run_as.clone() {
-        None => None,
+        None | Some(RunAs::Root) => None,
         Some(RunAs::User(user)) => Some(user),
         Some(RunAs::Login) => {
             let user = args.login_user.map(str::to_string);
