@@ -11,6 +11,8 @@
 
 #[path = "pure/blocks.rs"]
 mod blocks;
+#[path = "pure/control.rs"]
+mod control;
 #[path = "pure/drill_scripts.rs"]
 mod drill_scripts;
 #[path = "pure/files.rs"]

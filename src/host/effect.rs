@@ -275,6 +275,8 @@ pub enum Effect {
     },
     /// Runs a command.
     Run(Run),
+    /// Fails, for this reason.
+    Fail(String),
     /// Waits until a shell condition holds.
     Wait {
         /// What is waited for, as a person reads it.
@@ -320,6 +322,7 @@ impl Effect {
                 Some(label) => format!("run {label}"),
                 None => format!("run {}", sh::words(&run.argv)),
             },
+            Self::Fail(reason) => format!("fail: {reason}"),
             Self::Wait { what, .. } => format!("wait: {what}"),
         }
     }
@@ -386,6 +389,9 @@ impl Effect {
                 )
             }
             Self::Run(run) => render_run(run),
+            Self::Fail(reason) => {
+                format!("{{ printf '%s\\n' {}; return 1; }}", sh::quote(reason))
+            }
             Self::Wait {
                 what,
                 condition,

@@ -95,6 +95,8 @@ pub struct HostPlan {
     pub gates: Vec<Step>,
     /// Whether tasks are left that depend on a result of this wave: after it, plan again.
     pub more: bool,
+    /// What tasks have to say to who reads the run (`debug`), each with its title.
+    pub notes: Vec<(String, String)>,
     /// Titles of the tasks that are left, for a plan that cannot go further.
     pub known_after_apply: Vec<String>,
 }
@@ -103,6 +105,17 @@ impl HostPlan {
     /// Returns whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && !self.handlers.iter().any(|h| h.pending)
+    }
+
+    /// Hides secrets, given by name and value, in texts that are shown.
+    pub fn mask(&mut self, secrets: &[(String, String)]) {
+        let handlers = self.handlers.iter_mut().flat_map(|h| &mut h.steps);
+        let steps = self.steps.iter_mut().chain(handlers);
+        let diffs = steps.flat_map(|s| &mut s.changes).filter_map(|c| c.diff.as_mut());
+        diffs.for_each(|diff| diff.mask(secrets));
+        for (_, text) in &mut self.notes {
+            *text = masked(text, secrets);
+        }
     }
 
     /// Returns whether a failure of a step is followed by a wave that mends or cleans.

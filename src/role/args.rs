@@ -6,9 +6,12 @@ use camino::Utf8PathBuf;
 
 use super::files::{ControllerFile, ControllerFiles};
 use super::library::{Role, RoleFile};
+use super::scope;
 use crate::host::{Content, sh};
+use crate::inventory::Variables;
 use crate::inventory::yaml::Node;
 use crate::model::{Diagnostic, Diagnostics, Map, Mode, Sha256, Span, Value, nearest};
+use crate::template::{self, Scope};
 
 /// Renders the text of a role's template, with these variables over those of the task.
 pub(super) type Render<'a> =
@@ -28,8 +31,10 @@ pub(super) struct Args<'a> {
     pub(super) files: &'a dyn ControllerFiles,
     /// Renders templates in the task's scope.
     pub(super) render: Render<'a>,
-    /// Whom a command without root rights runs as: `ansible_user`.
-    pub(super) login_user: Option<&'a str>,
+    /// The variables that the task sees.
+    pub(super) scope: &'a Scope,
+    /// Whether `facts` are the host's own, and not those of one that stands for any.
+    pub(super) host_known: bool,
     /// `become` and `become_user`.
     pub(super) run_as: Option<RunAs>,
     /// What is wrong.
@@ -65,6 +70,94 @@ impl Args<'_> {
         let mut diagnostic = Diagnostic::error(message).at(self.span(name));
         diagnostic.help = help.into();
         self.errors.push(diagnostic);
+    }
+
+    /// Returns whom a command without root rights runs as: `ansible_user`.
+    pub(super) fn login_user(&self) -> Option<String> {
+        let user = self.scope.get("ansible_user")?.ok()?;
+        user.as_str().map(str::to_string)
+    }
+
+    /// Returns an expression's value. One that asks for facts says nothing before the host is known.
+    pub(super) fn evaluate(&mut self, name: &str, expression: &str) -> Option<Value> {
+        let span = self.span(name);
+        self.judged(expression, self.scope.eval(expression, Some(&span)), Value::Null)
+    }
+
+    /// Returns whether the condition holds that is item `index` of an argument. One that asks for facts holds before the host is
+    /// known.
+    pub(super) fn condition(&mut self, name: &str, index: usize, condition: &Value) -> Option<bool> {
+        let items = self.node.get(name).and_then(|e| e.value.as_seq());
+        let span = items
+            .and_then(|items| items.get(index))
+            .map_or_else(|| self.span(name), |node| node.span.clone());
+        match condition {
+            Value::Bool(holds) => Some(*holds),
+            Value::String(text) => {
+                self.judged(text, self.scope.eval_bool(text, Some(&span)), true)
+            }
+            other => {
+                let message = format!(
+                    "`{name}` of `{}` takes conditions, not {}",
+                    self.module,
+                    describe(other)
+                );
+                self.errors.push(Diagnostic::error(message).at(span));
+                None
+            }
+        }
+    }
+
+    /// Returns a value, or what stands for it where only the host can tell.
+    fn judged<T>(
+        &mut self,
+        expression: &str,
+        value: Result<T, Diagnostic>,
+        otherwise: T,
+    ) -> Option<T> {
+        let names = template::names_in_expression(expression);
+        let asks_host = ["facts", "interface"].iter().any(|n| names.contains(*n));
+        match value {
+            Ok(value) => Some(value),
+            Err(_) if asks_host && !self.host_known => Some(otherwise),
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+
+    /// Returns the variables of a file in the role's vars/, rendered. Where the file's name cannot be known before the host is,
+    /// those of all files in there stand for them.
+    pub(super) fn variables(&mut self, name: &str, file: &str) -> Option<Map> {
+        let role = self.role;
+        let found = role.variable_file(file);
+        if found.is_none() && (self.host_known || role.variable_files().next().is_none()) {
+            let near = nearest(file, role.variable_files().map(|(name, _)| name));
+            let help = near.map(|n| format!("did you mean `{n}`?"));
+            let message = format!(
+                "role `{}` has no file `{file}`: expected {}/vars/{file}",
+                role.name,
+                role.place()
+            );
+            self.complain(name, message, help);
+            return None;
+        }
+        let variables: Variables = match found {
+            Some(variables) => variables.clone(),
+            None => role.variable_files().flat_map(|(_, v)| v.clone()).collect(),
+        };
+        let mut scope = self.scope.clone();
+        scope::set(&mut scope, &variables, &BTreeSet::new());
+        let mut values = Map::new();
+        for name in variables.keys() {
+            match scope.get(name) {
+                Some(Ok(value)) => drop(values.insert(name.clone(), value)),
+                Some(Err(error)) => self.errors.push(error),
+                None => {}
+            }
+        }
+        (!self.errors.has_errors()).then_some(values)
     }
 
     /// Returns whether the argument is there and is not null.
@@ -375,6 +468,15 @@ impl Args<'_> {
             }
         }
     }
+}
+
+/// Returns whether a text can be the name of a variable.
+pub(super) fn is_variable(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn is_name(text: &str) -> bool {

@@ -126,18 +126,21 @@ impl HostRoles {
         )
     }
 
-    fn handlers(&self) -> impl Iterator<Item = (&Arc<Role>, &Task)> {
+    pub(super) fn handlers(&self) -> impl Iterator<Item = (&Arc<Role>, &Task)> {
         self.roles
             .iter()
             .flat_map(|role| role.handlers.iter().map(move |handler| (role, handler)))
     }
 
+    /// Returns all names by which handlers are notified.
+    fn callable(&self) -> impl Iterator<Item = &str> {
+        let handlers = self.roles.iter().flat_map(|role| &role.handlers);
+        handlers.flat_map(|h| std::iter::once(&h.name).chain(&h.listen).map(String::as_str))
+    }
+
     /// Returns which handlers a task of this role can notify.
     fn which_handlers(&self, role: &Role) -> String {
-        let mut names: Vec<String> = self
-            .handlers()
-            .map(|(_, handler)| format!("`{}`", handler.name))
-            .collect();
+        let mut names: Vec<String> = self.callable().map(|name| format!("`{name}`")).collect();
         names.sort();
         names.dedup();
         match names.as_slice() {
@@ -146,37 +149,35 @@ impl HostRoles {
         }
     }
 
-    /// Returns the identifiers of the handlers that a task notifies: its own role's win.
+    /// Returns the identifiers of the handlers that a task notifies: of a name its own role's wins, of those that listen all are
+    /// meant.
     pub(super) fn notified(
         &self,
         role: &Role,
         task: &Task,
         errors: &mut Diagnostics,
     ) -> Vec<String> {
-        let mut ids = Vec::new();
+        let mut ids: Vec<String> = Vec::new();
         for (name, span) in &task.notify {
-            let own = role
-                .handlers
-                .iter()
-                .find(|h| h.name == *name)
-                .map(|h| id(&role.name, &h.name));
-            let any = || {
-                self.handlers()
-                    .find(|(_, h)| h.name == *name)
-                    .map(|(r, h)| id(&r.name, &h.name))
-            };
-            match own.or_else(any) {
-                Some(id) if ids.contains(&id) => {}
-                Some(id) => ids.push(id),
-                None => {
-                    let mut error =
-                        Diagnostic::error(format!("there is no handler `{name}`")).at(span.clone());
-                    let near = nearest(name, self.handlers().map(|(_, h)| h.name.as_str()));
-                    error.help = Some(match near {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => self.which_handlers(role),
-                    });
-                    errors.push(error);
+            let own = role.handlers.iter().find(|h| h.name == *name);
+            let own = own.map(|h| id(&role.name, &h.name));
+            let mut all = self.handlers();
+            let any = || all.find(|(_, h)| h.name == *name);
+            let by_name = own.or_else(|| any().map(|(r, h)| id(&r.name, &h.name)));
+            let listens = self.handlers().filter(|(_, h)| h.listen.contains(name));
+            let by_topic = listens.map(|(r, h)| id(&r.name, &h.name));
+            let found: Vec<String> = by_name.into_iter().chain(by_topic).collect();
+            if found.is_empty() {
+                let error = Diagnostic::error(format!("there is no handler `{name}`"));
+                let near = nearest(name, self.callable());
+                errors.push(error.at(span.clone()).help(match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => self.which_handlers(role),
+                }));
+            }
+            for id in found {
+                if !ids.contains(&id) {
+                    ids.push(id);
                 }
             }
         }
@@ -217,6 +218,9 @@ impl HostRoles {
                     continue;
                 }
                 let waits = !task.used_names().is_disjoint(&open);
+                if waits {
+                    open.extend(task.sets(role));
+                }
                 let mut scope = self.scope(&base, task, &values);
                 if let Some(name) = &task.register {
                     let result = registered.get(&format!("{} : {}", role.name, task.name));
@@ -240,18 +244,27 @@ impl HostRoles {
                 match item::items(task, role, &scope) {
                     Ok(items) => {
                         for each in items {
-                            each.enter(&mut scope);
+                            each.enter(&task.control, &mut scope);
                             let mut alone = certain.clone();
-                            each.enter(&mut alone);
+                            each.enter(&task.control, &mut alone);
                             if !waits && item::holds(&task.when, &alone).is_ok_and(|holds| !holds) {
                                 continue;
                             }
                             let action = match item::holds(&task.when, &scope) {
                                 Err(error) => Err(Diagnostics(vec![error])),
-                                Ok(_) => item::action(task, role, &scope, self.files.as_ref()),
+                                Ok(_) => item::action(
+                                    task,
+                                    role,
+                                    &scope,
+                                    self.files.as_ref(),
+                                    system.is_some(),
+                                ),
                             };
                             match action {
-                                Ok(action) => action.facts(&mut questions),
+                                Ok(action) => {
+                                    action.facts(&mut questions);
+                                    values.extend(action.sets().cloned().unwrap_or_default());
+                                }
                                 Err(_) if waits => {}
                                 Err(found) => errors.extend(found),
                             }

@@ -5,7 +5,9 @@ pub(super) const KEYWORDS: &[&str] = &[
     "name",
     "when",
     "loop",
+    "loop_control",
     "notify",
+    "listen",
     "register",
     "tags",
     "become",
@@ -35,7 +37,6 @@ const REFUSED: &[(&str, &str)] = &[
         "leave it out: the workflow stops what depends on a failed host",
     ),
     ("args", "write the arguments into the module's own map"),
-    ("assert", "use `command` with `failed_when`"),
     (
         "async",
         "leave it out: long commands outlive the connection by themselves",
@@ -44,7 +45,6 @@ const REFUSED: &[(&str, &str)] = &[
         "check_mode",
         "leave it out: `quorate plan` never changes anything",
     ),
-    ("debug", "use `quorate vars explain HOST NAME`"),
     ("delay", "wait inside the command, with a deadline"),
     (
         "delegate_to",
@@ -55,7 +55,6 @@ const REFUSED: &[(&str, &str)] = &[
         "environment",
         "set it in the command: `argv: [env, NAME=value, ...]`",
     ),
-    ("fail", "use `command` with `failed_when`"),
     (
         "get_url",
         "put the file beside the role and use `copy`, or use `command` with `creates`",
@@ -81,21 +80,14 @@ const REFUSED: &[(&str, &str)] = &[
         "include_tasks",
         "write the tasks into tasks/main.yml, or into a role of its own",
     ),
-    ("include_vars", "use vars/main.yml or group_vars/"),
     (
         "lineinfile",
         "use `blockinfile`, or `template` for the whole file",
     ),
     (
-        "listen",
-        "let the task notify each handler by its name: `notify` takes a list",
-    ),
-    (
         "local_action",
         "what runs elsewhere belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
     ),
-    ("loop_control", "the item is always called `item`"),
-    ("meta", "handlers run at the end of the wave by themselves"),
     (
         "mount",
         "use `template` for a systemd mount unit, and `service`",
@@ -119,7 +111,6 @@ const REFUSED: &[(&str, &str)] = &[
         "serial",
         "leave it out: what disturbs the API goes host by host by itself",
     ),
-    ("set_fact", "use vars/main.yml; its values are templates"),
     ("setup", "leave it out: facts are there as `facts`"),
     (
         "tasks",

@@ -41,6 +41,8 @@ pub struct Role {
     pub defaults: Variables,
     /// vars/main.yml.
     pub vars: Variables,
+    /// The other files of vars/, for `include_vars`.
+    includes: BTreeMap<String, Variables>,
     pub(super) tasks: Vec<Task>,
     pub(super) handlers: Vec<Task>,
     place: Utf8PathBuf,
@@ -89,6 +91,16 @@ impl Role {
             .filter_map(|k| k.strip_prefix("templates/"))
     }
 
+    /// Returns the variables of a file in its vars/.
+    pub(super) fn variable_file(&self, file: &str) -> Option<&Variables> {
+        self.includes.get(file.strip_prefix("vars/").unwrap_or(file))
+    }
+
+    /// Returns the files of its vars/ but for main.yml, with their variables.
+    pub(super) fn variable_files(&self) -> impl Iterator<Item = (&str, &Variables)> {
+        self.includes.iter().map(|(name, v)| (name.as_str(), v))
+    }
+
     /// Returns the tags of its tasks.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         let tags = self.tasks.iter().flat_map(|task| &task.tags);
@@ -106,7 +118,8 @@ impl Role {
                 names.extend(template::names_in_text(&source.text));
             }
         }
-        for variable in self.defaults.values().chain(self.vars.values()) {
+        let included = self.includes.values().flat_map(Variables::values);
+        for variable in self.defaults.values().chain(self.vars.values()).chain(included) {
             names.extend(template::names_in_value(&variable.value));
         }
         names
@@ -145,6 +158,7 @@ impl Role {
             disturbs_api: false,
             defaults: Variables::new(),
             vars: Variables::new(),
+            includes: BTreeMap::new(),
             tasks: Vec::new(),
             handlers: Vec::new(),
             place: folder.place,
@@ -156,6 +170,7 @@ impl Role {
         }
         role.defaults = role.variables("defaults", Level::RoleDefaults, diagnostics);
         role.vars = role.variables("vars", Level::RoleVars, diagnostics);
+        role.includes = role.includes(diagnostics);
         if let Some(node) = role.document("handlers", diagnostics) {
             role.handlers = reader::read(&node, &role.name, Sort::Handler, diagnostics);
         }
@@ -179,7 +194,10 @@ impl Role {
     }
 
     fn document(&self, part: &str, diagnostics: &mut Diagnostics) -> Option<Node> {
-        let file = self.yaml(part)?;
+        Self::parsed(self.yaml(part)?, diagnostics)
+    }
+
+    fn parsed(file: &RoleFile, diagnostics: &mut Diagnostics) -> Option<Node> {
         let Some(source) = &file.source else {
             diagnostics.push(Diagnostic::error(format!(
                 "{} is no UTF-8 text, or too large",
@@ -194,9 +212,38 @@ impl Role {
     }
 
     fn variables(&self, part: &str, level: Level, diagnostics: &mut Diagnostics) -> Variables {
-        let Some(node) = self.document(part, diagnostics) else {
-            return Variables::new();
-        };
+        match self.document(part, diagnostics) {
+            Some(node) => self.map(node, part, level, diagnostics),
+            None => Variables::new(),
+        }
+    }
+
+    fn includes(&self, diagnostics: &mut Diagnostics) -> BTreeMap<String, Variables> {
+        let mut includes = BTreeMap::new();
+        for (path, file) in &self.files {
+            let Some(name) = path.strip_prefix("vars/") else {
+                continue;
+            };
+            let is_yaml = name.ends_with(".yml") || name.ends_with(".yaml");
+            if !is_yaml || matches!(name, "main.yml" | "main.yaml") {
+                continue;
+            }
+            let variables = match Self::parsed(file, diagnostics) {
+                Some(node) => self.map(node, path, Level::RoleVars, diagnostics),
+                None => Variables::new(),
+            };
+            includes.insert(name.to_string(), variables);
+        }
+        includes
+    }
+
+    fn map(
+        &self,
+        node: Node,
+        part: &str,
+        level: Level,
+        diagnostics: &mut Diagnostics,
+    ) -> Variables {
         let Some(entries) = node.as_map() else {
             diagnostics.push(
                 Diagnostic::error(format!(

@@ -1,9 +1,9 @@
 //! The text of tasks/main.yml and handlers/main.yml to tasks: blocks are taken apart, and what they say goes to each task.
 
-use super::args::RunAs;
+use super::args::{RunAs, is_variable};
 use super::keyword;
 use super::module::{self, Module};
-use super::task::{Around, Condition, Part, Task, id};
+use super::task::{Around, Condition, LoopControl, Part, Task, id};
 use crate::inventory::yaml::{Entry, Kind, Node};
 use crate::inventory::{Level, Variable, Variables};
 use crate::model::{Diagnostic, Diagnostics, Span, nearest};
@@ -69,6 +69,8 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Own {
     items: Option<Node>,
+    control: LoopControl,
+    listen: Vec<String>,
     register: Option<String>,
     changed_when: Option<Vec<Condition>>,
     failed_when: Option<Condition>,
@@ -264,7 +266,9 @@ impl Reader<'_> {
             args,
             when: shared.when,
             items: own.items,
+            control: own.control,
             notify: shared.notify,
+            listen: own.listen,
             register: own.register,
             tags: shared.tags,
             run_as: shared.run_as.map(|(who, _)| who),
@@ -296,7 +300,7 @@ impl Reader<'_> {
 
     /// Everything but a command is done by root.
     fn check_user(&mut self, module: &'static Module, shared: &Shared) {
-        if matches!(module.name, "command" | "shell") {
+        if matches!(module.name, "command" | "shell") || module.is_local() {
             return;
         }
         let name = module.name;
@@ -320,7 +324,7 @@ impl Reader<'_> {
     fn args(&mut self, module: &'static Module, node: &Node) -> Option<Node> {
         match &node.kind {
             Kind::Map(entries) => {
-                let known = |e: &&Entry| !module.arguments.contains(&e.key.as_str());
+                let known = |e: &&Entry| !module.has_argument(&e.key);
                 let strangers: Vec<&Entry> = entries.iter().filter(known).collect();
                 for entry in &strangers {
                     let near = nearest(&entry.key, module.arguments.iter().copied())
@@ -421,6 +425,15 @@ impl Reader<'_> {
                 Kind::Scalar(_) if node.as_str().is_some() => own.items = Some(node.clone()),
                 _ => self.wrong(key, "a list or an expression", node),
             },
+            "loop_control" => self.loop_control(&mut own.control, node),
+            "listen" if self.sort == Sort::Handler => {
+                let texts = self.texts(key, node);
+                own.listen = texts.into_iter().map(|(text, _)| text).collect();
+            }
+            "listen" => {
+                let help = "tasks `notify`; write `listen` at the handler".to_string();
+                self.complain("`listen` is for handlers", &entry.key_span, help);
+            }
             "register" => match node.as_str().filter(|t| is_variable(t)) {
                 Some(text) => own.register = Some(text.to_string()),
                 None => self.wrong(key, "the name of a variable", node),
@@ -439,6 +452,34 @@ impl Reader<'_> {
                 self.complain(message, &node.span, help.to_string());
             }
             _ => {}
+        }
+    }
+
+    fn loop_control(&mut self, control: &mut LoopControl, node: &Node) {
+        let Some(entries) = node.as_map() else {
+            return self.wrong("loop_control", "a map", node);
+        };
+        for entry in entries {
+            let (key, value) = (entry.key.as_str(), &entry.value);
+            let name = value.as_str().filter(|t| is_variable(t));
+            match (key, name, value.as_str()) {
+                ("loop_var", Some(name), _) => control.var = name.to_string(),
+                ("index_var", Some(name), _) => control.index = Some(name.to_string()),
+                ("loop_var" | "index_var", None, _) => {
+                    self.wrong(key, "the name of a variable", value)
+                }
+                ("label", _, Some(text)) => {
+                    control.label = Some((text.to_string(), value.span.clone()));
+                }
+                ("label", ..) => self.wrong(key, "text", value),
+                _ => {
+                    let known = ["loop_var", "index_var", "label"];
+                    let near = nearest(key, known).map(|n| format!("did you mean `{n}`?"));
+                    let help = near.unwrap_or_else(|| format!("it has {}", known.join(", ")));
+                    let message = format!("`loop_control` has no `{key}`");
+                    self.complain(message, &entry.key_span, help);
+                }
+            }
         }
     }
 
@@ -484,14 +525,6 @@ impl Reader<'_> {
         }
         texts
     }
-}
-
-fn is_variable(text: &str) -> bool {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn is_account(text: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::args::RunAs;
+use super::library::Role;
 use super::module::Module;
 use crate::inventory::Variables;
 use crate::inventory::yaml::Node;
@@ -43,6 +44,27 @@ pub(super) struct Around {
     pub(super) has_always: bool,
 }
 
+/// `loop_control`: what the item of a loop is called, and how it is shown.
+#[derive(Debug, Clone)]
+pub(super) struct LoopControl {
+    /// The item's name.
+    pub(super) var: String,
+    /// The name of its number, from 0.
+    pub(super) index: Option<String>,
+    /// A template that stands for the item in titles.
+    pub(super) label: Option<(String, Span)>,
+}
+
+impl Default for LoopControl {
+    fn default() -> Self {
+        Self {
+            var: "item".into(),
+            index: None,
+            label: None,
+        }
+    }
+}
+
 /// A task or handler. What its blocks say of it is in it: `when`, `tags`, `vars` and the like.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -54,7 +76,10 @@ pub(super) struct Task {
     /// All must hold.
     pub(super) when: Vec<Condition>,
     pub(super) items: Option<Node>,
+    pub(super) control: LoopControl,
     pub(super) notify: Vec<(String, Span)>,
+    /// Names beside its own by which a handler is notified.
+    pub(super) listen: Vec<String>,
     pub(super) register: Option<String>,
     pub(super) tags: Vec<String>,
     pub(super) run_as: Option<RunAs>,
@@ -95,6 +120,9 @@ impl Task {
         );
         names.extend(self.failed_when.iter().flat_map(Condition::names));
         names.extend(template::names_in_text(&self.name));
+        if let Some((label, _)) = &self.control.label {
+            names.extend(template::names_in_text(label));
+        }
         names.extend(template::names_in_value(&self.args.to_value()));
         if let Some(items) = &self.items {
             names.extend(names_in_loop(items));
@@ -104,7 +132,36 @@ impl Task {
                 .values()
                 .flat_map(|v| template::names_in_value(&v.value)),
         );
+        names.extend(self.names_in_expressions());
         names
+    }
+
+    /// Returns the variables that it sets, or may set, beside the registered one.
+    pub(super) fn sets(&self, role: &Role) -> Vec<String> {
+        match self.module.name {
+            "set_fact" => {
+                let entries = self.args.as_map().unwrap_or_default();
+                entries.iter().map(|e| e.key.clone()).collect()
+            }
+            "include_vars" => {
+                let files = role.variable_files();
+                files.flat_map(|(_, v)| v.keys().cloned()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the variables that expressions among its arguments name.
+    fn names_in_expressions(&self) -> BTreeSet<String> {
+        let expressions = match self.module.name {
+            "assert" => "that",
+            "debug" => "var",
+            _ => return BTreeSet::new(),
+        };
+        let node = self.args.get(expressions).map(|e| &e.value);
+        let nodes = node.map(|n| n.as_seq().unwrap_or(std::slice::from_ref(n)));
+        let texts = nodes.unwrap_or_default().iter().filter_map(Node::as_str);
+        texts.flat_map(template::names_in_expression).collect()
     }
 
     /// Returns what a failure of it leads to.

@@ -16,7 +16,7 @@ use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Effect, Observed, Run};
 use crate::model::{Diagnostic, Diagnostics, Value};
-use crate::plan::{Change, HandlerPlan, HostPlan, Step};
+use crate::plan::{Change, HandlerPlan, HostPlan, OnFailure, Step};
 use crate::template::Scope;
 
 /// The variables by which `rescue` and `always` know what failed; Ansible's names.
@@ -134,12 +134,13 @@ impl<'a> Walk<'a> {
         let mut results: Vec<(Value, Option<Value>)> = Vec::new();
         for each in items {
             let mut scope = scope.clone();
-            each.enter(&mut scope);
-            let name = match scope.render_text(&task.name, None) {
-                Ok(name) => name,
-                Err(error) => return self.errors.push(error.at(task.span.clone())),
+            each.enter(&task.control, &mut scope);
+            let named = scope.render_text(&task.name, None);
+            let named = named.map_err(|error| error.at(task.span.clone()));
+            let title = match (named, each.label(&task.control, &scope)) {
+                (Ok(name), Ok(label)) => self.title(role, &name, label),
+                (Err(error), _) | (_, Err(error)) => return self.errors.push(error),
             };
-            let title = self.title(role, &name, each.label());
             if self.wanted.as_ref() == Some(&title) {
                 self.found = Some(scope);
                 return;
@@ -223,13 +224,25 @@ impl<'a> Walk<'a> {
             }
             return Some(value);
         }
-        let action = match item::action(task, role, scope, self.host.files.as_ref()) {
+        let action = match item::action(task, role, scope, self.host.files.as_ref(), true) {
             Ok(action) => action,
             Err(errors) => {
                 self.errors.extend(errors);
                 return None;
             }
         };
+        if action.flushes() && self.handlers_wait() {
+            self.ended = true;
+            self.plan.more = true;
+            return None;
+        }
+        if let Some(sets) = action.sets() {
+            self.values.extend(sets.clone());
+        }
+        if let Some(text) = action.says() {
+            let text = if task.no_log { "(not shown: no_log)".into() } else { text };
+            self.plan.notes.push((title.clone(), text));
+        }
         let changes = match action.plan(&Look {
             now: &self.now,
             steady: &self.steady,
@@ -240,6 +253,9 @@ impl<'a> Walk<'a> {
                 return known(Status::Ok);
             }
             Verdict::Changes(changes) | Verdict::Always(changes) => changes,
+            Verdict::Refused(reason) if task.on_failure() != OnFailure::Stop => {
+                vec![Change::new(Effect::Fail(reason), "leads out of its block")]
+            }
             Verdict::Refused(reason) => {
                 self.errors
                     .push(Diagnostic::error(format!("{title}: {reason}")).at(task.span.clone()));
@@ -325,6 +341,13 @@ impl<'a> Walk<'a> {
         self.plan.steps.push(step);
     }
 
+    /// Returns whether the end of the wave has a handler to run.
+    fn handlers_wait(&self) -> bool {
+        let mut mine = self.host.handlers().map(|(role, h)| id(&role.name, &h.name));
+        let waits = |id: String| self.notified.contains(&id) || self.observed.pending.contains(&id);
+        mine.any(waits)
+    }
+
     pub(super) fn handlers(&mut self) {
         for role in &self.host.roles {
             let base = scope::with_role(&self.seen, role, &self.host.fixed);
@@ -352,8 +375,14 @@ impl<'a> Walk<'a> {
         };
         for each in items {
             let mut scope = scope.clone();
-            each.enter(&mut scope);
-            let title = self.title(role, &handler.name, each.label());
+            each.enter(&handler.control, &mut scope);
+            let title = match each.label(&handler.control, &scope) {
+                Ok(label) => self.title(role, &handler.name, label),
+                Err(error) => {
+                    self.errors.push(error);
+                    continue;
+                }
+            };
             match item::holds(&handler.when, &scope) {
                 Ok(true) => {}
                 Ok(false) => continue,
@@ -363,7 +392,7 @@ impl<'a> Walk<'a> {
                 }
             }
             let notify = self.host.notified(role, handler, &mut self.errors);
-            match item::action(handler, role, &scope, self.host.files.as_ref()) {
+            match item::action(handler, role, &scope, self.host.files.as_ref(), true) {
                 Ok(action) => match action.plan(&Look {
                     now: &self.now,
                     steady: &self.steady,

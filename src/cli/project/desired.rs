@@ -87,10 +87,8 @@ impl Project {
         {
             // Contents go into events and the journal only where somebody asked for differences.
             change.diff = change.diff.take().filter(|_| self.diffs);
-            if let Some(diff) = &mut change.diff {
-                diff.mask(&desired.secrets);
-            }
         }
+        plan.mask(&desired.secrets);
         self.unmask(host, observed, &mut plan);
         Ok(plan)
     }

@@ -207,6 +207,7 @@ impl Run {
         self.observe(&name, observed);
         let waves = self.waves.get(&name).copied().unwrap_or_default();
         let planned = if more { self.state.plan(&name) } else { Ok(()) };
+        self.state.tell(&name).await;
         let left = more && self.has_work(&name);
         let stuck = left
             && self

@@ -145,7 +145,7 @@ impl Effect {
                     .insert(into.clone(), Some(state(FileKind::Directory)));
             }
             Self::Run(_) => observed.forget(),
-            Self::Wait { .. } => {}
+            Self::Fail(_) | Self::Wait { .. } => {}
         }
     }
 }

@@ -38,7 +38,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         None | Some(RunAs::Root) => None,
         Some(RunAs::User(user)) => Some(user),
         Some(RunAs::Login) => {
-            let user = args.login_user.map(str::to_string);
+            let user = args.login_user();
             if user.is_none() {
                 args.complain(
                     "",
