@@ -25,6 +25,8 @@ mod migrate;
 mod modules;
 #[path = "pure/pods.rs"]
 mod pods;
+#[path = "pure/polling.rs"]
+mod polling;
 #[path = "pure/resume.rs"]
 mod resume;
 #[path = "pure/role.rs"]

@@ -418,9 +418,15 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         let rescued = judged == Status::Failed && step.on_failure == OnFailure::Rescue;
         if rescued {
             let said = detail.last().cloned().unwrap_or_default();
-            let message = format!("`{}` failed, its block's `rescue` follows: {said}", step.title);
+            let message = format!(
+                "`{}` failed, its block's `rescue` follows: {said}",
+                step.title
+            );
             let host = Some(self.session.host.clone());
-            self.session.settings.emit(Event::Warning { host, message }).await;
+            self.session
+                .settings
+                .emit(Event::Warning { host, message })
+                .await;
         }
         let event = Event::StepFinished {
             host: self.session.host.clone(),

@@ -136,6 +136,17 @@ impl UnitAct {
     }
 }
 
+/// What a command is tried for, again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Until {
+    /// A shell condition over `$rc`, the exit status, and `$out`, the output without its last line ends.
+    pub condition: String,
+    /// How often it is tried at most.
+    pub tries: u32,
+    /// Seconds between two tries.
+    pub delay: u32,
+}
+
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -153,6 +164,8 @@ pub struct Run {
     pub stdin: Option<Content>,
     /// Run by this user instead of root.
     pub user: Option<String>,
+    /// What it is tried for; `None` runs it once.
+    pub until: Option<Until>,
     /// A name under which it runs as a transient unit that outlives the connection, and its deadline in seconds.
     pub unit: Option<(String, u64)>,
 }
@@ -171,6 +184,7 @@ impl Run {
             removes: None,
             stdin: None,
             user: None,
+            until: None,
             unit: None,
         }
     }
@@ -515,7 +529,16 @@ fn render_run(run: &Run) -> String {
             } else {
                 "/dev/null"
             };
-            text.push_str(&format!("{words} <{stdin} 3<&- 4>&- 5>&-\n"));
+            let command = format!("{words} <{stdin} 3<&- 4>&- 5>&-\n");
+            match &run.until {
+                None => text.push_str(&command),
+                Some(until) => text.push_str(&format!(
+                    "attempt() {{ {command}}}\ncondition={} && poll {} {}\n",
+                    sh::quote(&until.condition),
+                    until.tries,
+                    until.delay
+                )),
+            }
         }
     }
     text.push_str("fi\n}");

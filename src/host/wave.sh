@@ -390,6 +390,31 @@ wait_for() { # seconds what; the condition is $condition
     sleep 0.2
   done
 }
+# Runs `attempt` until $condition holds of its exit status $rc and its output $out. What the last try said is what is said.
+poll() { # tries seconds
+  tried=0
+  while :; do
+    tried=$((tried + 1))
+    rc=0
+    attempt >"$work/try" || rc=$?
+    out=$(head -c 262144 "$work/try")
+    if eval "$condition"; then
+      cat "$work/try"
+      return "$rc"
+    fi
+    [ "$tried" -lt "$1" ] || break
+    say progress "$id" "try $tried of $1; the next in $2 s"
+    left=$2
+    while heed_stop && [ "$left" -gt 0 ]; do
+      sleep 1
+      left=$((left - 1))
+    done
+  done
+  cat "$work/try"
+  echo "Tried $1 times; what is waited for did not come." >&2
+  [ "$rc" -ne 0 ] || rc=1
+  return "$rc"
+}
 finish() {
   rm -rf "$work"
   exit "$1"

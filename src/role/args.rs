@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use super::files::{ControllerFile, ControllerFiles};
 use super::library::{Role, RoleFile};
 use super::scope;
+use super::until::Polling;
 use crate::host::{Content, sh};
 use crate::inventory::Variables;
 use crate::inventory::yaml::Node;
@@ -37,6 +38,8 @@ pub(super) struct Args<'a> {
     pub(super) host_known: bool,
     /// `become` and `become_user`.
     pub(super) run_as: Option<RunAs>,
+    /// `until`, `retries` and `delay`, and the name by which they know the result.
+    pub(super) polling: Option<(&'a Polling, &'a str)>,
     /// What is wrong.
     pub(super) errors: Diagnostics,
 }
@@ -72,6 +75,18 @@ impl Args<'_> {
         self.errors.push(diagnostic);
     }
 
+    /// Adds a complaint about a place that is no argument.
+    pub(super) fn complain_at(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) {
+        let mut diagnostic = Diagnostic::error(message).at(span);
+        diagnostic.help = help.into();
+        self.errors.push(diagnostic);
+    }
+
     /// Returns whom a command without root rights runs as: `ansible_user`.
     pub(super) fn login_user(&self) -> Option<String> {
         let user = self.scope.get("ansible_user")?.ok()?;
@@ -81,21 +96,28 @@ impl Args<'_> {
     /// Returns an expression's value. One that asks for facts says nothing before the host is known.
     pub(super) fn evaluate(&mut self, name: &str, expression: &str) -> Option<Value> {
         let span = self.span(name);
-        self.judged(expression, self.scope.eval(expression, Some(&span)), Value::Null)
+        self.judged(
+            expression,
+            self.scope.eval(expression, Some(&span)),
+            Value::Null,
+        )
     }
 
     /// Returns whether the condition holds that is item `index` of an argument. One that asks for facts holds before the host is
     /// known.
-    pub(super) fn condition(&mut self, name: &str, index: usize, condition: &Value) -> Option<bool> {
+    pub(super) fn condition(
+        &mut self,
+        name: &str,
+        index: usize,
+        condition: &Value,
+    ) -> Option<bool> {
         let items = self.node.get(name).and_then(|e| e.value.as_seq());
         let span = items
             .and_then(|items| items.get(index))
             .map_or_else(|| self.span(name), |node| node.span.clone());
         match condition {
             Value::Bool(holds) => Some(*holds),
-            Value::String(text) => {
-                self.judged(text, self.scope.eval_bool(text, Some(&span)), true)
-            }
+            Value::String(text) => self.judged(text, self.scope.eval_bool(text, Some(&span)), true),
             other => {
                 let message = format!(
                     "`{name}` of `{}` takes conditions, not {}",
@@ -132,7 +154,9 @@ impl Args<'_> {
     pub(super) fn variables(&mut self, name: &str, file: &str) -> Option<Map> {
         let role = self.role;
         let found = role.variable_file(file);
-        if found.is_none() && (self.host_known || role.variable_files().next().is_none()) {
+        let named = self.node.get(name).and_then(|e| e.value.as_str());
+        let certain = self.host_known || !named.is_some_and(template::is_template);
+        if found.is_none() && (certain || role.variable_files().next().is_none()) {
             let near = nearest(file, role.variable_files().map(|(name, _)| name));
             let help = near.map(|n| format!("did you mean `{n}`?"));
             let message = format!(
@@ -223,6 +247,30 @@ impl Args<'_> {
                 None
             }
         }
+    }
+
+    /// Returns `validate`: the shell command that checks a file before it is put in place.
+    pub(super) fn validator(&mut self) -> Option<String> {
+        let validate = self.text("validate");
+        if validate.as_ref().is_some_and(|v| !v.contains("%s")) {
+            let message = "`validate` has no `%s`, which stands for the file to check";
+            self.complain("validate", message, None);
+        }
+        validate
+    }
+
+    /// Returns a whole number that is not negative.
+    pub(super) fn number(&mut self, name: &str) -> Option<u32> {
+        let number = match self.values.get(name)? {
+            Value::Null => return None,
+            Value::Number(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            self.wrong(name, "a whole number");
+        }
+        number
     }
 
     /// Returns one of `choices`, the first where the argument is missing.

@@ -123,7 +123,13 @@ mod tests {
             ("1b2b", &[0], &[], &[0], true),
             ("1b2b 1r", &[0], &[1], &[0, 1], false),
             // A rescue with a block of its own.
-            ("1b 1r2b 1r2b 1r2r 1a -", &[0, 1], &[1, 2], &[0, 1, 3, 4, 5], false),
+            (
+                "1b 1r2b 1r2b 1r2r 1a -",
+                &[0, 1],
+                &[1, 2],
+                &[0, 1, 3, 4, 5],
+                false,
+            ),
             ("1b 2b 2r", &[1], &[2], &[0, 1, 2], false),
         ];
         for (tasks, fails, rescues, reached, lost) in cases {
@@ -140,7 +146,11 @@ mod tests {
                 }
             }
             fates.leave(&[]);
-            assert_eq!((seen.as_slice(), fates.lost().is_some()), (*reached, *lost), "{tasks} {fails:?}");
+            assert_eq!(
+                (seen.as_slice(), fates.lost().is_some()),
+                (*reached, *lost),
+                "{tasks} {fails:?}"
+            );
         }
     }
 }

@@ -135,7 +135,11 @@ impl HostRoles {
     /// Returns all names by which handlers are notified.
     fn callable(&self) -> impl Iterator<Item = &str> {
         let handlers = self.roles.iter().flat_map(|role| &role.handlers);
-        handlers.flat_map(|h| std::iter::once(&h.name).chain(&h.listen).map(String::as_str))
+        handlers.flat_map(|h| {
+            std::iter::once(&h.name)
+                .chain(&h.listen)
+                .map(String::as_str)
+        })
     }
 
     /// Returns which handlers a task of this role can notify.
@@ -161,8 +165,7 @@ impl HostRoles {
         for (name, span) in &task.notify {
             let own = role.handlers.iter().find(|h| h.name == *name);
             let own = own.map(|h| id(&role.name, &h.name));
-            let mut all = self.handlers();
-            let any = || all.find(|(_, h)| h.name == *name);
+            let any = || self.handlers().find(|(_, h)| h.name == *name);
             let by_name = own.or_else(|| any().map(|(r, h)| id(&r.name, &h.name)));
             let listens = self.handlers().filter(|(_, h)| h.listen.contains(name));
             let by_topic = listens.map(|(r, h)| id(&r.name, &h.name));

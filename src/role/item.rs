@@ -39,9 +39,7 @@ impl Item {
         scope: &Scope,
     ) -> Result<Option<String>, Diagnostic> {
         match (&self.0, &control.label) {
-            (Some(_), Some((label, span))) => {
-                Ok(Some(cut(&scope.render_text(label, Some(span))?)))
-            }
+            (Some(_), Some((label, span))) => Ok(Some(cut(&scope.render_text(label, Some(span))?))),
             _ => Ok(self.plain_label()),
         }
     }
@@ -159,6 +157,7 @@ pub(super) fn action(
         scope,
         host_known,
         run_as: task.run_as.clone(),
+        polling: task.polling.as_ref().map(|p| (p, task.result_name())),
         errors: Diagnostics::default(),
     };
     let action = (task.module.read)(&mut args);

@@ -14,6 +14,9 @@ pub(super) const KEYWORDS: &[&str] = &[
     "become_user",
     "changed_when",
     "failed_when",
+    "until",
+    "retries",
+    "delay",
     "no_log",
     "vars",
 ];
@@ -45,7 +48,6 @@ const REFUSED: &[(&str, &str)] = &[
         "check_mode",
         "leave it out: `quorate plan` never changes anything",
     ),
-    ("delay", "wait inside the command, with a deadline"),
     (
         "delegate_to",
         "what needs another host belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
@@ -101,7 +103,6 @@ const REFUSED: &[(&str, &str)] = &[
         "replace",
         "use `blockinfile`, or `template` for the whole file",
     ),
-    ("retries", "wait inside the command, with a deadline"),
     (
         "run_once",
         "what is done once for all hosts belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
@@ -116,7 +117,6 @@ const REFUSED: &[(&str, &str)] = &[
         "tasks",
         "tasks/main.yml is a list of tasks, not of plays: write the tasks themselves",
     ),
-    ("until", "wait inside the command, with a deadline"),
     ("wait_for", "wait inside a command, with a deadline"),
 ];
 

@@ -16,6 +16,7 @@ mod scope;
 mod select;
 mod shlex;
 mod task;
+mod until;
 mod walk;
 
 pub use files::{ControllerFile, ControllerFiles, Disk, FileError, ImageArchive};

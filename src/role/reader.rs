@@ -4,6 +4,7 @@ use super::args::{RunAs, is_variable};
 use super::keyword;
 use super::module::{self, Module};
 use super::task::{Around, Condition, LoopControl, Part, Task, id};
+use super::until::Polling;
 use crate::inventory::yaml::{Entry, Kind, Node};
 use crate::inventory::{Level, Variable, Variables};
 use crate::model::{Diagnostic, Diagnostics, Span, nearest};
@@ -74,6 +75,7 @@ struct Own {
     register: Option<String>,
     changed_when: Option<Vec<Condition>>,
     failed_when: Option<Condition>,
+    polling: Option<Polling>,
 }
 
 struct Reader<'d> {
@@ -161,7 +163,10 @@ impl Reader<'_> {
             let tasks = node.get(key).and_then(|e| e.value.as_seq());
             tasks.is_some_and(|tasks| !tasks.is_empty())
         };
-        if node.get("block").is_some_and(|e| e.value.as_seq().is_some_and(<[_]>::is_empty)) {
+        if node
+            .get("block")
+            .is_some_and(|e| e.value.as_seq().is_some_and(<[_]>::is_empty))
+        {
             self.complain("this block has no tasks", &node.span, None);
         }
         self.blocks += 1;
@@ -255,6 +260,11 @@ impl Reader<'_> {
             }
             shared.name = format!("{} (task {})", module.name, self.number);
         }
+        if self.sort == Sort::Handler && module.is_local() {
+            let message = format!("a handler cannot be a `{}`", module.name);
+            let help = "handlers do something on the host; write it as a task".to_string();
+            self.complain(message, &span, help);
+        }
         if self.sort == Sort::Handler && (own.items.is_some() && own.register.is_some()) {
             let message = "a handler cannot `register`: nothing comes after it";
             self.complain(message, &span, None);
@@ -274,6 +284,7 @@ impl Reader<'_> {
             run_as: shared.run_as.map(|(who, _)| who),
             changed_when: own.changed_when,
             failed_when: own.failed_when,
+            polling: own.polling,
             no_log: shared.no_log,
             vars: shared.vars,
             around: around.to_vec(),
@@ -307,14 +318,12 @@ impl Reader<'_> {
         match &shared.run_as {
             None | Some((RunAs::Root, _)) => {}
             Some((RunAs::Login, span)) => {
-                let message =
-                    format!("`become: false` is for `command` only: `{name}` needs root");
+                let message = format!("`become: false` is for `command` only: `{name}` needs root");
                 self.complain(message, span, None);
             }
             Some((RunAs::User(_), span)) => {
-                let message = format!(
-                    "`become_user` is for `command` and `shell` only, not for `{name}`"
-                );
+                let message =
+                    format!("`become_user` is for `command` and `shell` only, not for `{name}`");
                 let help = "the other modules run as root: leave it out".to_string();
                 self.complain(message, span, help);
             }
@@ -443,6 +452,28 @@ impl Reader<'_> {
                 Kind::Scalar(_) => own.failed_when = self.conditions(key, node).into_iter().next(),
                 _ => self.wrong(key, "one expression (join several with `or`)", node),
             },
+            "until" if is_command => match node.as_str() {
+                Some(text) => {
+                    let polling = own.polling.get_or_insert_default();
+                    polling.until = Some((text.to_string(), node.span.clone()));
+                }
+                None => self.wrong(key, "one expression", node),
+            },
+            "retries" if is_command => {
+                own.polling.get_or_insert_default().retries = Some(node.clone());
+            }
+            "delay" if is_command => {
+                own.polling.get_or_insert_default().delay = Some(node.clone());
+            }
+            "until" | "retries" | "delay" => {
+                let message = format!(
+                    "`{key}` is for `command` and `shell` only, not for `{}`",
+                    module.name
+                );
+                let help =
+                    "the other modules wait by themselves where there is something to wait for";
+                self.complain(message, &entry.key_span, help.to_string());
+            }
             "changed_when" | "failed_when" => {
                 let message = format!(
                     "`{key}` is for `command` and `shell` only, not for `{}`",

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::args::RunAs;
 use super::library::Role;
 use super::module::Module;
+use super::until::Polling;
 use crate::inventory::Variables;
 use crate::inventory::yaml::Node;
 use crate::model::Span;
@@ -87,6 +88,8 @@ pub(super) struct Task {
     pub(super) changed_when: Option<Vec<Condition>>,
     /// One must hold, as in Ansible, where a list means `or` nowhere else: here a list is refused.
     pub(super) failed_when: Option<Condition>,
+    /// How often a command is tried, and for what.
+    pub(super) polling: Option<Polling>,
     pub(super) no_log: bool,
     pub(super) vars: Variables,
     /// The blocks around it, the outermost first.
@@ -133,6 +136,27 @@ impl Task {
                 .flat_map(|v| template::names_in_value(&v.value)),
         );
         names.extend(self.names_in_expressions());
+        names.extend(self.names_in_polling());
+        names
+    }
+
+    /// Returns the name by which its own conditions know its result.
+    pub(super) fn result_name(&self) -> &str {
+        self.register.as_deref().unwrap_or("result")
+    }
+
+    fn names_in_polling(&self) -> BTreeSet<String> {
+        let Some(polling) = &self.polling else {
+            return BTreeSet::new();
+        };
+        let numbers = polling.retries.iter().chain(&polling.delay);
+        let mut names: BTreeSet<String> = numbers
+            .flat_map(|node| template::names_in_value(&node.to_value()))
+            .collect();
+        if let Some((until, _)) = &polling.until {
+            names.extend(template::names_in_expression(until));
+        }
+        names.remove(self.result_name());
         names
     }
 

@@ -133,7 +133,11 @@ impl<'a> Walk<'a> {
         let looped = task.items.is_some();
         let mut results: Vec<(Value, Option<Value>)> = Vec::new();
         for each in items {
-            let mut scope = scope.clone();
+            // What one item sets, the next one sees.
+            let mut scope = match task.module.is_local() {
+                true => self.host.scope(base, task, &self.values),
+                false => scope.clone(),
+            };
             each.enter(&task.control, &mut scope);
             let named = scope.render_text(&task.name, None);
             let named = named.map_err(|error| error.at(task.span.clone()));
@@ -214,7 +218,12 @@ impl<'a> Walk<'a> {
             let (status, value) = (*status, result::value(*status, result));
             if status == Status::Failed {
                 self.fates.fail(&task.around, &title);
-                self.values.insert(FAILED_RESULT.into(), value.clone());
+                let mut told = value.clone();
+                if task.no_log {
+                    told["stdout"] = "".into();
+                    told["stdout_lines"] = json!([]);
+                }
+                self.values.insert(FAILED_RESULT.into(), told);
                 let failed = json!({ "name": task.name });
                 self.values.insert(FAILED_TASK.into(), failed);
                 return Some(value);
@@ -240,7 +249,11 @@ impl<'a> Walk<'a> {
             self.values.extend(sets.clone());
         }
         if let Some(text) = action.says() {
-            let text = if task.no_log { "(not shown: no_log)".into() } else { text };
+            let text = if task.no_log {
+                "(not shown: no_log)".into()
+            } else {
+                text
+            };
             self.plan.notes.push((title.clone(), text));
         }
         let changes = match action.plan(&Look {
@@ -343,7 +356,10 @@ impl<'a> Walk<'a> {
 
     /// Returns whether the end of the wave has a handler to run.
     fn handlers_wait(&self) -> bool {
-        let mut mine = self.host.handlers().map(|(role, h)| id(&role.name, &h.name));
+        let mut mine = self
+            .host
+            .handlers()
+            .map(|(role, h)| id(&role.name, &h.name));
         let waits = |id: String| self.notified.contains(&id) || self.observed.pending.contains(&id);
         mine.any(waits)
     }

@@ -122,11 +122,21 @@ fn waves(tasks: &str, fails: &[&str]) -> (Vec<Vec<String>>, Option<String>) {
         for step in &plan.steps {
             let name = step.title.trim_start_matches("r : ").to_string();
             let failed = fails.contains(&name.as_str());
-            let status = if failed { Status::Failed } else { Status::Changed };
+            let status = if failed {
+                Status::Failed
+            } else {
+                Status::Changed
+            };
             let rc = if failed { 3 } else { 0 };
-            let result = StepResult { changed: true, rc, stdout: String::new() };
+            let result = StepResult {
+                changed: true,
+                rc,
+                stdout: String::new(),
+            };
             registered.record(&step.title, status, result);
-            let Effect::Run(run) = &step.changes[0].effect else { panic!("{step:?}") };
+            let Effect::Run(run) = &step.changes[0].effect else {
+                panic!("{step:?}")
+            };
             done.push(run.argv.join(" "));
             if failed && step.on_failure == OnFailure::Stop {
                 waves.push(done);
@@ -147,16 +157,50 @@ fn waves(tasks: &str, fails: &[&str]) -> (Vec<Vec<String>>, Option<String>) {
 
 #[test]
 fn a_failure_leads_to_rescue_and_always() {
-    let lost = |title: &str| Some(format!("`r : {title}` failed, and no `rescue` is around it"));
+    let lost = |title: &str| {
+        Some(format!(
+            "`r : {title}` failed, and no `rescue` is around it"
+        ))
+    };
     // What fails; each wave's steps; why the host failed.
     let cases: &[(&str, &[&str], &[&[&str]], Option<String>)] = &[
         (BLOCK, &[], &[&["a", "b", "clean", "after"]], None),
-        (BLOCK, &["a"], &[&["a"], &["mend a 3", "clean", "after"]], None),
-        (BLOCK, &["b"], &[&["a", "b"], &["mend b 3", "clean", "after"]], None),
-        (BLOCK, &["b", "mend"], &[&["a", "b"], &["mend b 3"], &["clean"]], lost("mend")),
-        (BLOCK, &["clean"], &[&["a", "b", "clean"]], Some("clean".into())),
-        (BLOCK, &["a", "clean"], &[&["a"], &["mend a 3", "clean"]], Some("clean".into())),
-        (BLOCK, &["after"], &[&["a", "b", "clean", "after"]], Some("after".into())),
+        (
+            BLOCK,
+            &["a"],
+            &[&["a"], &["mend a 3", "clean", "after"]],
+            None,
+        ),
+        (
+            BLOCK,
+            &["b"],
+            &[&["a", "b"], &["mend b 3", "clean", "after"]],
+            None,
+        ),
+        (
+            BLOCK,
+            &["b", "mend"],
+            &[&["a", "b"], &["mend b 3"], &["clean"]],
+            lost("mend"),
+        ),
+        (
+            BLOCK,
+            &["clean"],
+            &[&["a", "b", "clean"]],
+            Some("clean".into()),
+        ),
+        (
+            BLOCK,
+            &["a", "clean"],
+            &[&["a"], &["mend a 3", "clean"]],
+            Some("clean".into()),
+        ),
+        (
+            BLOCK,
+            &["after"],
+            &[&["a", "b", "clean", "after"]],
+            Some("after".into()),
+        ),
         (
             "- block: [{name: a, command: a}]\n  always: [{name: c, command: c}]\n- command: after\n",
             &["a"],
@@ -195,6 +239,21 @@ fn a_rescue_is_no_change_of_a_plan_and_is_asked_for_all_the_same() {
 }
 
 #[test]
+fn what_is_not_to_be_logged_is_not_handed_to_the_rescue() {
+    let tasks = "- block: [{name: a, command: a, no_log: true}]\n  rescue: [{debug: {var: ansible_failed_result.stdout}}]\n";
+    let (roles, scope) = only(tasks);
+    let mut registered = Registered::default();
+    let result = StepResult {
+        changed: true,
+        rc: 2,
+        stdout: "hunter2".into(),
+    };
+    registered.record("r : a", Status::Failed, result);
+    let plan = plan(&roles, &scope, &registered).unwrap();
+    assert_eq!(plan.notes[0].1, "ansible_failed_result.stdout = ");
+}
+
+#[test]
 fn a_judged_failure_is_rescued_too() {
     let tasks = "- block:\n    - {name: a, command: a, register: said, failed_when: said.rc > 1}\n    - {name: b, command: b}\n  rescue: [{name: m, command: m}]\n";
     let (roles, scope) = only(tasks);
@@ -202,7 +261,11 @@ fn a_judged_failure_is_rescued_too() {
     let first = plan(&roles, &scope, &registered).unwrap();
     assert_eq!(titles(&first), ["a"]);
     assert_eq!(first.steps[0].on_failure, OnFailure::Rescue);
-    let result = StepResult { changed: true, rc: 2, stdout: String::new() };
+    let result = StepResult {
+        changed: true,
+        rc: 2,
+        stdout: String::new(),
+    };
     registered.record("r : a", Status::Failed, result);
     assert_eq!(titles(&plan(&roles, &scope, &registered).unwrap()), ["m"]);
 }
@@ -234,7 +297,10 @@ fn mistakes_in_blocks_are_named_with_their_place() {
             .for_each(|d| all.push_str(&format!("    {d}\n")));
     }
     let handler = "- name: h\n  block: [{command: a}]\n";
-    let texts = [("tasks/main.yml", "- command: a\n"), ("handlers/main.yml", handler)];
+    let texts = [
+        ("tasks/main.yml", "- command: a\n"),
+        ("handlers/main.yml", handler),
+    ];
     let (_, found) = Library::from_texts("r", texts);
     all.push_str(&format!("handlers: {handler}    {}\n", found.0[0]));
     insta::assert_snapshot!("mistakes", all);
@@ -281,10 +347,18 @@ fn a_caught_failure_ends_the_steps_and_tells_the_facts() {
             assert_eq!(sandbox.read(path), None, "{kind:?} {path}");
         }
         let told = String::from_utf8_lossy(&outcome.stdout).into_owned();
-        assert!(told.contains("pending r.h") && told.contains("/etc/two"), "{kind:?} {told}");
+        assert!(
+            told.contains("pending r.h") && told.contains("/etc/two"),
+            "{kind:?} {told}"
+        );
         let second = Wave {
             run: "r".into(),
-            steps: vec![step(0, Effect::Remove { path: "/etc/two".into() })],
+            steps: vec![step(
+                0,
+                Effect::Remove {
+                    path: "/etc/two".into(),
+                },
+            )],
             handlers: first.handlers.clone(),
             ..Wave::default()
         };
@@ -312,6 +386,7 @@ fn a_role_rescues_itself_on_a_host() {
   always:
     - name: a note
       shell: echo '{{ ansible_failed_task.name }}' >/etc/note
+      when: ansible_failed_task is defined
 ";
     let account = |flag: &str| {
         let output = std::process::Command::new("id").arg(flag).output().unwrap();
@@ -327,7 +402,10 @@ fn a_role_rescues_itself_on_a_host() {
         let sandbox = Sandbox::new(kind);
         sandbox.write("/etc/app.conf", "older\n");
         let handlers = "- name: reload\n  shell: cat /etc/app.conf >/etc/loaded\n";
-        let (roles, scope) = with([("tasks/main.yml", tasks.as_str()), ("handlers/main.yml", handlers)]);
+        let (roles, scope) = with([
+            ("tasks/main.yml", tasks.as_str()),
+            ("handlers/main.yml", handlers),
+        ]);
         let facts = roles.facts(&scope).unwrap();
         let mut registered = Registered::default();
         let mut observed = sandbox.probe(&facts);
@@ -348,13 +426,25 @@ fn a_role_rescues_itself_on_a_host() {
                         End::Failed => Status::Failed,
                     };
                     let changed = end == End::Changed;
-                    registered.record(&step.title, status, StepResult { changed, rc, stdout });
+                    registered.record(
+                        &step.title,
+                        status,
+                        StepResult {
+                            changed,
+                            rc,
+                            stdout,
+                        },
+                    );
                 }
             }
             observed = sandbox.probe(&facts);
             waves.push(titles(&plan).join(", "));
         }
-        assert_eq!(waves, ["the new file, it works, a note", "the old file, a note"], "{kind:?}");
+        assert_eq!(
+            waves,
+            ["the new file, it works", "the old file, a note"],
+            "{kind:?}"
+        );
         assert_eq!(sandbox.read("/etc/app.conf").as_deref(), Some("old\n"));
         assert_eq!(sandbox.read("/etc/note").as_deref(), Some("it works\n"));
         assert_eq!(sandbox.read("/etc/loaded").as_deref(), Some("old\n"));

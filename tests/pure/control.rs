@@ -11,10 +11,10 @@ use super::role::{AllThere, only, with};
 use super::simulated::Model;
 
 fn plan(roles: &HostRoles, scope: &Scope, registered: &Registered) -> Result<HostPlan, String> {
-    let text = |e: quorate::model::Diagnostics| e.iter().map(|d| format!("{d}\n")).collect();
+    let text =
+        |e: quorate::model::Diagnostics| -> String { e.iter().map(|d| format!("{d}\n")).collect() };
     let facts = roles.facts(scope).map_err(text)?;
     let observed = Model::bare().observe(&facts);
-    let text = |e: quorate::model::Diagnostics| e.iter().map(|d| format!("{d}\n")).collect();
     roles.plan(scope, &observed, registered).map_err(text)
 }
 
@@ -35,7 +35,9 @@ fn commands(plan: &HostPlan) -> Vec<String> {
 
 fn notes(plan: &HostPlan) -> Vec<String> {
     let notes = plan.notes.iter();
-    notes.map(|(title, text)| format!("{}: {text}", title.trim_start_matches("r : "))).collect()
+    notes
+        .map(|(title, text)| format!("{}: {text}", title.trim_start_matches("r : ")))
+        .collect()
 }
 
 #[test]
@@ -43,23 +45,40 @@ fn assert_and_fail_refuse_before_anything_is_changed() {
     // Tasks, and what the host's plan is refused with; an empty text where it is not.
     let cases = [
         ("- assert: {that: facts.os == 'debian'}", ""),
-        ("- assert: {that: [facts.os == 'debian', facts.memory_mib > 4000000]}", "`facts.memory_mib > 4000000` does not hold"),
-        ("- assert: {that: facts.os == 'x', fail_msg: 'needs x, not {{ facts.os }}'}", "needs x, not debian"),
+        (
+            "- assert: {that: [facts.os == 'debian', facts.memory_mib > 4000000]}",
+            "`facts.memory_mib > 4000000` does not hold",
+        ),
+        (
+            "- assert: {that: facts.os == 'x', fail_msg: 'needs x, not {{ facts.os }}'}",
+            "needs x, not debian",
+        ),
         ("- assert: {that: facts.os == 'x', msg: short}", "short"),
         ("- assert: {that: facts.os == 'x'}\n  when: false", ""),
         ("- assert: {that: '{{ facts.os == \"debian\" }}'}", ""),
-        ("- fail: {msg: 'no {{ facts.os }}'}\n  when: facts.os == 'debian'", "no debian"),
+        (
+            "- fail: {msg: 'no {{ facts.os }}'}\n  when: facts.os == 'debian'",
+            "no debian",
+        ),
         ("- fail: {msg: x}\n  when: facts.os != 'debian'", ""),
-        ("- command: before\n- fail: {msg: behind a command}", "behind a command"),
+        (
+            "- command: before\n- fail: {msg: behind a command}",
+            "behind a command",
+        ),
     ];
     for (tasks, expected) in cases {
         match first(tasks) {
             Ok(_) => assert_eq!(expected, "", "{tasks}"),
-            Err(said) => assert!(!expected.is_empty() && said.contains(expected), "{tasks}: {said}"),
+            Err(said) => assert!(
+                !expected.is_empty() && said.contains(expected),
+                "{tasks}: {said}"
+            ),
         }
     }
     // Before a host was asked nobody knows.
-    let (roles, scope) = only("- assert: {that: facts.os == 'x'}\n- assert: {that: facts.addresses[0].prefix == 24}\n- fail: {msg: y}\n");
+    let (roles, scope) = only(
+        "- assert: {that: facts.os == 'x'}\n- assert: {that: 'facts.addresses[0].prefix == 24'}\n- fail: {msg: y}\n",
+    );
     assert!(roles.facts(&scope).is_ok());
 }
 
@@ -72,11 +91,17 @@ fn a_failure_by_hand_inside_a_block_is_rescued() {
     assert_eq!(commands(&one), ["a", "fail: it's not so", "b"]);
     registered.record("r : a", Status::Changed, StepResult::default());
     registered.record("r : no", Status::Failed, StepResult::default());
-    assert_eq!(commands(&plan(&roles, &scope, &registered).unwrap()), ["m no"]);
+    assert_eq!(
+        commands(&plan(&roles, &scope, &registered).unwrap()),
+        ["m no"]
+    );
     for kind in super::sandbox::SHELLS {
         let sandbox = super::sandbox::Sandbox::new(kind);
         let (end, status, said) = sandbox.one(Effect::Fail("it's not so".into()));
-        assert_eq!((end, status, said.as_str()), (quorate::host::record::End::Failed, 1, "it's not so\n"));
+        assert_eq!(
+            (end, status, said.as_str()),
+            (quorate::host::record::End::Failed, 1, "it's not so\n")
+        );
     }
 }
 
@@ -109,13 +134,21 @@ fn set_fact_holds_for_what_comes_behind() {
     let tasks = "- command: 'before {{ word }}'\n\
                  - set_fact: {word: 'set on {{ facts.os }}', number: '{{ 1 + 1 }}'}\n\
                  - command: 'behind {{ word }} {{ number * 2 }}'\n  vars: {word: loses}\n\
-                 - set_fact: {list: '{{ list | default(value=[]) | concat(with=item) }}'}\n  loop: [a, b]\n\
-                 - command: 'all {{ list | join(sep=\",\") }}'\n\
+                 - set_fact: {list: '{{ list }}{{ item }}'}\n  loop: [a, b]\n\
+                 - command: 'all {{ list }}'\n\
                  - set_fact: {word: never}\n  when: facts.os == 'x'\n\
                  - command: 'last {{ word }}'\n";
-    let (roles, scope) = with([("tasks/main.yml", tasks), ("vars/main.yml", "word: a role's\n")]);
+    let (roles, scope) = with([
+        ("tasks/main.yml", tasks),
+        ("vars/main.yml", "word: a var\nlist: l\n"),
+    ]);
     let all = plan(&roles, &scope, &Registered::default()).unwrap();
-    let expected = ["before a role's", "behind set on debian 4", "all a,b", "last set on debian"];
+    let expected = [
+        "before a var",
+        "behind set on debian 4",
+        "all lab",
+        "last set on debian",
+    ];
     assert_eq!(commands(&all), expected);
     // -e wins over it, as over everything.
     let mut scope = scope;
@@ -132,10 +165,18 @@ fn set_fact_of_a_result_waits_for_it() {
     let mut registered = Registered::default();
     let one = plan(&roles, &scope, &registered).unwrap();
     assert!(one.more && commands(&one) == ["ask"]);
-    let result = StepResult { changed: true, rc: 0, stdout: "41\n".into() };
+    let result = StepResult {
+        changed: true,
+        rc: 0,
+        stdout: "41\n".into(),
+    };
     registered.record("r : ask", Status::Changed, result);
     let two = plan(&roles, &scope, &registered).unwrap();
-    assert_eq!(two.steps[0].changes[0].effect.describe(), "write /etc/42");
+    // Nobody could ask for that path before.
+    assert_eq!(
+        two.steps[0].changes[0].effect.describe(),
+        "run touch -- /etc/42"
+    );
 }
 
 #[test]
@@ -153,6 +194,14 @@ fn include_vars_reads_what_the_host_needs() {
     let (roles, scope) = with(texts);
     let all = plan(&roles, &scope, &Registered::default()).unwrap();
     assert_eq!(commands(&all), ["install d-deb", "x 1 2"]);
+    // What only the host's own facts say is asked when they are known.
+    let first = roles.facts(&scope).unwrap();
+    let observed = Model::bare().observe(&first);
+    let all = roles
+        .facts_of(&scope, &observed.system, &Registered::default())
+        .unwrap();
+    let asked: Vec<_> = all.difference(&first).collect();
+    assert_eq!(asked, [&Fact::Package("d-deb".into())]);
 }
 
 #[test]
@@ -175,7 +224,10 @@ fn handlers_listen() {
         ("[two, all of them]", &["r.one", "r.two"]),
     ] {
         let tasks = format!("- command: x\n  notify: {notify}\n");
-        let (roles, scope) = with([("tasks/main.yml", tasks.as_str()), ("handlers/main.yml", HANDLERS)]);
+        let (roles, scope) = with([
+            ("tasks/main.yml", tasks.as_str()),
+            ("handlers/main.yml", HANDLERS),
+        ]);
         let plan = plan(&roles, &scope, &Registered::default()).unwrap();
         let ids: Vec<&str> = plan.handlers.iter().map(|h| h.id.as_str()).collect();
         assert_eq!(ids, expected, "{notify}");
@@ -208,8 +260,13 @@ fn flush_handlers_ends_the_wave_where_one_waits() {
     let facts = roles.facts(&scope).unwrap();
     let mut model = Model::bare();
     model.pending.insert("r.two".into());
-    let plan = roles.plan(&scope, &model.observe(&facts), &Registered::default()).unwrap();
-    assert_eq!(ran(&plan), (strings(&["a"]), strings(&["r.one", "r.two"]), true));
+    let plan = roles
+        .plan(&scope, &model.observe(&facts), &Registered::default())
+        .unwrap();
+    assert_eq!(
+        ran(&plan),
+        (strings(&["a"]), strings(&["r.one", "r.two"]), true)
+    );
 }
 
 #[test]
@@ -238,6 +295,7 @@ fn mistakes_are_named_with_their_place() {
         "- command: '{{ item }}'\n  loop: [1]\n  loop_control: {loop_var: y}",
         "- command: x\n  listen: y",
         "- assert: {that: true}\n  changed_when: true",
+        "- command: x\n  until: 3",
     ];
     let mut all = String::new();
     for tasks in cases {

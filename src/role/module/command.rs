@@ -5,7 +5,7 @@ use crate::event::Category;
 use crate::host::{Content, Effect, Fact, Known, Run};
 use crate::plan::Change;
 use crate::role::args::{Args, RunAs};
-use crate::role::shlex;
+use crate::role::{shlex, until};
 
 pub(super) const MODULE: Module = Module {
     name: "command",
@@ -49,6 +49,10 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
             user
         }
     };
+    let until = match args.polling {
+        Some((polling, register)) => Some(until::read(args, polling, register)?),
+        None => None,
+    };
     let run = Run {
         label: label(args.module, argv.as_deref()),
         creates,
@@ -56,6 +60,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         chdir,
         stdin,
         user: user.filter(|u| u != "root"),
+        until,
         ..Run::new(argv?)
     };
     Some(Box::new(Command(run)))
