@@ -19,6 +19,8 @@ mod drill_scripts;
 mod files;
 #[path = "pure/kube_vip.rs"]
 mod kube_vip;
+#[path = "pure/local.rs"]
+mod local;
 #[path = "pure/migrate.rs"]
 mod migrate;
 #[path = "pure/modules.rs"]

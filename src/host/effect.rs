@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
+use super::local::{Account, Fetch};
 use super::request::Segment;
 use super::sh;
 use crate::model::{Mode, Sha256};
@@ -289,6 +290,14 @@ pub enum Effect {
     },
     /// Runs a command.
     Run(Run),
+    /// Makes, changes or removes a user or group.
+    Account(Account),
+    /// Mounts at this path what /etc/fstab says.
+    Mount(String),
+    /// Unmounts what is mounted at this path.
+    Unmount(String),
+    /// Fetches a file.
+    Fetch(Fetch),
     /// Fails, for this reason.
     Fail(String),
     /// Waits until a shell condition holds.
@@ -336,6 +345,10 @@ impl Effect {
                 Some(label) => format!("run {label}"),
                 None => format!("run {}", sh::words(&run.argv)),
             },
+            Self::Account(account) => account.describe(),
+            Self::Mount(path) => format!("mount {path}"),
+            Self::Unmount(path) => format!("unmount {path}"),
+            Self::Fetch(fetch) => format!("fetch {} from {}", fetch.path, fetch.url),
             Self::Fail(reason) => format!("fail: {reason}"),
             Self::Wait { what, .. } => format!("wait: {what}"),
         }
@@ -403,6 +416,10 @@ impl Effect {
                 )
             }
             Self::Run(run) => render_run(run),
+            Self::Account(account) => account.render(),
+            Self::Mount(path) => format!("mount_now {}", sh::quote(path)),
+            Self::Unmount(path) => format!("unmount_now {}", sh::quote(path)),
+            Self::Fetch(fetch) => fetch.render(&temporary(&fetch.path)),
             Self::Fail(reason) => {
                 format!("{{ printf '%s\\n' {}; return 1; }}", sh::quote(reason))
             }

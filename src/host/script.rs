@@ -249,6 +249,7 @@ fn gathered(steps: &[Step]) -> Vec<&str> {
             }
             Effect::Run(_) | Effect::Unpack { .. } | Effect::RemovePackages(_) => break,
             Effect::WriteFile(file) => &file.path,
+            Effect::Fetch(fetch) => &fetch.path,
             Effect::Directory { path, .. }
             | Effect::Attributes { path, .. }
             | Effect::Link { path, .. }

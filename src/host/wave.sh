@@ -323,6 +323,58 @@ swap_off() {
   [ "$(wc -l </proc/swaps)" -gt 1 ] || return 0
   changing && swapoff -a
 }
+account() { # user|group add|mod|del name flag...; the names of shadow's programs
+  case $1 in user) database=passwd ;; *) database=group ;; esac
+  program=$1$2 act=$2 name=$3
+  shift 3
+  known=
+  entry "$database" "$name" >/dev/null 2>&1 && known=1
+  case $act$known in add1 | del) return 0 ;; esac
+  changing && "$program" "$@" "$name" 3<&- 4>&- 5>&-
+}
+mounted() { awk -v p="$1" '$2 == p { found = 1 } END { exit !found }' /proc/self/mounts; }
+mount_now() { # path: as /etc/fstab says
+  mounted "$1" && return 0
+  changing && mount "$1" 3<&- 4>&- 5>&-
+}
+unmount_now() { # path
+  mounted "$1" || return 0
+  changing && umount "$1" 3<&- 4>&- 5>&-
+}
+download() { # address file
+  if command -v curl >/dev/null 2>&1; then
+    curl -fsSL --proto '=http,https' --connect-timeout 10 --max-time 900 -o "$2" -- "$1"
+  elif command -v wget >/dev/null 2>&1; then
+    wget -q -T 60 -O "$2" -- "$1"
+  else
+    echo "Neither curl nor wget is there to fetch it with."
+    return 1
+  fi
+}
+fetch() { # address path digest mode owner group temporary
+  if [ -f "$2" ] && [ ! -L "$2" ] && [ "$(digest "$2")" = "$3" ]; then
+    attributes "$2" "$4" "$5" "$6"
+    return
+  fi
+  if [ -d "$2" ] && [ ! -L "$2" ]; then
+    echo "$2 is a directory: it is not replaced by a file."
+    return 1
+  fi
+  [ -d "${2%/*}/" ] || folders "${2%/*}" || return 1
+  rm -f -- "$7"
+  if ! download "$1" "$7" 3<&- 4>&- 5>&-; then
+    rm -f -- "$7"
+    echo "$1 could not be fetched: $2 is unchanged."
+    return 1
+  fi
+  arrived=$(digest "$7")
+  if [ "$arrived" != "$3" ]; then
+    rm -f -- "$7"
+    echo "$1 has the digest $arrived, not $3: $2 is unchanged."
+    return 1
+  fi
+  chown -- "$5:$6" "$7" && chmod -- "$4" "$7" && changing && mv -f -- "$7" "$2" || { rm -f -- "$7"; return 1; }
+}
 set_hostname() {
   [ "$(uname -n)" = "$1" ] && return 0
   changing && hostnamectl set-hostname "$1"

@@ -49,6 +49,10 @@ const REFUSED: &[(&str, &str)] = &[
         "leave it out: `quorate plan` never changes anything",
     ),
     (
+        "cron",
+        "use `systemd_timer`: its runs are in the journal, and one that was missed is made up for",
+    ),
+    (
         "delegate_to",
         "what needs another host belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
     ),
@@ -56,10 +60,6 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "environment",
         "set it in the command: `argv: [env, NAME=value, ...]`",
-    ),
-    (
-        "get_url",
-        "put the file beside the role and use `copy`, or use `command` with `creates`",
     ),
     ("ignore_errors", "use `failed_when: false` on a command"),
     (
@@ -83,16 +83,8 @@ const REFUSED: &[(&str, &str)] = &[
         "write the tasks into tasks/main.yml, or into a role of its own",
     ),
     (
-        "lineinfile",
-        "use `blockinfile`, or `template` for the whole file",
-    ),
-    (
         "local_action",
         "what runs elsewhere belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
-    ),
-    (
-        "mount",
-        "use `template` for a systemd mount unit, and `service`",
     ),
     (
         "poll",
@@ -101,7 +93,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("raw", "use `shell`"),
     (
         "replace",
-        "use `blockinfile`, or `template` for the whole file",
+        "use `lineinfile` or `blockinfile`, or `template` for the whole file",
     ),
     (
         "run_once",

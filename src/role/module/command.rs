@@ -26,7 +26,7 @@ pub(super) const SHELL: Module = Module {
 };
 
 #[derive(Debug)]
-struct Command(Run);
+pub(super) struct Command(pub(super) Run);
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let argv = words(args);

@@ -12,18 +12,24 @@ mod copy;
 mod debug;
 mod fail;
 mod file;
+mod get_url;
+mod group;
 mod hostname;
 mod include_vars;
+mod lineinfile;
 mod meta;
 mod modprobe;
+mod mount;
 mod package;
 mod service;
 mod set_fact;
 mod swap;
 mod sysctl;
+mod systemd_timer;
 mod target;
 mod template;
 mod unarchive;
+mod user;
 
 use super::args::Args;
 use crate::event::Category;
@@ -58,7 +64,14 @@ impl Module {
 
     /// Returns whether the host has no part in it: it is about the role's own course.
     pub(super) fn is_local(&self) -> bool {
-        let local = ["assert", "debug", "fail", "include_vars", "meta", "set_fact"];
+        let local = [
+            "assert",
+            "debug",
+            "fail",
+            "include_vars",
+            "meta",
+            "set_fact",
+        ];
         local.contains(&self.name)
     }
 }
@@ -75,17 +88,23 @@ pub(super) const MODULES: &[Module] = &[
     debug::MODULE,
     fail::MODULE,
     file::MODULE,
+    get_url::MODULE,
+    group::MODULE,
     hostname::MODULE,
     include_vars::MODULE,
+    lineinfile::MODULE,
     meta::MODULE,
     modprobe::MODULE,
+    mount::MODULE,
     package::MODULE,
     service::MODULE,
     set_fact::MODULE,
     swap::MODULE,
     sysctl::MODULE,
+    systemd_timer::MODULE,
     template::MODULE,
     unarchive::MODULE,
+    user::MODULE,
 ];
 
 /// Ansible's collections whose modules have a namesake here.
