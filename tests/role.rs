@@ -41,3 +41,5 @@ mod seed_inventory;
 mod shell;
 #[path = "pure/simulated.rs"]
 mod simulated;
+#[path = "pure/specs.rs"]
+mod specs;

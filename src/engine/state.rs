@@ -128,8 +128,14 @@ impl State {
                         let shown = settings.desired.balancers(&target.name);
                         facts.extend(shown.into_iter().map(|(_, fact)| fact));
                     }
-                    let observed = session.probe(&facts).await;
-                    Ok::<_, Problem>((session, observed?))
+                    let mut observed = session.probe(&facts).await?;
+                    // What the host is may say what else there is to ask.
+                    let all = settings.desired.learn(&target.name, &observed);
+                    let more: Facts = all.difference(&facts).cloned().collect();
+                    if !more.is_empty() {
+                        observed.update(session.probe(&more).await?);
+                    }
+                    Ok::<_, Problem>((session, observed))
                 };
                 let mut cancel = settings.cancel.clone();
                 let result = tokio::select! {
@@ -319,7 +325,9 @@ impl State {
         };
         let notes = host.plan.notes.iter();
         let told = &mut host.told;
-        let new: Vec<_> = notes.filter(|(title, _)| told.insert(title.clone())).collect();
+        let new: Vec<_> = notes
+            .filter(|(title, _)| told.insert(title.clone()))
+            .collect();
         for (title, text) in new {
             let event = Event::Output {
                 host: name.clone(),

@@ -111,7 +111,9 @@ impl HostPlan {
     pub fn mask(&mut self, secrets: &[(String, String)]) {
         let handlers = self.handlers.iter_mut().flat_map(|h| &mut h.steps);
         let steps = self.steps.iter_mut().chain(handlers);
-        let diffs = steps.flat_map(|s| &mut s.changes).filter_map(|c| c.diff.as_mut());
+        let diffs = steps
+            .flat_map(|s| &mut s.changes)
+            .filter_map(|c| c.diff.as_mut());
         diffs.for_each(|diff| diff.mask(secrets));
         for (_, text) in &mut self.notes {
             *text = masked(text, secrets);

@@ -10,6 +10,7 @@ use super::library::Role;
 use super::module::Questions;
 use super::result::{self, Registered, StepResult};
 use super::select::Selection;
+use super::spec;
 use super::task::{Task, id};
 use super::walk::{FAILED_RESULT, FAILED_TASK, Walk};
 use super::{item, scope};
@@ -62,6 +63,11 @@ impl HostRoles {
     pub fn diffs(mut self, diffs: bool) -> Self {
         self.diffs = diffs;
         self
+    }
+
+    /// Returns whether one of the roles is the user's own.
+    pub fn has_own(&self) -> bool {
+        self.roles.iter().any(|role| !role.is_builtin())
     }
 
     /// Returns the variables that the roles name.
@@ -210,6 +216,9 @@ impl HostRoles {
         for role in &self.roles {
             let base = scope::with_role(&seen, role, &self.fixed);
             let bare = scope::with_role(scope, role, &self.fixed);
+            let known = if system.is_some() { &base } else { &bare };
+            let place = role.place().as_str();
+            spec::check(&role.arguments, known, &role.name, place, &mut errors);
             for (task, handler) in role
                 .tasks
                 .iter()

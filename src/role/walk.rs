@@ -317,7 +317,7 @@ impl<'a> Walk<'a> {
         let never_fails = matches!(task.failed_when, Some(Condition::Literal(false)));
         let mut step = Step::new(title, task.module.category, changes);
         step.secret = task.no_log;
-        step.disturbs = role.disturbs_api;
+        step.disturbs = role.meta.disturbs_api;
         step.tolerant = judged || never_fails;
         step.on_failure = task.on_failure();
         step.register = task
@@ -349,7 +349,7 @@ impl<'a> Walk<'a> {
         );
         self.notified.extend(notify.iter().cloned());
         let mut step = Step::new(title, task.module.category, vec![change]);
-        step.disturbs = role.disturbs_api;
+        step.disturbs = role.meta.disturbs_api;
         step.notify = notify;
         self.plan.steps.push(step);
     }
@@ -421,7 +421,7 @@ impl<'a> Walk<'a> {
                         self.notified.extend(notify.iter().cloned());
                         let mut step = Step::new(title, handler.module.category, changes);
                         step.secret = handler.no_log;
-                        step.disturbs = role.disturbs_api;
+                        step.disturbs = role.meta.disturbs_api;
                         step.report = item::report(handler);
                         step.notify = notify;
                         steps.push(step);

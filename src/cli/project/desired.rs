@@ -1,6 +1,7 @@
 //! What is wanted of hosts and cluster, as the engine asks for it.
 
 use std::net::ToSocketAddrs;
+use std::sync::PoisonError;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -144,6 +145,8 @@ impl Desired for Project {
     fn facts(&self, host: &HostName) -> Facts {
         let facts = self.hosts.get(host).map(|h| h.facts.clone());
         let mut facts = facts.unwrap_or_default();
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.extend(learned.get(host).cloned().unwrap_or_default());
         let way = self.spec.load_balancer.way;
         if self.is_external() {
             facts.extend(load_balancer::facts_of_ours());
@@ -156,6 +159,19 @@ impl Desired for Project {
             }
         }
         facts
+    }
+
+    fn learn(&self, host: &HostName, observed: &Observed) -> Facts {
+        // The built-in roles ask for nothing that hangs on a fact: their tests see to that.
+        let own = self.hosts.get(host).filter(|h| h.roles.has_own());
+        if let (Some(desired), Ok(scope)) = (own, self.scope(host, observed)) {
+            let none = Registered::default();
+            // What is wrong is told by the plan.
+            let facts = desired.roles.facts_of(&scope, &observed.system, &none);
+            let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+            learned.insert(host.clone(), facts.unwrap_or_default());
+        }
+        self.facts(host)
     }
 
     fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
@@ -300,7 +316,10 @@ impl Desired for Project {
             return Err("its tasks cannot be done in one go, which a move needs".into());
         }
         // Nor is there a second wave that could rescue anything.
-        place.steps.iter_mut().for_each(|s| s.on_failure = OnFailure::Stop);
+        place
+            .steps
+            .iter_mut()
+            .for_each(|s| s.on_failure = OnFailure::Stop);
         let remains = load_balancer::remains(self.spec.load_balancer.way, observed);
         Ok(migrate::steps::switch(
             &self.mover(host)?,
