@@ -33,6 +33,8 @@ pub(super) struct HostState {
     pub(super) standing: Standing,
     pub(super) busy: bool,
     pub(super) joined: bool,
+    /// Whether a wave that disturbed ended before its gate, behind a failure that was caught.
+    pub(super) ungated: bool,
     /// Titles of the tasks whose word was passed on.
     pub(super) told: BTreeSet<String>,
     pub(super) started: Instant,
@@ -364,6 +366,7 @@ impl HostState {
             standing: Standing::Unknown("it was not looked at".into()),
             busy: false,
             joined: false,
+            ungated: false,
             told: BTreeSet::new(),
             started,
         }

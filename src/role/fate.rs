@@ -82,7 +82,7 @@ mod tests {
     use super::super::task::{Around, Part};
     use super::Fates;
 
-    /// Returns the blocks that a word like `1b2r` names: number and part, `R` and `A` for those without rescue or always.
+    /// Returns the blocks that a word like `1b2r` names: number and part.
     fn around(word: &str, rescues: &[usize]) -> Vec<Around> {
         let bytes: Vec<char> = word.chars().collect();
         bytes
@@ -104,10 +104,12 @@ mod tests {
             .collect()
     }
 
+    /// Tasks, those that fail by index, blocks with a rescue, those reached, whether the host is lost.
+    type Case<'a> = (&'a str, &'a [usize], &'a [usize], &'a [usize], bool);
+
     #[test]
     fn what_is_reached() {
-        // tasks, those that fail by index, blocks with a rescue, those reached, whether the host is lost
-        let cases: &[(&str, &[usize], &[usize], &[usize], bool)] = &[
+        let cases: &[Case<'_>] = &[
             ("1b 1b 1r 1a -", &[], &[1], &[0, 1, 3, 4], false),
             ("1b 1b 1r 1a -", &[0], &[1], &[0, 2, 3, 4], false),
             ("1b 1b 1r 1a -", &[0, 2], &[1], &[0, 2, 3], true),

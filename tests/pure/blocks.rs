@@ -155,6 +155,9 @@ fn waves(tasks: &str, fails: &[&str]) -> (Vec<Vec<String>>, Option<String>) {
     (waves, None)
 }
 
+/// Tasks; what fails; each wave's steps; why the host failed.
+type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a [&'a str]], Option<String>);
+
 #[test]
 fn a_failure_leads_to_rescue_and_always() {
     let lost = |title: &str| {
@@ -162,8 +165,7 @@ fn a_failure_leads_to_rescue_and_always() {
             "`r : {title}` failed, and no `rescue` is around it"
         ))
     };
-    // What fails; each wave's steps; why the host failed.
-    let cases: &[(&str, &[&str], &[&[&str]], Option<String>)] = &[
+    let cases: &[Case<'_>] = &[
         (BLOCK, &[], &[&["a", "b", "clean", "after"]], None),
         (
             BLOCK,

@@ -144,7 +144,7 @@ impl Desired for Wanted {
         registered: &Registered,
     ) -> Result<HostPlan, String> {
         if self.catches != OnFailure::Stop {
-            return caught(self.catches, registered);
+            return caught(self, registered);
         }
         if self.signs && signed(observed) && observed.file(MEMBER).is(Option::is_none) {
             let mut step = Step::new("example : member", Category::Own, vec![write(MEMBER)]);
@@ -239,7 +239,8 @@ impl Desired for Wanted {
 }
 
 /// A step in a block, then what its failure leads to.
-fn caught(on_failure: OnFailure, registered: &Registered) -> Result<HostPlan, String> {
+fn caught(wanted: &Wanted, registered: &Registered) -> Result<HostPlan, String> {
+    let on_failure = wanted.catches;
     let status = |title: &str| registered.get(title).map(|(status, _)| *status);
     let step = |title: &str| Step::new(title, Category::Own, vec![write(FILE)]);
     let mut plan = HostPlan::default();
@@ -247,6 +248,7 @@ fn caught(on_failure: OnFailure, registered: &Registered) -> Result<HostPlan, St
         (None, _) => {
             let mut step = step("example : try");
             step.on_failure = on_failure;
+            step.disturbs = wanted.disturbs;
             plan.steps.push(step);
         }
         (Some(Status::Failed), None) => {
@@ -1150,6 +1152,29 @@ async fn a_failure_that_is_rescued_is_a_wave_more_and_no_failed_host() {
     assert_eq!(outcome.recap.warnings, 1);
     let warned = "`example : try` failed, its block's `rescue` follows: it is refused";
     assert!(outcome.text().contains(warned), "{}", outcome.text());
+}
+
+#[tokio::test]
+async fn what_a_failure_left_out_is_waited_for_behind_the_rescue() {
+    let mut bench = Bench::cluster(&["cp1", "cp2"]).converged();
+    bench.catches = OnFailure::Rescue;
+    bench.disturbs = true;
+    let outcome = bench.run("apply", fails_once).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    // One after the other, each with its rescue.
+    assert_eq!(outcome.waves(), ["cp1", "cp1", "cp2", "cp2"]);
+    let waves = outcome
+        .calls
+        .iter()
+        .filter(|c| c.request.kind() == Kind::Wave);
+    for wave in waves {
+        let script = String::from_utf8_lossy(&wave.stdin);
+        assert!(
+            script.contains("https://vip.example:8443/healthz"),
+            "{}",
+            wave.host
+        );
+    }
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ impl Run {
         host.busy = true;
         let mut plan = host.plan.clone();
         // After each wave that disturbs, not only after the last: the last may not.
-        if plan.disturbs() {
+        if plan.disturbs() || host.ungated {
             plan.gates.extend(gate);
         }
         let registered = host.registered.clone();
@@ -167,6 +167,7 @@ impl Run {
             return;
         };
         host.busy = false;
+        host.ungated = end.caught && (host.ungated || host.plan.disturbs());
         for (step, status, rc, output) in &end.results {
             let result = StepResult {
                 changed: *status == Status::Changed,
@@ -215,10 +216,14 @@ impl Run {
                 .hosts
                 .get(&name)
                 .is_some_and(|h| h.plan.is_empty());
+        // Where nothing is left to do the gate is: the wave before did not come to its own.
+        let ungated = self.state.hosts.get(&name).is_some_and(|h| h.ungated);
+        let goes_on = ungated || (left && !stuck);
         match planned {
-            Ok(()) if left && !stuck && waves < MOST_WAVES => {
+            Ok(()) if goes_on && waves < MOST_WAVES => {
                 // Its turn in the queue is over unless it disturbs once more.
-                if self.queue.front() == Some(&name) && !self.goes_alone(&name) {
+                let over = !ungated && !self.goes_alone(&name);
+                if over && self.queue.front() == Some(&name) {
                     self.leave_queue(&name, true).await;
                 }
                 return self.dispatch(&name).await;
