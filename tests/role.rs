@@ -9,18 +9,26 @@
     clippy::print_stderr
 )]
 
+#[path = "pure/blocks.rs"]
+mod blocks;
+#[path = "pure/control.rs"]
+mod control;
 #[path = "pure/drill_scripts.rs"]
 mod drill_scripts;
 #[path = "pure/files.rs"]
 mod files;
 #[path = "pure/kube_vip.rs"]
 mod kube_vip;
+#[path = "pure/local.rs"]
+mod local;
 #[path = "pure/migrate.rs"]
 mod migrate;
 #[path = "pure/modules.rs"]
 mod modules;
 #[path = "pure/pods.rs"]
 mod pods;
+#[path = "pure/polling.rs"]
+mod polling;
 #[path = "pure/resume.rs"]
 mod resume;
 #[path = "pure/role.rs"]
@@ -33,3 +41,5 @@ mod seed_inventory;
 mod shell;
 #[path = "pure/simulated.rs"]
 mod simulated;
+#[path = "pure/specs.rs"]
+mod specs;

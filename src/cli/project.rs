@@ -1,7 +1,7 @@
 //! All that a command reads before it contacts anybody: inventory, cluster, roles and files, with every mistake at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
@@ -12,7 +12,7 @@ mod drift;
 mod manifests;
 
 use super::controller;
-use super::request::Request;
+use super::request::{Command, Request};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
 use crate::cluster::load_balancer::kube_vip;
@@ -24,7 +24,7 @@ use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
 use crate::model::{Diagnostic, Diagnostics, HostName, Map, Secret, Severity, Sha256};
-use crate::role::{Disk, HostRoles, Library, Selection};
+use crate::role::{Branches, Disk, HostRoles, Library, Selection};
 use crate::template::{self, Binding, Scope};
 use crate::transport::{Elevation, Target};
 
@@ -45,6 +45,8 @@ pub(super) struct Project {
     /// The folder `.quorate`.
     home: Utf8PathBuf,
     parts: Option<load_balancer::Parts>,
+    /// Questions that hang on what a host is.
+    learned: Mutex<BTreeMap<HostName, Facts>>,
 }
 
 /// What is wanted of one host.
@@ -111,6 +113,7 @@ impl Project {
         };
         let scopes = spec.scopes(&inventory);
         let mut hosts = BTreeMap::new();
+        let mut branches = Branches::default();
         for (name, host) in &spec.hosts {
             let Some(entry) = inventory.hosts.get(name) else {
                 continue;
@@ -132,6 +135,9 @@ impl Project {
             let mut any = scope.clone();
             set(&mut any, kube_vip::host_variables(&spec, host, true, None));
             set(&mut any, membership(true));
+            if request.command == Command::Validate {
+                branches.add(roles.branches(&any));
+            }
             let facts = match roles.facts(&any) {
                 Ok(facts) => facts,
                 Err(errors) => {
@@ -165,6 +171,7 @@ impl Project {
             );
         }
         disk.remember();
+        found.extend(branches.warnings());
         let manifests = manifests::read(&inventory, &spec, &folder, &mut found);
         // A mistake in what all hosts share shows once, also where its help differs from host to host.
         let mut seen = Diagnostics::default();
@@ -216,6 +223,7 @@ impl Project {
                 is_selective: !request.tags.is_empty() || !request.skip_tags.is_empty(),
                 home,
                 parts,
+                learned: Mutex::default(),
             }),
             seen,
         )

@@ -73,11 +73,11 @@ pub(super) fn roles_list(request: &Request) -> Result<ExitCode> {
     let roles = library.iter().map(|role| {
         if is_json(request) {
             line(json!({
-                "v": VERSION, "role": role.name, "description": role.description,
+                "v": VERSION, "role": role.name, "description": role.meta.description,
                 "builtin": role.is_builtin(), "place": role.place().as_str(),
             }))
         } else {
-            format!("{:<20} {}\n", role.name, role.description)
+            format!("{:<20} {}\n", role.name, role.meta.description)
         }
     });
     print(request, &roles.collect::<String>())?;

@@ -27,6 +27,11 @@ pub trait Desired: Send + Sync {
     fn node(&self, host: &HostName) -> Option<(String, String, u16)>;
     /// Returns the questions that the host's roles need answered.
     fn facts(&self, host: &HostName) -> Facts;
+    /// Returns the questions that the host's roles need answered now that it is known what the host is, such as a path made
+    /// from a fact; [`Desired::facts`] has them from then on.
+    fn learn(&self, host: &HostName, _observed: &Observed) -> Facts {
+        self.facts(host)
+    }
     /// Returns what of the load balancer runs on this host, each by its name, for `status` to ask and show.
     fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)>;
     /// Returns what the host waits for behind a change that disturbs a live cluster, before its health gate.

@@ -20,7 +20,7 @@ pub async fn plan(settings: &Settings) {
     if settings.cancel.is_asked() {
         interrupted(settings).await;
     } else {
-        report_plan(&state).await;
+        report_plan(&mut state).await;
     }
     state.close().await;
 }
@@ -67,8 +67,8 @@ pub(super) async fn start(settings: &Settings) {
     probing(settings, settings.asked()).await;
 }
 
-async fn report_plan(state: &State) {
-    let settings = &state.settings;
+async fn report_plan(state: &mut State) {
+    let settings = &state.settings.clone();
     let ours: Vec<HostName> = state
         .hosts
         .keys()

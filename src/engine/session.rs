@@ -14,7 +14,7 @@ use crate::event::{Event, ExecKind, Status, Trouble};
 use crate::host::record::{self, End, WaveRecord};
 use crate::host::{Facts, Kind, Observed, Request, probe, script};
 use crate::model::HostName;
-use crate::plan::{self, HostPlan, Step};
+use crate::plan::{self, HostPlan, OnFailure, Step};
 use crate::role::StepResult;
 use crate::transport::{Chunk, Exit, Target, Transport, TransportError};
 
@@ -51,6 +51,8 @@ pub(super) struct WaveEnd {
     pub(super) results: Vec<(Step, Status, i32, String)>,
     /// The step that failed, with its last lines.
     pub(super) failed: Option<(String, Vec<String>)>,
+    /// Whether that is caught: the next plan goes on from there.
+    pub(super) caught: bool,
     /// Whether it ended at a step boundary because it was asked to.
     pub(super) stopped: bool,
     /// The facts of its end.
@@ -63,6 +65,12 @@ impl WaveEnd {
     /// Returns whether all steps were done.
     pub(super) fn is_good(&self) -> bool {
         self.failed.is_none() && !self.stopped && self.problem.is_none()
+    }
+
+    /// Returns whether what is left can be planned: all steps were done, or the one that failed was caught.
+    pub(super) fn goes_on(&self) -> bool {
+        let failed = self.failed.is_some() && !self.caught;
+        !failed && !self.stopped && self.problem.is_none()
     }
 
     /// Returns the output of the step that registers `name`.
@@ -405,14 +413,29 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         }
         if judged == Status::Failed {
             self.end.failed = Some((step.title.clone(), detail.clone()));
+            self.end.caught = step.on_failure != OnFailure::Stop;
+        }
+        let rescued = judged == Status::Failed && step.on_failure == OnFailure::Rescue;
+        if rescued {
+            let said = detail.last().cloned().unwrap_or_default();
+            let message = format!(
+                "`{}` failed, its block's `rescue` follows: {said}",
+                step.title
+            );
+            let host = Some(self.session.host.clone());
+            self.session
+                .settings
+                .emit(Event::Warning { host, message })
+                .await;
         }
         let event = Event::StepFinished {
             host: self.session.host.clone(),
             title: step.title.clone(),
-            status: judged,
+            // The host has not failed. What it did until then is not known: it counts as a change.
+            status: if rescued { Status::Changed } else { judged },
             category: step.category,
             seconds,
-            help: (judged == Status::Failed)
+            help: (judged == Status::Failed && !rescued)
                 .then(|| advice::help_for(&step.title, &detail, &self.session.host)),
             detail,
         };

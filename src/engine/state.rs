@@ -1,6 +1,7 @@
 //! All hosts of a run as they were last seen.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use futures::StreamExt as _;
@@ -32,6 +33,10 @@ pub(super) struct HostState {
     pub(super) standing: Standing,
     pub(super) busy: bool,
     pub(super) joined: bool,
+    /// Whether a wave that disturbed ended before its gate, behind a failure that was caught.
+    pub(super) ungated: bool,
+    /// Titles of the tasks whose word was passed on.
+    pub(super) told: BTreeSet<String>,
     pub(super) started: Instant,
 }
 
@@ -125,8 +130,14 @@ impl State {
                         let shown = settings.desired.balancers(&target.name);
                         facts.extend(shown.into_iter().map(|(_, fact)| fact));
                     }
-                    let observed = session.probe(&facts).await;
-                    Ok::<_, Problem>((session, observed?))
+                    let mut observed = session.probe(&facts).await?;
+                    // What the host is may say what else there is to ask.
+                    let all = settings.desired.learn(&target.name, &observed);
+                    let more: Facts = all.difference(&facts).cloned().collect();
+                    if !more.is_empty() {
+                        observed.update(session.probe(&more).await?);
+                    }
+                    Ok::<_, Problem>((session, observed))
                 };
                 let mut cancel = settings.cancel.clone();
                 let result = tokio::select! {
@@ -281,8 +292,12 @@ impl State {
         trouble(&self.settings, name, problem).await;
     }
 
-    /// Says of each host that was looked at how many of its tasks need nothing, and which.
-    pub(super) async fn report_unchanged(&self, names: impl Iterator<Item = HostName>) {
+    /// Says of each host that was looked at how many of its tasks need nothing, and which; and what its tasks have to say.
+    pub(super) async fn report_unchanged(&mut self, names: impl Iterator<Item = HostName>) {
+        let names: Vec<HostName> = names.collect();
+        for name in &names {
+            self.tell(name).await;
+        }
         let mut alike: IndexMap<&[String], Vec<HostName>> = IndexMap::new();
         for name in names {
             if let Some(host) = self.hosts.get(&name).filter(|h| h.session.is_some()) {
@@ -301,6 +316,26 @@ impl State {
         for (titles, hosts) in alike {
             let titles = titles.to_vec();
             let event = Event::AsWritten { hosts, titles };
+            self.settings.emit(event).await;
+        }
+    }
+
+    /// Passes on what the host's tasks have to say, once each.
+    pub(super) async fn tell(&mut self, name: &HostName) {
+        let Some(host) = self.hosts.get_mut(name) else {
+            return;
+        };
+        let notes = host.plan.notes.iter();
+        let told = &mut host.told;
+        let new: Vec<_> = notes
+            .filter(|(title, _)| told.insert(title.clone()))
+            .collect();
+        for (title, text) in new {
+            let event = Event::Output {
+                host: name.clone(),
+                stderr: false,
+                line: format!("{title}: {text}"),
+            };
             self.settings.emit(event).await;
         }
     }
@@ -331,6 +366,8 @@ impl HostState {
             standing: Standing::Unknown("it was not looked at".into()),
             busy: false,
             joined: false,
+            ungated: false,
+            told: BTreeSet::new(),
             started,
         }
     }

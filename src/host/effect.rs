@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
+use super::local::{Account, Fetch};
 use super::request::Segment;
 use super::sh;
 use crate::model::{Mode, Sha256};
@@ -136,6 +137,17 @@ impl UnitAct {
     }
 }
 
+/// What a command is tried for, again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Until {
+    /// A shell condition over `$rc`, the exit status, and `$out`, the output without its last line ends.
+    pub condition: String,
+    /// How often it is tried at most.
+    pub tries: u32,
+    /// Seconds between two tries.
+    pub delay: u32,
+}
+
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -153,6 +165,8 @@ pub struct Run {
     pub stdin: Option<Content>,
     /// Run by this user instead of root.
     pub user: Option<String>,
+    /// What it is tried for; `None` runs it once.
+    pub until: Option<Until>,
     /// A name under which it runs as a transient unit that outlives the connection, and its deadline in seconds.
     pub unit: Option<(String, u64)>,
 }
@@ -171,6 +185,7 @@ impl Run {
             removes: None,
             stdin: None,
             user: None,
+            until: None,
             unit: None,
         }
     }
@@ -275,6 +290,16 @@ pub enum Effect {
     },
     /// Runs a command.
     Run(Run),
+    /// Makes, changes or removes a user or group.
+    Account(Account),
+    /// Mounts at this path what /etc/fstab says.
+    Mount(String),
+    /// Unmounts what is mounted at this path.
+    Unmount(String),
+    /// Fetches a file.
+    Fetch(Fetch),
+    /// Fails, for this reason.
+    Fail(String),
     /// Waits until a shell condition holds.
     Wait {
         /// What is waited for, as a person reads it.
@@ -320,6 +345,11 @@ impl Effect {
                 Some(label) => format!("run {label}"),
                 None => format!("run {}", sh::words(&run.argv)),
             },
+            Self::Account(account) => account.describe(),
+            Self::Mount(path) => format!("mount {path}"),
+            Self::Unmount(path) => format!("unmount {path}"),
+            Self::Fetch(fetch) => format!("fetch {} from {}", fetch.path, fetch.url),
+            Self::Fail(reason) => format!("fail: {reason}"),
             Self::Wait { what, .. } => format!("wait: {what}"),
         }
     }
@@ -386,6 +416,13 @@ impl Effect {
                 )
             }
             Self::Run(run) => render_run(run),
+            Self::Account(account) => account.render(),
+            Self::Mount(path) => format!("mount_now {}", sh::quote(path)),
+            Self::Unmount(path) => format!("unmount_now {}", sh::quote(path)),
+            Self::Fetch(fetch) => fetch.render(&temporary(&fetch.path)),
+            Self::Fail(reason) => {
+                format!("{{ printf '%s\\n' {}; return 1; }}", sh::quote(reason))
+            }
             Self::Wait {
                 what,
                 condition,
@@ -509,7 +546,16 @@ fn render_run(run: &Run) -> String {
             } else {
                 "/dev/null"
             };
-            text.push_str(&format!("{words} <{stdin} 3<&- 4>&- 5>&-\n"));
+            let command = format!("{words} <{stdin} 3<&- 4>&- 5>&-\n");
+            match &run.until {
+                None => text.push_str(&command),
+                Some(until) => text.push_str(&format!(
+                    "attempt() {{ {command}}}\ncondition={} && poll {} {}\n",
+                    sh::quote(&until.condition),
+                    until.tries,
+                    until.delay
+                )),
+            }
         }
     }
     text.push_str("fi\n}");

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::local::{MountState, UserState};
 use crate::model::{Endpoint, Mode, Sha256};
 
 mod kubernetes;
@@ -40,6 +41,12 @@ pub enum Fact {
     Swap,
     /// The names of all images in containerd's `k8s.io` namespace.
     Images,
+    /// A user of the host.
+    User(String),
+    /// A group of the host.
+    Group(String),
+    /// What is mounted at a path.
+    Mount(String),
     /// Whether something listens on this TCP port.
     Listening(u16),
     /// Whether a container of this static pod runs, by the pod's whole name: `haproxy-cp1`.
@@ -237,6 +244,9 @@ pub struct Observed {
     pub(super) units: BTreeMap<String, UnitState>,
     pub(super) sysctls: BTreeMap<String, Option<String>>,
     pub(super) modules: BTreeMap<String, bool>,
+    pub(super) users: BTreeMap<String, Option<UserState>>,
+    pub(super) groups: BTreeMap<String, Option<u32>>,
+    pub(super) mounts: BTreeMap<String, Option<MountState>>,
     pub(super) images: Option<BTreeSet<String>>,
     pub(super) ports: BTreeMap<u16, bool>,
     pub(super) pods: BTreeMap<String, bool>,
@@ -311,6 +321,21 @@ impl Observed {
         Known::of(self.modules.get(name).copied())
     }
 
+    /// Returns a user; `Is(None)` where there is none of that name.
+    pub fn user(&self, name: &str) -> Known<Option<&UserState>> {
+        Known::of(self.users.get(name).map(Option::as_ref))
+    }
+
+    /// Returns a group's number; `Is(None)` where there is none of that name.
+    pub fn group(&self, name: &str) -> Known<Option<u32>> {
+        Known::of(self.groups.get(name).copied())
+    }
+
+    /// Returns what is mounted at a path; `Is(None)` where nothing is.
+    pub fn mount(&self, path: &str) -> Known<Option<&MountState>> {
+        Known::of(self.mounts.get(path).map(Option::as_ref))
+    }
+
     /// Returns the names of all images.
     pub fn images(&self) -> Known<&BTreeSet<String>> {
         Known::of(self.images.as_ref())
@@ -362,6 +387,16 @@ impl Observed {
         self.units.retain(|_, unit| unit.load == "loaded");
     }
 
+    /// Forgets what lies below `path`.
+    pub(super) fn forget_below(&mut self, path: &str) {
+        let below = |p: &str| {
+            p.strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.files.retain(|p, _| !below(p));
+        self.contents.retain(|p, _| !below(p));
+    }
+
     /// Forgets that directories above `path` are absent: what is made in them makes them.
     pub(super) fn forget_parents(&mut self, path: &str) {
         let above = |p: &str| {
@@ -387,6 +422,9 @@ impl Observed {
         self.units.extend(newer.units);
         self.sysctls.extend(newer.sysctls);
         self.modules.extend(newer.modules);
+        self.users.extend(newer.users);
+        self.groups.extend(newer.groups);
+        self.mounts.extend(newer.mounts);
         self.images = newer.images.or(self.images.take());
         self.ports.extend(newer.ports);
         self.pods.extend(newer.pods);

@@ -5,6 +5,7 @@
 
 pub mod effect;
 pub mod fact;
+pub mod local;
 pub mod probe;
 pub mod record;
 mod request;

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::fact::*;
+use super::local::{MountState, UserState};
 use super::record::Lines;
 use super::request::{Request, Segment};
 use super::{script, sh};
@@ -64,6 +65,9 @@ fn calls(facts: &Facts) -> String {
             Fact::Unit(name) => add("probe_units", vec![name.clone()]),
             Fact::Sysctl(key) => add("probe_sysctls", vec![sysctl_path(key)]),
             Fact::Module(name) => add("probe_modules", vec![name.clone()]),
+            Fact::User(name) => add("probe_users", vec![name.clone()]),
+            Fact::Group(name) => add("probe_groups", vec![name.clone()]),
+            Fact::Mount(path) => add("probe_mounts", vec![path.clone()]),
             Fact::Swap => add("probe_swap", Vec::new()),
             Fact::Images => add("probe_images", Vec::new()),
             Fact::Listening(port) => add("probe_ports", vec![port.to_string()]),
@@ -256,6 +260,7 @@ impl<'a> Parser<'a> {
             "module" => {
                 self.observed.modules.insert(rest.to_string(), true);
             }
+            "user" | "group" | "mount" => self.local(kind, rest).ok_or_else(bad)?,
             "swap" => self.swaps.push(rest.to_string()),
             "swaps-listed" => self.swaps_listed = true,
             "image" => {
@@ -310,6 +315,29 @@ impl<'a> Parser<'a> {
             "systemd" => system.systemd = true,
             _ => {}
         }
+    }
+
+    fn local(&mut self, kind: &str, rest: &str) -> Option<()> {
+        let mut parts = rest.split(' ');
+        let name = parts.next()?.to_string();
+        let mut text = || Some(String::from_utf8_lossy(&decode(parts.next()?)?).into_owned());
+        match kind {
+            "user" => {
+                let user = UserState::read(&text()?, &text()?, &text()?)?;
+                self.observed.users.insert(name, Some(user));
+            }
+            "group" => {
+                let gid = parts.next()?.parse().ok()?;
+                self.observed.groups.insert(name, Some(gid));
+            }
+            _ => {
+                let source = text()?;
+                let kind = parts.next()?.to_string();
+                let mount = MountState { source, kind };
+                self.observed.mounts.insert(name, Some(mount));
+            }
+        }
+        Some(())
     }
 
     /// systemctl(1) `show` separates units by an empty line and sorts no property.
@@ -446,6 +474,15 @@ impl<'a> Parser<'a> {
                 Fact::Sysctl(key) => {
                     let value = self.observed.sysctls.remove(&sysctl_path(key)).flatten();
                     self.observed.sysctls.insert(key.clone(), value);
+                }
+                Fact::User(name) => {
+                    self.observed.users.entry(name.clone()).or_insert(None);
+                }
+                Fact::Group(name) => {
+                    self.observed.groups.entry(name.clone()).or_insert(None);
+                }
+                Fact::Mount(path) => {
+                    self.observed.mounts.entry(path.clone()).or_insert(None);
                 }
                 Fact::Module(name) => {
                     self.observed.modules.entry(name.clone()).or_insert(false);

@@ -103,6 +103,30 @@ probe_modules() {
     fi
   done
 }
+# passwd(5) and group(5), from wherever the host has them; busybox has no getent.
+entry() { # passwd|group name
+  if command -v getent >/dev/null 2>&1; then getent "$1" "$2"; else grep "^$2:" "/etc/$1"; fi
+}
+probe_users() {
+  for name do
+    line=$(entry passwd "$name" 2>/dev/null) || continue
+    say user "$name" "$(printf '%s' "$line" | base64_line)" "$(id -gn "$name" | base64_line)" "$(id -Gn "$name" | base64_line)"
+  done
+}
+probe_groups() {
+  for name do
+    line=$(entry group "$name" 2>/dev/null) || continue
+    line=${line#*:*:}
+    say group "$name" "${line%%:*}"
+  done
+}
+probe_mounts() {
+  for path do
+    # What was mounted last is what is seen.
+    line=$(awk -v p="$path" '$2 == p { source = $1; kind = $3 } END { if (kind) print kind, source }' /proc/self/mounts 2>/dev/null)
+    [ -n "$line" ] && say mount "$path" "$(printf '%s' "${line#* }" | base64_line)" "${line%% *}"
+  done
+}
 probe_swap() { tail -n +2 /proc/swaps 2>/dev/null | awk -v n="$nonce" '{ print n, "swap", $1 }'; say swaps-listed; }
 probe_images() {
   command -v ctr >/dev/null 2>&1 || return 0

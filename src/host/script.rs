@@ -34,6 +34,8 @@ pub struct Step {
     pub capture: bool,
     /// Whether the wave goes on when it fails.
     pub tolerant: bool,
+    /// Whether its failure ends the steps of the wave, but not the wave: the facts at its end tell how to go on.
+    pub caught: bool,
     /// How its success is reported.
     pub report: Report,
 }
@@ -52,7 +54,7 @@ pub struct Handler {
 pub struct Wave {
     /// The run: names the file that stops the wave at its next step.
     pub run: String,
-    /// In order; the first that fails ends the wave.
+    /// In order; the first that fails ends the wave, or what is left of its steps, handlers and gates.
     pub steps: Vec<Step>,
     /// In order of their definition.
     pub handlers: Vec<Handler>,
@@ -101,7 +103,7 @@ pub fn request(wave: &Wave, nonce: &str) -> Request {
             .map(|p| p.length())
             .sum();
         body.push_str(&format!(
-            "if [ -e {mark} ]; then\nhandler_now={}\n",
+            "if [ -z \"$fallen\" ] && [ -e {mark} ]; then\nhandler_now={}\n",
             sh::quote(&handler.name)
         ));
         for step in &handler.steps {
@@ -159,7 +161,11 @@ fn function(step: &Step) -> String {
 
 fn call(step: &Step) -> String {
     let capture = if step.capture { "capture" } else { "plain" };
-    let mood = if step.tolerant { "tolerant" } else { "strict" };
+    let mood = match (step.tolerant, step.caught) {
+        (true, _) => "tolerant",
+        (false, true) => "caught",
+        (false, false) => "strict",
+    };
     let report = match step.report {
         Report::Auto => "auto",
         Report::Changed => "changed",
@@ -243,6 +249,7 @@ fn gathered(steps: &[Step]) -> Vec<&str> {
             }
             Effect::Run(_) | Effect::Unpack { .. } | Effect::RemovePackages(_) => break,
             Effect::WriteFile(file) => &file.path,
+            Effect::Fetch(fetch) => &fetch.path,
             Effect::Directory { path, .. }
             | Effect::Attributes { path, .. }
             | Effect::Link { path, .. }

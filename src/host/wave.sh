@@ -323,6 +323,58 @@ swap_off() {
   [ "$(wc -l </proc/swaps)" -gt 1 ] || return 0
   changing && swapoff -a
 }
+account() { # user|group add|mod|del name flag...; the names of shadow's programs
+  case $1 in user) database=passwd ;; *) database=group ;; esac
+  program=$1$2 act=$2 name=$3
+  shift 3
+  known=
+  entry "$database" "$name" >/dev/null 2>&1 && known=1
+  case $act$known in add1 | del) return 0 ;; esac
+  changing && "$program" "$@" "$name" 3<&- 4>&- 5>&-
+}
+mounted() { awk -v p="$1" '$2 == p { found = 1 } END { exit !found }' /proc/self/mounts; }
+mount_now() { # path: as /etc/fstab says
+  mounted "$1" && return 0
+  changing && mount "$1" 3<&- 4>&- 5>&-
+}
+unmount_now() { # path
+  mounted "$1" || return 0
+  changing && umount "$1" 3<&- 4>&- 5>&-
+}
+download() { # address file
+  if command -v curl >/dev/null 2>&1; then
+    curl -fsSL --proto '=http,https' --connect-timeout 10 --max-time 900 -o "$2" -- "$1"
+  elif command -v wget >/dev/null 2>&1; then
+    wget -q -T 60 -O "$2" -- "$1"
+  else
+    echo "Neither curl nor wget is there to fetch it with."
+    return 1
+  fi
+}
+fetch() { # address path digest mode owner group temporary
+  if [ -f "$2" ] && [ ! -L "$2" ] && [ "$(digest "$2")" = "$3" ]; then
+    attributes "$2" "$4" "$5" "$6"
+    return
+  fi
+  if [ -d "$2" ] && [ ! -L "$2" ]; then
+    echo "$2 is a directory: it is not replaced by a file."
+    return 1
+  fi
+  [ -d "${2%/*}/" ] || folders "${2%/*}" || return 1
+  rm -f -- "$7"
+  if ! download "$1" "$7" 3<&- 4>&- 5>&-; then
+    rm -f -- "$7"
+    echo "$1 could not be fetched: $2 is unchanged."
+    return 1
+  fi
+  arrived=$(digest "$7")
+  if [ "$arrived" != "$3" ]; then
+    rm -f -- "$7"
+    echo "$1 has the digest $arrived, not $3: $2 is unchanged."
+    return 1
+  fi
+  chown -- "$5:$6" "$7" && chmod -- "$4" "$7" && changing && mv -f -- "$7" "$2" || { rm -f -- "$7"; return 1; }
+}
 set_hostname() {
   [ "$(uname -n)" = "$1" ] && return 0
   changing && hostnamectl set-hostname "$1"
@@ -390,11 +442,37 @@ wait_for() { # seconds what; the condition is $condition
     sleep 0.2
   done
 }
+# Runs `attempt` until $condition holds of its exit status $rc and its output $out. What the last try said is what is said.
+poll() { # tries seconds
+  tried=0
+  while :; do
+    tried=$((tried + 1))
+    rc=0
+    attempt >"$work/try" || rc=$?
+    out=$(head -c 262144 "$work/try")
+    if eval "$condition"; then
+      cat "$work/try"
+      return "$rc"
+    fi
+    [ "$tried" -lt "$1" ] || break
+    say progress "$id" "try $tried of $1; the next in $2 s"
+    left=$2
+    while heed_stop && [ "$left" -gt 0 ]; do
+      sleep 1
+      left=$((left - 1))
+    done
+  done
+  cat "$work/try"
+  echo "Tried $1 times; what is waited for did not come." >&2
+  [ "$rc" -ne 0 ] || rc=1
+  return "$rc"
+}
 finish() {
   rm -rf "$work"
   exit "$1"
 }
-run_step() { # id plain|capture strict|tolerant auto|changed|ok handler...
+run_step() { # id plain|capture strict|caught|tolerant auto|changed|ok handler...
+  [ -z "$fallen" ] || return 0
   id=$1
   capture=$2
   mood=$3
@@ -415,9 +493,10 @@ run_step() { # id plain|capture strict|tolerant auto|changed|ok handler...
   case $report in changed) changed=1 ;; ok) changed=0 ;; esac
   word=ok
   [ "$changed" -eq 1 ] && word=changed
-  if [ "$status" -ne 0 ] && [ "$mood" = strict ]; then
+  if [ "$status" -ne 0 ] && [ "$mood" != tolerant ]; then
     say 'done' "$id" failed "$status" "$(cat "$work/out" "$work/err" 2>/dev/null | tail -n 40 | tail -c 16384 | base64_line)"
-    finish 1
+    [ "$mood" = caught ] || finish 1
+    fallen=1
   elif [ "$capture" = capture ]; then
     say 'done' "$id" "$word" "$status" "$(head -c 262144 "$work/out" | base64_line)"
   else
@@ -435,3 +514,5 @@ trap 'exit 129' HUP INT TERM PIPE
 # What was notified (n:) and started (s:) in this wave, in order; and the handler that is running.
 events=
 handler_now=
+# Whether a step failed whose failure is caught: nothing behind it is done, marks of handlers stay, and the facts are told.
+fallen=

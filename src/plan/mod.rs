@@ -30,6 +30,18 @@ pub struct Change {
     pub diff: Option<Diff>,
 }
 
+/// What a step's failure leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The host has failed.
+    #[default]
+    Stop,
+    /// A block's `rescue`, planned when it is known how the host is then; the host has not failed.
+    Rescue,
+    /// A block's `always`, planned likewise; then the host has failed.
+    Always,
+}
+
 /// A task, or one item of its loop, that has something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -47,6 +59,8 @@ pub struct Step {
     pub register: Option<String>,
     /// Whether the wave goes on when it fails, because the controller judges its result.
     pub tolerant: bool,
+    /// What its failure leads to.
+    pub on_failure: OnFailure,
     /// How its success is reported.
     pub report: Report,
     /// Whether it disturbs the path to the API.
@@ -81,6 +95,8 @@ pub struct HostPlan {
     pub gates: Vec<Step>,
     /// Whether tasks are left that depend on a result of this wave: after it, plan again.
     pub more: bool,
+    /// What tasks have to say to who reads the run (`debug`), each with its title.
+    pub notes: Vec<(String, String)>,
     /// Titles of the tasks that are left, for a plan that cannot go further.
     pub known_after_apply: Vec<String>,
 }
@@ -89,6 +105,25 @@ impl HostPlan {
     /// Returns whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && !self.handlers.iter().any(|h| h.pending)
+    }
+
+    /// Hides secrets, given by name and value, in texts that are shown.
+    pub fn mask(&mut self, secrets: &[(String, String)]) {
+        let handlers = self.handlers.iter_mut().flat_map(|h| &mut h.steps);
+        let steps = self.steps.iter_mut().chain(handlers);
+        let diffs = steps
+            .flat_map(|s| &mut s.changes)
+            .filter_map(|c| c.diff.as_mut());
+        diffs.for_each(|diff| diff.mask(secrets));
+        for (_, text) in &mut self.notes {
+            *text = masked(text, secrets);
+        }
+    }
+
+    /// Returns whether a failure of a step is followed by a wave that mends or cleans.
+    pub fn catches(&self) -> bool {
+        let caught = |step: &Step| step.on_failure != OnFailure::Stop;
+        self.steps.iter().any(caught)
     }
 
     /// Returns whether a step or handler disturbs the path to the API.
@@ -111,6 +146,7 @@ impl Step {
             secret: false,
             register: None,
             tolerant: false,
+            on_failure: OnFailure::Stop,
             report: Report::Auto,
             disturbs: false,
         }

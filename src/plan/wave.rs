@@ -1,6 +1,6 @@
 //! A host's plan as the script's wave.
 
-use super::{HostPlan, Step};
+use super::{HostPlan, OnFailure, Step};
 use crate::host::Facts;
 use crate::host::script;
 
@@ -19,6 +19,7 @@ pub fn wave(plan: &HostPlan, run: &str, facts: Facts) -> (script::Wave, Titles) 
             notify: step.notify.clone(),
             capture: step.register.is_some() || step.tolerant,
             tolerant: step.tolerant,
+            caught: step.on_failure != OnFailure::Stop,
             report: step.report,
         }
     };

@@ -6,9 +6,13 @@ use camino::Utf8PathBuf;
 
 use super::files::{ControllerFile, ControllerFiles};
 use super::library::{Role, RoleFile};
+use super::scope;
+use super::until::Polling;
 use crate::host::{Content, sh};
+use crate::inventory::Variables;
 use crate::inventory::yaml::Node;
 use crate::model::{Diagnostic, Diagnostics, Map, Mode, Sha256, Span, Value, nearest};
+use crate::template::{self, Scope};
 
 /// Renders the text of a role's template, with these variables over those of the task.
 pub(super) type Render<'a> =
@@ -28,17 +32,23 @@ pub(super) struct Args<'a> {
     pub(super) files: &'a dyn ControllerFiles,
     /// Renders templates in the task's scope.
     pub(super) render: Render<'a>,
-    /// Whom a command without root rights runs as: `ansible_user`.
-    pub(super) login_user: Option<&'a str>,
+    /// The variables that the task sees.
+    pub(super) scope: &'a Scope,
+    /// Whether `facts` are the host's own, and not those of one that stands for any.
+    pub(super) host_known: bool,
     /// `become` and `become_user`.
     pub(super) run_as: Option<RunAs>,
+    /// `until`, `retries` and `delay`, and the name by which they know the result.
+    pub(super) polling: Option<(&'a Polling, &'a str)>,
     /// What is wrong.
     pub(super) errors: Diagnostics,
 }
 
-/// Whom a command runs as, if not root.
+/// Whom a command runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RunAs {
+    /// `become: true`, and what holds where nothing is said.
+    Root,
     /// `become: false`.
     Login,
     /// `become_user`.
@@ -63,6 +73,115 @@ impl Args<'_> {
         let mut diagnostic = Diagnostic::error(message).at(self.span(name));
         diagnostic.help = help.into();
         self.errors.push(diagnostic);
+    }
+
+    /// Adds a complaint about a place that is no argument.
+    pub(super) fn complain_at(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) {
+        let mut diagnostic = Diagnostic::error(message).at(span);
+        diagnostic.help = help.into();
+        self.errors.push(diagnostic);
+    }
+
+    /// Returns whom a command without root rights runs as: `ansible_user`.
+    pub(super) fn login_user(&self) -> Option<String> {
+        let user = self.scope.get("ansible_user")?.ok()?;
+        user.as_str().map(str::to_string)
+    }
+
+    /// Returns an expression's value. One that asks for facts says nothing before the host is known.
+    pub(super) fn evaluate(&mut self, name: &str, expression: &str) -> Option<Value> {
+        let span = self.span(name);
+        self.judged(
+            expression,
+            self.scope.eval(expression, Some(&span)),
+            Value::Null,
+        )
+    }
+
+    /// Returns whether the condition holds that is item `index` of an argument. One that asks for facts holds before the host is
+    /// known.
+    pub(super) fn condition(
+        &mut self,
+        name: &str,
+        index: usize,
+        condition: &Value,
+    ) -> Option<bool> {
+        let items = self.node.get(name).and_then(|e| e.value.as_seq());
+        let span = items
+            .and_then(|items| items.get(index))
+            .map_or_else(|| self.span(name), |node| node.span.clone());
+        match condition {
+            Value::Bool(holds) => Some(*holds),
+            Value::String(text) => self.judged(text, self.scope.eval_bool(text, Some(&span)), true),
+            other => {
+                let message = format!(
+                    "`{name}` of `{}` takes conditions, not {}",
+                    self.module,
+                    describe(other)
+                );
+                self.errors.push(Diagnostic::error(message).at(span));
+                None
+            }
+        }
+    }
+
+    /// Returns a value, or what stands for it where only the host can tell.
+    fn judged<T>(
+        &mut self,
+        expression: &str,
+        value: Result<T, Diagnostic>,
+        otherwise: T,
+    ) -> Option<T> {
+        let names = template::names_in_expression(expression);
+        let asks_host = ["facts", "interface"].iter().any(|n| names.contains(*n));
+        match value {
+            Ok(value) => Some(value),
+            Err(_) if asks_host && !self.host_known => Some(otherwise),
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+
+    /// Returns the variables of a file in the role's vars/, rendered. Where the file's name cannot be known before the host is,
+    /// those of all files in there stand for them.
+    pub(super) fn variables(&mut self, name: &str, file: &str) -> Option<Map> {
+        let role = self.role;
+        let found = role.variable_file(file);
+        let named = self.node.get(name).and_then(|e| e.value.as_str());
+        let certain = self.host_known || !named.is_some_and(template::is_template);
+        if found.is_none() && (certain || role.variable_files().next().is_none()) {
+            let near = nearest(file, role.variable_files().map(|(name, _)| name));
+            let help = near.map(|n| format!("did you mean `{n}`?"));
+            let message = format!(
+                "role `{}` has no file `{file}`: expected {}/vars/{file}",
+                role.name,
+                role.place()
+            );
+            self.complain(name, message, help);
+            return None;
+        }
+        let variables: Variables = match found {
+            Some(variables) => variables.clone(),
+            None => role.variable_files().flat_map(|(_, v)| v.clone()).collect(),
+        };
+        let mut scope = self.scope.clone();
+        scope::set(&mut scope, &variables, &BTreeSet::new());
+        let mut values = Map::new();
+        for name in variables.keys() {
+            match scope.get(name) {
+                Some(Ok(value)) => drop(values.insert(name.clone(), value)),
+                Some(Err(error)) => self.errors.push(error),
+                None => {}
+            }
+        }
+        (!self.errors.has_errors()).then_some(values)
     }
 
     /// Returns whether the argument is there and is not null.
@@ -128,6 +247,30 @@ impl Args<'_> {
                 None
             }
         }
+    }
+
+    /// Returns `validate`: the shell command that checks a file before it is put in place.
+    pub(super) fn validator(&mut self) -> Option<String> {
+        let validate = self.text("validate");
+        if validate.as_ref().is_some_and(|v| !v.contains("%s")) {
+            let message = "`validate` has no `%s`, which stands for the file to check";
+            self.complain("validate", message, None);
+        }
+        validate
+    }
+
+    /// Returns a whole number that is not negative.
+    pub(super) fn number(&mut self, name: &str) -> Option<u32> {
+        let number = match self.values.get(name)? {
+            Value::Null => return None,
+            Value::Number(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            self.wrong(name, "a whole number");
+        }
+        number
     }
 
     /// Returns one of `choices`, the first where the argument is missing.
@@ -373,6 +516,15 @@ impl Args<'_> {
             }
         }
     }
+}
+
+/// Returns whether a text can be the name of a variable.
+pub(super) fn is_variable(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn is_name(text: &str) -> bool {

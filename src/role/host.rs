@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::files::ControllerFiles;
 use super::library::Role;
 use super::module::Questions;
 use super::result::{self, Registered, StepResult};
 use super::select::Selection;
+use super::spec;
 use super::task::{Task, id};
-use super::walk::Walk;
+use super::walk::{FAILED_RESULT, FAILED_TASK, Walk};
 use super::{item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
@@ -62,12 +65,22 @@ impl HostRoles {
         self
     }
 
+    /// Returns whether one of the roles is the user's own.
+    pub fn has_own(&self) -> bool {
+        self.roles.iter().any(|role| !role.is_builtin())
+    }
+
     /// Returns the variables that the roles name.
     pub fn used_names(&self) -> BTreeSet<String> {
         self.roles
             .iter()
             .flat_map(|role| role.used_names())
             .collect()
+    }
+
+    /// Returns whether the user chose a task.
+    pub(super) fn takes(&self, task: &Task) -> bool {
+        self.selection.takes(&task.tags)
     }
 
     /// Returns what must be asked of the host, or everything that is wrong with the roles and their variables. Nothing is known
@@ -119,18 +132,25 @@ impl HostRoles {
         )
     }
 
-    fn handlers(&self) -> impl Iterator<Item = (&Arc<Role>, &Task)> {
+    pub(super) fn handlers(&self) -> impl Iterator<Item = (&Arc<Role>, &Task)> {
         self.roles
             .iter()
             .flat_map(|role| role.handlers.iter().map(move |handler| (role, handler)))
     }
 
+    /// Returns all names by which handlers are notified.
+    fn callable(&self) -> impl Iterator<Item = &str> {
+        let handlers = self.roles.iter().flat_map(|role| &role.handlers);
+        handlers.flat_map(|h| {
+            std::iter::once(&h.name)
+                .chain(&h.listen)
+                .map(String::as_str)
+        })
+    }
+
     /// Returns which handlers a task of this role can notify.
     fn which_handlers(&self, role: &Role) -> String {
-        let mut names: Vec<String> = self
-            .handlers()
-            .map(|(_, handler)| format!("`{}`", handler.name))
-            .collect();
+        let mut names: Vec<String> = self.callable().map(|name| format!("`{name}`")).collect();
         names.sort();
         names.dedup();
         match names.as_slice() {
@@ -139,37 +159,34 @@ impl HostRoles {
         }
     }
 
-    /// Returns the identifiers of the handlers that a task notifies: its own role's win.
+    /// Returns the identifiers of the handlers that a task notifies: of a name its own role's wins, of those that listen all are
+    /// meant.
     pub(super) fn notified(
         &self,
         role: &Role,
         task: &Task,
         errors: &mut Diagnostics,
     ) -> Vec<String> {
-        let mut ids = Vec::new();
+        let mut ids: Vec<String> = Vec::new();
         for (name, span) in &task.notify {
-            let own = role
-                .handlers
-                .iter()
-                .find(|h| h.name == *name)
-                .map(|h| id(&role.name, &h.name));
-            let any = || {
-                self.handlers()
-                    .find(|(_, h)| h.name == *name)
-                    .map(|(r, h)| id(&r.name, &h.name))
-            };
-            match own.or_else(any) {
-                Some(id) if ids.contains(&id) => {}
-                Some(id) => ids.push(id),
-                None => {
-                    let mut error =
-                        Diagnostic::error(format!("there is no handler `{name}`")).at(span.clone());
-                    let near = nearest(name, self.handlers().map(|(_, h)| h.name.as_str()));
-                    error.help = Some(match near {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => self.which_handlers(role),
-                    });
-                    errors.push(error);
+            let own = role.handlers.iter().find(|h| h.name == *name);
+            let own = own.map(|h| id(&role.name, &h.name));
+            let any = || self.handlers().find(|(_, h)| h.name == *name);
+            let by_name = own.or_else(|| any().map(|(r, h)| id(&r.name, &h.name)));
+            let listens = self.handlers().filter(|(_, h)| h.listen.contains(name));
+            let by_topic = listens.map(|(r, h)| id(&r.name, &h.name));
+            let found: Vec<String> = by_name.into_iter().chain(by_topic).collect();
+            if found.is_empty() {
+                let error = Diagnostic::error(format!("there is no handler `{name}`"));
+                let near = nearest(name, self.callable());
+                errors.push(error.at(span.clone()).help(match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => self.which_handlers(role),
+                }));
+            }
+            for id in found {
+                if !ids.contains(&id) {
+                    ids.push(id);
                 }
             }
         }
@@ -189,11 +206,19 @@ impl HostRoles {
         };
         questions.facts.insert(crate::host::Fact::System);
         let seen = scope::with_facts(scope, system);
-        let mut values: BTreeMap<String, Value> = BTreeMap::new();
-        let mut open: BTreeSet<String> = BTreeSet::new();
+        // Nothing failed yet: who needs to know what did is planned when something has.
+        let failed = result::value(Status::Failed, &StepResult::default());
+        let mut values: BTreeMap<String, Value> = BTreeMap::from([
+            (FAILED_RESULT.to_string(), failed),
+            (FAILED_TASK.to_string(), json!({ "name": "" })),
+        ]);
+        let mut open: BTreeSet<String> = values.keys().cloned().collect();
         for role in &self.roles {
             let base = scope::with_role(&seen, role, &self.fixed);
             let bare = scope::with_role(scope, role, &self.fixed);
+            let known = if system.is_some() { &base } else { &bare };
+            let place = role.place().as_str();
+            spec::check(&role.arguments, known, &role.name, place, &mut errors);
             for (task, handler) in role
                 .tasks
                 .iter()
@@ -205,6 +230,9 @@ impl HostRoles {
                     continue;
                 }
                 let waits = !task.used_names().is_disjoint(&open);
+                if waits {
+                    open.extend(task.sets(role));
+                }
                 let mut scope = self.scope(&base, task, &values);
                 if let Some(name) = &task.register {
                     let result = registered.get(&format!("{} : {}", role.name, task.name));
@@ -228,18 +256,27 @@ impl HostRoles {
                 match item::items(task, role, &scope) {
                     Ok(items) => {
                         for each in items {
-                            each.enter(&mut scope);
+                            each.enter(&task.control, &mut scope);
                             let mut alone = certain.clone();
-                            each.enter(&mut alone);
+                            each.enter(&task.control, &mut alone);
                             if !waits && item::holds(&task.when, &alone).is_ok_and(|holds| !holds) {
                                 continue;
                             }
                             let action = match item::holds(&task.when, &scope) {
                                 Err(error) => Err(Diagnostics(vec![error])),
-                                Ok(_) => item::action(task, role, &scope, self.files.as_ref()),
+                                Ok(_) => item::action(
+                                    task,
+                                    role,
+                                    &scope,
+                                    self.files.as_ref(),
+                                    system.is_some(),
+                                ),
                             };
                             match action {
-                                Ok(action) => action.facts(&mut questions),
+                                Ok(action) => {
+                                    action.facts(&mut questions);
+                                    values.extend(action.sets().cloned().unwrap_or_default());
+                                }
                                 Err(_) if waits => {}
                                 Err(found) => errors.extend(found),
                             }
@@ -284,14 +321,19 @@ impl HostRoles {
     ) -> Result<HostPlan, Diagnostics> {
         let mut walk = Walk::new(self, scope, observed, registered);
         for role in &self.roles {
-            let base = scope::with_role(&walk.seen, role, &self.fixed);
-            for task in &role.tasks {
-                if self.selection.takes(&task.tags) {
-                    walk.task(role, task, &base);
-                }
+            walk.role(role);
+            if walk.lost().is_some() {
+                break;
             }
         }
-        walk.handlers();
+        match walk.lost().map(str::to_string) {
+            None => walk.handlers(),
+            // First what `always` asks for; the plan after it says that the host has failed.
+            Some(_) if !walk.plan.is_empty() => walk.plan.more = true,
+            Some(title) => walk.errors.push(Diagnostic::error(format!(
+                "`{title}` failed, and no `rescue` is around it"
+            ))),
+        }
         if walk.errors.has_errors() {
             Err(walk.errors)
         } else {
@@ -320,20 +362,17 @@ impl HostRoles {
         let mut walk = Walk::new(self, scope, observed, registered);
         walk.wanted = Some(step.title.clone());
         for role in &self.roles {
-            let base = scope::with_role(&walk.seen, role, &self.fixed);
-            for task in role.tasks.iter().filter(|t| self.selection.takes(&t.tags)) {
-                walk.task(role, task, &base);
-                let Some(mut scope) = walk.found.take() else {
-                    continue;
-                };
-                let value = result::value(plain, result);
-                let names = [Some("result".to_string()), task.register.clone()];
-                for name in names.into_iter().flatten() {
-                    scope.set(name, template::Binding::fixed(value.clone()));
-                }
-                return item::judge(task, &scope, plain, result)
-                    .map_err(|error| Diagnostics(vec![error]));
+            let task = walk.role(role);
+            let (Some(task), Some(mut scope)) = (task, walk.found.take()) else {
+                continue;
+            };
+            let value = result::value(plain, result);
+            let names = [Some("result".to_string()), task.register.clone()];
+            for name in names.into_iter().flatten() {
+                scope.set(name, template::Binding::fixed(value.clone()));
             }
+            return item::judge(task, &scope, plain, result)
+                .map_err(|error| Diagnostics(vec![error]));
         }
         Ok(plain)
     }

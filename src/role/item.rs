@@ -8,30 +8,44 @@ use super::files::ControllerFiles;
 use super::library::{Role, RoleFile};
 use super::module::Action;
 use super::result::StepResult;
-use super::task::{Condition, Task};
+use super::task::{Condition, LoopControl, Task};
 use crate::event::Status;
 use crate::host::script::Report;
 use crate::model::{Diagnostic, Diagnostics, Map, Value};
 use crate::template::{self, Binding, Scope};
 
-/// An item of a loop, or the one round of a task without.
+/// An item of a loop and its number, or the one round of a task without.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Item(Option<Value>);
+pub(super) struct Item(Option<(usize, Value)>);
 
 /// The longest label of an item in a title.
 const LABEL: usize = 60;
 
 impl Item {
-    /// Sets `item`.
-    pub(super) fn enter(&self, scope: &mut Scope) {
-        if let Some(value) = &self.0 {
-            scope.set("item", Binding::fixed(value.clone()));
+    /// Sets `item`, or what `loop_control` calls it.
+    pub(super) fn enter(&self, control: &LoopControl, scope: &mut Scope) {
+        if let Some((index, value)) = &self.0 {
+            scope.set(control.var.clone(), Binding::fixed(value.clone()));
+            if let Some(name) = &control.index {
+                scope.set(name.clone(), Binding::fixed((*index).into()));
+            }
         }
     }
 
-    /// Returns what stands for it in a title.
-    pub(super) fn label(&self) -> Option<String> {
-        let value = self.0.as_ref()?;
+    /// Returns what stands for it in a title; `scope` is the item's own.
+    pub(super) fn label(
+        &self,
+        control: &LoopControl,
+        scope: &Scope,
+    ) -> Result<Option<String>, Diagnostic> {
+        match (&self.0, &control.label) {
+            (Some(_), Some((label, span))) => Ok(Some(cut(&scope.render_text(label, Some(span))?))),
+            _ => Ok(self.plain_label()),
+        }
+    }
+
+    fn plain_label(&self) -> Option<String> {
+        let (_, value) = self.0.as_ref()?;
         let named = |map: &Map| {
             ["name", "key", "path", "dest"]
                 .iter()
@@ -42,18 +56,19 @@ impl Item {
             Value::Object(map) => named(map).unwrap_or_else(|| value.to_string()),
             _ => value.to_string(),
         };
-        Some(
-            text.chars()
-                .filter(|c| !c.is_control())
-                .take(LABEL)
-                .collect(),
-        )
+        Some(cut(&text))
     }
 
     /// Returns the item, null for a task without a loop.
     pub(super) fn value(&self) -> Value {
-        self.0.clone().unwrap_or(Value::Null)
+        let value = self.0.as_ref().map(|(_, value)| value.clone());
+        value.unwrap_or(Value::Null)
     }
+}
+
+fn cut(label: &str) -> String {
+    let plain = label.chars().filter(|c| !c.is_control());
+    plain.take(LABEL).collect()
 }
 
 /// Returns the items of a task's loop.
@@ -71,7 +86,10 @@ pub(super) fn items(task: &Task, role: &Role, scope: &Scope) -> Result<Vec<Item>
         })?,
     };
     match value {
-        Value::Array(items) => Ok(items.into_iter().map(|v| Item(Some(v))).collect()),
+        Value::Array(items) => {
+            let numbered = items.into_iter().enumerate();
+            Ok(numbered.map(|item| Item(Some(item))).collect())
+        }
         other => {
             let message = format!(
                 "`loop` of `{} : {}` takes a list, not {}",
@@ -101,12 +119,13 @@ pub(super) fn holds(conditions: &[Condition], scope: &Scope) -> Result<bool, Dia
     Ok(true)
 }
 
-/// Returns what a task's module is to do, with its arguments rendered.
+/// Returns what a task's module is to do, with its arguments rendered. `host_known` is whether `facts` are the host's own.
 pub(super) fn action(
     task: &Task,
     role: &Role,
     scope: &Scope,
     files: &dyn ControllerFiles,
+    host_known: bool,
 ) -> Result<Box<dyn Action>, Diagnostics> {
     let value = task.args.to_value();
     let rendered = scope.render_value(&value, &|p| task.args.pointer(p).map(|n| n.span.clone()))?;
@@ -128,10 +147,6 @@ pub(super) fn action(
             file.path
         ))])),
     };
-    let login = scope
-        .get("ansible_user")
-        .and_then(Result::ok)
-        .and_then(|v| v.as_str().map(str::to_string));
     let mut args = Args {
         module: task.module.name,
         values: &values,
@@ -139,8 +154,10 @@ pub(super) fn action(
         role,
         files,
         render: &render,
-        login_user: login.as_deref(),
+        scope,
+        host_known,
         run_as: task.run_as.clone(),
+        polling: task.polling.as_ref().map(|p| (p, task.result_name())),
         errors: Diagnostics::default(),
     };
     let action = (task.module.read)(&mut args);

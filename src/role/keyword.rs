@@ -5,13 +5,30 @@ pub(super) const KEYWORDS: &[&str] = &[
     "name",
     "when",
     "loop",
+    "loop_control",
     "notify",
+    "listen",
     "register",
     "tags",
     "become",
     "become_user",
     "changed_when",
     "failed_when",
+    "until",
+    "retries",
+    "delay",
+    "no_log",
+    "vars",
+];
+
+/// The keywords that a block has beside `block`, `rescue` and `always`.
+pub(super) const BLOCK: &[&str] = &[
+    "name",
+    "when",
+    "notify",
+    "tags",
+    "become",
+    "become_user",
     "no_log",
     "vars",
 ];
@@ -19,29 +36,22 @@ pub(super) const KEYWORDS: &[&str] = &[
 /// Ansible's words and the alternative.
 const REFUSED: &[(&str, &str)] = &[
     (
-        "always",
-        "write the tasks one after another; a pending handler runs in the next run anyway",
-    ),
-    (
         "any_errors_fatal",
         "leave it out: the workflow stops what depends on a failed host",
     ),
     ("args", "write the arguments into the module's own map"),
-    ("assert", "use `command` with `failed_when`"),
     (
         "async",
         "leave it out: long commands outlive the connection by themselves",
     ),
     (
-        "block",
-        "write the tasks one after another, each with its own `when`",
-    ),
-    (
         "check_mode",
         "leave it out: `quorate plan` never changes anything",
     ),
-    ("debug", "use `quorate vars explain HOST NAME`"),
-    ("delay", "wait inside the command, with a deadline"),
+    (
+        "cron",
+        "use `systemd_timer`: its runs are in the journal, and one that was missed is made up for",
+    ),
     (
         "delegate_to",
         "what needs another host belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
@@ -50,11 +60,6 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "environment",
         "set it in the command: `argv: [env, NAME=value, ...]`",
-    ),
-    ("fail", "use `command` with `failed_when`"),
-    (
-        "get_url",
-        "put the file beside the role and use `copy`, or use `command` with `creates`",
     ),
     ("ignore_errors", "use `failed_when: false` on a command"),
     (
@@ -77,24 +82,9 @@ const REFUSED: &[(&str, &str)] = &[
         "include_tasks",
         "write the tasks into tasks/main.yml, or into a role of its own",
     ),
-    ("include_vars", "use vars/main.yml or group_vars/"),
-    (
-        "lineinfile",
-        "use `blockinfile`, or `template` for the whole file",
-    ),
-    (
-        "listen",
-        "let the task notify each handler by its name: `notify` takes a list",
-    ),
     (
         "local_action",
         "what runs elsewhere belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
-    ),
-    ("loop_control", "the item is always called `item`"),
-    ("meta", "handlers run at the end of the wave by themselves"),
-    (
-        "mount",
-        "use `template` for a systemd mount unit, and `service`",
     ),
     (
         "poll",
@@ -103,13 +93,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("raw", "use `shell`"),
     (
         "replace",
-        "use `blockinfile`, or `template` for the whole file",
+        "use `lineinfile` or `blockinfile`, or `template` for the whole file",
     ),
-    (
-        "rescue",
-        "use `failed_when` on the command and `when` on what follows",
-    ),
-    ("retries", "wait inside the command, with a deadline"),
     (
         "run_once",
         "what is done once for all hosts belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
@@ -119,13 +104,11 @@ const REFUSED: &[(&str, &str)] = &[
         "serial",
         "leave it out: what disturbs the API goes host by host by itself",
     ),
-    ("set_fact", "use vars/main.yml; its values are templates"),
     ("setup", "leave it out: facts are there as `facts`"),
     (
         "tasks",
         "tasks/main.yml is a list of tasks, not of plays: write the tasks themselves",
     ),
-    ("until", "wait inside the command, with a deadline"),
     ("wait_for", "wait inside a command, with a deadline"),
 ];
 

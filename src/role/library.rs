@@ -8,10 +8,13 @@ use include_dir::{Dir, include_dir};
 use indexmap::IndexMap;
 
 use super::files::{self, Bytes, Folder};
-use super::task::{self, Task};
+use super::meta::{self, Meta};
+use super::reader::{self, Sort};
+use super::spec::{self, Argument};
+use super::task::Task;
 use crate::inventory::yaml::{self, Node, Schema};
 use crate::inventory::{Level, Variable, Variables};
-use crate::model::{Diagnostic, Diagnostics, Source, Span, nearest};
+use crate::model::{Diagnostic, Diagnostics, Source, nearest};
 use crate::template;
 
 static BUILTIN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
@@ -32,14 +35,16 @@ pub struct RoleFile {
 pub struct Role {
     /// Its name.
     pub name: String,
-    /// What it is for, in one line.
-    pub description: String,
-    /// Whether its steps disturb the path to the API.
-    pub disturbs_api: bool,
+    /// What it is, in its own words.
+    pub meta: Meta,
     /// defaults/main.yml.
     pub defaults: Variables,
     /// vars/main.yml.
     pub vars: Variables,
+    /// meta/argument_specs.yml.
+    pub(super) arguments: Vec<Argument>,
+    /// The other files of vars/, for `include_vars`.
+    includes: BTreeMap<String, Variables>,
     pub(super) tasks: Vec<Task>,
     pub(super) handlers: Vec<Task>,
     place: Utf8PathBuf,
@@ -88,6 +93,17 @@ impl Role {
             .filter_map(|k| k.strip_prefix("templates/"))
     }
 
+    /// Returns the variables of a file in its vars/.
+    pub(super) fn variable_file(&self, file: &str) -> Option<&Variables> {
+        self.includes
+            .get(file.strip_prefix("vars/").unwrap_or(file))
+    }
+
+    /// Returns the files of its vars/ but for main.yml, with their variables.
+    pub(super) fn variable_files(&self) -> impl Iterator<Item = (&str, &Variables)> {
+        self.includes.iter().map(|(name, v)| (name.as_str(), v))
+    }
+
     /// Returns the tags of its tasks.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         let tags = self.tasks.iter().flat_map(|task| &task.tags);
@@ -96,7 +112,7 @@ impl Role {
 
     /// Returns the variables that its tasks, handlers, templates and own variables name.
     pub fn used_names(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
+        let mut names: BTreeSet<String> = self.arguments.iter().map(|a| a.name.clone()).collect();
         for task in self.tasks.iter().chain(&self.handlers) {
             names.extend(task.used_names());
         }
@@ -105,7 +121,13 @@ impl Role {
                 names.extend(template::names_in_text(&source.text));
             }
         }
-        for variable in self.defaults.values().chain(self.vars.values()) {
+        let included = self.includes.values().flat_map(Variables::values);
+        for variable in self
+            .defaults
+            .values()
+            .chain(self.vars.values())
+            .chain(included)
+        {
             names.extend(template::names_in_value(&variable.value));
         }
         names
@@ -140,26 +162,38 @@ impl Role {
         }
         let mut role = Self {
             name: folder.name,
-            description: String::new(),
-            disturbs_api: false,
+            meta: Meta::default(),
+            arguments: Vec::new(),
             defaults: Variables::new(),
             vars: Variables::new(),
+            includes: BTreeMap::new(),
             tasks: Vec::new(),
             handlers: Vec::new(),
             place: folder.place,
             builtin,
             files,
         };
-        if let Some(node) = role.document("meta", diagnostics) {
-            role.meta(&node, diagnostics);
+        let meta = role.document("meta", diagnostics);
+        if let Some(node) = &meta {
+            role.meta = Meta::read(node, diagnostics);
+        }
+        let apart = ["meta/argument_specs.yml", "meta/argument_specs.yaml"];
+        let apart = apart.iter().find_map(|path| role.files.get(*path));
+        let specs = match apart {
+            Some(file) => Self::parsed(file, diagnostics),
+            None => meta.filter(|node| node.get("argument_specs").is_some()),
+        };
+        if let Some(node) = specs {
+            role.arguments = spec::read(&node, diagnostics);
         }
         role.defaults = role.variables("defaults", Level::RoleDefaults, diagnostics);
         role.vars = role.variables("vars", Level::RoleVars, diagnostics);
+        role.includes = role.includes(diagnostics);
         if let Some(node) = role.document("handlers", diagnostics) {
-            role.handlers = task::read(&node, &role.name, task::Sort::Handler, diagnostics);
+            role.handlers = reader::read(&node, &role.name, Sort::Handler, diagnostics);
         }
         match role.document("tasks", diagnostics) {
-            Some(node) => role.tasks = task::read(&node, &role.name, task::Sort::Task, diagnostics),
+            Some(node) => role.tasks = reader::read(&node, &role.name, Sort::Task, diagnostics),
             None if role.handlers.is_empty() && role.yaml("tasks").is_none() => {
                 diagnostics.push(Diagnostic::error(format!(
                     "role `{}` has no tasks: expected {}/tasks/main.yml",
@@ -178,7 +212,10 @@ impl Role {
     }
 
     fn document(&self, part: &str, diagnostics: &mut Diagnostics) -> Option<Node> {
-        let file = self.yaml(part)?;
+        Self::parsed(self.yaml(part)?, diagnostics)
+    }
+
+    fn parsed(file: &RoleFile, diagnostics: &mut Diagnostics) -> Option<Node> {
         let Some(source) = &file.source else {
             diagnostics.push(Diagnostic::error(format!(
                 "{} is no UTF-8 text, or too large",
@@ -193,9 +230,38 @@ impl Role {
     }
 
     fn variables(&self, part: &str, level: Level, diagnostics: &mut Diagnostics) -> Variables {
-        let Some(node) = self.document(part, diagnostics) else {
-            return Variables::new();
-        };
+        match self.document(part, diagnostics) {
+            Some(node) => self.map(node, part, level, diagnostics),
+            None => Variables::new(),
+        }
+    }
+
+    fn includes(&self, diagnostics: &mut Diagnostics) -> BTreeMap<String, Variables> {
+        let mut includes = BTreeMap::new();
+        for (path, file) in &self.files {
+            let Some(name) = path.strip_prefix("vars/") else {
+                continue;
+            };
+            let is_yaml = name.ends_with(".yml") || name.ends_with(".yaml");
+            if !is_yaml || matches!(name, "main.yml" | "main.yaml") {
+                continue;
+            }
+            let variables = match Self::parsed(file, diagnostics) {
+                Some(node) => self.map(node, path, Level::RoleVars, diagnostics),
+                None => Variables::new(),
+            };
+            includes.insert(name.to_string(), variables);
+        }
+        includes
+    }
+
+    fn map(
+        &self,
+        node: Node,
+        part: &str,
+        level: Level,
+        diagnostics: &mut Diagnostics,
+    ) -> Variables {
         let Some(entries) = node.as_map() else {
             diagnostics.push(
                 Diagnostic::error(format!(
@@ -216,64 +282,6 @@ impl Role {
                 )
             })
             .collect()
-    }
-
-    fn meta(&mut self, node: &Node, diagnostics: &mut Diagnostics) {
-        let mut complain = |message: String, span: &Span, help: Option<String>| {
-            let mut error = Diagnostic::error(message).at(span.clone());
-            error.help = help;
-            diagnostics.push(error);
-        };
-        let Some(entries) = node.as_map() else {
-            return complain(
-                format!("a map is expected, not {}", node.describe()),
-                &node.span,
-                None,
-            );
-        };
-        for entry in entries {
-            let value = entry.value.to_value();
-            match (entry.key.as_str(), value.as_str(), value.as_bool()) {
-                ("description", Some(text), _) => self.description = text.trim().to_string(),
-                ("disturbs_api", _, Some(flag)) => self.disturbs_api = flag,
-                ("description" | "disturbs_api", ..) => {
-                    let expected = if entry.key == "description" {
-                        "text"
-                    } else {
-                        "true or false"
-                    };
-                    complain(
-                        format!(
-                            "`{}` takes {expected}, not {}",
-                            entry.key,
-                            entry.value.describe()
-                        ),
-                        &entry.value.span,
-                        None,
-                    );
-                }
-                // What Ansible Galaxy keeps there says nothing about hosts.
-                ("galaxy_info" | "argument_specs", ..) => {}
-                ("dependencies", ..) if entry.value.as_seq().is_some_and(<[_]>::is_empty) => {}
-                ("dependencies", ..) => {
-                    let help = "name the roles in the play, in their order".to_string();
-                    complain(
-                        "roles have no `dependencies` here".into(),
-                        &entry.key_span,
-                        Some(help),
-                    );
-                }
-                (key, ..) => {
-                    let near = nearest(key, ["description", "disturbs_api"])
-                        .map(|n| format!("did you mean `{n}`?"));
-                    complain(
-                        format!("`{key}` is unknown in a role's meta"),
-                        &entry.key_span,
-                        near,
-                    );
-                }
-            }
-        }
     }
 }
 
@@ -321,6 +329,7 @@ impl Library {
                 "the roles in {path} cannot be read: {reason}"
             ))),
         }
+        meta::refuse_dependencies(library.iter(), &mut diagnostics);
         (library, diagnostics)
     }
 
@@ -341,6 +350,7 @@ impl Library {
         };
         let mut library = Self::default();
         library.add(Role::read(folder, false, &mut diagnostics));
+        meta::refuse_dependencies(library.iter(), &mut diagnostics);
         (library, diagnostics)
     }
 

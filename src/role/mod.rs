@@ -2,23 +2,31 @@
 
 mod archive;
 mod args;
+mod branch;
+mod fate;
 mod files;
 mod glob;
 mod host;
 mod item;
 mod keyword;
 mod library;
+mod meta;
 mod module;
+mod reader;
 mod result;
 mod scope;
 mod select;
 mod shlex;
+mod spec;
 mod task;
+mod until;
 mod walk;
 
+pub use branch::Branches;
 pub use files::{ControllerFile, ControllerFiles, Disk, FileError, ImageArchive};
 pub use host::HostRoles;
 pub use library::{Library, Role, RoleFile};
+pub use meta::Meta;
 pub use result::{Registered, StepResult};
 pub use scope::fact_values;
 pub use select::Selection;

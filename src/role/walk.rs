@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::json;
+
+use super::fate::Fates;
 use super::host::HostRoles;
 use super::library::Role;
 use super::module::{Look, Verdict};
@@ -13,8 +16,12 @@ use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Effect, Observed, Run};
 use crate::model::{Diagnostic, Diagnostics, Value};
-use crate::plan::{Change, HandlerPlan, HostPlan, Step};
+use crate::plan::{Change, HandlerPlan, HostPlan, OnFailure, Step};
 use crate::template::Scope;
+
+/// The variables by which `rescue` and `always` know what failed; Ansible's names.
+pub(super) const FAILED_RESULT: &str = "ansible_failed_result";
+pub(super) const FAILED_TASK: &str = "ansible_failed_task";
 
 /// One pass over all tasks.
 pub(super) struct Walk<'a> {
@@ -36,6 +43,8 @@ pub(super) struct Walk<'a> {
     titles: BTreeMap<String, usize>,
     /// Whether the wave ends here.
     ended: bool,
+    /// How the blocks of the role under way stand.
+    fates: Fates,
     /// The title that `judge` looks for, and the scope of its item.
     pub(super) wanted: Option<String>,
     pub(super) found: Option<Scope>,
@@ -62,6 +71,7 @@ impl<'a> Walk<'a> {
             unknown: BTreeSet::new(),
             titles: BTreeMap::new(),
             ended: false,
+            fates: Fates::default(),
             wanted: None,
             found: None,
         }
@@ -82,7 +92,29 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn task(&mut self, role: &Arc<Role>, task: &Task, base: &Scope) {
+    /// Plans a role's tasks; returns the one that `judge` looks for as soon as it is found.
+    pub(super) fn role<'r>(&mut self, role: &'r Arc<Role>) -> Option<&'r Task> {
+        let base = scope::with_role(&self.seen, role, &self.host.fixed);
+        for task in role.tasks.iter().filter(|t| self.host.takes(t)) {
+            self.fates.leave(&task.around);
+            if !self.fates.reach(&task.around) {
+                continue;
+            }
+            self.task(role, task, &base);
+            if self.found.is_some() {
+                return Some(task);
+            }
+        }
+        self.fates.leave(&[]);
+        None
+    }
+
+    /// Returns the title of the step whose failure nothing has rescued.
+    pub(super) fn lost(&self) -> Option<&str> {
+        self.fates.lost()
+    }
+
+    fn task(&mut self, role: &Arc<Role>, task: &Task, base: &Scope) {
         let scope = self.host.scope(base, task, &self.values);
         if !self.unknown.is_empty() && !self.ended {
             self.ended = !item::names(task, role, &scope).is_disjoint(&self.unknown);
@@ -101,13 +133,18 @@ impl<'a> Walk<'a> {
         let looped = task.items.is_some();
         let mut results: Vec<(Value, Option<Value>)> = Vec::new();
         for each in items {
-            let mut scope = scope.clone();
-            each.enter(&mut scope);
-            let name = match scope.render_text(&task.name, None) {
-                Ok(name) => name,
-                Err(error) => return self.errors.push(error.at(task.span.clone())),
+            // What one item sets, the next one sees.
+            let mut scope = match task.module.is_local() {
+                true => self.host.scope(base, task, &self.values),
+                false => scope.clone(),
             };
-            let title = self.title(role, &name, each.label());
+            each.enter(&task.control, &mut scope);
+            let named = scope.render_text(&task.name, None);
+            let named = named.map_err(|error| error.at(task.span.clone()));
+            let title = match (named, each.label(&task.control, &scope)) {
+                (Ok(name), Ok(label)) => self.title(role, &name, label),
+                (Err(error), _) | (_, Err(error)) => return self.errors.push(error),
+            };
             if self.wanted.as_ref() == Some(&title) {
                 self.found = Some(scope);
                 return;
@@ -118,6 +155,9 @@ impl<'a> Walk<'a> {
             }
             let value = self.item(role, task, &scope, title);
             results.push((each.value(), value));
+            if !self.fates.reach(&task.around) {
+                break;
+            }
         }
         let Some(name) = &task.register else { return };
         if self.ended || results.iter().any(|(_, value)| value.is_none()) {
@@ -176,18 +216,46 @@ impl<'a> Walk<'a> {
         let notify = self.host.notified(role, task, &mut self.errors);
         if let Some((status, result)) = self.registered.get(&title) {
             let (status, value) = (*status, result::value(*status, result));
+            if status == Status::Failed {
+                self.fates.fail(&task.around, &title);
+                let mut told = value.clone();
+                if task.no_log {
+                    told["stdout"] = "".into();
+                    told["stdout_lines"] = json!([]);
+                }
+                self.values.insert(FAILED_RESULT.into(), told);
+                let failed = json!({ "name": task.name });
+                self.values.insert(FAILED_TASK.into(), failed);
+                return Some(value);
+            }
             if status == Status::Changed && item::judges_change(task) && !notify.is_empty() {
                 self.notify_later(role, task, &title, notify);
             }
             return Some(value);
         }
-        let action = match item::action(task, role, scope, self.host.files.as_ref()) {
+        let action = match item::action(task, role, scope, self.host.files.as_ref(), true) {
             Ok(action) => action,
             Err(errors) => {
                 self.errors.extend(errors);
                 return None;
             }
         };
+        if action.flushes() && self.handlers_wait() {
+            self.ended = true;
+            self.plan.more = true;
+            return None;
+        }
+        if let Some(sets) = action.sets() {
+            self.values.extend(sets.clone());
+        }
+        if let Some(text) = action.says() {
+            let text = if task.no_log {
+                "(not shown: no_log)".into()
+            } else {
+                text
+            };
+            self.plan.notes.push((title.clone(), text));
+        }
         let changes = match action.plan(&Look {
             now: &self.now,
             steady: &self.steady,
@@ -198,6 +266,9 @@ impl<'a> Walk<'a> {
                 return known(Status::Ok);
             }
             Verdict::Changes(changes) | Verdict::Always(changes) => changes,
+            Verdict::Refused(reason) if task.on_failure() != OnFailure::Stop => {
+                vec![Change::new(Effect::Fail(reason), "leads out of its block")]
+            }
             Verdict::Refused(reason) => {
                 self.errors
                     .push(Diagnostic::error(format!("{title}: {reason}")).at(task.span.clone()));
@@ -246,8 +317,9 @@ impl<'a> Walk<'a> {
         let never_fails = matches!(task.failed_when, Some(Condition::Literal(false)));
         let mut step = Step::new(title, task.module.category, changes);
         step.secret = task.no_log;
-        step.disturbs = role.disturbs_api;
+        step.disturbs = role.meta.disturbs_api;
         step.tolerant = judged || never_fails;
+        step.on_failure = task.on_failure();
         step.register = task
             .register
             .clone()
@@ -277,9 +349,19 @@ impl<'a> Walk<'a> {
         );
         self.notified.extend(notify.iter().cloned());
         let mut step = Step::new(title, task.module.category, vec![change]);
-        step.disturbs = role.disturbs_api;
+        step.disturbs = role.meta.disturbs_api;
         step.notify = notify;
         self.plan.steps.push(step);
+    }
+
+    /// Returns whether the end of the wave has a handler to run.
+    fn handlers_wait(&self) -> bool {
+        let mut mine = self
+            .host
+            .handlers()
+            .map(|(role, h)| id(&role.name, &h.name));
+        let waits = |id: String| self.notified.contains(&id) || self.observed.pending.contains(&id);
+        mine.any(waits)
     }
 
     pub(super) fn handlers(&mut self) {
@@ -309,8 +391,14 @@ impl<'a> Walk<'a> {
         };
         for each in items {
             let mut scope = scope.clone();
-            each.enter(&mut scope);
-            let title = self.title(role, &handler.name, each.label());
+            each.enter(&handler.control, &mut scope);
+            let title = match each.label(&handler.control, &scope) {
+                Ok(label) => self.title(role, &handler.name, label),
+                Err(error) => {
+                    self.errors.push(error);
+                    continue;
+                }
+            };
             match item::holds(&handler.when, &scope) {
                 Ok(true) => {}
                 Ok(false) => continue,
@@ -320,7 +408,7 @@ impl<'a> Walk<'a> {
                 }
             }
             let notify = self.host.notified(role, handler, &mut self.errors);
-            match item::action(handler, role, &scope, self.host.files.as_ref()) {
+            match item::action(handler, role, &scope, self.host.files.as_ref(), true) {
                 Ok(action) => match action.plan(&Look {
                     now: &self.now,
                     steady: &self.steady,
@@ -333,7 +421,7 @@ impl<'a> Walk<'a> {
                         self.notified.extend(notify.iter().cloned());
                         let mut step = Step::new(title, handler.module.category, changes);
                         step.secret = handler.no_log;
-                        step.disturbs = role.disturbs_api;
+                        step.disturbs = role.meta.disturbs_api;
                         step.report = item::report(handler);
                         step.notify = notify;
                         steps.push(step);

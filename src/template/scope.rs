@@ -156,6 +156,11 @@ impl Scope {
         self.bindings.contains_key(name) || (name == "hostvars" && self.hosts.is_some())
     }
 
+    /// Returns where a variable was set, if that is in a file.
+    pub fn span(&self, name: &str) -> Option<Span> {
+        self.bindings.get(name)?.span.clone()
+    }
+
     /// Returns the names of all variables.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.bindings

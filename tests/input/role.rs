@@ -49,9 +49,7 @@ fn keywords_of_ansible_that_are_not_there() {
     for keyword in [
         "delegate_to: cp1",
         "run_once: true",
-        "block: []",
         "with_items: [1]",
-        "until: x",
         "ignore_errors: true",
         "become_user: x",
         "environment: {}",
@@ -197,4 +195,63 @@ fn a_role_of_another_name_is_read_too() {
 fn an_empty_role() {
     let bed = Bed::sound().file("inventory/roles/hosts/README.md", "x");
     insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn a_loop_over_a_text() {
+    insta::assert_snapshot!(refused(
+        "- name: each\n  package: { name: \"{{ item }}\" }\n  loop: cluster_name\n"
+    ));
+}
+
+#[test]
+fn an_argument_of_a_wrong_type() {
+    insta::assert_snapshot!(refused(
+        "- name: a user\n  user: { name: app, uid: many }\n"
+    ));
+}
+
+#[test]
+fn roles_that_need_each_other() {
+    let bed = bed("- package: { name: vim }\n")
+        .file(
+            "inventory/roles/hosts/meta/main.yml",
+            "dependencies: [mine]\n",
+        )
+        .file(
+            "inventory/roles/mine/tasks/main.yml",
+            "- package: { name: vim }\n",
+        )
+        .file(
+            "inventory/roles/mine/meta/main.yml",
+            "dependencies:\n  - role: hosts\n",
+        );
+    insta::assert_snapshot!(bed.refused());
+}
+
+#[test]
+fn a_variable_that_a_role_s_spec_refuses() {
+    let bed = Bed::sound().vars("haproxy_maxconn: abc\nsysctls: [{ name: a.b }]\n");
+    insta::assert_snapshot!(bed.refused());
+    let said = Bed::sound().refused_with(&["-e", "haproxy_maxconn=many"]);
+    assert!(
+        said.contains("takes a whole number, not the text `many`"),
+        "{said}"
+    );
+    assert_eq!(
+        Bed::sound()
+            .run(&["validate", "-e", "haproxy_maxconn=9000"])
+            .exit,
+        0
+    );
+}
+
+#[test]
+fn an_undefined_variable_in_a_branch_that_no_host_takes() {
+    let bed = bed(
+        "- name: never\n  package: { name: \"{{ nothing }}\" }\n  when: cluster_name == 'other'\n\
+         - name: elsewhere\n  package: { name: \"{{ of_workers }}\" }\n  when: is_worker\n",
+    )
+    .file("inventory/group_vars/kube_node.yml", "of_workers: vim\n");
+    insta::assert_snapshot!(bed.warned());
 }

@@ -125,7 +125,7 @@ fn roles_beside_the_inventory_win() {
         !library.get("haproxy").unwrap().is_builtin()
             && library.get("keepalived").unwrap().is_builtin()
     );
-    assert_eq!(library.get("mine").unwrap().description, "My own");
+    assert_eq!(library.get("mine").unwrap().meta.description, "My own");
     assert!(library.used_names().contains("haproxy_word"));
     assert!(
         library

@@ -45,6 +45,8 @@ pub(crate) struct Model {
     pub(crate) images: BTreeSet<String>,
     pub(crate) pending: BTreeSet<String>,
     pub(crate) stale: BTreeSet<String>,
+    /// Lines of the answer that the model itself knows nothing of.
+    pub(crate) more: Vec<String>,
 }
 
 pub(crate) fn text(text: &str) -> Entry {
@@ -146,6 +148,7 @@ impl Model {
                 _ => {}
             }
         }
+        lines.extend(self.more.iter().cloned());
         lines.push("end".into());
         let output: String = lines.iter().map(|l| format!("N0NCE {l}\n")).collect();
         probe::parse(facts, "N0NCE", output.as_bytes()).unwrap()

@@ -292,6 +292,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
             waves: 1,
             signs: false,
             moves: false,
+            catches: quorate::plan::OnFailure::Stop,
             planned: Mutex::default(),
         }),
         connect: Arc::new(fake.clone()),

@@ -18,7 +18,7 @@ use quorate::event::{
 };
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
-use quorate::plan::{Change, Diff, HostPlan, Step};
+use quorate::plan::{Change, Diff, HostPlan, OnFailure, Step};
 use quorate::role::{Registered, StepResult};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
 use quorate::transport::{
@@ -61,6 +61,8 @@ pub(crate) struct Wanted {
     pub(crate) signs: bool,
     /// Whether the load balancer is to be of another way than it was.
     pub(crate) moves: bool,
+    /// What the failure of the one step leads to, where it is in a block.
+    pub(crate) catches: OnFailure,
     pub(crate) planned: Mutex<HashMap<HostName, u32>>,
 }
 
@@ -139,8 +141,11 @@ impl Desired for Wanted {
         &self,
         host: &HostName,
         observed: &Observed,
-        _: &Registered,
+        registered: &Registered,
     ) -> Result<HostPlan, String> {
+        if self.catches != OnFailure::Stop {
+            return caught(self, registered);
+        }
         if self.signs && signed(observed) && observed.file(MEMBER).is(Option::is_none) {
             let mut step = Step::new("example : member", Category::Own, vec![write(MEMBER)]);
             step.disturbs = true;
@@ -231,6 +236,31 @@ impl Desired for Wanted {
     fn has_kubeconfig(&self, _: Option<Sha256>) -> bool {
         true
     }
+}
+
+/// A step in a block, then what its failure leads to.
+fn caught(wanted: &Wanted, registered: &Registered) -> Result<HostPlan, String> {
+    let on_failure = wanted.catches;
+    let status = |title: &str| registered.get(title).map(|(status, _)| *status);
+    let step = |title: &str| Step::new(title, Category::Own, vec![write(FILE)]);
+    let mut plan = HostPlan::default();
+    match (status("example : try"), status("example : behind")) {
+        (None, _) => {
+            let mut step = step("example : try");
+            step.on_failure = on_failure;
+            step.disturbs = wanted.disturbs;
+            plan.steps.push(step);
+        }
+        (Some(Status::Failed), None) => {
+            plan.steps.push(step("example : behind"));
+            plan.more = on_failure == OnFailure::Always;
+        }
+        (Some(Status::Failed), _) if on_failure == OnFailure::Always => {
+            return Err("`example : try` failed".into());
+        }
+        _ => {}
+    }
+    Ok(plan)
 }
 
 /// A plan of one command.
@@ -501,6 +531,7 @@ pub(crate) struct Bench {
     waves: u32,
     signs: bool,
     moves: bool,
+    catches: OnFailure,
     pub(crate) patience: Patience,
     cancelled: bool,
     /// Whether the user asks to stop when the first wave has begun.
@@ -563,6 +594,7 @@ impl Bench {
             waves: 1,
             signs: false,
             moves: false,
+            catches: OnFailure::Stop,
             patience: Patience::NONE,
             cancelled: false,
             cancelled_in_wave: false,
@@ -658,6 +690,7 @@ impl Bench {
                 waves: self.waves,
                 signs: self.signs,
                 moves: self.moves,
+                catches: self.catches,
                 planned: Mutex::default(),
             }),
             connect,
@@ -1091,6 +1124,67 @@ async fn a_failing_step_stops_its_host_alone() {
     );
     let b = &outcome.recap.hosts[&name("b")];
     assert_eq!((b.changed, b.failed, b.ok), (1, 0, 2));
+}
+
+/// The host's first wave ends behind a step that failed, with its facts, as the script does it.
+fn fails_once(model: &Mutex<Model>, call: &Call) -> Reply {
+    let first = call.request.kind() == Kind::Wave
+        && String::from_utf8_lossy(&call.stdin).contains("run_step 0 plain caught");
+    if !first {
+        return obey(model, call);
+    }
+    let failed = format!("done 0 failed 3 {}", BASE64.encode("it is refused"));
+    let mut lines = vec!["start 0".to_string(), failed];
+    lines.extend(model.lock().unwrap().facts(&call.host));
+    lines.push("finished".into());
+    Reply::stdout(framed(call, lines))
+}
+
+#[tokio::test]
+async fn a_failure_that_is_rescued_is_a_wave_more_and_no_failed_host() {
+    let mut bench = Bench::new(&["a"]);
+    bench.catches = OnFailure::Rescue;
+    let outcome = bench.run("apply", fails_once).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(outcome.waves(), ["a", "a"]);
+    let a = &outcome.recap.hosts[&name("a")];
+    assert_eq!((a.changed, a.failed), (2, 0));
+    assert_eq!(outcome.recap.warnings, 1);
+    let warned = "`example : try` failed, its block's `rescue` follows: it is refused";
+    assert!(outcome.text().contains(warned), "{}", outcome.text());
+}
+
+#[tokio::test]
+async fn what_a_failure_left_out_is_waited_for_behind_the_rescue() {
+    let mut bench = Bench::cluster(&["cp1", "cp2"]).converged();
+    bench.catches = OnFailure::Rescue;
+    bench.disturbs = true;
+    let outcome = bench.run("apply", fails_once).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    // One after the other, each with its rescue; the run's last act is a wave as well.
+    let script = |c: &Call| String::from_utf8_lossy(&c.stdin).into_owned();
+    let waves = outcome.calls.iter();
+    let own: Vec<&Call> = waves
+        .filter(|c| c.request.kind() == Kind::Wave && script(c).contains(WRITING))
+        .collect();
+    let hosts: Vec<&str> = own.iter().map(|c| c.host.as_str()).collect();
+    assert_eq!(hosts, ["cp1", "cp1", "cp2", "cp2"]);
+    for wave in own {
+        let gate = "https://vip.example:8443/healthz";
+        assert!(script(wave).contains(gate), "{}", wave.host);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_nothing_rescues_is_cleaned_behind_and_fails_its_host() {
+    let mut bench = Bench::new(&["a"]);
+    bench.catches = OnFailure::Always;
+    let outcome = bench.run("apply", fails_once).await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    assert_eq!(outcome.waves(), ["a", "a"]);
+    assert_eq!(outcome.recap.failures[0].title, "example : try");
+    let a = &outcome.recap.hosts[&name("a")];
+    assert_eq!((a.changed, a.failed), (1, 1));
 }
 
 #[tokio::test]

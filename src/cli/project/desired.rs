@@ -1,6 +1,7 @@
 //! What is wanted of hosts and cluster, as the engine asks for it.
 
 use std::net::ToSocketAddrs;
+use std::sync::PoisonError;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -18,7 +19,7 @@ use crate::event::{Category, Status};
 use crate::host::fact::Kubernetes;
 use crate::host::{Effect, Fact, Facts, Known, Observed, UnitAct};
 use crate::model::{Diagnostics, HostName, Secret, Sha256};
-use crate::plan::{Change, HostPlan, Step};
+use crate::plan::{Change, HostPlan, OnFailure, Step};
 use crate::role::{Registered, StepResult};
 
 /// Where nftables' program is in all distributions that are known here.
@@ -87,10 +88,8 @@ impl Project {
         {
             // Contents go into events and the journal only where somebody asked for differences.
             change.diff = change.diff.take().filter(|_| self.diffs);
-            if let Some(diff) = &mut change.diff {
-                diff.mask(&desired.secrets);
-            }
         }
+        plan.mask(&desired.secrets);
         self.unmask(host, observed, &mut plan);
         Ok(plan)
     }
@@ -146,6 +145,8 @@ impl Desired for Project {
     fn facts(&self, host: &HostName) -> Facts {
         let facts = self.hosts.get(host).map(|h| h.facts.clone());
         let mut facts = facts.unwrap_or_default();
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.extend(learned.get(host).cloned().unwrap_or_default());
         let way = self.spec.load_balancer.way;
         if self.is_external() {
             facts.extend(load_balancer::facts_of_ours());
@@ -158,6 +159,19 @@ impl Desired for Project {
             }
         }
         facts
+    }
+
+    fn learn(&self, host: &HostName, observed: &Observed) -> Facts {
+        // The built-in roles ask for nothing that hangs on a fact: their tests see to that.
+        let own = self.hosts.get(host).filter(|h| h.roles.has_own());
+        if let (Some(desired), Ok(scope)) = (own, self.scope(host, observed)) {
+            let none = Registered::default();
+            // What is wrong is told by the plan.
+            let facts = desired.roles.facts_of(&scope, &observed.system, &none);
+            let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+            learned.insert(host.clone(), facts.unwrap_or_default());
+        }
+        self.facts(host)
     }
 
     fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
@@ -297,10 +311,15 @@ impl Desired for Project {
         observed: &Observed,
         holds: bool,
     ) -> Result<HostPlan, String> {
-        let place = self.plan(host, observed, &Registered::default())?;
+        let mut place = self.plan(host, observed, &Registered::default())?;
         if place.more {
             return Err("its tasks cannot be done in one go, which a move needs".into());
         }
+        // Nor is there a second wave that could rescue anything.
+        place
+            .steps
+            .iter_mut()
+            .for_each(|s| s.on_failure = OnFailure::Stop);
         let remains = load_balancer::remains(self.spec.load_balancer.way, observed);
         Ok(migrate::steps::switch(
             &self.mover(host)?,

@@ -91,7 +91,7 @@ impl Run {
         host.busy = true;
         let mut plan = host.plan.clone();
         // After each wave that disturbs, not only after the last: the last may not.
-        if plan.disturbs() {
+        if plan.disturbs() || host.ungated {
             plan.gates.extend(gate);
         }
         let registered = host.registered.clone();
@@ -99,7 +99,7 @@ impl Run {
         self.state.refresh(name);
         *self.waves.entry(name.clone()).or_default() += 1;
         // A wave that ends with tasks left is followed by a plan, and a command may have changed what was seen before.
-        let facts = match plan.more {
+        let facts = match plan.more || plan.catches() {
             true => facts(settings.desired.as_ref(), name),
             false => cluster_facts(settings.desired.as_ref(), name),
         };
@@ -167,6 +167,7 @@ impl Run {
             return;
         };
         host.busy = false;
+        host.ungated = end.caught && (host.ungated || host.plan.disturbs());
         for (step, status, rc, output) in &end.results {
             let result = StepResult {
                 changed: *status == Status::Changed,
@@ -175,7 +176,7 @@ impl Run {
             };
             host.registered.record(step.title.clone(), *status, result);
         }
-        if end.is_good() {
+        if end.goes_on() {
             return self.wave_good(name, end).await;
         }
         if let Some(problem) = &end.problem {
@@ -195,11 +196,9 @@ impl Run {
     async fn wave_good(&mut self, name: HostName, end: WaveEnd) {
         let mut more = false;
         if let Some(host) = self.state.hosts.get_mut(&name) {
-            more = host.plan.more;
-            let plan = &host.plan;
-            let handlers = plan.handlers.iter().flat_map(|h| &h.steps);
-            let steps = plan.steps.iter().chain(handlers);
-            for change in steps.flat_map(|s| &s.changes) {
+            more = host.plan.more || end.caught;
+            let done = end.results.iter().filter(|r| r.1 != Status::Failed);
+            for change in done.flat_map(|(step, ..)| &step.changes) {
                 change.effect.apply(&mut host.observed);
             }
         }
@@ -209,6 +208,7 @@ impl Run {
         self.observe(&name, observed);
         let waves = self.waves.get(&name).copied().unwrap_or_default();
         let planned = if more { self.state.plan(&name) } else { Ok(()) };
+        self.state.tell(&name).await;
         let left = more && self.has_work(&name);
         let stuck = left
             && self
@@ -216,10 +216,14 @@ impl Run {
                 .hosts
                 .get(&name)
                 .is_some_and(|h| h.plan.is_empty());
+        // Where nothing is left to do the gate is: the wave before did not come to its own.
+        let ungated = self.state.hosts.get(&name).is_some_and(|h| h.ungated);
+        let goes_on = ungated || (left && !stuck);
         match planned {
-            Ok(()) if left && !stuck && waves < MOST_WAVES => {
+            Ok(()) if goes_on && waves < MOST_WAVES => {
                 // Its turn in the queue is over unless it disturbs once more.
-                if self.queue.front() == Some(&name) && !self.goes_alone(&name) {
+                let over = !ungated && !self.goes_alone(&name);
+                if over && self.queue.front() == Some(&name) {
                     self.leave_queue(&name, true).await;
                 }
                 return self.dispatch(&name).await;

@@ -145,7 +145,31 @@ impl Effect {
                     .insert(into.clone(), Some(state(FileKind::Directory)));
             }
             Self::Run(_) => observed.forget(),
-            Self::Wait { .. } => {}
+            Self::Account(account) => {
+                // A user brings a group of its name, and may change its other groups' members.
+                observed.users.remove(&account.name);
+                observed.groups.remove(&account.name);
+            }
+            Self::Mount(path) | Self::Unmount(path) => {
+                observed.mounts.remove(path);
+                // What lies below is another file system's.
+                observed.forget_below(path);
+            }
+            Self::Fetch(fetch) => {
+                observed.forget_parents(&fetch.path);
+                let state = FileState {
+                    kind: FileKind::File,
+                    mode: fetch.mode,
+                    owner: fetch.owner.clone(),
+                    group: fetch.group.clone(),
+                    size: 0,
+                    sha256: Some(fetch.sha256),
+                    target: None,
+                };
+                observed.contents.remove(&fetch.path);
+                observed.files.insert(fetch.path.clone(), Some(state));
+            }
+            Self::Fail(_) | Self::Wait { .. } => {}
         }
     }
 }

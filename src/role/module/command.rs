@@ -5,7 +5,7 @@ use crate::event::Category;
 use crate::host::{Content, Effect, Fact, Known, Run};
 use crate::plan::Change;
 use crate::role::args::{Args, RunAs};
-use crate::role::shlex;
+use crate::role::{shlex, until};
 
 pub(super) const MODULE: Module = Module {
     name: "command",
@@ -26,7 +26,7 @@ pub(super) const SHELL: Module = Module {
 };
 
 #[derive(Debug)]
-struct Command(Run);
+pub(super) struct Command(pub(super) Run);
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let argv = words(args);
@@ -35,10 +35,10 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let chdir = args.optional_path("chdir");
     let stdin = args.text("stdin").map(Content::inline);
     let user = match args.run_as.clone() {
-        None => None,
+        None | Some(RunAs::Root) => None,
         Some(RunAs::User(user)) => Some(user),
         Some(RunAs::Login) => {
-            let user = args.login_user.map(str::to_string);
+            let user = args.login_user();
             if user.is_none() {
                 args.complain(
                     "",
@@ -49,6 +49,10 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
             user
         }
     };
+    let until = match args.polling {
+        Some((polling, register)) => Some(until::read(args, polling, register)?),
+        None => None,
+    };
     let run = Run {
         label: label(args.module, argv.as_deref()),
         creates,
@@ -56,6 +60,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         chdir,
         stdin,
         user: user.filter(|u| u != "root"),
+        until,
         ..Run::new(argv?)
     };
     Some(Box::new(Command(run)))

@@ -3,25 +3,38 @@
 //! A module reads its arguments into an [`Action`]; the action says which facts it needs, and what is to be done where
 //! they are as observed. It never speaks to a host.
 
+mod assert;
 mod binaries;
 mod blockinfile;
 mod command;
 mod container_images;
 mod copy;
+mod debug;
+mod fail;
 mod file;
+mod get_url;
+mod group;
 mod hostname;
+mod include_vars;
+mod lineinfile;
+mod meta;
 mod modprobe;
+mod mount;
 mod package;
 mod service;
+mod set_fact;
 mod swap;
 mod sysctl;
+mod systemd_timer;
 mod target;
 mod template;
 mod unarchive;
+mod user;
 
 use super::args::Args;
 use crate::event::Category;
 use crate::host::{Facts, Known, Observed};
+use crate::model::Map;
 use crate::plan::Change;
 
 /// A module.
@@ -30,7 +43,7 @@ pub(super) struct Module {
     pub(super) name: &'static str,
     /// Names of Ansible's modules that it stands for.
     pub(super) aliases: &'static [&'static str],
-    /// All its arguments.
+    /// All its arguments, or [`ANY`].
     pub(super) arguments: &'static [&'static str],
     /// The argument that a bare text stands for, as in `command: sync`.
     pub(super) bare: Option<&'static str>,
@@ -40,23 +53,58 @@ pub(super) struct Module {
     pub(super) read: fn(&mut Args<'_>) -> Option<Box<dyn Action>>,
 }
 
+/// The arguments of a module that takes any.
+const ANY: &[&str] = &[];
+
+impl Module {
+    /// Returns whether it has an argument of that name.
+    pub(super) fn has_argument(&self, name: &str) -> bool {
+        self.arguments == ANY || self.arguments.contains(&name)
+    }
+
+    /// Returns whether the host has no part in it: it is about the role's own course.
+    pub(super) fn is_local(&self) -> bool {
+        let local = [
+            "assert",
+            "debug",
+            "fail",
+            "include_vars",
+            "meta",
+            "set_fact",
+        ];
+        local.contains(&self.name)
+    }
+}
+
 /// All modules.
 pub(super) const MODULES: &[Module] = &[
+    assert::MODULE,
     binaries::MODULE,
     blockinfile::MODULE,
     command::MODULE,
     command::SHELL,
     container_images::MODULE,
     copy::MODULE,
+    debug::MODULE,
+    fail::MODULE,
     file::MODULE,
+    get_url::MODULE,
+    group::MODULE,
     hostname::MODULE,
+    include_vars::MODULE,
+    lineinfile::MODULE,
+    meta::MODULE,
     modprobe::MODULE,
+    mount::MODULE,
     package::MODULE,
     service::MODULE,
+    set_fact::MODULE,
     swap::MODULE,
     sysctl::MODULE,
+    systemd_timer::MODULE,
     template::MODULE,
     unarchive::MODULE,
+    user::MODULE,
 ];
 
 /// Ansible's collections whose modules have a namesake here.
@@ -123,9 +171,21 @@ impl Verdict {
 /// Arguments that make sense.
 pub(super) trait Action {
     /// Adds what it needs to know.
-    fn facts(&self, questions: &mut Questions);
+    fn facts(&self, _questions: &mut Questions) {}
     /// Returns what is to be done where things are as `look` says.
     fn plan(&self, look: &Look<'_>) -> Verdict;
+    /// Returns the variables that it sets for the tasks behind it.
+    fn sets(&self) -> Option<&Map> {
+        None
+    }
+    /// Returns what it has to say to who reads the run.
+    fn says(&self) -> Option<String> {
+        None
+    }
+    /// Returns whether notified handlers run before the next task.
+    fn flushes(&self) -> bool {
+        false
+    }
 }
 
 /// What is known when a task is reached.

@@ -37,14 +37,7 @@ impl Write {
         content: Option<Content>,
     ) -> Option<Self> {
         let attributes = Attributes::read(args);
-        let validate = args.text("validate");
-        if validate.as_ref().is_some_and(|v| !v.contains("%s")) {
-            args.complain(
-                "validate",
-                "`validate` has no `%s`, which stands for the file to check",
-                None,
-            );
-        }
+        let validate = args.validator();
         let backup = args.flag("backup").unwrap_or(false);
         let mut target = Target::new(dest?, content?);
         target.attributes = attributes;

@@ -1,0 +1,361 @@
+//! meta/argument_specs.yml: what a role's variables may be, in Ansible's format ("Role argument validation").
+
+use super::args::describe;
+use crate::inventory::yaml::{Entry, Node};
+use crate::model::{Diagnostic, Diagnostics, Map, Span, Value, nearest};
+use crate::template::Scope;
+
+/// What a value is; Ansible's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Str,
+    Int,
+    Float,
+    Bool,
+    List,
+    Dict,
+    Path,
+    Raw,
+}
+
+const KINDS: [(&str, Kind); 8] = [
+    ("str", Kind::Str),
+    ("int", Kind::Int),
+    ("float", Kind::Float),
+    ("bool", Kind::Bool),
+    ("list", Kind::List),
+    ("dict", Kind::Dict),
+    ("path", Kind::Path),
+    ("raw", Kind::Raw),
+];
+
+/// The keys of an option; those behind `no_log` are for readers alone.
+const KEYS: [&str; 11] = [
+    "type",
+    "elements",
+    "required",
+    "choices",
+    "default",
+    "options",
+    "no_log",
+    "description",
+    "short_description",
+    "version_added",
+    "aliases",
+];
+
+/// What is said of one variable, or of one key of a map.
+#[derive(Debug, Clone)]
+pub(super) struct Argument {
+    pub(super) name: String,
+    span: Span,
+    kind: Kind,
+    /// What the items of a list are.
+    elements: Option<Kind>,
+    required: bool,
+    choices: Vec<Value>,
+    /// The keys of a map, or of the maps in a list; all keys where none is named.
+    options: Vec<Self>,
+    no_log: bool,
+}
+
+impl Kind {
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Str => "text",
+            Self::Int => "a whole number",
+            Self::Float => "a number",
+            Self::Bool => "true or false",
+            Self::List => "a list",
+            Self::Dict => "a map",
+            Self::Path => "a path",
+            Self::Raw => "anything",
+        }
+    }
+
+    /// Returns whether a value is one. As in Ansible text counts that reads as what is wanted, because `-e NAME=VALUE` gives text.
+    fn takes(self, value: &Value) -> bool {
+        let words = ["true", "false", "yes", "no", "on", "off", "True", "False"];
+        match (self, value) {
+            (Self::Raw, _) | (Self::List, Value::Array(_)) | (Self::Dict, Value::Object(_)) => true,
+            (Self::Str | Self::Path, value) => {
+                value.is_string()
+                    || (self == Self::Str && (value.is_number() || value.is_boolean()))
+            }
+            (Self::Int, Value::Number(number)) => !number.is_f64(),
+            (Self::Int, Value::String(text)) => text.parse::<i64>().is_ok(),
+            (Self::Float, Value::Number(_)) | (Self::Bool, Value::Bool(_)) => true,
+            (Self::Float, Value::String(text)) => text.parse::<f64>().is_ok_and(f64::is_finite),
+            (Self::Bool, Value::String(text)) => words.contains(&text.as_str()),
+            _ => false,
+        }
+    }
+}
+
+/// Returns what the file says of the role's entry point `main`, with what is wrong with it added to `diagnostics`.
+pub(super) fn read(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Argument> {
+    let mut reader = Reader(diagnostics);
+    let specs = match node.get("argument_specs") {
+        Some(entry) => &entry.value,
+        None => {
+            reader.complain("`argument_specs` is expected", &node.span, None);
+            return Vec::new();
+        }
+    };
+    let Some(main) = specs.get("main").map(|e| &e.value) else {
+        let help = "a role has one entry point here, tasks/main.yml".to_string();
+        reader.complain("`argument_specs` has no `main`", &specs.span, help);
+        return Vec::new();
+    };
+    match main.get("options") {
+        Some(entry) => reader.options(&entry.value),
+        None => Vec::new(),
+    }
+}
+
+struct Reader<'d>(&'d mut Diagnostics);
+
+impl Reader<'_> {
+    fn complain(
+        &mut self,
+        message: impl Into<String>,
+        span: &Span,
+        help: impl Into<Option<String>>,
+    ) {
+        let mut error = Diagnostic::error(message).at(span.clone());
+        error.help = help.into();
+        self.0.push(error);
+    }
+
+    fn wrong(&mut self, entry: &Entry, expected: &str) {
+        let message = format!(
+            "`{}` takes {expected}, not {}",
+            entry.key,
+            entry.value.describe()
+        );
+        self.complain(message, &entry.value.span, None);
+    }
+
+    fn options(&mut self, node: &Node) -> Vec<Argument> {
+        let Some(entries) = node.as_map() else {
+            let message = format!("`options` takes a map, not {}", node.describe());
+            self.complain(message, &node.span, None);
+            return Vec::new();
+        };
+        entries.iter().map(|entry| self.option(entry)).collect()
+    }
+
+    fn option(&mut self, option: &Entry) -> Argument {
+        let mut argument = Argument {
+            name: option.key.clone(),
+            span: option.key_span.clone(),
+            kind: Kind::Str,
+            elements: None,
+            required: false,
+            choices: Vec::new(),
+            options: Vec::new(),
+            no_log: false,
+        };
+        let Some(entries) = option.value.as_map() else {
+            self.wrong(option, "a map with `type` in it");
+            return argument;
+        };
+        let mut default = None;
+        for entry in entries {
+            let flag = || entry.value.as_scalar().and_then(|s| s.value.as_bool());
+            match entry.key.as_str() {
+                "type" => argument.kind = self.kind(entry).unwrap_or(Kind::Raw),
+                "elements" => argument.elements = self.kind(entry),
+                "required" | "no_log" => match (flag(), entry.key.as_str()) {
+                    (Some(flag), "required") => argument.required = flag,
+                    (Some(flag), _) => argument.no_log = flag,
+                    (None, _) => self.wrong(entry, "true or false"),
+                },
+                "choices" => match entry.value.as_seq() {
+                    Some(choices) => {
+                        argument.choices = choices.iter().map(Node::to_value).collect();
+                    }
+                    None => self.wrong(entry, "a list"),
+                },
+                "options" => argument.options = self.options(&entry.value),
+                "default" => default = Some(entry),
+                key if KEYS.contains(&key) => {}
+                key => {
+                    let near = nearest(key, KEYS).map(|n| format!("did you mean `{n}`?"));
+                    let help = near.unwrap_or_else(|| format!("it has {}", KEYS.join(", ")));
+                    let message = format!("an option has no `{key}`");
+                    self.complain(message, &entry.key_span, help);
+                }
+            }
+        }
+        let is_template = |e: &&Entry| !e.value.as_str().is_some_and(crate::template::is_template);
+        if let Some(entry) = default.filter(is_template)
+            && !entry.value.is_null()
+        {
+            let mut found = Vec::new();
+            argument.check(&entry.value.to_value(), &argument.name, &mut found);
+            for (message, help) in found {
+                self.complain(format!("the default: {message}"), &entry.value.span, help);
+            }
+        }
+        argument
+    }
+
+    fn kind(&mut self, entry: &Entry) -> Option<Kind> {
+        let text = entry.value.as_str();
+        let found = KINDS.iter().find(|(name, _)| Some(*name) == text);
+        if found.is_none() {
+            let names = KINDS.map(|(name, _)| name);
+            let near = text.and_then(|t| nearest(t, names));
+            let help = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the types are {}", names.join(", ")),
+            };
+            let message = format!(
+                "`{}` takes a type, not {}",
+                entry.key,
+                entry.value.describe()
+            );
+            self.complain(message, &entry.value.span, help);
+        }
+        found.map(|(_, kind)| *kind)
+    }
+}
+
+/// What is wrong, and what to do about it.
+type Finding = (String, Option<String>);
+
+/// Adds what is wrong with the variables that the role's tasks will see. What cannot be worked out before the host is known is
+/// passed over.
+pub(super) fn check(
+    arguments: &[Argument],
+    scope: &Scope,
+    role: &str,
+    place: &str,
+    diagnostics: &mut Diagnostics,
+) {
+    for argument in arguments {
+        let name = &argument.name;
+        if !scope.contains(name) {
+            if argument.required {
+                let message = format!("role `{role}` needs the variable `{name}`");
+                let help = format!(
+                    "set it in group_vars/ or host_vars/: it takes {}",
+                    argument.kind.expected()
+                );
+                diagnostics.push(
+                    Diagnostic::error(message)
+                        .at(argument.span.clone())
+                        .help(help),
+                );
+            }
+            continue;
+        }
+        let Some(Ok(value)) = scope.get(name) else {
+            continue;
+        };
+        let mut found = Vec::new();
+        argument.check(&value, name, &mut found);
+        for (message, help) in found {
+            let help = help.unwrap_or_else(|| format!("{place}/meta/argument_specs.yml says so"));
+            diagnostics.push(Diagnostic::error(message).at(scope.span(name)).help(help));
+        }
+    }
+}
+
+impl Argument {
+    /// Adds what is wrong with a value; `name` is what it is called, such as `sysctls[0].name`.
+    fn check(&self, value: &Value, name: &str, found: &mut Vec<Finding>) {
+        if value.is_null() {
+            return if self.required {
+                found.push((format!("`{name}` is needed, and is null"), None));
+            };
+        }
+        if !self.kind.takes(value) {
+            let message = format!(
+                "`{name}` takes {}, not {}",
+                self.kind.expected(),
+                self.shown(value)
+            );
+            return found.push((message, None));
+        }
+        if !self.choices.is_empty() && self.kind != Kind::List {
+            self.choose(value, name, found);
+        }
+        match value {
+            Value::Array(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.item(item, &format!("{name}[{i}]"), found);
+                }
+            }
+            Value::Object(map) if !self.options.is_empty() => self.keys(map, name, found),
+            _ => {}
+        }
+    }
+
+    fn item(&self, item: &Value, name: &str, found: &mut Vec<Finding>) {
+        if let Some(kind) = self.elements.filter(|kind| !kind.takes(item)) {
+            let message = format!(
+                "`{name}` takes {}, not {}",
+                kind.expected(),
+                self.shown(item)
+            );
+            return found.push((message, None));
+        }
+        if !self.choices.is_empty() {
+            self.choose(item, name, found);
+        }
+        if let (Value::Object(map), false) = (item, self.options.is_empty()) {
+            self.keys(map, name, found);
+        }
+    }
+
+    fn keys(&self, map: &Map, name: &str, found: &mut Vec<Finding>) {
+        let known = || self.options.iter().map(|o| o.name.as_str());
+        for key in map.keys().filter(|key| !known().any(|k| k == *key)) {
+            let near = nearest(key, known()).map(|n| format!("did you mean `{n}`?"));
+            let help = near
+                .unwrap_or_else(|| format!("it has {}", known().collect::<Vec<_>>().join(", ")));
+            found.push((format!("`{name}` has no key `{key}`"), Some(help)));
+        }
+        for option in &self.options {
+            match map.get(&option.name) {
+                Some(value) => option.check(value, &format!("{name}.{}", option.name), found),
+                None if option.required => {
+                    found.push((format!("`{name}` needs the key `{}`", option.name), None));
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn choose(&self, value: &Value, name: &str, found: &mut Vec<Finding>) {
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let words: Vec<String> = self.choices.iter().map(text).collect();
+        let word = text(value);
+        if words.contains(&word) {
+            return;
+        }
+        let near = nearest(&word, words.iter().map(String::as_str));
+        let help = near.map(|n| format!("did you mean `{n}`?"));
+        let listed: Vec<String> = words.iter().map(|w| format!("`{w}`")).collect();
+        let message = format!(
+            "`{name}` is one of {}, not {}",
+            listed.join(", "),
+            self.shown(value)
+        );
+        found.push((message, help));
+    }
+
+    fn shown(&self, value: &Value) -> String {
+        match value {
+            Value::String(text) if !self.no_log && text.chars().count() <= 80 => describe(value),
+            Value::String(_) => "the text that is there".into(),
+            _ if self.no_log => "what is there".into(),
+            other => describe(other),
+        }
+    }
+}

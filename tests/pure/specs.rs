@@ -1,0 +1,201 @@
+//! meta/argument_specs.yml: what is wrong with a variable is told before anybody is contacted.
+
+use std::sync::Arc;
+
+use quorate::inventory::yaml::{Schema, parse};
+use quorate::model::Source;
+use quorate::role::{HostRoles, Library};
+use quorate::template::{Binding, Scope};
+use serde_json::{Value, json};
+
+use super::role::AllThere;
+
+const SPEC: &str = "\
+argument_specs:
+  main:
+    short_description: all of it
+    options:
+      text: { type: str }
+      number: { type: int, default: 3 }
+      ratio: { type: float }
+      flag: { type: bool }
+      where: { type: path }
+      level: { type: str, choices: [debug, info, warn] }
+      words: { type: list, elements: str, choices: [a, b] }
+      secret: { type: int, no_log: true }
+      any: { type: raw }
+      plain: { description: text where nothing else is said }
+      app:
+        type: dict
+        options:
+          port: { type: int, required: true }
+          hosts: { type: list, elements: dict, options: { name: { type: str, required: true } } }
+";
+
+/// Returns what is said of one role with this spec and these variables of the inventory.
+fn said(spec: &str, variables: Value) -> Vec<String> {
+    let texts = [
+        ("tasks/main.yml", "- command: x\n"),
+        ("meta/argument_specs.yml", spec),
+    ];
+    let (library, found) = Library::from_texts("r", texts);
+    if found.has_errors() {
+        return found.iter().map(ToString::to_string).collect();
+    }
+    let mut scope = Scope::new();
+    for (name, value) in variables.as_object().cloned().unwrap_or_default() {
+        scope.set(name, Binding::template(value, None, []));
+    }
+    let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
+    let errors = roles.facts(&scope).err().unwrap_or_default();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn values_are_what_the_spec_says() {
+    let good = [
+        json!({}),
+        json!({"text": "x", "number": 4, "ratio": 0.5, "flag": true, "where": "/etc", "level": "info"}),
+        json!({"text": 3, "number": "4", "ratio": "0.15", "flag": "no", "words": ["a"], "any": [1]}),
+        json!({"text": "{{ facts.os }}", "level": "{{ facts.os }}", "number": null}),
+        json!({"app": {"port": 1, "hosts": [{"name": "a"}]}}),
+    ];
+    for variables in good {
+        assert_eq!(said(SPEC, variables.clone()), [""; 0], "{variables}");
+    }
+    let bad = [
+        json!({"text": ["x"]}),
+        json!({"number": "abc"}),
+        json!({"number": 1.5}),
+        json!({"number": "{{ other }}", "other": "abc"}),
+        json!({"ratio": "much"}),
+        json!({"flag": "maybe"}),
+        json!({"where": 3}),
+        json!({"level": "inof"}),
+        json!({"words": "a"}),
+        json!({"words": ["a", 3, ["b"]]}),
+        json!({"secret": "hunter2"}),
+        json!({"plain": {}}),
+        json!({"app": {"prot": 1}}),
+        json!({"app": {"port": "x", "hosts": [{"name": "a"}, {"nam": "b"}]}}),
+    ];
+    let mut all = String::new();
+    for variables in bad {
+        let said = said(SPEC, variables.clone());
+        assert!(!said.is_empty(), "{variables}");
+        all.push_str(&format!("{variables}\n"));
+        said.iter()
+            .for_each(|line| all.push_str(&format!("    {line}\n")));
+    }
+    assert!(
+        !all.replace("{\"secret\":\"hunter2\"}", "")
+            .contains("hunter2")
+    );
+    insta::assert_snapshot!("values", all);
+}
+
+#[test]
+fn a_needed_variable_is_asked_for() {
+    let spec = "argument_specs: {main: {options: {port: {type: int, required: true}}}}\n";
+    insta::assert_snapshot!(said(spec, json!({})).join("\n"));
+    assert_eq!(said(spec, json!({"port": 1})), [""; 0]);
+}
+
+#[test]
+fn mistakes_in_a_spec_are_named_with_their_place() {
+    let cases = [
+        "main: {}\n",
+        "argument_specs: {man: {}}\n",
+        "argument_specs: {main: {options: [a]}}\n",
+        "argument_specs: {main: {options: {a: int}}}\n",
+        "argument_specs: {main: {options: {a: {type: itn}}}}\n",
+        "argument_specs: {main: {options: {a: {typ: int}}}}\n",
+        "argument_specs: {main: {options: {a: {type: int, required: 3}}}}\n",
+        "argument_specs: {main: {options: {a: {type: int, default: x}}}}\n",
+        "argument_specs: {main: {options: {a: {choices: x}}}}\n",
+    ];
+    let mut all = String::new();
+    for spec in cases {
+        let said = said(spec, json!({}));
+        assert!(!said.is_empty(), "{spec}");
+        all.push_str(spec);
+        said.iter()
+            .for_each(|line| all.push_str(&format!("    {line}\n")));
+    }
+    insta::assert_snapshot!("mistakes", all);
+}
+
+/// The built-in roles' specs name each default once, with the value that it has.
+#[test]
+fn every_default_of_a_built_in_role_has_a_spec() {
+    let (library, found) = Library::builtin();
+    assert!(!found.has_errors(), "{found:?}");
+    for role in library.iter() {
+        let read = |wanted: &str| -> Value {
+            let file = role.contents().find(|(path, _)| *path == wanted);
+            let source: Arc<Source> = match file.and_then(|(_, f)| f.source.clone()) {
+                Some(source) => source,
+                None => return json!({}),
+            };
+            parse(&source, Schema::Core)
+                .0
+                .map_or(json!({}), |n| n.to_value())
+        };
+        let defaults = read("defaults/main.yml");
+        let options = read("meta/argument_specs.yml")["argument_specs"]["main"]["options"].clone();
+        let options = options.as_object().cloned().unwrap_or_default();
+        let defaults = defaults.as_object().cloned().unwrap_or_default();
+        let names: Vec<&String> = defaults.keys().collect();
+        assert_eq!(options.keys().collect::<Vec<_>>(), names, "{}", role.name);
+        for (name, option) in options {
+            if let Some(default) = option.get("default") {
+                assert_eq!(*default, defaults[&name], "{} {name}", role.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn dependencies_are_refused_and_a_circle_is_told() {
+    let said = |meta: &str| {
+        let texts = [
+            ("tasks/main.yml", "- command: x\n"),
+            ("meta/main.yml", meta),
+        ];
+        let (_, found) = Library::from_texts("r", texts);
+        found
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert_eq!(said("dependencies: []\n"), "");
+    let all = [
+        said("dependencies: [other, {role: more}]\n"),
+        said("dependencies: [r]\n"),
+    ];
+    insta::assert_snapshot!("dependencies", all.join("\n"));
+    let bed = tempfile::tempdir().unwrap();
+    let folder = camino::Utf8Path::from_path(bed.path()).unwrap();
+    for (role, needs) in [("a", "b"), ("b", "{role: c}"), ("c", "a"), ("d", "a")] {
+        for (file, text) in [
+            ("tasks/main.yml", "- command: x\n".to_string()),
+            ("meta/main.yml", format!("dependencies: [{needs}]\n")),
+        ] {
+            let path = folder.join("roles").join(role).join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+    let (_, found) = Library::load(folder);
+    let messages: Vec<&str> = found.iter().map(|d| d.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "the role `a` needs itself: a → b → c → a",
+            "the role `b` needs itself: b → c → a → b",
+            "the role `c` needs itself: c → a → b → c",
+            "the role `d` wants the role `a` before it: roles have no `dependencies` here",
+        ]
+    );
+}
