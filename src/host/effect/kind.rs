@@ -30,7 +30,11 @@ impl Effect {
             | Self::LoadModule(_)
             | Self::SwapOff
             | Self::Hostname(_) => ChangeKind::Change,
-            Self::Run(_) | Self::Wait { .. } => ChangeKind::Run,
+            Self::Account(_) => ChangeKind::Change,
+            Self::Fetch(_) => ChangeKind::Create,
+            Self::Mount(_) => ChangeKind::Start,
+            Self::Unmount(_) => ChangeKind::Stop,
+            Self::Run(_) | Self::Fail(_) | Self::Wait { .. } => ChangeKind::Run,
         }
     }
 
@@ -96,6 +100,11 @@ impl Effect {
                 let both: Vec<String> = creates.into_iter().chain(removes).collect();
                 (!both.is_empty()).then(|| both.join(", "))
             }
+            Self::Account(_) => unless("it is so"),
+            Self::Mount(_) => unless("it is mounted"),
+            Self::Unmount(_) => unless("nothing is mounted there"),
+            Self::Fetch(_) => unless("a file of that digest lies there"),
+            Self::Fail(_) => None,
             Self::Wait { .. } => unless("it holds"),
         }
     }
