@@ -28,3 +28,5 @@ mod role;
 mod sshd;
 #[path = "input/variables.rs"]
 mod variables;
+#[path = "input/vault.rs"]
+mod vault;

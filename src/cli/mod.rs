@@ -6,6 +6,7 @@ mod demo;
 mod drill;
 mod exit;
 mod history;
+mod keys;
 mod levels;
 mod plan_file;
 mod program;
@@ -17,4 +18,4 @@ mod views;
 
 pub use exit::WrongInput;
 pub use program::{command, main};
-pub use request::{Command, HostKey, InventoryView, Request};
+pub use request::{Command, HostKey, InventoryView, Locks, Request};

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use indexmap::IndexMap;
 
 use super::variable::{Level, Variable, Variables, layer};
-use super::yaml::{self, Entry, Kind, Node, Schema};
+use super::yaml::{self, Entry, Kind, Node, Schema, Vaulted};
 use super::{ini, range};
 use crate::model::{Diagnostic, Diagnostics, GroupName, HostName, Source, Span, nearest};
 
@@ -44,14 +44,18 @@ fn fixed(name: &str) -> Option<GroupName> {
 
 impl Graph {
     /// Returns the groups and hosts of all inventory files, with `all` and `ungrouped` filled.
-    pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Self {
+    pub(super) fn read(
+        sources: &[Arc<Source>],
+        vaulted: Vaulted<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
         let mut graph = Self::default();
         if let (Some(all), Some(ungrouped)) = (fixed(ALL), fixed(UNGROUPED)) {
             graph.group(&all, None).children.push(ungrouped.clone());
             graph.group(&ungrouped, None);
         }
         for source in sources {
-            graph.file(source, diagnostics);
+            graph.file(source, vaulted, diagnostics);
         }
         graph.imply_cluster();
         graph.reconcile();
@@ -69,7 +73,7 @@ impl Graph {
         group
     }
 
-    fn file(&mut self, source: &Arc<Source>, diagnostics: &mut Diagnostics) {
+    fn file(&mut self, source: &Arc<Source>, vaulted: Vaulted<'_>, diagnostics: &mut Diagnostics) {
         let start = Span {
             source: source.clone(),
             range: 0..0,
@@ -91,7 +95,7 @@ impl Graph {
             diagnostics.push(error.at(start).help("give it the ending .ini, or none"));
             return;
         }
-        let (node, found) = yaml::parse(source, Schema::Ansible);
+        let (node, found) = yaml::parse_with(source, Schema::Ansible, vaulted);
         let broken = found.has_errors();
         diagnostics.extend(found);
         let Some(node) = node else {

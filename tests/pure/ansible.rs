@@ -26,7 +26,7 @@ fn same(name: &str, paths: &[&str], extra: &[&str]) {
         .as_object_mut()
         .unwrap()
         .shift_remove("profile");
-    let found = inventory.to_list(&|_, value| value.clone());
+    let found = inventory.to_list(&|_, variable| variable.value.clone());
     assert_eq!(
         serde_json::to_string_pretty(&found).unwrap(),
         serde_json::to_string_pretty(&expected).unwrap(),

@@ -89,7 +89,7 @@ impl Project {
             // Contents go into events and the journal only where somebody asked for differences.
             change.diff = change.diff.take().filter(|_| self.diffs);
         }
-        plan.mask(&desired.secrets);
+        plan.mask(&desired.secrets, &self.masks);
         self.unmask(host, observed, &mut plan);
         Ok(plan)
     }
