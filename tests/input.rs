@@ -30,3 +30,5 @@ mod sshd;
 mod variables;
 #[path = "input/vault.rs"]
 mod vault;
+#[path = "input/vault_command.rs"]
+mod vault_command;

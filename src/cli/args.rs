@@ -11,6 +11,7 @@ use clap::{
 use clap_complete::Shell;
 
 use super::levels::Levels;
+use super::vault::Vault;
 use super::request::{self, InventoryView, Request};
 use crate::cluster::drill::{By, Target, Wish};
 use crate::report::{Color, Options, Output};
@@ -116,6 +117,9 @@ pub(super) enum Command {
     /// Tell where a variable comes from
     #[command(subcommand)]
     Vars(Vars),
+    /// Encrypt, show and edit files with secrets
+    #[command(subcommand)]
+    Vault(Vault),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -326,6 +330,7 @@ pub(super) enum Task {
         inventory: Utf8PathBuf,
         last: Option<u32>,
     },
+    Vault(Vault),
     Completions(Shell),
     Demo(Demo),
 }
@@ -387,6 +392,7 @@ impl Command {
                     text,
                 };
             }
+            Self::Vault(vault) => return Task::Vault(vault),
             Self::Completions { shell } => return Task::Completions(shell),
             Self::DemoProgress(demo) => return Task::Demo(demo),
             Self::Validate => request::Command::Validate,

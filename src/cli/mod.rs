@@ -14,6 +14,7 @@ mod project;
 mod replay;
 mod request;
 mod run;
+mod vault;
 mod views;
 
 pub use exit::WrongInput;

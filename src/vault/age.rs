@@ -22,6 +22,9 @@ const WORK: u8 = 18;
 /// The most work that is done to open a file: 4 GiB of memory, the limit of age's own program.
 const MOST_WORK: u8 = 22;
 
+/// Bytes of a header that are looked at: a recipient has about a hundred.
+const MOST_HEADER: u64 = 1 << 20;
+
 /// A private key.
 #[derive(Clone)]
 pub struct Identity(Arc<x25519::Identity>);
@@ -92,6 +95,27 @@ pub fn is_armored(bytes: &[u8]) -> bool {
 /// Returns whether a file is encrypted with a passphrase.
 pub fn has_passphrase(bytes: &[u8]) -> bool {
     Decryptor::new(ArmoredReader::new(bytes)).is_ok_and(|decryptor| decryptor.is_scrypt())
+}
+
+/// Returns how many recipients a file has: for each there is a line in its header, which says nothing of who it is.
+pub fn recipients(bytes: &[u8]) -> usize {
+    let mut head = Vec::new();
+    // What could not be read has none.
+    let _ = ArmoredReader::new(bytes)
+        .take(MOST_HEADER)
+        .read_to_end(&mut head);
+    let lines = head.split(|byte| *byte == b'\n');
+    let lines = lines.take_while(|line| !line.starts_with(b"---"));
+    // What age itself adds to keep programs from relying on the form is nobody's.
+    lines
+        .filter(|line| line.starts_with(b"-> ") && !is_grease(line))
+        .count()
+}
+
+/// Returns whether a line of a header is there to be skipped (c2sp.org/age: a type that ends in `-grease`).
+fn is_grease(line: &[u8]) -> bool {
+    let kind = line[3..].split(|byte| *byte == b' ').next();
+    kind.is_some_and(|kind| kind.ends_with(b"-grease"))
 }
 
 /// Returns the content of an age file.

@@ -348,7 +348,7 @@ fn a_snippet_of_a_decrypted_file_shows_names_alone() {
     std::fs::write(root.join("group_vars/g.yml"), sealed).unwrap();
     let keys = passwords(&["pw"]);
     let unlock = || (keys.clone(), Diagnostics::default());
-    let (_, found) = load_with(&[root.clone()], &[], &unlock);
+    let (_, found) = load_with(std::slice::from_ref(&root), &[], &unlock);
     let shown = quorate::report::diagnostics::render(&conceal(&found, &|_| false), false);
     let shown = shown.replace(root.as_str(), "DIR");
     insta::assert_snapshot!(shown);
@@ -361,7 +361,7 @@ fn a_snippet_of_a_decrypted_file_shows_names_alone() {
 
     let sealed = ansible::seal(b"a: [hidden\nb: hidden\n", b"pw", None);
     std::fs::write(root.join("group_vars/g.yml"), sealed).unwrap();
-    let (_, found) = load_with(&[root.clone()], &[], &unlock);
+    let (_, found) = load_with(std::slice::from_ref(&root), &[], &unlock);
     let shown = quorate::report::diagnostics::render(&conceal(&found, &|_| false), false);
     insta::assert_snapshot!("a_broken_one", shown.replace(root.as_str(), "DIR"));
     assert!(!shown.contains("hidden"), "{shown}");
