@@ -23,6 +23,8 @@ mod plan_file;
 mod replay;
 #[path = "input/role.rs"]
 mod role;
+#[path = "input/script.rs"]
+mod script;
 #[allow(dead_code, reason = "the tests of the wire use more of it")]
 #[path = "wire/sshd.rs"]
 mod sshd;

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::variable::{Level, Variable, Variables, layer};
 use super::yaml::{self, Entry, Kind, Node, Schema, Vaulted};
-use super::{ini, range};
+use super::{ini, range, script, ssh_config};
 use crate::model::{Diagnostic, Diagnostics, GroupName, HostName, Source, Span, nearest};
 
 /// The group that holds every host.
@@ -80,11 +80,14 @@ impl Graph {
         };
         if source.text.starts_with("#!") {
             diagnostics.push(
-                Diagnostic::error("inventory scripts are not run")
+                Diagnostic::error("this begins as a program does, and may not be executed")
                     .at(start)
-                    .help("write what the script knows into a YAML inventory"),
+                    .help("`chmod +x` makes it an inventory script, which is run"),
             );
             return;
+        }
+        if ssh_config::is_ssh_config(source) {
+            return ssh_config::read(self, source, diagnostics);
         }
         if ini::is_ini(source) {
             return ini::read(self, source, diagnostics);
@@ -346,7 +349,7 @@ impl Graph {
                 };
                 let host = self.hosts.entry(name.clone()).or_insert_with(|| RawHost {
                     span: entry.key_span.clone(),
-                    file: source.path.clone(),
+                    file: script::file(&source.path),
                     vars: Variables::new(),
                 });
                 let what = format!("host {name}");

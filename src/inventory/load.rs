@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
 use super::locks::{Locks, Unlock};
 use super::yaml::MAX_BYTES;
-use super::{Inventory, pattern};
+use super::{Inventory, pattern, script};
 use crate::model::{Diagnostic, Diagnostics, HostName, Source, Span, nearest};
 use crate::vault::{self, Keys};
 
@@ -48,15 +48,14 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String], unlock: Unlock<'_>) -
             if input.inventories.len() == before && !input.diagnostics.has_errors() {
                 input.diagnostics.push(
                     Diagnostic::error(format!("the folder {path} holds no inventory file")).help(
-                        "an inventory is a .yml, .yaml or .json file, or one without an extension",
+                        "an inventory is a .yml, .yaml or .json file, one without an extension, or a program",
                     ),
                 );
             }
             path.clone()
         } else {
-            if let Some(source) = text(path, "inventory", &mut locks, &mut input.diagnostics) {
-                input.inventories.push(source);
-            }
+            let source = inventory(path, &mut locks, &mut input.diagnostics);
+            input.inventories.extend(source);
             path.parent().map_or_else(|| ".".into(), Utf8Path::to_owned)
         };
         let base = if base.as_str().is_empty() {
@@ -127,6 +126,24 @@ pub fn limit<'i>(
         .map_err(|d| Diagnostics(vec![d]))?;
     hosts.sort_by_key(|h| inventory.hosts.get_index_of(h.as_str()));
     Ok(hosts)
+}
+
+/// Reads an inventory file, or runs it where it is a program.
+fn inventory(
+    path: &Utf8Path,
+    locks: &mut Locks<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Source>> {
+    if !script::is_script(path) {
+        return text(path, "inventory", locks, diagnostics);
+    }
+    match script::read(path) {
+        Ok(source) => Some(Arc::new(source)),
+        Err(error) => {
+            diagnostics.push(error);
+            None
+        }
+    }
 }
 
 /// Reads a file that was found in a folder and not named. It has to be a regular one: a pipe would wait for a writer.
@@ -291,6 +308,9 @@ fn folder(path: &Utf8Path, locks: &mut Locks<'_>, input: &mut Input) {
         }
         if path.is_dir() {
             folder(&path, locks, input);
+        } else if script::is_script(&path) {
+            let found = inventory(&path, locks, &mut input.diagnostics);
+            input.inventories.extend(found);
         } else if is_vars_file(&path) || path.extension() == Some("ini") {
             let found = found_text(&path, "inventory", locks, &mut input.diagnostics);
             input.inventories.extend(found);

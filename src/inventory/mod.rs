@@ -15,6 +15,8 @@ pub mod program;
 mod python;
 mod range;
 mod render;
+mod script;
+mod ssh_config;
 mod variable;
 pub mod yaml;
 
