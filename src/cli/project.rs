@@ -40,6 +40,8 @@ pub(super) struct Project {
     manifests: Vec<Manifest>,
     /// Decrypted values, which no text may hold that is shown or recorded.
     pub(super) masks: Masks,
+    /// Those of them that no command may have among its words.
+    unsaid: Masks,
     /// Whether somebody asked for differences (`--diff`).
     diffs: bool,
     /// Whether some tasks are left out (`--tags`, `--skip-tags`).
@@ -98,6 +100,9 @@ impl Project {
     pub(super) fn read(request: &Request) -> (Option<Self>, Diagnostics) {
         let (inventory, mut found) = self::inventory(request);
         let masks = inventory.masks();
+        // What a variable of quorate's own is for is known: an address or a version may be said, in whatever file it stood.
+        let unsaid =
+            inventory.masks_of(&|name| known::find(name).is_none() || known::is_secret(name));
         let (library, roles_found) = library(request);
         let is_partial = inventory.partial || roles_found.0.iter().any(is_about_variables);
         found.extend(roles_found);
@@ -231,6 +236,7 @@ impl Project {
             Some(Self {
                 inventory,
                 masks,
+                unsaid,
                 spec,
                 shape,
                 hosts,

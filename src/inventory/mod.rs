@@ -123,16 +123,21 @@ impl Inventory {
 impl Inventory {
     /// Returns the masks of all values that were encrypted.
     pub fn masks(&self) -> Masks {
-        let hosts = self.hosts.values().flat_map(|host| host.vars.values());
-        let groups = self.groups.values().flat_map(|group| group.vars.values());
+        self.masks_of(&|_| true)
+    }
+
+    /// Returns the masks of the encrypted values of variables with such names.
+    pub fn masks_of(&self, is_meant: &dyn Fn(&str) -> bool) -> Masks {
+        let hosts = self.hosts.values().flat_map(|host| &host.vars);
+        let groups = self.groups.values().flat_map(|group| &group.vars);
         // A group's variable has one node for all hosts: looking at it once is enough.
         let mut seen = HashSet::new();
-        let all = hosts.chain(groups).chain(self.extra.values());
-        let once = all.filter(|v| {
+        let all = hosts.chain(groups).chain(&self.extra);
+        let once = all.filter(|(name, v)| {
             let node = v.node.as_ref();
-            node.is_some_and(|node| seen.insert(Arc::as_ptr(node).addr()))
+            is_meant(name) && node.is_some_and(|node| seen.insert(Arc::as_ptr(node).addr()))
         });
-        Masks::new(once.flat_map(Variable::secrets))
+        Masks::new(once.flat_map(|(_, variable)| variable.secrets()))
     }
 }
 

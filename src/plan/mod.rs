@@ -129,6 +129,19 @@ impl HostPlan {
         self.steps.iter().any(caught)
     }
 
+    /// Returns the title of a step or handler with a decrypted value in the words of a command: any user of the host could read
+    /// those while it runs.
+    pub fn exposes(&self, masks: &Masks) -> Option<&str> {
+        let handlers = self.handlers.iter().flat_map(|h| &h.steps);
+        let exposed = |change: &Change| match &change.effect {
+            Effect::Run(run) => run.argv.iter().any(|word| masks.hide(word) != *word),
+            _ => false,
+        };
+        let mut steps = self.steps.iter().chain(handlers);
+        let step = steps.find(|step| step.changes.iter().any(exposed));
+        step.map(|step| step.title.as_str())
+    }
+
     /// Returns whether a step or handler disturbs the path to the API.
     pub fn disturbs(&self) -> bool {
         self.steps

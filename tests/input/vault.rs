@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use camino::Utf8PathBuf;
 
 use crate::bed::{Bed, HOSTS, HOSTS_FILE};
+use crate::sshd::Sshd;
 
 fn fixture(name: &str) -> Vec<u8> {
     let dir = Utf8PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/vault"));
@@ -245,4 +246,79 @@ fn an_encrypted_file_of_a_role() {
         "{said}"
     );
     assert!(said.contains("keep the secret there"), "{said}");
+}
+
+/// What hosts say, titles, differences and the journal: a real run over SSH.
+#[test]
+fn a_run_shows_and_records_no_secret() {
+    let sshd = Sshd::start();
+    // The address that this machine would speak from; nothing is sent.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").unwrap();
+    let ip = socket.local_addr().unwrap().ip();
+    let hosts = format!("kube_control_plane: {{ hosts: {{ cp1: {{ ip: {ip} }} }} }}\n");
+    let user = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    let user = String::from_utf8(user.stdout).unwrap();
+    let vars = format!(
+        "ansible_host: 127.0.0.1\nansible_port: {}\nansible_user: {}\nansible_become: false\nansible_ssh_private_key_file: {}\n\
+         kubernetes_version: \"1.36.3\"\nkubernetes_source: present\nload_balancer: external\ncontrol_plane_endpoint: \"localhost:6443\"\n",
+        sshd.port,
+        user.trim(),
+        sshd.user_key("ed25519"),
+    );
+    let known = format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key("ed25519"));
+    let target = sshd.path("app.conf");
+    let tasks = format!(
+        "- name: write {{{{ app_word }}}}\n  copy: {{ dest: \"{target}\", content: \"word = {{{{ app_word }}}}\\nrest\\n\", mode: \"0600\" }}\n"
+    );
+    fs::write(&target, "word = hidden-old-word\nold rest\n").unwrap();
+    let bed = Bed::empty()
+        .file(HOSTS_FILE, &hosts)
+        .file("inventory/group_vars/all/vars.yml", &vars)
+        .bytes(
+            "inventory/group_vars/all/vault.yml",
+            &seal("app_word: hidden-new-word\n"),
+        )
+        .file("inventory/roles/hosts/tasks/main.yml", &tasks)
+        .file("known", &known)
+        .file("pw", "correct horse");
+    let keys = [
+        "--known-hosts",
+        "known",
+        "--vault-password-file",
+        "pw",
+        "--diff",
+        "-vv",
+    ];
+    let said = bed.run(&[&["exec"], &keys[..], &["--", "echo", "x hidden-new-word"]].concat());
+    assert_eq!(said.exit, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("cp1 | x ***\n"), "{}", said.out);
+    if user.trim() != "root" {
+        // A plan asks the host what root alone may read.
+        return;
+    }
+    let planned = bed.run(&[&["plan"], &keys[..]].concat());
+    let plan = planned.out + &planned.err;
+    assert!(
+        plan.contains("write ***") && plan.contains("word = ***"),
+        "{plan}"
+    );
+    assert!(plan.contains("old rest"), "{plan}");
+    let mut all = plan + &said.out;
+    for entry in fs::read_dir(bed.path(".quorate/journal")).unwrap() {
+        all += &fs::read_to_string(entry.unwrap().path()).unwrap();
+    }
+    assert!(!all.contains("hidden"), "{all}");
+
+    let shell = "- name: tell {{ app_word }}\n  command: \"echo {{ app_word }}\"\n";
+    let bed = bed.file("inventory/roles/hosts/tasks/main.yml", shell);
+    let refused = bed.run(&[&["plan"], &keys[..]].concat());
+    let said = refused.out + &refused.err;
+    assert!(
+        said.contains("in the words of its command") && !said.contains("hidden"),
+        "{said}"
+    );
 }

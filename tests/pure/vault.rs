@@ -430,3 +430,25 @@ fn a_difference_hides_the_older_value_too() {
             .contains("+(a secret that is not shown differs)")
     );
 }
+
+#[test]
+fn a_command_with_a_decrypted_word_is_found() {
+    use quorate::event::Category;
+    use quorate::host::Effect;
+    use quorate::host::effect::Run;
+    use quorate::plan::{Change, HostPlan, Step};
+    let masks = Masks::new(["hidden-word".to_owned()]);
+    let plan = |run: Run| HostPlan {
+        steps: vec![Step::new(
+            "t",
+            Category::Own,
+            vec![Change::new(Effect::Run(run), "why")],
+        )],
+        ..HostPlan::default()
+    };
+    assert_eq!(
+        plan(Run::new(["echo", "x=hidden-word"])).exposes(&masks),
+        Some("t")
+    );
+    assert_eq!(plan(Run::new(["echo", "x"])).exposes(&masks), None);
+}
