@@ -8,6 +8,7 @@ pub mod event;
 
 pub mod host;
 pub mod inventory;
+pub mod vault;
 pub mod template;
 
 pub mod plan;

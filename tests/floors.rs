@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     // Pure.
     ("model", 0),
     ("event", 0),
+    ("vault", 0),
     ("host", 1),
     ("inventory", 1),
     ("template", 2),
@@ -30,6 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
 /// Uses of a module on the same floor, each with its reason.
 const BESIDE: &[(&str, &str, &str)] = &[
     ("event", "model", "events name hosts"),
+    ("vault", "model", "keys and what they open are secrets"),
     (
         "role",
         "template",

@@ -23,8 +23,14 @@ mod plan_file;
 mod replay;
 #[path = "input/role.rs"]
 mod role;
+#[path = "input/script.rs"]
+mod script;
 #[allow(dead_code, reason = "the tests of the wire use more of it")]
 #[path = "wire/sshd.rs"]
 mod sshd;
 #[path = "input/variables.rs"]
 mod variables;
+#[path = "input/vault.rs"]
+mod vault;
+#[path = "input/vault_command.rs"]
+mod vault_command;

@@ -22,5 +22,6 @@ mod pure {
     mod seed;
     mod spec;
     mod template;
+    mod vault;
     mod yaml;
 }

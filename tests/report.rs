@@ -353,10 +353,7 @@ fn diffs_have_colours() {
 #[test]
 fn findings_are_shown_all_at_once() {
     let text = "all:\n  hosts:\n    cp1:\n      apiserver_vpi: 10.0.0.10\n    ключ: [\n";
-    let source = Arc::new(Source {
-        path: "inventory/hosts.yml".into(),
-        text: text.into(),
-    });
+    let source = Arc::new(Source::new("inventory/hosts.yml", text));
     let span = |word: &str| {
         let start = text.find(word).unwrap();
         Span {

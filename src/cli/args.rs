@@ -11,6 +11,7 @@ use clap::{
 use clap_complete::Shell;
 
 use super::levels::Levels;
+use super::vault::Vault;
 use super::request::{self, InventoryView, Request};
 use crate::cluster::drill::{By, Target, Wish};
 use crate::report::{Color, Options, Output};
@@ -34,6 +35,7 @@ Exit codes:
 const CHOICE: &str = "Which hosts, which variables";
 const ACCESS: &str = "How to get in";
 const SHOWN: &str = "What is shown";
+const SECRETS: &str = "What opens encrypted files";
 
 /// Brings Linux hosts to a highly available kubeadm cluster over SSH
 #[derive(Debug, Parser)]
@@ -115,6 +117,9 @@ pub(super) enum Command {
     /// Tell where a variable comes from
     #[command(subcommand)]
     Vars(Vars),
+    /// Encrypt, show and edit files with secrets
+    #[command(subcommand)]
+    Vault(Vault),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -252,6 +257,16 @@ pub(super) struct Common {
     /// Ask for the sudo password
     #[arg(short = 'K', long, global = true, help_heading = ACCESS)]
     ask_become_pass: bool,
+    /// The password of ansible-vault files, and of age files that have a passphrase; a program is run and its output taken
+    #[arg(long, alias = "vault-pass-file", global = true, value_name = "FILE", env = "ANSIBLE_VAULT_PASSWORD_FILE",
+        help_heading = SECRETS)]
+    vault_password_file: Vec<Utf8PathBuf>,
+    /// Ask for that password
+    #[arg(short = 'J', long, alias = "ask-vault-password", global = true, help_heading = SECRETS)]
+    ask_vault_pass: bool,
+    /// Private keys of age files, as age-keygen makes them
+    #[arg(long, global = true, value_name = "FILE", env = "QUORATE_AGE_IDENTITY", help_heading = SECRETS)]
+    age_identity: Vec<Utf8PathBuf>,
     /// Say more; twice for every exec
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = SHOWN)]
     verbose: u8,
@@ -315,6 +330,7 @@ pub(super) enum Task {
         inventory: Utf8PathBuf,
         last: Option<u32>,
     },
+    Vault(Vault),
     Completions(Shell),
     Demo(Demo),
 }
@@ -376,6 +392,7 @@ impl Command {
                     text,
                 };
             }
+            Self::Vault(vault) => return Task::Vault(vault),
             Self::Completions { shell } => return Task::Completions(shell),
             Self::DemoProgress(demo) => return Task::Demo(demo),
             Self::Validate => request::Command::Validate,
@@ -420,8 +437,14 @@ impl Failover {
 impl Common {
     /// Takes what repeatable flags say at all places of the command line.
     fn join(&mut self, levels: &Levels) {
-        if let Some(inventory) = levels.all("inventory") {
-            self.inventory = inventory;
+        for (id, values) in [
+            ("inventory", &mut self.inventory),
+            ("vault_password_file", &mut self.vault_password_file),
+            ("age_identity", &mut self.age_identity),
+        ] {
+            if let Some(all) = levels.all(id) {
+                *values = all;
+            }
         }
         for (id, values) in [
             ("tags", &mut self.tags),
@@ -449,6 +472,7 @@ impl Common {
             r#become: self.r#become,
             user: self.user.clone(),
             ask_become_password: self.ask_become_pass,
+            locks: self.locks(),
             yes: self.yes,
             host_key: match self.host_key {
                 HostKeyArg::Strict => request::HostKey::Strict,
@@ -457,6 +481,15 @@ impl Common {
             known_hosts: self.known_hosts.clone(),
             break_lock: self.break_lock,
             metrics: None,
+        }
+    }
+
+    /// Returns what opens encrypted files.
+    pub(super) fn locks(&self) -> request::Locks {
+        request::Locks {
+            password_files: self.vault_password_file.clone(),
+            ask: self.ask_vault_pass,
+            identities: self.age_identity.clone(),
         }
     }
 

@@ -6,6 +6,7 @@ mod demo;
 mod drill;
 mod exit;
 mod history;
+mod keys;
 mod levels;
 mod plan_file;
 mod program;
@@ -13,8 +14,9 @@ mod project;
 mod replay;
 mod request;
 mod run;
+mod vault;
 mod views;
 
 pub use exit::WrongInput;
 pub use program::{command, main};
-pub use request::{Command, HostKey, InventoryView, Request};
+pub use request::{Command, HostKey, InventoryView, Locks, Request};

@@ -9,7 +9,7 @@ use color_eyre::eyre::{Report, Result};
 
 use super::args::{Cli, Task};
 use super::exit::{self, WrongInput};
-use super::{demo, history, replay, run};
+use super::{demo, history, replay, run, vault};
 use crate::event::ExitCode;
 use crate::model::{Diagnostic, Diagnostics};
 use crate::report::{Color, Options, Output, diagnostics};
@@ -45,7 +45,9 @@ pub fn command() -> clap::Command {
 }
 
 fn start(cli: Cli, options: Options) -> Result<ExitCode> {
+    let locks = cli.common.locks();
     match cli.command.into_task(&cli.common) {
+        Task::Vault(vault) => vault::run(vault, &locks, &options),
         Task::Run(request) => runtime()?.block_on(run::run(*request)),
         Task::Replay(journal) => replay::replay(&journal, options),
         Task::Report {

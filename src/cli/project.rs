@@ -11,8 +11,8 @@ mod desired;
 mod drift;
 mod manifests;
 
-use super::controller;
 use super::request::{Command, Request};
+use super::{controller, keys};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
 use crate::cluster::load_balancer::kube_vip;
@@ -23,7 +23,7 @@ use crate::engine::journal;
 use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
-use crate::model::{Diagnostic, Diagnostics, HostName, Map, Secret, Severity, Sha256};
+use crate::model::{Diagnostic, Diagnostics, HostName, Map, Masks, Secret, Severity, Sha256};
 use crate::role::{Branches, Disk, HostRoles, Library, Selection};
 use crate::template::{self, Binding, Scope};
 use crate::transport::{Elevation, Target};
@@ -38,6 +38,10 @@ pub(super) struct Project {
     shape: Shape,
     hosts: BTreeMap<HostName, HostDesired>,
     manifests: Vec<Manifest>,
+    /// Decrypted values, which no text may hold that is shown or recorded.
+    pub(super) masks: Masks,
+    /// Those of them that no command may have among its words.
+    unsaid: Masks,
     /// Whether somebody asked for differences (`--diff`).
     diffs: bool,
     /// Whether some tasks are left out (`--tags`, `--skip-tags`).
@@ -65,6 +69,16 @@ pub(super) fn library(request: &Request) -> (Library, Diagnostics) {
     Library::load(&beside(&request.inventory))
 }
 
+/// Returns the inventory, and everything that is wrong with it or with the keys of its secrets.
+pub(super) fn inventory(request: &Request) -> (Inventory, Diagnostics) {
+    let mut found = keys::check(&request.locks);
+    let (inventory, wrong) = inventory::load_with(&request.inventory, &request.extra_vars, &|| {
+        keys::unlock(&request.locks)
+    });
+    found.extend(wrong);
+    (inventory, found)
+}
+
 /// Returns the folder that an inventory lies in: roles and site files are beside it.
 fn beside(inventories: &[Utf8PathBuf]) -> Utf8PathBuf {
     let first = inventories
@@ -84,7 +98,11 @@ fn beside(inventories: &[Utf8PathBuf]) -> Utf8PathBuf {
 impl Project {
     /// Reads everything. What is returned beside errors is `None`.
     pub(super) fn read(request: &Request) -> (Option<Self>, Diagnostics) {
-        let (inventory, mut found) = inventory::load(&request.inventory, &request.extra_vars);
+        let (inventory, mut found) = self::inventory(request);
+        let masks = inventory.masks();
+        // What a variable of quorate's own is for is known: an address or a version may be said, in whatever file it stood.
+        let unsaid =
+            inventory.masks_of(&|name| known::find(name).is_none() || known::is_secret(name));
         let (library, roles_found) = library(request);
         let is_partial = inventory.partial || roles_found.0.iter().any(is_about_variables);
         found.extend(roles_found);
@@ -162,7 +180,7 @@ impl Project {
                 name.clone(),
                 HostDesired {
                     roles,
-                    secrets: secrets(&scope),
+                    secrets: secrets(&scope, &entry.vars),
                     scope,
                     facts,
                     input,
@@ -181,6 +199,8 @@ impl Project {
                 seen.push(finding);
             }
         }
+        // Values are rendered into what is said of them.
+        let seen = seen.hide(&masks);
         // A stand-in is never acted on.
         if seen.has_errors() || !stand_ins.is_empty() {
             return (None, seen);
@@ -215,6 +235,8 @@ impl Project {
         (
             Some(Self {
                 inventory,
+                masks,
+                unsaid,
                 spec,
                 shape,
                 hosts,
@@ -417,12 +439,15 @@ fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'st
 }
 
 /// Returns the scope's variables that must not be shown, with their values.
-fn secrets(scope: &Scope) -> Vec<(String, String)> {
+fn secrets(scope: &Scope, vars: &Variables) -> Vec<(String, String)> {
+    let decrypted = |name: &str| vars.get(name).is_some_and(|v| !v.secrets().is_empty());
     let text = |name: &str| match scope.get(name)?.ok()?.as_str() {
         Some(value) => Some((name.to_string(), value.to_string())),
         None => Some((name.to_string(), String::new())),
     };
-    let names = scope.names().filter(|name| known::is_secret(name));
+    let names = scope
+        .names()
+        .filter(|name| known::is_secret(name) || decrypted(name));
     names.filter_map(text).collect()
 }
 

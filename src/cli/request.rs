@@ -32,6 +32,8 @@ pub struct Request {
     pub ask_become_password: bool,
     /// `--output`, `--color`, `-v`, `-q`, `-D`.
     pub report: Options,
+    /// What opens encrypted files.
+    pub locks: Locks,
     /// `--yes`: destroy and disturb without asking.
     pub yes: bool,
     /// `--host-key`.
@@ -78,6 +80,17 @@ pub enum Command {
         /// One variable; all without it.
         name: Option<String>,
     },
+}
+
+/// Where the keys of encrypted files are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Locks {
+    /// `--vault-password-file`: files with a password, and programs that print one.
+    pub password_files: Vec<Utf8PathBuf>,
+    /// `--ask-vault-pass`: ask for a password.
+    pub ask: bool,
+    /// `--age-identity`: files of private keys of age's.
+    pub identities: Vec<Utf8PathBuf>,
 }
 
 /// What of the inventory to show.

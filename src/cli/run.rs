@@ -21,7 +21,7 @@ use crate::engine::journal::{self, Journal};
 use crate::engine::{self, Cancel, Patience, Settings};
 use crate::event::{Event, ExitCode, VERSION};
 use crate::inventory;
-use crate::model::{Diagnostic, Diagnostics, HostName, Secret};
+use crate::model::{Diagnostic, Diagnostics, HostName, Masks, Secret};
 use crate::report::{self, Metrics, PLAN_FILE, PlanWriter, Reporters, diagnostics};
 use crate::transport::ssh::{HostKeyPolicy, SshOptions};
 use crate::transport::{self, Connect, Counters, Target};
@@ -237,7 +237,13 @@ pub(super) fn settings(
         read_only,
         Arc::new(Counters::default()),
     );
+    let masks = desired.masks.clone();
     let (events, receiver) = mpsc::channel(EVENTS);
+    let receiver = if masks.is_empty() {
+        receiver
+    } else {
+        hiding(receiver, masks)
+    };
     let (asked, cancel) = Cancel::new();
     tokio::spawn(signals(asked, events.downgrade()));
     let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
@@ -259,6 +265,19 @@ pub(super) fn settings(
         cancel,
     };
     (settings, receiver)
+}
+
+/// Returns the events without decrypted values: here alone all that is shown or recorded comes by.
+fn hiding(mut events: mpsc::Receiver<Event>, masks: Masks) -> mpsc::Receiver<Event> {
+    let (shown, receiver) = mpsc::channel(EVENTS);
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            if shown.send(event.hide(&masks)).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// The first Ctrl-C asks the run to stop at a step's boundary; the second leaves at once.

@@ -13,7 +13,7 @@ use super::run::{print, warn, wrong};
 use crate::cluster::spec;
 use crate::event::{ExitCode, VERSION};
 use crate::inventory::{self, Origin, Variable};
-use crate::model::{Diagnostic, Value, nearest};
+use crate::model::{Diagnostic, MASK, Value, nearest};
 use crate::report::Output;
 
 pub(super) fn inventory(request: &Request, view: &InventoryView) -> Result<ExitCode> {
@@ -42,7 +42,7 @@ pub(super) fn inventory(request: &Request, view: &InventoryView) -> Result<ExitC
 
 /// Reads the inventory alone; warnings are printed, errors end the run.
 fn load(request: &Request) -> Result<inventory::Inventory> {
-    let (inventory, found) = inventory::load(&request.inventory, &request.extra_vars);
+    let (inventory, found) = project::inventory(request);
     if found.has_errors() {
         return Err(WrongInput(found).into());
     }
@@ -59,11 +59,11 @@ pub(super) fn line(value: Value) -> String {
 }
 
 /// Returns a variable's value as it may be shown.
-fn masked(name: &str, value: &Value) -> Value {
+fn masked(name: &str, variable: &Variable) -> Value {
     if spec::known::is_secret(name) {
-        "***".into()
+        MASK.into()
     } else {
-        value.clone()
+        variable.shown()
     }
 }
 
@@ -128,8 +128,8 @@ pub(super) fn explain(request: &Request, host: &str, name: Option<&str>) -> Resu
 
 /// Returns a variable with its places for a person.
 fn told(name: &str, variable: &Variable) -> String {
-    let shown = match masked(name, &variable.value) {
-        Value::String(text) if spec::known::is_secret(name) => text,
+    let shown = match masked(name, variable) {
+        Value::String(text) if text == MASK => text,
         value => value.to_string(),
     };
     let place = |origin: &Origin| match &origin.span {
@@ -155,7 +155,7 @@ fn explained(host: &str, name: &str, variable: &Variable) -> Value {
         })
     };
     json!({
-        "v": VERSION, "host": host, "variable": name, "value": masked(name, &variable.value),
+        "v": VERSION, "host": host, "variable": name, "value": masked(name, variable),
         "set_by": place(&variable.origin),
         "over": variable.overrode.iter().map(place).collect::<Vec<_>>(),
     })

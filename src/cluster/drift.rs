@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::host::fact::{Api, Kubernetes, OwnNode};
-use crate::model::{Sha256, Value};
+use crate::model::{MASK, Masks, Sha256, Value};
 
 /// The taint of a control plane that runs no workload, and the label that keeps it out of external load balancers
 /// (kubeadm's constants.go).
@@ -156,8 +156,15 @@ impl Difference {
         }
     }
 
-    /// Hides secrets, each with its name, in what is shown.
-    pub fn mask(&mut self, secrets: &[(String, String)]) {
+    /// Hides secrets, each with its name, in what is shown. What stands where a decrypted value is to be was a secret too.
+    pub fn mask(&mut self, secrets: &[(String, String)], decrypted: &Masks) {
+        if let Some(wanted) = &mut self.wanted {
+            let hidden = decrypted.hide(wanted);
+            if hidden != *wanted {
+                *wanted = hidden;
+                self.live = self.live.take().map(|_| MASK.to_owned());
+            }
+        }
         for text in [&mut self.live, &mut self.wanted].into_iter().flatten() {
             for (_, value) in secrets.iter().filter(|(_, value)| !value.is_empty()) {
                 *text = text.replace(value.as_str(), "***");

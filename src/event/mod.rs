@@ -4,6 +4,7 @@
 
 mod drill;
 mod exit;
+mod hide;
 mod history;
 mod plan_file;
 mod planned;

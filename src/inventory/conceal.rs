@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::input::COMMAND_LINE;
-use super::yaml::{self, Kind, Node, Schema};
+use super::yaml::{self, Kind, Node, Schema, Vaulted};
 use super::{extra, ini};
-use crate::model::{Diagnostics, Source, Span};
+use crate::model::{Diagnostics, Seal, Source, Span};
 
 /// Returns the findings with the values of all variables that `secret` names made stars of the same length, so that
-/// places and carets stay.
+/// places and carets stay. Of a file that was encrypted the names alone are left.
 ///
 /// Where a file's syntax is broken, the rest of the line behind a secret's name, and deeper lines below it, count as its
 /// value: what is too much there costs a look into the file.
@@ -40,7 +40,11 @@ pub fn conceal(found: &Diagnostics, secret: &dyn Fn(&str) -> bool) -> Diagnostic
 }
 
 fn starred(source: &Arc<Source>, secret: &dyn Fn(&str) -> bool) -> Arc<Source> {
-    let ranges = values(source, secret);
+    let ranges = if source.seal == Seal::Text {
+        all_but_names(source)
+    } else {
+        values(source, secret)
+    };
     if ranges.is_empty() {
         return source.clone();
     }
@@ -52,11 +56,44 @@ fn starred(source: &Arc<Source>, secret: &dyn Fn(&str) -> bool) -> Arc<Source> {
             }
         }
     }
-    Arc::new(Source {
-        path: source.path.clone(),
-        // Whole characters became stars, each of as many as it had bytes.
-        text: String::from_utf8_lossy(&text).into_owned(),
-    })
+    // Whole characters became stars, each of as many as it had bytes.
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Arc::new(Source::new(source.path.clone(), text))
+}
+
+/// Returns what stands between the keys of a decrypted file, comments too; everything where its syntax is broken.
+fn all_but_names(source: &Arc<Source>) -> Vec<Range<usize>> {
+    let (node, _) = yaml::parse_with(source, Schema::Ansible, Vaulted::Kept);
+    let mut names = Vec::new();
+    if let Some(node) = &node {
+        keys(node, &mut names);
+    }
+    names.sort_by_key(|range| range.start);
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    for name in names {
+        if name.start >= at {
+            ranges.push(at..name.start);
+            at = name.end;
+            // The colon is no secret, and shows what the name is.
+            at += usize::from(source.text[at..].starts_with(':'));
+        }
+    }
+    ranges.push(at..source.text.len());
+    ranges
+}
+
+fn keys(node: &Node, names: &mut Vec<Range<usize>>) {
+    match &node.kind {
+        Kind::Scalar(_) => {}
+        Kind::Seq(items) => items.iter().for_each(|item| keys(item, names)),
+        Kind::Map(entries) => {
+            for entry in entries {
+                names.push(entry.key_span.range.clone());
+                keys(&entry.value, names);
+            }
+        }
+    }
 }
 
 /// Returns where the values of secrets stand.
@@ -74,7 +111,7 @@ fn values(source: &Arc<Source>, secret: &dyn Fn(&str) -> bool) -> Vec<Range<usiz
     if ini::is_ini(source) {
         return loose(&source.text, secret);
     }
-    let (node, found) = yaml::parse(source, Schema::Ansible);
+    let (node, found) = yaml::parse_with(source, Schema::Ansible, Vaulted::Kept);
     let mut ranges = Vec::new();
     if let Some(node) = &node {
         below(node, secret, &mut ranges);

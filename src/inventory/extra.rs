@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use super::input::COMMAND_LINE;
 use super::variable::{Level, Variable, Variables, layer};
-use super::yaml::{self, Kind, Node, Scalar, Schema};
+use super::yaml::{self, Kind, Node, Scalar, Schema, Vaulted};
 use crate::model::{Diagnostic, Diagnostics, Source, Span, Value};
 
 /// Returns what all values of `-e` set; the last one wins.
-pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Variables {
+pub(super) fn read(
+    sources: &[Arc<Source>],
+    vaulted: Vaulted<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Variables {
     let mut variables = Variables::new();
     for source in sources {
         let from_file = source.path != COMMAND_LINE;
@@ -24,6 +28,7 @@ pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Va
         let Some(entries) = yaml::parse_map(
             source,
             Schema::Ansible,
+            vaulted,
             "`-e` takes a map of variables",
             diagnostics,
         ) else {

@@ -6,8 +6,8 @@ use camino::Utf8PathBuf;
 use indexmap::IndexMap;
 
 use super::variable::{Level, Variable, Variables, layer};
-use super::yaml::{self, Entry, Kind, Node, Schema};
-use super::{ini, range};
+use super::yaml::{self, Entry, Kind, Node, Schema, Vaulted};
+use super::{ini, range, script, ssh_config};
 use crate::model::{Diagnostic, Diagnostics, GroupName, HostName, Source, Span, nearest};
 
 /// The group that holds every host.
@@ -44,14 +44,18 @@ fn fixed(name: &str) -> Option<GroupName> {
 
 impl Graph {
     /// Returns the groups and hosts of all inventory files, with `all` and `ungrouped` filled.
-    pub(super) fn read(sources: &[Arc<Source>], diagnostics: &mut Diagnostics) -> Self {
+    pub(super) fn read(
+        sources: &[Arc<Source>],
+        vaulted: Vaulted<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
         let mut graph = Self::default();
         if let (Some(all), Some(ungrouped)) = (fixed(ALL), fixed(UNGROUPED)) {
             graph.group(&all, None).children.push(ungrouped.clone());
             graph.group(&ungrouped, None);
         }
         for source in sources {
-            graph.file(source, diagnostics);
+            graph.file(source, vaulted, diagnostics);
         }
         graph.imply_cluster();
         graph.reconcile();
@@ -69,18 +73,21 @@ impl Graph {
         group
     }
 
-    fn file(&mut self, source: &Arc<Source>, diagnostics: &mut Diagnostics) {
+    fn file(&mut self, source: &Arc<Source>, vaulted: Vaulted<'_>, diagnostics: &mut Diagnostics) {
         let start = Span {
             source: source.clone(),
             range: 0..0,
         };
         if source.text.starts_with("#!") {
             diagnostics.push(
-                Diagnostic::error("inventory scripts are not run")
+                Diagnostic::error("this begins as a program does, and may not be executed")
                     .at(start)
-                    .help("write what the script knows into a YAML inventory"),
+                    .help("`chmod +x` makes it an inventory script, which is run"),
             );
             return;
+        }
+        if ssh_config::is_ssh_config(source) {
+            return ssh_config::read(self, source, diagnostics);
         }
         if ini::is_ini(source) {
             return ini::read(self, source, diagnostics);
@@ -91,7 +98,7 @@ impl Graph {
             diagnostics.push(error.at(start).help("give it the ending .ini, or none"));
             return;
         }
-        let (node, found) = yaml::parse(source, Schema::Ansible);
+        let (node, found) = yaml::parse_with(source, Schema::Ansible, vaulted);
         let broken = found.has_errors();
         diagnostics.extend(found);
         let Some(node) = node else {
@@ -342,7 +349,7 @@ impl Graph {
                 };
                 let host = self.hosts.entry(name.clone()).or_insert_with(|| RawHost {
                     span: entry.key_span.clone(),
-                    file: source.path.clone(),
+                    file: script::file(&source.path),
                     vars: Variables::new(),
                 });
                 let what = format!("host {name}");

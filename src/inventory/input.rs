@@ -5,6 +5,7 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 
 use crate::model::{Diagnostics, Source};
+use crate::vault::Keys;
 
 /// Everything that was read for one inventory.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Input {
     pub vars: Vec<VarsFile>,
     /// The values of `-e`, in the order of the command line.
     pub extra: Vec<Arc<Source>>,
+    /// What opens encrypted values in them.
+    pub keys: Keys,
     /// What could not be read.
     pub diagnostics: Diagnostics,
 }
@@ -45,10 +48,7 @@ pub const COMMAND_LINE: &str = "--extra-vars";
 impl Input {
     /// Returns an input of one inventory text, for tests and previews.
     pub fn from_text(path: impl Into<Utf8PathBuf>, text: impl Into<String>) -> Self {
-        let source = Arc::new(Source {
-            path: path.into(),
-            text: text.into(),
-        });
+        let source = Arc::new(Source::new(path, text));
         Self {
             inventories: vec![source],
             ..Self::default()
@@ -81,7 +81,7 @@ impl Input {
         self.vars.push(VarsFile {
             owner,
             place: 0,
-            source: Arc::new(Source { path, text }),
+            source: Arc::new(Source::new(path, text)),
         });
         self
     }
@@ -89,10 +89,7 @@ impl Input {
     /// Returns the input with a value of `-e` added.
     #[must_use]
     pub fn with_extra(mut self, text: impl Into<String>) -> Self {
-        self.extra.push(Arc::new(Source {
-            path: COMMAND_LINE.into(),
-            text: text.into(),
-        }));
+        self.extra.push(Arc::new(Source::new(COMMAND_LINE, text)));
         self
     }
 }

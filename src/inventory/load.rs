@@ -7,36 +7,55 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
+use super::locks::{Locks, Unlock};
 use super::yaml::MAX_BYTES;
-use super::{Inventory, pattern};
+use super::{Inventory, pattern, script};
 use crate::model::{Diagnostic, Diagnostics, HostName, Source, Span, nearest};
+use crate::vault::{self, Keys};
 
-/// Returns the inventory that the values of `-i` and `-e` describe, and everything that is wrong with it.
+/// Returns the inventory that the values of `-i` and `-e` describe, and everything that is wrong with it. There are no keys for
+/// what is encrypted.
 pub fn load(inventories: &[Utf8PathBuf], extra: &[String]) -> (Inventory, Diagnostics) {
-    Inventory::build(&read(inventories, extra))
+    load_with(inventories, extra, &no_keys)
+}
+
+/// As [`load`], with keys. The findings show nothing that was encrypted.
+pub fn load_with(
+    inventories: &[Utf8PathBuf],
+    extra: &[String],
+    unlock: Unlock<'_>,
+) -> (Inventory, Diagnostics) {
+    let (inventory, found) = Inventory::build(&read(inventories, extra, unlock));
+    let found = found.hide(&inventory.masks());
+    (inventory, found)
+}
+
+fn no_keys() -> (Keys, Diagnostics) {
+    (Keys::default(), Diagnostics::default())
 }
 
 /// Reads every file that the values of `-i` and `-e` mean: an inventory file or a folder of them, group_vars/ and
-/// host_vars/ beside each. What cannot be read is among the input's findings.
-pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
+/// host_vars/ beside each. What cannot be read is among the input's findings. Encrypted files are decrypted; the keys for
+/// values inside the others come back with them.
+pub fn read(inventories: &[Utf8PathBuf], extra: &[String], unlock: Unlock<'_>) -> Input {
     let mut input = Input::default();
+    let mut locks = Locks::new(unlock);
     let mut bases: Vec<Utf8PathBuf> = Vec::new();
     for path in inventories {
         let base = if path.is_dir() {
             let before = input.inventories.len();
-            folder(path, &mut input);
+            folder(path, &mut locks, &mut input);
             if input.inventories.len() == before && !input.diagnostics.has_errors() {
                 input.diagnostics.push(
                     Diagnostic::error(format!("the folder {path} holds no inventory file")).help(
-                        "an inventory is a .yml, .yaml or .json file, or one without an extension",
+                        "an inventory is a .yml, .yaml or .json file, one without an extension, or a program",
                     ),
                 );
             }
             path.clone()
         } else {
-            if let Some(source) = text(path, "inventory", &mut input.diagnostics) {
-                input.inventories.push(source);
-            }
+            let source = inventory(path, &mut locks, &mut input.diagnostics);
+            input.inventories.extend(source);
             path.parent().map_or_else(|| ".".into(), Utf8Path::to_owned)
         };
         let base = if base.as_str().is_empty() {
@@ -53,7 +72,7 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
             ("group_vars", Owner::Group as fn(String) -> Owner),
             ("host_vars", Owner::Host),
         ] {
-            vars(&base.join(name), place, owner, &mut input);
+            vars(&base.join(name), place, owner, &mut locks, &mut input);
         }
     }
     for value in extra {
@@ -61,15 +80,16 @@ pub fn read(inventories: &[Utf8PathBuf], extra: &[String]) -> Input {
             Some(path) => text(
                 Utf8Path::new(path),
                 "file of variables",
+                &mut locks,
                 &mut input.diagnostics,
             ),
-            None => Some(Arc::new(Source {
-                path: COMMAND_LINE.into(),
-                text: value.clone(),
-            })),
+            None => Some(Arc::new(Source::new(COMMAND_LINE, value.as_str()))),
         };
         input.extra.extend(source);
     }
+    let vars = input.vars.iter().map(|file| &file.source);
+    let sources = input.inventories.iter().chain(vars).chain(&input.extra);
+    input.keys = locks.for_values(sources, &mut input.diagnostics);
     input
 }
 
@@ -80,13 +100,15 @@ pub fn limit<'i>(
     pattern: &str,
 ) -> Result<Vec<&'i HostName>, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
+    let mut locks = Locks::new(&no_keys);
     let mut parts: Vec<String> = Vec::new();
     for part in pattern::split(pattern) {
         let Some(path) = part.strip_prefix('@') else {
             parts.push(part.to_owned());
             continue;
         };
-        if let Some(source) = text(Utf8Path::new(path), "list of hosts", &mut diagnostics) {
+        let path = Utf8Path::new(path);
+        if let Some(source) = text(path, "list of hosts", &mut locks, &mut diagnostics) {
             let lines = source
                 .text
                 .lines()
@@ -106,14 +128,37 @@ pub fn limit<'i>(
     Ok(hosts)
 }
 
+/// Reads an inventory file, or runs it where it is a program.
+fn inventory(
+    path: &Utf8Path,
+    locks: &mut Locks<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Source>> {
+    if !script::is_script(path) {
+        return text(path, "inventory", locks, diagnostics);
+    }
+    match script::read(path) {
+        Ok(source) => Some(Arc::new(source)),
+        Err(error) => {
+            diagnostics.push(error);
+            None
+        }
+    }
+}
+
 /// Reads a file that was found in a folder and not named. It has to be a regular one: a pipe would wait for a writer.
-fn found_text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Arc<Source>> {
+fn found_text(
+    path: &Utf8Path,
+    what: &str,
+    locks: &mut Locks<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Source>> {
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         let error = Diagnostic::error(format!("the {what} {path} is no regular file"));
         diagnostics.push(error.help("take it out of the folder: all that lies there is read"));
         return None;
     }
-    text(path, what, diagnostics)
+    text(path, what, locks, diagnostics)
 }
 
 /// Reads a file of at most [`MAX_BYTES`], which may be a pipe.
@@ -131,22 +176,22 @@ fn read_bytes(path: &Utf8Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn text(path: &Utf8Path, what: &str, diagnostics: &mut Diagnostics) -> Option<Arc<Source>> {
+fn text(
+    path: &Utf8Path,
+    what: &str,
+    locks: &mut Locks<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Source>> {
     let error = match read_bytes(path) {
+        Ok(bytes) if vault::kind(&bytes).is_some() => return locks.open(path, &bytes, diagnostics),
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => {
-                return Some(Arc::new(Source {
-                    path: path.to_owned(),
-                    text,
-                }));
+                return Some(Arc::new(Source::new(path, text)));
             }
             Err(error) => {
                 let upto = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let source = Arc::new(Source {
-                    path: path.to_owned(),
-                    text,
-                });
+                let source = Arc::new(Source::new(path, text));
                 diagnostics.push(
                     Diagnostic::error("the file is not UTF-8 text")
                         .help("save it as UTF-8")
@@ -253,7 +298,7 @@ const NOT_INVENTORIES: &[&str] = &[
     "site.yaml",
 ];
 
-fn folder(path: &Utf8Path, input: &mut Input) {
+fn folder(path: &Utf8Path, locks: &mut Locks<'_>, input: &mut Input) {
     for (name, path) in entries(path, &mut input.diagnostics) {
         if name.starts_with('.')
             || NOT_INVENTORIES.contains(&name.as_str())
@@ -262,27 +307,42 @@ fn folder(path: &Utf8Path, input: &mut Input) {
             continue;
         }
         if path.is_dir() {
-            folder(&path, input);
+            folder(&path, locks, input);
+        } else if script::is_script(&path) {
+            let found = inventory(&path, locks, &mut input.diagnostics);
+            input.inventories.extend(found);
         } else if is_vars_file(&path) || path.extension() == Some("ini") {
-            input
-                .inventories
-                .extend(found_text(&path, "inventory", &mut input.diagnostics));
+            let found = found_text(&path, "inventory", locks, &mut input.diagnostics);
+            input.inventories.extend(found);
         }
     }
 }
 
-/// Returns whether the ending is one of YAML_FILENAME_EXTENSIONS, or there is none.
+/// Returns whether the ending is one of YAML_FILENAME_EXTENSIONS, with age's own behind it or not, or there is none.
 fn is_vars_file(path: &Utf8Path) -> bool {
-    matches!(path.extension(), None | Some("yml" | "yaml" | "json"))
+    let inner = path.as_str().strip_suffix(".age").map(Utf8Path::new);
+    match inner {
+        Some(inner) => matches!(inner.extension(), Some("yml" | "yaml" | "json")),
+        None => matches!(path.extension(), None | Some("yml" | "yaml" | "json")),
+    }
 }
 
+/// What is added to the rank of an encrypted file's ending.
+const AGE: usize = 4;
+
 /// Reads NAME, NAME.yml, NAME.yaml or NAME.json, or all files of the folder NAME: the first that exists, as Ansible's
-/// `find_vars_files` does.
-fn vars(path: &Utf8Path, place: usize, owner: fn(String) -> Owner, input: &mut Input) {
+/// `find_vars_files` does. An encrypted NAME.yml.age is read behind it: such files are there for what the others must not hold.
+fn vars(
+    path: &Utf8Path,
+    place: usize,
+    owner: fn(String) -> Owner,
+    locks: &mut Locks<'_>,
+    input: &mut Input,
+) {
     if !path.is_dir() {
         return;
     }
-    let mut taken: Vec<(String, Utf8PathBuf)> = Vec::new();
+    let mut taken: Vec<(bool, String, Utf8PathBuf)> = Vec::new();
     let mut found: Vec<(usize, String, Utf8PathBuf)> = Vec::new();
     for (name, path) in entries(path, &mut input.diagnostics) {
         if name.starts_with('.') || name.ends_with('~') {
@@ -291,10 +351,14 @@ fn vars(path: &Utf8Path, place: usize, owner: fn(String) -> Owner, input: &mut I
         let (owner, rank) = if path.is_dir() {
             (name.clone(), 0)
         } else {
-            match name.rsplit_once('.') {
-                Some((stem, "yml")) => (stem.to_owned(), 1),
-                Some((stem, "yaml")) => (stem.to_owned(), 2),
-                Some((stem, "json")) => (stem.to_owned(), 3),
+            let (inner, behind) = match name.strip_suffix(".age") {
+                Some(inner) if is_vars_file(&path) => (inner, AGE),
+                _ => (name.as_str(), 0),
+            };
+            match inner.rsplit_once('.') {
+                Some((stem, "yml")) => (stem.to_owned(), behind + 1),
+                Some((stem, "yaml")) => (stem.to_owned(), behind + 2),
+                Some((stem, "json")) => (stem.to_owned(), behind + 3),
                 // A host's name may hold dots: host_vars/cp1.example.org is that host's file.
                 _ => (name.clone(), 0),
             }
@@ -302,15 +366,17 @@ fn vars(path: &Utf8Path, place: usize, owner: fn(String) -> Owner, input: &mut I
         found.push((rank, owner, path));
     }
     found.sort();
-    for (_, name, path) in found {
-        if let Some((_, first)) = taken.iter().find(|(n, _)| *n == name) {
+    for (rank, name, path) in found {
+        let age = rank > AGE;
+        let same = |(a, n, _): &&(bool, String, Utf8PathBuf)| (*a, n) == (age, &name);
+        if let Some((_, _, first)) = taken.iter().find(same) {
             input.diagnostics.push(
                 Diagnostic::warning(format!("{path} is not read, because {first} is"))
                     .help("as in Ansible, one of them counts: move the file into the folder, or remove it"),
             );
             continue;
         }
-        taken.push((name.clone(), path.clone()));
+        taken.push((age, name.clone(), path.clone()));
         let mut files = Vec::new();
         if path.is_dir() {
             nested(&path, &mut files, &mut input.diagnostics);
@@ -318,7 +384,8 @@ fn vars(path: &Utf8Path, place: usize, owner: fn(String) -> Owner, input: &mut I
             files.push(path);
         }
         for file in files {
-            if let Some(source) = found_text(&file, "file of variables", &mut input.diagnostics) {
+            let source = found_text(&file, "file of variables", locks, &mut input.diagnostics);
+            if let Some(source) = source {
                 input.vars.push(VarsFile {
                     owner: owner(name.clone()),
                     place,

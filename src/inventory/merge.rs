@@ -8,7 +8,7 @@ use super::extra;
 use super::graph::{ALL, Graph};
 use super::input::{Input, Owner, VarsFile};
 use super::variable::{Level, Variables, layer};
-use super::yaml::{self, Schema};
+use super::yaml::{self, Schema, Vaulted};
 use super::{Group, Host, Inventory};
 use crate::model::{Diagnostic, Diagnostics, GroupName, Span, nearest};
 
@@ -17,11 +17,12 @@ impl Inventory {
     /// the findings the inventory holds what could be understood.
     pub fn build(input: &Input) -> (Self, Diagnostics) {
         let mut diagnostics = input.diagnostics.clone();
-        let graph = Graph::read(&input.inventories, &mut diagnostics);
+        let vaulted = Vaulted::Opened(&input.keys);
+        let graph = Graph::read(&input.inventories, vaulted, &mut diagnostics);
         let mut partial = diagnostics.has_errors();
-        let files = read_vars(&input.vars, &mut diagnostics);
+        let files = read_vars(&input.vars, vaulted, &mut diagnostics);
         partial |= files.len() < input.vars.len() && diagnostics.has_errors();
-        let extra = extra::read(&input.extra, &mut diagnostics);
+        let extra = extra::read(&input.extra, vaulted, &mut diagnostics);
         let depths = depths(&graph);
 
         let mut parents: HashMap<&GroupName, Vec<GroupName>> = HashMap::new();
@@ -179,7 +180,11 @@ struct Vars<'i> {
     variables: Variables,
 }
 
-fn read_vars<'i>(files: &'i [VarsFile], diagnostics: &mut Diagnostics) -> Vec<Vars<'i>> {
+fn read_vars<'i>(
+    files: &'i [VarsFile],
+    vaulted: Vaulted<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Vars<'i>> {
     let mut read = Vec::new();
     for file in files {
         let (level, what) = match &file.owner {
@@ -189,6 +194,7 @@ fn read_vars<'i>(files: &'i [VarsFile], diagnostics: &mut Diagnostics) -> Vec<Va
         let Some(entries) = yaml::parse_map(
             &file.source,
             Schema::Ansible,
+            vaulted,
             "a file of variables is a map",
             diagnostics,
         ) else {

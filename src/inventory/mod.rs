@@ -8,24 +8,32 @@ mod graph;
 mod ini;
 mod input;
 mod load;
+mod locks;
 mod merge;
 mod pattern;
+pub mod program;
 mod python;
 mod range;
 mod render;
+mod script;
+mod ssh_config;
 mod variable;
 pub mod yaml;
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
 
 pub use conceal::conceal;
 pub use input::{COMMAND_LINE, Input, Owner, VarsFile};
-pub use load::{limit, load, read};
+pub use load::{limit, load, load_with, read};
+pub use locks::Unlock;
 pub use render::{Mask, to_json, to_yaml};
 pub use variable::{Level, Origin, Variable, Variables, layer, merge};
 
-use crate::model::{GroupName, HostName, Span};
+use crate::model::{GroupName, HostName, Masks, Span};
 
 /// Hosts and groups with their variables merged.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +117,27 @@ impl Inventory {
                 .hosts
                 .get(host)
                 .is_some_and(|h| h.groups.iter().any(|g| g.as_str() == group))
+    }
+}
+
+impl Inventory {
+    /// Returns the masks of all values that were encrypted.
+    pub fn masks(&self) -> Masks {
+        self.masks_of(&|_| true)
+    }
+
+    /// Returns the masks of the encrypted values of variables with such names.
+    pub fn masks_of(&self, is_meant: &dyn Fn(&str) -> bool) -> Masks {
+        let hosts = self.hosts.values().flat_map(|host| &host.vars);
+        let groups = self.groups.values().flat_map(|group| &group.vars);
+        // A group's variable has one node for all hosts: looking at it once is enough.
+        let mut seen = HashSet::new();
+        let all = hosts.chain(groups).chain(&self.extra);
+        let once = all.filter(|(name, v)| {
+            let node = v.node.as_ref();
+            is_meant(name) && node.is_some_and(|node| seen.insert(Arc::as_ptr(node).addr()))
+        });
+        Masks::new(once.flat_map(|(_, variable)| variable.secrets()))
     }
 }
 

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::graph::ALL;
-use super::{Group, Host, Inventory};
+use super::{Group, Host, Inventory, Variable};
 use crate::model::{Diagnostic, GroupName, Map, Value, nearest};
 
-/// Shows a value, or something else in its place: secrets are masked by whoever knows which they are.
-pub type Mask<'m> = &'m dyn Fn(&str, &Value) -> Value;
+/// Shows a variable's value, or something else in its place: secrets are masked by whoever knows which they are.
+pub type Mask<'m> = &'m dyn Fn(&str, &Variable) -> Value;
 
 impl Inventory {
     /// Returns the inventory in the shape of `ansible-inventory --list`: each group with its hosts and children, and
@@ -94,7 +94,7 @@ impl Host {
         let mut vars: Vec<(String, Value)> = self
             .vars
             .iter()
-            .map(|(n, v)| (n.clone(), sorted(&mask(n, &v.value))))
+            .map(|(n, v)| (n.clone(), sorted(&mask(n, v))))
             .collect();
         vars.sort_by(|a, b| a.0.cmp(&b.0));
         Value::Object(vars.into_iter().collect())

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::yaml::Node;
-use crate::model::{Span, Value};
+use super::yaml::{Kind, Node};
+use crate::model::{MASK, Span, Value};
 
 /// Who set a variable; a later level wins over an earlier one. The order is Ansible's ("Variable precedence" in its
 /// documentation), without the levels that have no counterpart here.
@@ -96,6 +96,23 @@ impl Variable {
         }
     }
 
+    /// Returns the value with `***` for each part of it that was encrypted.
+    pub fn shown(&self) -> Value {
+        match &self.node {
+            Some(node) if holds_secret(node) => shown(node),
+            _ => self.value.clone(),
+        }
+    }
+
+    /// Returns the decrypted texts and numbers in the value.
+    pub fn secrets(&self) -> Vec<String> {
+        let mut secrets = Vec::new();
+        if let Some(node) = &self.node {
+            decrypted(node, false, &mut secrets);
+        }
+        secrets
+    }
+
     /// Returns the place of the part that a JSON pointer (RFC 6901) names, else that of the whole value.
     pub fn locate(&self, pointer: &str) -> Option<Span> {
         let part = self
@@ -113,6 +130,51 @@ impl Variable {
             collect(node, &mut String::new(), &mut texts);
         }
         texts
+    }
+}
+
+fn holds_secret(node: &Node) -> bool {
+    node.span.is_secret()
+        || match &node.kind {
+            Kind::Scalar(_) => false,
+            Kind::Seq(items) => items.iter().any(holds_secret),
+            Kind::Map(entries) => entries.iter().any(|e| holds_secret(&e.value)),
+        }
+}
+
+fn shown(node: &Node) -> Value {
+    if node.span.is_secret() {
+        return MASK.into();
+    }
+    match &node.kind {
+        Kind::Scalar(scalar) => scalar.value.clone(),
+        Kind::Seq(items) => items.iter().map(shown).collect(),
+        Kind::Map(entries) => {
+            let entries = entries.iter().map(|e| (e.key.clone(), shown(&e.value)));
+            Value::Object(entries.collect())
+        }
+    }
+}
+
+fn decrypted(node: &Node, within: bool, secrets: &mut Vec<String>) {
+    let secret = within || node.span.is_secret();
+    match &node.kind {
+        Kind::Scalar(scalar) => match &scalar.value {
+            Value::String(text) if secret => secrets.push(text.clone()),
+            Value::Number(_) if secret => secrets.push(scalar.text.clone()),
+            // `true` and `no` stand everywhere, and say nothing.
+            _ => {}
+        },
+        Kind::Seq(items) => {
+            for item in items {
+                decrypted(item, secret, secrets);
+            }
+        }
+        Kind::Map(entries) => {
+            for entry in entries {
+                decrypted(&entry.value, secret, secrets);
+            }
+        }
     }
 }
 

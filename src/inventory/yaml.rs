@@ -4,12 +4,15 @@
 //! quoted, and what its text was: `1.30` must be told from `"1.30"`, and Ansible's YAML 1.1 from YAML 1.2.
 
 mod scalar;
+mod sealed;
 mod syntax;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span as ParserSpan, Tag};
+
+pub use sealed::Vaulted;
 
 use crate::model::{Diagnostic, Diagnostics, Map, Source, Span, Value};
 
@@ -160,18 +163,16 @@ const MAX_NODES: usize = 500_000;
 /// Maps and lists inside one another; kubeadm's deepest document has seven levels.
 const MAX_DEPTH: usize = 64;
 
-/// What to do about ansible-vault.
-const VAULT: &str = "values encrypted with ansible-vault cannot be decrypted here yet: keep the secret in a file of its own and pass it with `-e @FILE`";
-
 /// Returns the entries of a text that is to be a map, or nothing, with what is wrong with it added to `diagnostics`.
 /// `expected` is the beginning of the sentence for a text that is something else, such as `a file of variables is a map`.
 pub fn parse_map(
     source: &Arc<Source>,
     schema: Schema,
+    vaulted: Vaulted<'_>,
     expected: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Entry>> {
-    let (node, found) = parse(source, schema);
+    let (node, found) = parse_with(source, schema, vaulted);
     diagnostics.extend(found);
     let node = node?;
     let described = node.describe();
@@ -185,9 +186,18 @@ pub fn parse_map(
     }
 }
 
-/// Returns the tree of the one document in `source`, and all that is wrong with it. `None` is an empty document, or one
+/// Returns the tree of the one document in `source`, and all that is wrong with it; encrypted values are refused. `None` is an empty document, or one
 /// whose syntax is broken; a tree comes back beside errors where the parser could go on (duplicate keys, tags).
 pub fn parse(source: &Arc<Source>, schema: Schema) -> (Option<Node>, Diagnostics) {
+    parse_with(source, schema, Vaulted::Refused)
+}
+
+/// As [`parse`]; `vaulted` says what becomes of values behind `!vault`.
+pub fn parse_with<'s>(
+    source: &'s Arc<Source>,
+    schema: Schema,
+    vaulted: Vaulted<'s>,
+) -> (Option<Node>, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
     if source.text.len() > MAX_BYTES {
         diagnostics.push(
@@ -202,21 +212,15 @@ pub fn parse(source: &Arc<Source>, schema: Schema) -> (Option<Node>, Diagnostics
         );
         return (None, diagnostics);
     }
-    if source.text.starts_with("$ANSIBLE_VAULT;") {
-        let at = Span {
-            source: source.clone(),
-            range: 0..source.text.lines().next().map_or(0, str::len),
-        };
-        diagnostics.push(
-            Diagnostic::error("the file is encrypted with ansible-vault")
-                .at(at)
-                .help(VAULT),
-        );
+    if let Some(refusal) = sealed::refuse_file(source) {
+        diagnostics.push(refusal);
         return (None, diagnostics);
     }
     let mut builder = Builder {
         source,
         schema,
+        vaulted,
+        sealed: None,
         parser: Parser::new_from_str_with_options(&source.text, syntax::options()),
         anchors: HashMap::new(),
         nodes: 0,
@@ -232,6 +236,9 @@ struct Stop;
 struct Builder<'s> {
     source: &'s Arc<Source>,
     schema: Schema,
+    vaulted: Vaulted<'s>,
+    /// The source as decrypted values point to it.
+    sealed: Option<Arc<Source>>,
     parser: Parser<'s, serde_saphyr::granit_parser::StrInput<'s>>,
     /// Finished nodes by anchor; one that is missing is still being built, so that its alias is a loop.
     anchors: HashMap<usize, (Node, usize)>,
@@ -501,6 +508,7 @@ impl<'s> Builder<'s> {
                     scalar::tagged(text, core, self.schema)
                 }
                 _ if tag.original() == "!" => Ok(Value::String(text.into())),
+                _ if sealed::is_vault(tag) => return self.vaulted(text, tag, span),
                 _ => {
                     self.refuse_tag(tag, span);
                     Ok(Value::Null)
@@ -536,9 +544,7 @@ impl<'s> Builder<'s> {
         let name = tag.original();
         let diagnostic = Diagnostic::error(format!("the tag `{name}` is not read")).at(at);
         self.diagnostics.push(match name.as_str() {
-            "!vault" | "!vault-encrypted" => diagnostic.help(
-                VAULT,
-            ),
+            "!vault" | "!vault-encrypted" => diagnostic.help(sealed::NOT_HERE),
             "!unsafe" => diagnostic.help("write the text with `{% raw %}…{% endraw %}` to keep it from being rendered"),
             _ => diagnostic.help("tags other than !!str, !!int, !!float, !!bool, !!null, !!seq and !!map have no meaning here"),
         });

@@ -5,14 +5,74 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
+use zeroize::Zeroize as _;
+
+use super::Masks;
 
 /// A file's text as it was read, for snippets.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Source {
     /// The path as the user named it.
     pub path: Utf8PathBuf,
     /// The whole text.
     pub text: String,
+    /// What of it was encrypted.
+    pub seal: Seal,
+}
+
+/// What of a source was encrypted, and must not be shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Seal {
+    /// Nothing.
+    #[default]
+    None,
+    /// The whole file: the text is its content.
+    Text,
+    /// The values with spans into it; the text holds them encrypted, as it was read.
+    Values,
+}
+
+impl Source {
+    /// Returns a text that was not encrypted.
+    pub fn new(path: impl Into<Utf8PathBuf>, text: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            text: text.into(),
+            seal: Seal::None,
+        }
+    }
+
+    /// Returns the same text with another seal.
+    #[must_use]
+    pub fn sealed(&self, seal: Seal) -> Self {
+        Self {
+            path: self.path.clone(),
+            text: self.text.clone(),
+            seal,
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.seal {
+            Seal::Text => "***",
+            Seal::None | Seal::Values => self.text.as_str(),
+        };
+        f.debug_struct("Source")
+            .field("path", &self.path)
+            .field("text", &text)
+            .field("seal", &self.seal)
+            .finish()
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if self.seal == Seal::Text {
+            self.text.zeroize();
+        }
+    }
 }
 
 /// A place in a source: bytes `range` of its text.
@@ -25,6 +85,17 @@ pub struct Span {
 }
 
 impl Span {
+    /// Returns whether a colon stands behind it: names of variables are told of, their values are not.
+    fn is_name(&self) -> bool {
+        let behind = self.source.text.get(self.range.end..);
+        behind.is_some_and(|text| text.starts_with(':'))
+    }
+
+    /// Returns whether what stands there was encrypted.
+    pub fn is_secret(&self) -> bool {
+        self.source.seal != Seal::None
+    }
+
     /// Returns line and column, both from 1, the column in characters.
     pub fn line_column(&self) -> (usize, usize) {
         let mut start = self.range.start.min(self.source.text.len());
@@ -94,6 +165,26 @@ impl Diagnostic {
         }
     }
 
+    fn hide(&mut self, masks: &Masks) {
+        let secret = self.span.as_ref().filter(|span| span.is_secret());
+        let own = secret.filter(|span| span.source.seal == Seal::Text && !span.is_name());
+        let own = own.and_then(|span| span.source.text.get(span.range.clone()));
+        let own = own.map(|text| Masks::new([text.trim_matches(['"', '\'']).to_owned()]));
+        for text in [Some(&mut self.message), self.help.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            // What is said of a secret may hold a short one, which is no reason to mask that word everywhere.
+            *text = match secret {
+                Some(_) => masks.hide_all(text),
+                None => quoted(&masks.hide(text), masks),
+            };
+            if let Some(own) = &own {
+                *text = own.hide_all(text);
+            }
+        }
+    }
+
     /// Returns the finding with its place.
     #[must_use]
     pub fn at(mut self, span: impl Into<Option<Span>>) -> Self {
@@ -107,6 +198,18 @@ impl Diagnostic {
         self.help = Some(help.into());
         self
     }
+}
+
+/// Hides short secrets where something is quoted: a value of another file may have been rendered into it.
+fn quoted(text: &str, masks: &Masks) -> String {
+    let parts = text.split('`').enumerate();
+    let parts: Vec<String> = parts
+        .map(|(n, part)| match n % 2 {
+            0 => part.to_owned(),
+            _ => masks.hide_all(part),
+        })
+        .collect();
+    parts.join("`")
 }
 
 impl fmt::Display for Diagnostic {
@@ -140,6 +243,15 @@ impl Diagnostics {
     /// Returns whether one of them stops the run.
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Returns the findings without decrypted values in what they say.
+    #[must_use]
+    pub fn hide(mut self, masks: &Masks) -> Self {
+        for finding in &mut self.0 {
+            finding.hide(masks);
+        }
+        self
     }
 
     /// Returns the findings.

@@ -3,13 +3,15 @@
 mod diagnostic;
 mod digest;
 mod endpoint;
+mod mask;
 mod mode;
 mod name;
 mod secret;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span, nearest};
+pub use diagnostic::{Diagnostic, Diagnostics, Seal, Severity, Source, Span, nearest};
 pub use digest::Sha256;
 pub use endpoint::{Endpoint, EndpointError};
+pub use mask::{MASK, Masks};
 pub use mode::{Mode, ModeError};
 pub use name::{GroupName, HostName, NameError};
 pub use secret::Secret;

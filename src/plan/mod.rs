@@ -2,9 +2,12 @@
 
 mod wave;
 
+use std::collections::HashSet;
+
 use crate::event::{Category, PlannedChange};
 use crate::host::Effect;
 use crate::host::script::Report;
+use crate::model::{MASK, Masks};
 
 pub use wave::{Titles, wave};
 
@@ -108,15 +111,15 @@ impl HostPlan {
     }
 
     /// Hides secrets, given by name and value, in texts that are shown.
-    pub fn mask(&mut self, secrets: &[(String, String)]) {
+    pub fn mask(&mut self, secrets: &[(String, String)], decrypted: &Masks) {
         let handlers = self.handlers.iter_mut().flat_map(|h| &mut h.steps);
         let steps = self.steps.iter_mut().chain(handlers);
         let diffs = steps
             .flat_map(|s| &mut s.changes)
             .filter_map(|c| c.diff.as_mut());
-        diffs.for_each(|diff| diff.mask(secrets));
+        diffs.for_each(|diff| diff.mask(secrets, decrypted));
         for (_, text) in &mut self.notes {
-            *text = masked(text, secrets);
+            *text = masked(&decrypted.hide(text), secrets);
         }
     }
 
@@ -124,6 +127,19 @@ impl HostPlan {
     pub fn catches(&self) -> bool {
         let caught = |step: &Step| step.on_failure != OnFailure::Stop;
         self.steps.iter().any(caught)
+    }
+
+    /// Returns the title of a step or handler with a decrypted value in the words of a command: any user of the host could read
+    /// those while it runs.
+    pub fn exposes(&self, masks: &Masks) -> Option<&str> {
+        let handlers = self.handlers.iter().flat_map(|h| &h.steps);
+        let exposed = |change: &Change| match &change.effect {
+            Effect::Run(run) => run.argv.iter().any(|word| masks.hide(word) != *word),
+            _ => false,
+        };
+        let mut steps = self.steps.iter().chain(handlers);
+        let step = steps.find(|step| step.changes.iter().any(exposed));
+        step.map(|step| step.title.as_str())
     }
 
     /// Returns whether a step or handler disturbs the path to the API.
@@ -184,9 +200,10 @@ impl Change {
 impl Diff {
     /// Hides secrets on both sides: their values, and what stands behind their names in a `name value`, `name: value` or
     /// `name=value` line (an older value, which nobody here knows).
-    pub fn mask(&mut self, secrets: &[(String, String)]) {
-        let before = self.before.as_deref().map(|text| masked(text, secrets));
-        let after = masked(&self.after, secrets);
+    pub fn mask(&mut self, secrets: &[(String, String)], decrypted: &Masks) {
+        let hide = |text: &str| masked(&decrypted.hide(text), secrets);
+        let after = hide(&self.after);
+        let before = self.before.as_deref().map(|text| aged(&hide(text), &after));
         // What differs in nothing else is a difference all the same.
         let hidden = before.as_ref() == Some(&after) && self.before.as_ref() != Some(&self.after);
         self.before = before;
@@ -210,7 +227,27 @@ impl Diff {
     }
 }
 
-const MASK: &str = "***";
+/// Returns the text with a mask wherever the new one has it in the same line: what stands there now was a secret too, such
+/// as a password before it was changed, and nobody here knows it.
+fn aged(before: &str, after: &str) -> String {
+    let masked: Vec<(&str, &str)> = after.lines().filter_map(|l| l.split_once(MASK)).collect();
+    let same: HashSet<&str> = after.lines().collect();
+    let line = |line: &str| {
+        let text = line.trim_end_matches('\n');
+        let found = masked.iter().find(|(head, tail)| {
+            let tail = tail.rsplit(MASK).next().unwrap_or_default();
+            !same.contains(text)
+                && text.len() >= head.len() + tail.len()
+                && text.starts_with(head)
+                && text.ends_with(tail)
+        });
+        found.map_or_else(
+            || line.to_owned(),
+            |(head, tail)| format!("{head}{MASK}{tail}{}", &line[text.len()..]),
+        )
+    };
+    before.split_inclusive('\n').map(line).collect()
+}
 
 fn masked(text: &str, secrets: &[(String, String)]) -> String {
     let mut text = text.to_string();

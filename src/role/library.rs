@@ -145,12 +145,7 @@ impl Role {
                 },
                 Bytes::Held(bytes) => {
                     let text = std::str::from_utf8(&bytes).ok().map(str::to_string);
-                    let source = text.map(|text| {
-                        Arc::new(Source {
-                            path: path.clone(),
-                            text,
-                        })
-                    });
+                    let source = text.map(|text| Arc::new(Source::new(path.clone(), text)));
                     RoleFile {
                         path,
                         bytes: Some(Arc::new(bytes)),

@@ -26,7 +26,7 @@ fn same(name: &str, paths: &[&str], extra: &[&str]) {
         .as_object_mut()
         .unwrap()
         .shift_remove("profile");
-    let found = inventory.to_list(&|_, value| value.clone());
+    let found = inventory.to_list(&|_, variable| variable.value.clone());
     assert_eq!(
         serde_json::to_string_pretty(&found).unwrap(),
         serde_json::to_string_pretty(&expected).unwrap(),
@@ -44,6 +44,8 @@ fn lists_and_graphs_are_those_of_ansible() {
     same("diamond", &["diamond/hosts"], &[]);
     same("ini", &["ini/hosts.ini"], &[]);
     same("ini-plain", &["ini/plain"], &[]);
+    same("script-hosts", &["script/hosts.sh"], &[]);
+    same("script-old", &["script/old.sh"], &[]);
     same(
         "extra",
         &["diamond/hosts"],

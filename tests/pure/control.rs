@@ -2,6 +2,7 @@
 
 use quorate::event::Status;
 use quorate::host::{Effect, Fact};
+use quorate::model::Masks;
 use quorate::plan::HostPlan;
 use quorate::role::{HostRoles, Library, Registered, StepResult};
 use quorate::template::{Binding, Scope};
@@ -125,7 +126,7 @@ fn debug_says_something_and_changes_nothing() {
     ];
     assert_eq!(notes(&plan), expected);
     let mut plan = plan;
-    plan.mask(&[("auth_pass".into(), "debian".into())]);
+    plan.mask(&[("auth_pass".into(), "debian".into())], &Masks::default());
     assert_eq!(notes(&plan)[0], "a: on ***");
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use quorate::cluster::drift::{self, Difference, Place, Wanted};
 use quorate::host::fact::{Api, Kubernetes, ManifestState, OwnNode, Written};
+use quorate::model::Masks;
 use serde_json::{Value, json};
 
 /// As kubeadm 1.36 wrote them for the documents of [`wanted`]; seen in the lab.
@@ -458,9 +459,15 @@ fn a_secret_is_masked() {
         live: Some("was hunter2".into()),
         wanted: Some("hunter2".into()),
     };
-    difference.mask(&[
+    let mut decrypted = difference.clone();
+    let secrets = [
         ("token".into(), "hunter2".into()),
         ("empty".into(), String::new()),
-    ]);
+    ];
+    difference.mask(&secrets, &Masks::default());
     assert_eq!(difference.told(), "is was ***, is to be ***");
+    // An older value, which nobody here knows.
+    decrypted.live = Some("older".into());
+    decrypted.mask(&[], &Masks::new(["hunter2".to_owned()]));
+    assert_eq!(decrypted.told(), "is ***, is to be ***");
 }

@@ -222,10 +222,7 @@ fn what_quorate_must_know_is_refused() {
     assert_eq!(both.lines().count(), 3, "every mistake at once: {both}");
     assert!(UserDocuments::read(&Value::Null, &|_| None).is_ok());
 
-    let source = Arc::new(Source {
-        path: "all.yml".into(),
-        text: "x".repeat(99),
-    });
+    let source = Arc::new(Source::new("all.yml", "x".repeat(99)));
     let at = |pointer: &str| {
         Some(Span {
             source: source.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use camino::Utf8Path;
-use quorate::model::Sha256;
+use quorate::model::{Masks, Sha256};
 use quorate::role::{
     ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Library, Registered,
 };
@@ -123,7 +123,7 @@ fn a_difference_shows_no_secret_of_either_side() {
             before: Some(before.into()),
             after: after.into(),
         };
-        diff.mask(&secrets);
+        diff.mask(&secrets, &Masks::default());
         diff.unified()
     };
     let shown = masked("a\nauth_pass oldone\nb\n", "a\nauth_pass hunter2\nc\n");

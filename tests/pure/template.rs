@@ -31,10 +31,7 @@ fn scope(vars: &str) -> Scope {
 }
 
 fn file(text: &str) -> Arc<Source> {
-    Arc::new(Source {
-        path: "t.j2".into(),
-        text: text.into(),
-    })
+    Arc::new(Source::new("t.j2", text))
 }
 
 fn nowhere(_: &str) -> Option<Span> {

@@ -7,10 +7,7 @@ use quorate::model::{Source, Value};
 use serde_json::json;
 
 fn source(text: &str) -> Arc<Source> {
-    Arc::new(Source {
-        path: "t.yml".into(),
-        text: text.into(),
-    })
+    Arc::new(Source::new("t.yml", text))
 }
 
 fn value(text: &str, schema: Schema) -> Value {

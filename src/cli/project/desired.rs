@@ -79,6 +79,11 @@ impl Project {
             .roles
             .plan(&self.scope(host, observed)?, observed, registered)
             .map_err(|found| sentence(&found))?;
+        if let Some(title) = plan.exposes(&self.unsaid) {
+            return Err(format!(
+                "`{title}` has a decrypted value in the words of its command, which any user of the host can read: put it into `stdin` or a file"
+            ));
+        }
         let handlers = plan.handlers.iter_mut().flat_map(|h| &mut h.steps);
         for change in plan
             .steps
@@ -89,7 +94,7 @@ impl Project {
             // Contents go into events and the journal only where somebody asked for differences.
             change.diff = change.diff.take().filter(|_| self.diffs);
         }
-        plan.mask(&desired.secrets);
+        plan.mask(&desired.secrets, &self.masks);
         self.unmask(host, observed, &mut plan);
         Ok(plan)
     }

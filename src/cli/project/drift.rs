@@ -79,7 +79,7 @@ impl Project {
         let api = seen.api.as_ref().filter(|api| api.configured);
         let mut cluster = api.map_or_else(Vec::new, |api| drift::of_cluster(&wanted, api));
         for difference in own.iter_mut().chain(&mut cluster) {
-            difference.mask(&desired.secrets);
+            difference.mask(&desired.secrets, &self.masks);
         }
         (own, cluster)
     }
