@@ -100,7 +100,7 @@ pub async fn apply(settings: &Settings) {
         act: "probe",
     };
     if !settings.cancel.is_asked() {
-        run.converge().await;
+        Box::pin(run.converge()).await;
     }
     let locks = std::mem::take(&mut run.locks);
     futures::future::join_all(locks.into_values().map(Lock::release)).await;
@@ -329,7 +329,8 @@ impl Run {
                 }
             }
             match self.tasks.join_next().await {
-                Some(Ok(done)) => self.done(done).await,
+                // On the heap: what a run holds at once would not fit a small stack.
+                Some(Ok(done)) => Box::pin(self.done(done)).await,
                 Some(Err(error)) => {
                     let message = format!("a task ended abnormally: {error}");
                     settings
@@ -346,9 +347,9 @@ impl Run {
 
     async fn done(&mut self, done: Done) {
         match done {
-            Done::Wave { host, end } => self.wave_done(host, *end).await,
-            Done::Act { act, end } => self.act_done(act, *end).await,
-            Done::Looked { host, result } => self.looked(host, *result).await,
+            Done::Wave { host, end } => Box::pin(self.wave_done(host, *end)).await,
+            Done::Act { act, end } => Box::pin(self.act_done(act, *end)).await,
+            Done::Looked { host, result } => Box::pin(self.looked(host, *result)).await,
             Done::Checked(seen) => self.checked(seen).await,
             Done::Vip(Ok(seen)) => {
                 self.checking = false;

@@ -490,7 +490,7 @@ impl Run {
             host.registered = Registered::default();
         }
         match self.state.plan(name) {
-            Ok(()) if self.has_work(name) => self.dispatch(name).await,
+            Ok(()) if self.has_work(name) => Box::pin(self.dispatch(name)).await,
             Ok(()) => {}
             Err(message) => self.state.fail(name, &message).await,
         }
