@@ -8,8 +8,8 @@ pub mod event;
 
 pub mod host;
 pub mod inventory;
-pub mod vault;
 pub mod template;
+pub mod vault;
 
 pub mod plan;
 pub mod role;

@@ -11,8 +11,8 @@ use clap::{
 use clap_complete::Shell;
 
 use super::levels::Levels;
-use super::vault::Vault;
 use super::request::{self, InventoryView, Request};
+use super::vault::Vault;
 use crate::cluster::drill::{By, Target, Wish};
 use crate::report::{Color, Options, Output};
 

@@ -260,7 +260,7 @@ fn d_a_refused_haproxy_configuration_leaves_the_old() {
         .quorate(&[
             "apply",
             "-e",
-            "haproxy_health_port=nowhere",
+            "haproxy_health_port=99999",
             "--limit",
             "cp1",
         ])
