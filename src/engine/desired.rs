@@ -5,7 +5,7 @@ use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
 use crate::cluster::{Act, Moving, Shape, View};
-use crate::event::Status;
+use crate::event::{Event, Status};
 use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret, Sha256};
@@ -141,6 +141,10 @@ pub trait Desired: Send + Sync {
     /// Returns whether the load balancer is somebody else's, so that all that can be done is to ask whether it works.
     fn is_external(&self) -> bool {
         false
+    }
+    /// Returns an event as it is shown and kept, without secrets: a plan that was kept holds it so.
+    fn shown(&self, event: Event) -> Event {
+        event
     }
     /// Returns the digest of the configuration that init or join would use on this host.
     fn digest(&self, host: &HostName) -> String;

@@ -101,6 +101,10 @@ pub(super) fn stale(state: &State) -> Option<Refusal> {
     }
     let forecast = cluster::next::forecast(settings.desired.shape(), &state.view);
     events.extend(of_cluster(settings, &forecast));
+    let events: Vec<Event> = events
+        .into_iter()
+        .map(|event| settings.desired.shown(event))
+        .collect();
     let mut found = approved.differences(&planned_steps(&events));
     if found.is_empty() {
         return None;

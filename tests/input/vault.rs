@@ -313,6 +313,15 @@ fn a_run_shows_and_records_no_secret() {
     }
     assert!(!all.contains("hidden"), "{all}");
 
+    // A plan that is kept names its steps as they are shown.
+    let kept = bed.run(&[&["plan", "--out", "plan.json"], &keys[..]].concat());
+    assert_eq!(kept.exit, 2, "{}{}", kept.out, kept.err);
+    let plan = fs::read_to_string(bed.path("plan.json")).unwrap();
+    assert!(
+        plan.contains("write ***") && !plan.contains("hidden"),
+        "{plan}"
+    );
+
     let shell = "- name: tell {{ app_word }}\n  command: \"echo {{ app_word }}\"\n";
     let bed = bed.file("inventory/roles/hosts/tasks/main.yml", shell);
     let refused = bed.run(&[&["plan"], &keys[..]].concat());

@@ -15,7 +15,7 @@ use crate::cluster::migrate::{self, steps::Mover};
 use crate::cluster::spec::{ClusterSpec, Way};
 use crate::cluster::{Act, Moving, Shape, View, load_balancer};
 use crate::engine::{Config, Desired, journal};
-use crate::event::{Category, Status};
+use crate::event::{Category, Event, Status};
 use crate::host::fact::Kubernetes;
 use crate::host::{Effect, Fact, Facts, Known, Observed, UnitAct};
 use crate::model::{Diagnostics, HostName, Secret, Sha256};
@@ -423,6 +423,10 @@ impl Desired for Project {
 
     fn is_external(&self) -> bool {
         self.spec.load_balancer.way == Way::External
+    }
+
+    fn shown(&self, event: Event) -> Event {
+        event.hide(&self.masks)
     }
 
     fn digest(&self, host: &HostName) -> String {
