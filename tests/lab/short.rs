@@ -257,13 +257,7 @@ fn d_a_refused_haproxy_configuration_leaves_the_old() {
         incarnation("cp1", "haproxy"),
     );
     let run = lab
-        .quorate(&[
-            "apply",
-            "-e",
-            "haproxy_health_port=99999",
-            "--limit",
-            "cp1",
-        ])
+        .quorate(&["apply", "-e", "haproxy_health_port=99999", "--limit", "cp1"])
         .run()
         .expect(1);
     let run = run
