@@ -4,6 +4,7 @@
 use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -207,11 +208,18 @@ async fn editor(copy: &Utf8Path, mut signals: Signals) -> Result<(Ending, bool)>
     let mut interrupted = false;
     loop {
         tokio::select! {
-            status = child.wait() => return Ok((Ending::Status(status?), interrupted)),
+            // Signals first: an editor that ended by the same Ctrl-C may be seen in the same moment.
+            biased;
             Some(()) = signals.interrupt.recv() => interrupted = true,
             Some(()) = signals.terminate.recv() => break,
             Some(()) = signals.hangup.recv() => break,
             Some(()) = signals.quit.recv() => break,
+            status = child.wait() => {
+                let status = status?;
+                // Or a moment earlier than its signal, which the kernel hands to one process after the other.
+                interrupted |= status.signal() == Some(SignalKind::interrupt().as_raw_value());
+                return Ok((Ending::Status(status), interrupted));
+            }
         }
     }
     // It may be gone in this very moment.
