@@ -384,10 +384,9 @@ fn of_flags(wanted: &Wanted, live: &str) -> Vec<Difference> {
         .filter(|(name, value)| live.get(**name).map(String::as_str) != Some(**value))
         .map(|(name, value)| differs(name, live.get(*name), Some(value)))
         .collect();
-    let extra = live.iter().filter(|(name, _)| {
-        let own = own(name) && !asked.contains_key(name.as_str());
-        !own && !asked.contains_key(name.as_str())
-    });
+    let extra = live
+        .iter()
+        .filter(|(name, _)| !own(name) && !asked.contains_key(name.as_str()));
     found.extend(extra.map(|(name, value)| differs(name, Some(value), None)));
     found
 }

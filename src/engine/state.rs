@@ -254,7 +254,12 @@ impl State {
             });
         let sure = !balances || desired.shape().load_balancers.iter().all(seen);
         let kubernetes = host.observed.kubernetes.clone().unwrap_or_default();
-        let (drift, cluster_drift) = desired.drift(name, &kubernetes);
+        // Nothing of the desired state changes in a run: the same facts come to the same differences.
+        let earlier = self.view.hosts.get(name);
+        let (drift, cluster_drift) = match earlier.filter(|view| view.kubernetes == kubernetes) {
+            Some(view) => (view.drift.clone(), view.cluster_drift.clone()),
+            None => desired.drift(name, &kubernetes),
+        };
         let view = HostView {
             standing: host.standing.clone(),
             kubernetes,

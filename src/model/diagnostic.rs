@@ -235,6 +235,18 @@ impl Diagnostics {
         self.0.push(diagnostic);
     }
 
+    /// Adds an error at a place.
+    pub fn complain(
+        &mut self,
+        message: impl Into<String>,
+        span: &Span,
+        help: impl Into<Option<String>>,
+    ) {
+        let mut error = Diagnostic::error(message).at(span.clone());
+        error.help = help.into();
+        self.push(error);
+    }
+
     /// Adds all findings of another reading.
     pub fn extend(&mut self, other: Diagnostics) {
         self.0.extend(other.0);

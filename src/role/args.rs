@@ -70,21 +70,8 @@ impl Args<'_> {
         message: impl Into<String>,
         help: impl Into<Option<String>>,
     ) {
-        let mut diagnostic = Diagnostic::error(message).at(self.span(name));
-        diagnostic.help = help.into();
-        self.errors.push(diagnostic);
-    }
-
-    /// Adds a complaint about a place that is no argument.
-    pub(super) fn complain_at(
-        &mut self,
-        span: Span,
-        message: impl Into<String>,
-        help: impl Into<Option<String>>,
-    ) {
-        let mut diagnostic = Diagnostic::error(message).at(span);
-        diagnostic.help = help.into();
-        self.errors.push(diagnostic);
+        let span = self.span(name);
+        self.errors.complain(message, &span, help);
     }
 
     /// Returns whom a command without root rights runs as: `ansible_user`.

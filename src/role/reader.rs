@@ -7,7 +7,7 @@ use super::task::{Around, Condition, LoopControl, Part, Task, id};
 use super::until::Polling;
 use crate::inventory::yaml::{Entry, Kind, Node};
 use crate::inventory::{Level, Variable, Variables};
-use crate::model::{Diagnostic, Diagnostics, Span, nearest};
+use crate::model::{Diagnostics, Span, nearest};
 
 /// Whether a file holds tasks or handlers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,19 +90,8 @@ struct Reader<'d> {
 }
 
 impl Reader<'_> {
-    fn complain(
-        &mut self,
-        message: impl Into<String>,
-        span: &Span,
-        help: impl Into<Option<String>>,
-    ) {
-        let mut error = Diagnostic::error(message).at(span.clone());
-        error.help = help.into();
-        self.diagnostics.push(error);
-    }
-
     fn wrong(&mut self, key: &str, expected: &str, node: &Node) {
-        self.complain(
+        self.diagnostics.complain(
             format!("`{key}` takes {expected}, not {}", node.describe()),
             &node.span,
             None,
@@ -116,7 +105,7 @@ impl Reader<'_> {
                 Sort::Handler => "handlers",
             };
             let message = format!("a list of {what} is expected, not {}", node.describe());
-            return self.complain(message, &node.span, None);
+            return self.diagnostics.complain(message, &node.span, None);
         };
         for item in items {
             if item.get("block").is_some() && self.sort == Sort::Task {
@@ -136,7 +125,7 @@ impl Reader<'_> {
                     "the handler `{}` has the name of the one in line {line}",
                     task.name
                 );
-                self.complain(message, &task.span, None);
+                self.diagnostics.complain(message, &task.span, None);
                 continue;
             }
             self.tasks.push(task);
@@ -147,7 +136,7 @@ impl Reader<'_> {
     fn block(&mut self, node: &Node, outer: &Shared, around: &[Around]) {
         if around.len() == MAX_DEPTH {
             let message = format!("blocks are nested more than {MAX_DEPTH} deep");
-            return self.complain(message, &node.span, None);
+            return self.diagnostics.complain(message, &node.span, None);
         }
         let mut shared = Shared::default();
         for entry in node.as_map().unwrap_or_default() {
@@ -167,7 +156,8 @@ impl Reader<'_> {
             .get("block")
             .is_some_and(|e| e.value.as_seq().is_some_and(<[_]>::is_empty))
         {
-            self.complain("this block has no tasks", &node.span, None);
+            self.diagnostics
+                .complain("this block has no tasks", &node.span, None);
         }
         self.blocks += 1;
         let (block, rescues, has_always) = (self.blocks, has("rescue"), has("always"));
@@ -193,7 +183,7 @@ impl Reader<'_> {
         if module::find(key).is_some() || keyword::KEYWORDS.contains(&key) {
             let message = format!("a block has no `{key}`");
             let help = "write it at the tasks inside".to_string();
-            return self.complain(message, &entry.key_span, help);
+            return self.diagnostics.complain(message, &entry.key_span, help);
         }
         self.unknown(entry, keyword::BLOCK);
     }
@@ -202,14 +192,16 @@ impl Reader<'_> {
     fn unknown(&mut self, entry: &Entry, keywords: &[&'static str]) {
         let key = entry.key.as_str();
         if let Some((what, instead)) = keyword::refused(key) {
-            return self.complain(what, &entry.key_span, instead.to_string());
+            return self
+                .diagnostics
+                .complain(what, &entry.key_span, instead.to_string());
         }
         let known = keywords.iter().copied().chain(module::names());
         let near = nearest(key, known).map(|n| format!("did you mean `{n}`?"));
         let modules = || module::names().collect::<Vec<_>>().join(", ");
         let help = near.unwrap_or_else(|| format!("the modules are {}", modules()));
         let message = format!("`{key}` is neither a module nor a keyword of a task");
-        self.complain(message, &entry.key_span, help);
+        self.diagnostics.complain(message, &entry.key_span, help);
     }
 
     fn task(&mut self, node: &Node, outer: &Shared, around: &[Around]) -> Option<Task> {
@@ -233,13 +225,14 @@ impl Reader<'_> {
                     "a task has one module: this one has `{}` already",
                     first.name
                 );
-                self.complain(message, &entry.key_span, None);
+                self.diagnostics.complain(message, &entry.key_span, None);
             }
             module = Some((found, entry));
         }
         let Some((module, entry)) = module else {
             if self.diagnostics.0.len() == before {
-                self.complain("this task has no module", &node.span, None);
+                self.diagnostics
+                    .complain("this task has no module", &node.span, None);
             }
             return None;
         };
@@ -256,18 +249,18 @@ impl Reader<'_> {
         if shared.name.is_empty() {
             if self.sort == Sort::Handler {
                 let message = "a handler needs a `name`, by which tasks notify it";
-                self.complain(message, &node.span, None);
+                self.diagnostics.complain(message, &node.span, None);
             }
             shared.name = format!("{} (task {})", module.name, self.number);
         }
         if self.sort == Sort::Handler && module.is_local() {
             let message = format!("a handler cannot be a `{}`", module.name);
             let help = "handlers do something on the host; write it as a task".to_string();
-            self.complain(message, &span, help);
+            self.diagnostics.complain(message, &span, help);
         }
         if self.sort == Sort::Handler && (own.items.is_some() && own.register.is_some()) {
             let message = "a handler cannot `register`: nothing comes after it";
-            self.complain(message, &span, None);
+            self.diagnostics.complain(message, &span, None);
         }
         let task = Task {
             name: shared.name,
@@ -298,12 +291,13 @@ impl Reader<'_> {
             key @ ("rescue" | "always") => {
                 let message = format!("`{key}` is part of a block");
                 let help = "write it beside `block`, whose tasks it follows".to_string();
-                self.complain(message, &entry.key_span, help);
+                self.diagnostics.complain(message, &entry.key_span, help);
             }
             // A task that has one is read as a block.
             "block" => {
                 let help = "a handler is one task: write several handlers".to_string();
-                self.complain("a handler is no block", &entry.key_span, help);
+                self.diagnostics
+                    .complain("a handler is no block", &entry.key_span, help);
             }
             _ => self.unknown(entry, keyword::KEYWORDS),
         }
@@ -319,13 +313,13 @@ impl Reader<'_> {
             None | Some((RunAs::Root, _)) => {}
             Some((RunAs::Login, span)) => {
                 let message = format!("`become: false` is for `command` only: `{name}` needs root");
-                self.complain(message, span, None);
+                self.diagnostics.complain(message, span, None);
             }
             Some((RunAs::User(_), span)) => {
                 let message =
                     format!("`become_user` is for `command` and `shell` only, not for `{name}`");
                 let help = "the other modules run as root: leave it out".to_string();
-                self.complain(message, span, help);
+                self.diagnostics.complain(message, span, help);
             }
         }
     }
@@ -341,13 +335,13 @@ impl Reader<'_> {
                     let help =
                         near.unwrap_or_else(|| format!("it has {}", module.arguments.join(", ")));
                     let message = format!("`{}` has no argument `{}`", module.name, entry.key);
-                    self.complain(message, &entry.key_span, help);
+                    self.diagnostics.complain(message, &entry.key_span, help);
                 }
                 strangers.is_empty().then(|| node.clone())
             }
             Kind::Scalar(_) if node.is_null() => {
                 let message = format!("`{}` has no arguments", module.name);
-                self.complain(message, &node.span, None);
+                self.diagnostics.complain(message, &node.span, None);
                 None
             }
             Kind::Scalar(_) => match module.bare {
@@ -365,7 +359,7 @@ impl Reader<'_> {
                 None => {
                     let help = "write the arguments as a map, one in a line".to_string();
                     let message = format!("`{}` takes a map, not {}", module.name, node.describe());
-                    self.complain(message, &node.span, help);
+                    self.diagnostics.complain(message, &node.span, help);
                     None
                 }
             },
@@ -441,7 +435,8 @@ impl Reader<'_> {
             }
             "listen" => {
                 let help = "tasks `notify`; write `listen` at the handler".to_string();
-                self.complain("`listen` is for handlers", &entry.key_span, help);
+                self.diagnostics
+                    .complain("`listen` is for handlers", &entry.key_span, help);
             }
             "register" => match node.as_str().filter(|t| is_variable(t)) {
                 Some(text) => own.register = Some(text.to_string()),
@@ -472,7 +467,8 @@ impl Reader<'_> {
                 );
                 let help =
                     "the other modules wait by themselves where there is something to wait for";
-                self.complain(message, &entry.key_span, help.to_string());
+                self.diagnostics
+                    .complain(message, &entry.key_span, help.to_string());
             }
             "changed_when" | "failed_when" => {
                 let message = format!(
@@ -480,7 +476,8 @@ impl Reader<'_> {
                     module.name
                 );
                 let help = "the other modules know themselves whether they changed something";
-                self.complain(message, &node.span, help.to_string());
+                self.diagnostics
+                    .complain(message, &node.span, help.to_string());
             }
             _ => {}
         }
@@ -508,7 +505,7 @@ impl Reader<'_> {
                     let near = nearest(key, known).map(|n| format!("did you mean `{n}`?"));
                     let help = near.unwrap_or_else(|| format!("it has {}", known.join(", ")));
                     let message = format!("`loop_control` has no `{key}`");
-                    self.complain(message, &entry.key_span, help);
+                    self.diagnostics.complain(message, &entry.key_span, help);
                 }
             }
         }

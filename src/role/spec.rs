@@ -98,13 +98,17 @@ pub(super) fn read(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Argument> 
     let specs = match node.get("argument_specs") {
         Some(entry) => &entry.value,
         None => {
-            reader.complain("`argument_specs` is expected", &node.span, None);
+            reader
+                .0
+                .complain("`argument_specs` is expected", &node.span, None);
             return Vec::new();
         }
     };
     let Some(main) = specs.get("main").map(|e| &e.value) else {
         let help = "a role has one entry point here, tasks/main.yml".to_string();
-        reader.complain("`argument_specs` has no `main`", &specs.span, help);
+        reader
+            .0
+            .complain("`argument_specs` has no `main`", &specs.span, help);
         return Vec::new();
     };
     match main.get("options") {
@@ -116,30 +120,19 @@ pub(super) fn read(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Argument> 
 struct Reader<'d>(&'d mut Diagnostics);
 
 impl Reader<'_> {
-    fn complain(
-        &mut self,
-        message: impl Into<String>,
-        span: &Span,
-        help: impl Into<Option<String>>,
-    ) {
-        let mut error = Diagnostic::error(message).at(span.clone());
-        error.help = help.into();
-        self.0.push(error);
-    }
-
     fn wrong(&mut self, entry: &Entry, expected: &str) {
         let message = format!(
             "`{}` takes {expected}, not {}",
             entry.key,
             entry.value.describe()
         );
-        self.complain(message, &entry.value.span, None);
+        self.0.complain(message, &entry.value.span, None);
     }
 
     fn options(&mut self, node: &Node) -> Vec<Argument> {
         let Some(entries) = node.as_map() else {
             let message = format!("`options` takes a map, not {}", node.describe());
-            self.complain(message, &node.span, None);
+            self.0.complain(message, &node.span, None);
             return Vec::new();
         };
         entries.iter().map(|entry| self.option(entry)).collect()
@@ -184,7 +177,7 @@ impl Reader<'_> {
                     let near = nearest(key, KEYS).map(|n| format!("did you mean `{n}`?"));
                     let help = near.unwrap_or_else(|| format!("it has {}", KEYS.join(", ")));
                     let message = format!("an option has no `{key}`");
-                    self.complain(message, &entry.key_span, help);
+                    self.0.complain(message, &entry.key_span, help);
                 }
             }
         }
@@ -195,7 +188,8 @@ impl Reader<'_> {
             let mut found = Vec::new();
             argument.check(&entry.value.to_value(), &argument.name, &mut found);
             for (message, help) in found {
-                self.complain(format!("the default: {message}"), &entry.value.span, help);
+                self.0
+                    .complain(format!("the default: {message}"), &entry.value.span, help);
             }
         }
         argument
@@ -216,7 +210,7 @@ impl Reader<'_> {
                 entry.key,
                 entry.value.describe()
             );
-            self.complain(message, &entry.value.span, help);
+            self.0.complain(message, &entry.value.span, help);
         }
         found.map(|(_, kind)| *kind)
     }

@@ -34,7 +34,7 @@ pub(super) fn read(args: &mut Args<'_>, polling: &Polling, register: &str) -> Op
     if u64::from(tries) * u64::from(delay) > MOST_SECONDS {
         let message = format!("{tries} tries with {delay} s between them are more than a day");
         let node = polling.retries.as_ref().or(polling.delay.as_ref())?;
-        args.complain_at(node.span.clone(), message, None);
+        args.errors.complain(message, &node.span, None);
         return None;
     }
     let condition = match &polling.until {
@@ -43,7 +43,7 @@ pub(super) fn read(args: &mut Args<'_>, polling: &Polling, register: &str) -> Op
             Ok(condition) => condition,
             Err(message) => {
                 let help = FORMS.replace("NAME", register);
-                args.complain_at(span.clone(), message, help);
+                args.errors.complain(message, span, help);
                 return None;
             }
         },
@@ -85,7 +85,7 @@ fn number(
             "`{key}` takes a whole number from {least}, not {}",
             describe(&value)
         );
-        args.complain_at(node.span.clone(), message, None);
+        args.errors.complain(message, &node.span, None);
     }
     good
 }

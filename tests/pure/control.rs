@@ -4,11 +4,11 @@ use quorate::event::Status;
 use quorate::host::{Effect, Fact};
 use quorate::model::Masks;
 use quorate::plan::HostPlan;
-use quorate::role::{HostRoles, Library, Registered, StepResult};
+use quorate::role::{HostRoles, Registered, StepResult};
 use quorate::template::{Binding, Scope};
 use serde_json::json;
 
-use super::role::{AllThere, only, with};
+use super::role::{mistakes, only, with};
 use super::simulated::Model;
 
 fn plan(roles: &HostRoles, scope: &Scope, registered: &Registered) -> Result<HostPlan, String> {
@@ -298,23 +298,8 @@ fn mistakes_are_named_with_their_place() {
         "- assert: {that: true}\n  changed_when: true",
         "- command: x\n  until: 3",
     ];
-    let mut all = String::new();
-    for tasks in cases {
-        let texts = [("tasks/main.yml", tasks), ("vars/fedora.yml", "a: 1\n")];
-        let (library, found) = Library::from_texts("r", texts);
-        let found = if found.has_errors() {
-            found
-        } else {
-            let role = library.get("r").unwrap();
-            let roles = HostRoles::new(vec![role], std::sync::Arc::new(AllThere));
-            roles.facts(&Scope::new()).err().unwrap_or_default()
-        };
-        assert!(found.has_errors(), "nothing is wrong with {tasks}");
-        all.push_str(&format!("{tasks}\n"));
-        found
-            .iter()
-            .for_each(|d| all.push_str(&format!("    {d}\n")));
-    }
+    let more = [("vars/fedora.yml", "a: 1\n")];
+    let all = mistakes(&cases, &more, |_| Scope::new());
     insta::assert_snapshot!("mistakes", all);
 }
 

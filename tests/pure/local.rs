@@ -7,7 +7,7 @@ use quorate::plan::{HostPlan, wave};
 use quorate::role::{HostRoles, Library, Registered, StepResult};
 use quorate::template::Scope;
 
-use super::role::{AllThere, only};
+use super::role::{effects, mistakes, only};
 use super::sandbox::{SHELLS, Sandbox};
 use super::simulated::{Entry, Model, text};
 
@@ -45,13 +45,6 @@ fn planned(tasks: &str, model: &Model) -> Result<HostPlan, String> {
         .unwrap_or_else(|e| panic!("{tasks}\n{e:?}"));
     let plan = roles.plan(&scope, &model.observe(&facts), &Registered::default());
     plan.map_err(|e| e.iter().map(ToString::to_string).collect())
-}
-
-fn effects(plan: &HostPlan) -> Vec<String> {
-    let changes = plan.steps.iter().flat_map(|s| &s.changes);
-    changes
-        .map(|c| format!("{} [{}]", c.effect.describe(), c.why))
-        .collect()
 }
 
 #[test]
@@ -188,7 +181,7 @@ fn what_differs_is_planned_and_nothing_else() {
         if let Some(refusal) = expected.first().and_then(|e| e.strip_prefix('!')) {
             let roles = HostRoles::new(
                 vec![library.get("r").unwrap()],
-                std::sync::Arc::new(AllThere),
+                std::sync::Arc::new(super::role::AllThere),
             );
             let said = match roles.facts(&Scope::new()) {
                 Err(errors) => errors.iter().map(ToString::to_string).collect(),
@@ -338,22 +331,7 @@ fn mistakes_are_named_with_their_place() {
         "- unarchive: {src: a.tar, dest: /opt/a, remote_src: true, creates: /opt/a/b}",
         "- unarchive: {src: /opt/a.tar, dest: /opt/a, creates: /opt/a/b}",
     ];
-    let mut all = String::new();
-    for tasks in cases {
-        let (library, found) = Library::from_texts("r", [("tasks/main.yml", tasks)]);
-        let found = if found.has_errors() {
-            found
-        } else {
-            let role = library.get("r").unwrap();
-            let roles = HostRoles::new(vec![role], std::sync::Arc::new(AllThere));
-            roles.facts(&Scope::new()).err().unwrap_or_default()
-        };
-        assert!(found.has_errors(), "nothing is wrong with {tasks}");
-        all.push_str(&format!("{tasks}\n"));
-        found
-            .iter()
-            .for_each(|d| all.push_str(&format!("    {d}\n")));
-    }
+    let all = mistakes(&cases, &[], |_| Scope::new());
     insta::assert_snapshot!("mistakes", all);
 }
 

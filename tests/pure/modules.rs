@@ -5,7 +5,7 @@ use quorate::host::{Effect, Expect, Fact, Facts, Observed};
 use quorate::plan::HostPlan;
 use quorate::role::{HostRoles, Library, Registered, Selection, StepResult};
 
-use super::role::{only, with};
+use super::role::{effects, mistakes, only, with};
 use super::simulated::{Entry, Model, text};
 
 fn plan_on(tasks: &str, model: &Model) -> HostPlan {
@@ -16,14 +16,6 @@ fn plan_on(tasks: &str, model: &Model) -> HostPlan {
     roles
         .plan(&scope, &model.observe(&facts), &Registered::default())
         .unwrap_or_else(|e| panic!("{tasks}\n{e:?}"))
-}
-
-fn effects(plan: &HostPlan) -> Vec<String> {
-    plan.steps
-        .iter()
-        .flat_map(|s| &s.changes)
-        .map(|c| format!("{} [{}]", c.effect.describe(), c.why))
-        .collect()
 }
 
 /// Module and arguments; what is planned on the host below.
@@ -427,30 +419,14 @@ fn mistakes_are_named_with_their_place() {
         "- blockinfile: {path: /a, block: x, marker: x}",
         "- container_images: {src: /srv, include: [a.io/none:1]}",
     ];
-    let mut all = String::new();
-    for tasks in cases {
-        let (library, found) = Library::from_texts("r", [("tasks/main.yml", tasks)]);
-        let found = if found.has_errors() {
-            found
+    let (_, usual) = only("- command: x");
+    let all = mistakes(&cases, &[], |tasks| {
+        if tasks.contains("become") {
+            quorate::template::Scope::new()
         } else {
-            let roles = HostRoles::new(
-                vec![library.get("r").unwrap()],
-                std::sync::Arc::new(super::role::AllThere),
-            );
-            let (_, scope) = only("- command: x");
-            let scope = if tasks.contains("become") {
-                quorate::template::Scope::new()
-            } else {
-                scope
-            };
-            roles.facts(&scope).err().unwrap_or_default()
-        };
-        assert!(found.has_errors(), "nothing is wrong with {tasks}");
-        all.push_str(&format!("{tasks}\n"));
-        found
-            .iter()
-            .for_each(|d| all.push_str(&format!("    {d}\n")));
-    }
+            usual.clone()
+        }
+    });
     insta::assert_snapshot!("mistakes", all);
 }
 

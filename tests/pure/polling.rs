@@ -3,10 +3,10 @@
 use quorate::host::record::{End, WaveRecord};
 use quorate::host::script::Step;
 use quorate::host::{Effect, Run};
-use quorate::role::{HostRoles, Library, Registered};
+use quorate::role::Registered;
 use quorate::template::Scope;
 
-use super::role::{AllThere, only};
+use super::role::{mistakes, only};
 use super::sandbox::{SHELLS, Sandbox, step};
 use super::simulated::Model;
 
@@ -116,21 +116,6 @@ fn mistakes_are_named_with_their_place() {
         "- command: x\n  retries: 100000\n  delay: 60",
         "- copy: {dest: /etc/a, content: x}\n  until: result.rc == 0",
     ];
-    let mut all = String::new();
-    for tasks in cases {
-        let (library, found) = Library::from_texts("r", [("tasks/main.yml", tasks)]);
-        let found = if found.has_errors() {
-            found
-        } else {
-            let role = library.get("r").unwrap();
-            let roles = HostRoles::new(vec![role], std::sync::Arc::new(AllThere));
-            roles.facts(&Scope::new()).err().unwrap_or_default()
-        };
-        assert!(found.has_errors(), "nothing is wrong with {tasks}");
-        all.push_str(&format!("{tasks}\n"));
-        found
-            .iter()
-            .for_each(|d| all.push_str(&format!("    {d}\n")));
-    }
+    let all = mistakes(&cases, &[], |_| Scope::new());
     insta::assert_snapshot!("mistakes", all);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use camino::Utf8Path;
 use quorate::model::{Masks, Sha256};
+use quorate::plan::HostPlan;
 use quorate::role::{
     ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Library, Registered,
 };
@@ -40,6 +41,41 @@ impl ControllerFiles for AllThere {
             archive("keepalived.tar", "docker.io/osixia/keepalived:2.0.20")?,
         ])
     }
+}
+
+/// Returns what a plan would do, and why.
+pub(crate) fn effects(plan: &HostPlan) -> Vec<String> {
+    let changes = plan.steps.iter().flat_map(|s| &s.changes);
+    changes
+        .map(|c| format!("{} [{}]", c.effect.describe(), c.why))
+        .collect()
+}
+
+/// Returns each role's tasks with what is wrong in them, found in reading them or in their first rendering; `more` are other
+/// files of the role.
+pub(crate) fn mistakes(
+    cases: &[&str],
+    more: &[(&str, &str)],
+    scope: impl Fn(&str) -> Scope,
+) -> String {
+    let mut all = String::new();
+    for tasks in cases {
+        let texts = [("tasks/main.yml", *tasks)];
+        let texts = texts.into_iter().chain(more.iter().copied());
+        let (library, found) = Library::from_texts("r", texts);
+        let found = if found.has_errors() {
+            found
+        } else {
+            let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
+            roles.facts(&scope(tasks)).err().unwrap_or_default()
+        };
+        assert!(found.has_errors(), "nothing is wrong with {tasks}");
+        all.push_str(&format!("{tasks}\n"));
+        for finding in found.iter() {
+            all.push_str(&format!("    {finding}\n"));
+        }
+    }
+    all
 }
 
 pub(crate) fn scope(values: Value) -> Scope {

@@ -115,14 +115,15 @@ impl Project {
                     .collect();
                 let address = input.node.address.to_string();
                 let others = members.iter().filter(|m| **m != address);
+                let wanted = self.wanted_of(host, &seen)?;
                 Ok(steps::roll_out(&steps::RollOut {
                     config: &self.phases(host)?,
-                    digest: &self.made_from_of(host)?,
+                    digest: &drift::digest(&wanted.cluster),
                     differences: own(host),
                     own: format!("{address}:{port}"),
                     others: others.map(|other| format!("{other}:{port}")).collect(),
                     members: members.clone(),
-                    wanted: &self.wanted_of(host, &seen)?,
+                    wanted: &wanted,
                 }))
             }
             Act::Kubelet { host } => Ok(steps::kubelet(

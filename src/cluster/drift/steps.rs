@@ -15,6 +15,9 @@ const KUBELET: &str = include_str!("kubelet.sh");
 const CONFIG: &str = "/run/quorate/rollout.yaml";
 /// Where what kubeadm made is kept, to compare with.
 const KEPT: &str = "/var/lib/quorate/manifests";
+/// Where the controller manager and the scheduler tell how they are (kubeadm's constants.go).
+const MANAGER: &str = "https://127.0.0.1:10257/healthz";
+const SCHEDULER: &str = "https://127.0.0.1:10259/healthz";
 /// A roll-out waits four minutes at most for each of four components, of which kube-apiserver takes half a minute to end, and
 /// two for what has to be well before.
 const SECONDS: u64 = 1200;
@@ -150,8 +153,8 @@ pub fn roll_out(input: &RollOut) -> HostPlan {
     if pods {
         script.push_str("until_others_serve || exit 1\n");
         let own = format!("https://{}/readyz", input.own);
-        let manager = health(input.wanted, "controllerManager", 10257);
-        let scheduler = health(input.wanted, "scheduler", 10259);
+        let manager = health(input.wanted, "controllerManager", MANAGER);
+        let scheduler = health(input.wanted, "scheduler", SCHEDULER);
         for (component, url, phase) in [
             ("kube-apiserver", own.as_str(), "apiserver"),
             ("kube-controller-manager", manager, "controller-manager"),
@@ -162,10 +165,7 @@ pub fn roll_out(input: &RollOut) -> HostPlan {
         }
     }
     if etcd || pods {
-        script.push_str(&format!(
-            "printf '%s\\n' {} >\"$keep/made-from.new\" && mv -f \"$keep/made-from.new\" \"$keep/made-from\" || exit 1\n",
-            crate::host::sh::quote(input.digest)
-        ));
+        script.push_str(&format!("{} || exit 1\n", note(input.digest)));
     }
     let title = "cluster : roll out the control plane";
     let label = "kubeadm init phase certs, etcd and control-plane, one after the other";
@@ -175,7 +175,7 @@ pub fn roll_out(input: &RollOut) -> HostPlan {
 }
 
 /// Returns where a component tells how it is; empty where the user has put it elsewhere.
-fn health(wanted: &Wanted, section: &str, port: u16) -> &'static str {
+fn health<'a>(wanted: &Wanted, section: &str, url: &'a str) -> &'a str {
     let arguments = wanted.cluster.pointer(&format!("/{section}/extraArgs"));
     let arguments = arguments.and_then(crate::model::Value::as_array);
     let mut names = arguments
@@ -185,10 +185,7 @@ fn health(wanted: &Wanted, section: &str, port: u16) -> &'static str {
     if names.any(|name| name == "secure-port" || name == "bind-address") {
         return "";
     }
-    match port {
-        10257 => "https://127.0.0.1:10257/healthz",
-        _ => "https://127.0.0.1:10259/healthz",
-    }
+    url
 }
 
 /// Returns the steps that bring a kubelet to what is written. `flags_line` is its line of flags as it lies there.
@@ -296,13 +293,21 @@ pub fn record(digest: &str) -> Step {
          made=/etc/kubernetes/manifests/$component.yaml\n\
          [ ! -f \"$made\" ] || {{ cp -p \"$made\" \"$keep/$component.yaml.new\" && mv -f \"$keep/$component.yaml.new\" \"$keep/$component.yaml\"; }} || exit 1\n\
          done\n\
-         printf '%s\\n' {} >\"$keep/made-from.new\" && mv -f \"$keep/made-from.new\" \"$keep/made-from\"",
-        crate::host::sh::quote(digest)
+         {}",
+        note(digest)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);
     run.label = Some("keep what kubeadm made, to compare with".into());
     let change = Change::new(Effect::Run(run), "kubeadm is done");
     Step::new(act::RECORD, Category::Own, vec![change])
+}
+
+/// Returns the command that writes down, in the folder `$keep`, what the static pods were made from.
+fn note(digest: &str) -> String {
+    let digest = crate::host::sh::quote(digest);
+    format!(
+        "printf '%s\\n' {digest} >\"$keep/made-from.new\" && mv -f \"$keep/made-from.new\" \"$keep/made-from\""
+    )
 }
 
 fn plan(steps: Vec<Step>) -> HostPlan {

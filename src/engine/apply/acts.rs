@@ -32,10 +32,7 @@ impl Run {
                 Act::CheckVip => "load balancer",
                 Act::Init { .. } => "init",
                 Act::Sign { .. } | Act::Release { .. } | Act::Switch { .. } => "load balancer",
-                Act::Upload { .. }
-                | Act::RollOut { .. }
-                | Act::Kubelet { .. }
-                | Act::Mark { .. } => "roll out",
+                act if rolls(act) => "roll out",
                 _ => "join",
             };
             let hosts: Vec<HostName> = act.host().cloned().into_iter().collect();

@@ -61,14 +61,8 @@ impl Run {
         self.take_outputs(&host, &end).await;
     }
 
-    /// Says what of kubeadm's own state stays as it is.
-    async fn report_left(&self) {
-        let settings = self.settings();
-        look::report_left(&settings, &self.state.view).await;
-    }
-
     pub(super) async fn report_missing(&self, missing: Vec<Missing>) {
-        self.report_left().await;
+        look::report_left(&self.settings(), &self.state.view).await;
         for missed in missing {
             // A host in trouble has said so itself.
             let told =

@@ -1,10 +1,8 @@
 //! `blockinfile`: a block of lines between two markers.
 
-use super::target::{Attributes, Target};
+use super::target::{Attributes, Edited};
 use super::{Action, Look, Module, Questions, Verdict};
 use crate::event::Category;
-use crate::host::{Content, Fact, Known};
-use crate::plan::Change;
 use crate::role::args::Args;
 
 pub(super) const MODULE: Module = Module {
@@ -23,14 +21,10 @@ const MARKER: &str = "# {mark} ANSIBLE MANAGED BLOCK";
 
 #[derive(Debug)]
 struct Block {
-    path: String,
+    file: Edited,
     block: String,
     begin: String,
     end: String,
-    present: bool,
-    create: bool,
-    attributes: Attributes,
-    backup: bool,
 }
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
@@ -61,14 +55,17 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     // As in Ansible, an empty block is one that is not to be there.
     let present = state? == "present" && !block.is_empty();
     Some(Box::new(Block {
-        path: path?,
+        file: Edited {
+            path: path?,
+            present,
+            create,
+            attributes,
+            validate: None,
+            backup,
+        },
         block,
         begin,
         end,
-        present,
-        create,
-        attributes,
-        backup,
     }))
 }
 
@@ -84,14 +81,14 @@ impl Block {
                 .map(|e| b + e)
         });
         let mut block: Vec<&str> = Vec::new();
-        if self.present {
+        if self.file.present {
             block.push(&self.begin);
             block.extend(self.block.lines());
             block.push(&self.end);
         }
         let (head, tail) = match (begin, end) {
             (Some(begin), Some(end)) => (&lines[..begin], &lines[end + 1..]),
-            _ if !self.present => return before.to_string(),
+            _ if !self.file.present => return before.to_string(),
             _ => (&lines[..], &[][..]),
         };
         let all: Vec<&str> = head.iter().chain(&block).chain(tail).copied().collect();
@@ -105,28 +102,11 @@ impl Block {
 
 impl Action for Block {
     fn facts(&self, questions: &mut Questions) {
-        questions.facts.insert(Fact::File(self.path.clone()));
-        questions.facts.insert(Fact::Content(self.path.clone()));
+        self.file.facts(questions);
     }
 
     fn plan(&self, look: &Look<'_>) -> Verdict {
-        let Some((seen, before)) = look.text(&self.path) else {
-            return Verdict::Unseen(self.path.clone());
-        };
-        let absent = seen.file(&self.path) == Known::Is(None);
-        if absent && !self.present {
-            return Verdict::Nothing(format!("{} is absent", self.path));
-        }
-        if absent && !self.create {
-            return Verdict::Refused(format!(
-                "{} is absent, and the task does not say `create: true`",
-                self.path
-            ));
-        }
-        let mut target = Target::new(self.path.clone(), Content::inline(self.edit(&before)));
-        target.attributes = self.attributes.clone();
-        target.backup = self.backup;
-        let changes: Vec<Change> = target.change(seen).into_iter().collect();
-        Verdict::of(changes, format!("{} has the block", self.path))
+        self.file
+            .plan(look, |before| self.edit(before), "has the block")
     }
 }

@@ -2,11 +2,9 @@
 
 use regex::Regex;
 
-use super::target::{Attributes, Target};
+use super::target::{Attributes, Edited};
 use super::{Action, Look, Module, Questions, Verdict};
 use crate::event::Category;
-use crate::host::{Content, Fact, Known};
-use crate::plan::Change;
 use crate::role::args::Args;
 
 pub(super) const MODULE: Module = Module {
@@ -54,15 +52,10 @@ enum Which {
 
 #[derive(Debug)]
 struct Line {
-    path: String,
+    file: Edited,
     line: String,
     which: Which,
     place: Place,
-    present: bool,
-    create: bool,
-    attributes: Attributes,
-    validate: Option<String>,
-    backup: bool,
 }
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
@@ -90,15 +83,17 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     }
     let validate = args.validator();
     Some(Box::new(Line {
-        path: path?,
         line,
         which,
         place: place(args)?,
-        present,
-        create: args.flag("create").unwrap_or(false),
-        attributes: Attributes::read(args),
-        validate,
-        backup: args.flag("backup").unwrap_or(false),
+        file: Edited {
+            path: path?,
+            present,
+            create: args.flag("create").unwrap_or(false),
+            attributes: Attributes::read(args),
+            validate,
+            backup: args.flag("backup").unwrap_or(false),
+        },
     }))
 }
 
@@ -157,7 +152,7 @@ impl Line {
     /// there already as it should be is enough.
     fn edit(&self, before: &str) -> String {
         let mut lines: Vec<&str> = before.lines().collect();
-        if !self.present {
+        if !self.file.present {
             if !lines.iter().any(|l| self.means(l)) {
                 return before.to_string();
             }
@@ -185,30 +180,15 @@ impl Line {
 
 impl Action for Line {
     fn facts(&self, questions: &mut Questions) {
-        questions.facts.insert(Fact::File(self.path.clone()));
-        questions.facts.insert(Fact::Content(self.path.clone()));
+        self.file.facts(questions);
     }
 
     fn plan(&self, look: &Look<'_>) -> Verdict {
-        let Some((seen, before)) = look.text(&self.path) else {
-            return Verdict::Unseen(self.path.clone());
+        let has = if self.file.present {
+            "has the line"
+        } else {
+            "has not the line"
         };
-        let absent = seen.file(&self.path) == Known::Is(None);
-        if absent && !self.present {
-            return Verdict::Nothing(format!("{} is absent", self.path));
-        }
-        if absent && !self.create {
-            return Verdict::Refused(format!(
-                "{} is absent, and the task does not say `create: true`",
-                self.path
-            ));
-        }
-        let mut target = Target::new(self.path.clone(), Content::inline(self.edit(&before)));
-        target.attributes = self.attributes.clone();
-        target.validate = self.validate.clone();
-        target.backup = self.backup;
-        let changes: Vec<Change> = target.change(seen).into_iter().collect();
-        let has = if self.present { "has" } else { "has not" };
-        Verdict::of(changes, format!("{} {has} the line", self.path))
+        self.file.plan(look, |before| self.edit(before), has)
     }
 }

@@ -1,6 +1,6 @@
 //! What modules that write files share.
 
-use super::{LATER, Questions};
+use super::{LATER, Look, Questions, Verdict};
 use crate::host::{Content, Effect, Expect, Fact, FileKind, Known, Observed, WriteFile};
 use crate::model::Mode;
 use crate::plan::{Change, Diff};
@@ -162,6 +162,55 @@ impl Target {
             before,
             after,
         })
+    }
+}
+
+/// A file of somebody else's that a part is edited of.
+#[derive(Debug)]
+pub(super) struct Edited {
+    pub(super) path: String,
+    /// Whether the part is to be there.
+    pub(super) present: bool,
+    /// Whether a file that is not there is made.
+    pub(super) create: bool,
+    pub(super) attributes: Attributes,
+    pub(super) validate: Option<String>,
+    pub(super) backup: bool,
+}
+
+impl Edited {
+    /// Adds what must be known of the file.
+    pub(super) fn facts(&self, questions: &mut Questions) {
+        questions.facts.insert(Fact::File(self.path.clone()));
+        questions.facts.insert(Fact::Content(self.path.clone()));
+    }
+
+    /// Returns what becomes of the file by an edit of its text; `done` says that it needs none.
+    pub(super) fn plan(
+        &self,
+        look: &Look<'_>,
+        edit: impl Fn(&str) -> String,
+        done: &str,
+    ) -> Verdict {
+        let Some((seen, before)) = look.text(&self.path) else {
+            return Verdict::Unseen(self.path.clone());
+        };
+        let absent = seen.file(&self.path) == Known::Is(None);
+        if absent && !self.present {
+            return Verdict::Nothing(format!("{} is absent", self.path));
+        }
+        if absent && !self.create {
+            return Verdict::Refused(format!(
+                "{} is absent, and the task does not say `create: true`",
+                self.path
+            ));
+        }
+        let mut target = Target::new(self.path.clone(), Content::inline(edit(&before)));
+        target.attributes = self.attributes.clone();
+        target.validate = self.validate.clone();
+        target.backup = self.backup;
+        let changes: Vec<Change> = target.change(seen).into_iter().collect();
+        Verdict::of(changes, format!("{} {done}", self.path))
     }
 }
 
