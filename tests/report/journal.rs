@@ -96,6 +96,20 @@ fn read(text: &[u8]) -> Result<(Vec<Record>, Vec<String>), JournalError> {
     journal::read(&path)
 }
 
+/// Of these serde_json's quick way of reading gives a neighbour.
+#[test]
+fn a_duration_is_read_as_it_was_written() {
+    for seconds in [5.991_166_942, 1.000_000_000_000_000_2, 0.1 + 0.2, 1e-7] {
+        let event = Event::HostFinished {
+            host: host("w1"),
+            seconds,
+        };
+        let records = vec![at(0, started("apply", &["w1"])), at(1, event)];
+        let text: String = records.iter().map(|r| r.to_line().unwrap()).collect();
+        assert_eq!(read(text.as_bytes()).unwrap().0, records, "{text}");
+    }
+}
+
 #[test]
 fn a_journal_cut_off_anywhere_is_read_up_to_there() {
     let text: String = sample("apply")
