@@ -41,5 +41,7 @@ mod seed_inventory;
 mod shell;
 #[path = "pure/simulated.rs"]
 mod simulated;
+#[path = "pure/site.rs"]
+mod site;
 #[path = "pure/specs.rs"]
 mod specs;

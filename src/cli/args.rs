@@ -111,7 +111,7 @@ pub(super) enum Command {
         #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         last: Option<u32>,
     },
-    /// Show the built-in roles
+    /// Show the built-in roles, or copy one to change it
     #[command(subcommand)]
     Roles(Roles),
     /// Tell where a variable comes from
@@ -188,6 +188,11 @@ pub(super) enum Roles {
     List,
     /// One role's files
     Show {
+        /// The role
+        name: String,
+    },
+    /// Copy a built-in role beside the inventory, where it wins
+    Eject {
         /// The role
         name: String,
     },
@@ -410,6 +415,7 @@ impl Command {
             }
             Self::Roles(Roles::List) => request::Command::RolesList,
             Self::Roles(Roles::Show { name }) => request::Command::RolesShow(name),
+            Self::Roles(Roles::Eject { name }) => request::Command::RolesEject(name),
             Self::Vars(Vars::Explain { host, name }) => {
                 request::Command::VarsExplain { host, name }
             }

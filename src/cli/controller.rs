@@ -1,6 +1,7 @@
 //! What a run needs of the controller itself: private keys, known_hosts, folders of files, and tags that exist.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -8,7 +9,7 @@ use super::request::{HostKey, Request};
 use crate::cluster::spec::{ClusterSpec, Outline};
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, Diagnostics, Span, nearest};
-use crate::role::Library;
+use crate::role::Role;
 use crate::transport::ssh;
 
 /// Tags that stand for others, as in Ansible.
@@ -88,8 +89,12 @@ pub(super) fn home(path: &Utf8Path) -> Utf8PathBuf {
 }
 
 /// Adds the tags that no task has: nothing, or everything, would be done by mistake.
-pub(super) fn tags(request: &Request, library: &Library, found: &mut Diagnostics) {
-    let mut known: BTreeSet<&str> = library.iter().flat_map(|role| role.tags()).collect();
+pub(super) fn tags<'r>(
+    request: &Request,
+    roles: impl Iterator<Item = &'r Arc<Role>>,
+    found: &mut Diagnostics,
+) {
+    let mut known: BTreeSet<&str> = roles.flat_map(|role| role.tags()).collect();
     known.extend(SPECIAL_TAGS);
     for (flag, tags) in [
         ("--tags", &request.tags),

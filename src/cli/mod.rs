@@ -4,6 +4,7 @@ mod args;
 mod controller;
 mod demo;
 mod drill;
+mod eject;
 mod exit;
 mod history;
 mod keys;

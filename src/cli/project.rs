@@ -10,6 +10,7 @@ use serde_json::json;
 mod desired;
 mod drift;
 mod manifests;
+mod plays;
 
 use super::request::{Command, Request};
 use super::{controller, keys};
@@ -24,9 +25,11 @@ use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
 use crate::model::{Diagnostic, Diagnostics, HostName, Map, Masks, Secret, Severity, Sha256};
-use crate::role::{Branches, Disk, HostRoles, Library, Selection};
+use crate::role::site::{MEMBER, WHOLE};
+use crate::role::{Branches, Disk, HostRoles, Library, Selection, Site};
 use crate::template::{self, Binding, Scope};
 use crate::transport::{Elevation, Target};
+use plays::Plays;
 
 /// The roles of every node of the cluster, in order.
 const NODE_ROLES: [&str; 3] = ["hosts", "container_runtime", "kubernetes"];
@@ -49,6 +52,7 @@ pub(super) struct Project {
     /// The folder `.quorate`.
     home: Utf8PathBuf,
     parts: Option<load_balancer::Parts>,
+    plays: plays::Plays,
     /// Questions that hang on what a host is.
     learned: Mutex<BTreeMap<HostName, Facts>>,
 }
@@ -80,7 +84,7 @@ pub(super) fn inventory(request: &Request) -> (Inventory, Diagnostics) {
 }
 
 /// Returns the folder that an inventory lies in: roles and site files are beside it.
-fn beside(inventories: &[Utf8PathBuf]) -> Utf8PathBuf {
+pub(super) fn beside(inventories: &[Utf8PathBuf]) -> Utf8PathBuf {
     let first = inventories
         .first()
         .map_or(Utf8Path::new("inventory"), |path| path);
@@ -106,13 +110,17 @@ impl Project {
         let (library, roles_found) = library(request);
         let is_partial = inventory.partial || roles_found.0.iter().any(is_about_variables);
         found.extend(roles_found);
-        controller::tags(request, &library, &mut found);
-        let (outline, spec_found) = ClusterSpec::outline(&inventory, &library.used_names());
-        found.extend(spec_found);
         let folder = beside(&request.inventory);
+        let (site, site_found) = Site::load(&folder, &library);
+        found.extend(site_found);
+        controller::tags(request, library.iter().chain(site.roles()), &mut found);
+        let mut used = library.used_names();
+        used.extend(site.roles().flat_map(|role| role.used_names()));
+        let (outline, spec_found) = ClusterSpec::outline(&inventory, &used);
+        found.extend(spec_found);
         controller::files(request, &inventory, &outline, &folder, &mut found);
         if !inventory.partial {
-            found.extend(not_yet(&outline, &library, &folder));
+            found.extend(not_yet(&outline, &library, &site));
         }
         let Outline { spec, stand_ins } = outline;
         let parts = load_balancer::parts(spec.load_balancer.way);
@@ -129,6 +137,7 @@ impl Project {
             tags: request.tags.iter().cloned().collect(),
             skip: request.skip_tags.iter().cloned().collect(),
         };
+        let plays = Plays::assign(site, &inventory, &spec, &mut found);
         let scopes = spec.scopes(&inventory);
         let mut hosts = BTreeMap::new();
         let mut branches = Branches::default();
@@ -145,6 +154,7 @@ impl Project {
                     Err(error) => found.push(error),
                 }
             }
+            let roles = plays.around(host, roles);
             let roles = HostRoles::new(roles, disk.clone())
                 .select(selection.clone())
                 .fixed(inventory.extra.keys().cloned())
@@ -152,7 +162,7 @@ impl Project {
             // Whatever the host's state will say, its questions are among these.
             let mut any = scope.clone();
             set(&mut any, kube_vip::host_variables(&spec, host, true, None));
-            set(&mut any, membership(true));
+            set(&mut any, membership(true, true));
             if request.command == Command::Validate {
                 branches.add(roles.branches(&any));
             }
@@ -245,6 +255,7 @@ impl Project {
                 is_selective: !request.tags.is_empty() || !request.skip_tags.is_empty(),
                 home,
                 parts,
+                plays,
                 learned: Mutex::default(),
             }),
             seen,
@@ -279,7 +290,7 @@ impl Project {
     }
 
     /// Returns what the host's templates see, now that it was looked at.
-    fn scope(&self, host: &HostName, observed: &Observed) -> Result<Scope, String> {
+    fn scope(&self, host: &HostName, observed: &Observed, is_whole: bool) -> Result<Scope, String> {
         let mut scope = self.host(host)?.scope.clone();
         if let Some(spec) = self.spec.hosts.get(host) {
             let first = self.shape.control_planes.first() == Some(host);
@@ -287,10 +298,8 @@ impl Project {
             set(&mut scope, seen);
         }
         let kubernetes = observed.kubernetes.as_ref();
-        set(
-            &mut scope,
-            membership(kubernetes.is_some_and(Kubernetes::is_member)),
-        );
+        let is_member = kubernetes.is_some_and(Kubernetes::is_member);
+        set(&mut scope, membership(is_member, is_whole));
         Ok(scope)
     }
 
@@ -302,10 +311,13 @@ impl Project {
     }
 }
 
-/// Returns the variable of role `kubernetes` that only the host's own state tells. Before a host is asked it is such that
-/// every task applies, since its questions are collected then.
-fn membership(is_member: bool) -> Map {
-    Map::from_iter([("is_member".to_owned(), json!(is_member))])
+/// Returns the variables that only the host's own state and the cluster's tell. Before a host is asked they are such that every
+/// task applies, since its questions are collected then.
+fn membership(is_member: bool, is_whole: bool) -> Map {
+    Map::from_iter([
+        (MEMBER.to_owned(), json!(is_member)),
+        (WHOLE.to_owned(), json!(is_whole)),
+    ])
 }
 
 /// Sets what the cluster or the host says, over what anybody else does.
@@ -371,11 +383,7 @@ pub(super) fn targets(
 }
 
 /// Returns what the user may count on and what this version does not do yet: silence would be a promise.
-fn not_yet(
-    Outline { spec, stand_ins }: &Outline,
-    library: &Library,
-    folder: &Utf8Path,
-) -> Diagnostics {
+fn not_yet(Outline { spec, stand_ins }: &Outline, library: &Library, site: &Site) -> Diagnostics {
     let mut found = Diagnostics::default();
     let packages = [
         ("kubernetes_source", spec.kubernetes_source),
@@ -391,22 +399,15 @@ fn not_yet(
                 .help("`files` is what the lab runs; try a plan first, and one host with --limit"),
         );
     }
-    let site = folder.join("site.yml");
-    if site.exists() {
-        found.push(Diagnostic::warning(format!(
-            "{site} is not read yet: the built-in workflow runs"
-        )));
-    }
     for role in library.iter().filter(|r| !r.is_builtin()) {
-        let applied = NODE_ROLES.contains(&role.name.as_str())
+        let applied = site.has_role(&role.name)
+            || NODE_ROLES.contains(&role.name.as_str())
             || load_balancer::parts(spec.load_balancer.way)
                 .is_some_and(|p| p.first.iter().chain(p.roles).any(|r| *r == role.name));
         if !applied {
-            let warning = Diagnostic::warning(format!(
-                "the role `{}` is applied to no host yet",
-                role.name
-            ));
-            found.push(warning.help("a role beside the inventory takes the place of a built-in one of the same name; plays are not there yet"));
+            let warning =
+                Diagnostic::warning(format!("the role `{}` is applied to no host", role.name));
+            found.push(warning.help("name it in a play of site.yml beside the inventory, or give it the name of a built-in role, whose place it takes then"));
         }
     }
     found

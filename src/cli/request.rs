@@ -73,6 +73,8 @@ pub enum Command {
     RolesList,
     /// `roles show NAME`.
     RolesShow(String),
+    /// `roles eject NAME`.
+    RolesEject(String),
     /// `vars explain HOST [NAME]`.
     VarsExplain {
         /// The host.
@@ -126,7 +128,7 @@ impl Request {
             Command::Status => "status",
             Command::Exec(_) => "exec",
             Command::DrillFailover(_) => "drill failover",
-            Command::RolesList | Command::RolesShow(_) => "roles",
+            Command::RolesList | Command::RolesShow(_) | Command::RolesEject(_) => "roles",
             Command::VarsExplain { .. } => "vars",
         }
     }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::WrongInput;
 use super::drill;
+use super::eject;
 use super::plan_file;
 use super::project::{self, Project};
 use super::request::{Command, HostKey, Request};
@@ -39,6 +40,7 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
         Command::Inventory(view) => views::inventory(&request, view),
         Command::RolesList => views::roles_list(&request),
         Command::RolesShow(name) => views::roles_show(&request, name),
+        Command::RolesEject(name) => eject::eject(&request, name),
         Command::VarsExplain { host, name } => views::explain(&request, host, name.as_deref()),
         Command::Exec(words) => exec(&request, words).await,
         Command::DrillFailover(wish) => drill::failover(&request, wish).await,

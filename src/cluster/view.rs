@@ -129,7 +129,23 @@ impl Shape {
     }
 }
 
+impl View {
+    /// Returns whether the cluster lives, and every node that could be looked at is a member of it.
+    pub fn is_whole(&self, shape: &Shape) -> bool {
+        let is_in = |name: &HostName| {
+            let host = self.hosts.get(name).filter(|host| host.is_known());
+            host.is_none_or(|host| self.node(name).is_some() || host.is_member())
+        };
+        self.api.is_some() && shape.nodes().all(is_in)
+    }
+}
+
 impl HostView {
+    /// Returns whether the host is a member of the cluster, as kubeadm on it has told.
+    pub fn is_member(&self) -> bool {
+        self.joined || self.kubernetes.is_member()
+    }
+
     /// Returns whether the host could be looked at.
     pub fn is_known(&self) -> bool {
         !matches!(self.standing, Standing::Unknown(_))

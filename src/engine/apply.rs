@@ -2,6 +2,7 @@
 
 mod acts;
 mod ending;
+mod pace;
 mod waves;
 
 use std::collections::{HashSet, VecDeque};
@@ -32,6 +33,12 @@ enum Done {
     Wave {
         host: HostName,
         end: Box<WaveEnd>,
+        turns: Vec<pace::Turn>,
+    },
+    /// The host's play was over before its turn came.
+    NotTried {
+        host: HostName,
+        play: String,
     },
     Act {
         act: Act,
@@ -60,6 +67,10 @@ struct Run {
     abandoned: Option<HostName>,
     /// How many waves run at once.
     forks: Arc<Semaphore>,
+    /// How plays go that do not go over all hosts at once, by their names.
+    courses: IndexMap<String, Arc<pace::Course>>,
+    /// What hosts hold of them between two waves.
+    turns: IndexMap<HostName, Vec<pace::Turn>>,
     waves: IndexMap<HostName, u32>,
     retries: IndexMap<HostName, u32>,
     secrets: Option<Credentials>,
@@ -68,6 +79,8 @@ struct Run {
     /// Whether this run moves the load balancer: its hosts were looked at anew for that.
     moved: bool,
     under_way: Vec<HostName>,
+    /// Whether what comes when all nodes are in the cluster was begun.
+    completed: bool,
     /// Whether the failure that ends the run was told.
     told: bool,
     /// Hosts on which a dead run's step has come to its end since they were looked at.
@@ -88,12 +101,15 @@ pub async fn apply(settings: &Settings) {
         queue: VecDeque::new(),
         abandoned: None,
         forks: Arc::new(Semaphore::new(settings.forks.max(1))),
+        courses: IndexMap::new(),
+        turns: IndexMap::new(),
         waves: IndexMap::new(),
         retries: IndexMap::new(),
         secrets: None,
         ca: None,
         live: false,
         moved: false,
+        completed: false,
         under_way: Vec::new(),
         told: false,
         outwaited: Vec::new(),
@@ -308,6 +324,7 @@ impl Run {
                             .await;
                         return;
                     }
+                    Decision::Done { .. } if idle && self.complete().await => {}
                     Decision::Done { missing } if idle => {
                         let left_out: Vec<HostName> =
                             missing.iter().map(|m| m.host.clone()).collect();
@@ -347,7 +364,16 @@ impl Run {
 
     async fn done(&mut self, done: Done) {
         match done {
-            Done::Wave { host, end } => Box::pin(self.wave_done(host, *end)).await,
+            Done::Wave { host, end, turns } => {
+                self.keep_turns(&host, turns);
+                Box::pin(self.wave_done(host.clone(), *end)).await;
+                // What another wave has taken over is not among them any more.
+                self.turns.swap_remove(&host);
+            }
+            Done::NotTried { host, play } => {
+                self.not_tried(&host, &play).await;
+                self.leave_queue(&host, true).await;
+            }
             Done::Act { act, end } => Box::pin(self.act_done(act, *end)).await,
             Done::Looked { host, result } => Box::pin(self.looked(host, *result)).await,
             Done::Checked(seen) => self.checked(seen).await,

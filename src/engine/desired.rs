@@ -131,8 +131,12 @@ pub trait Desired: Send + Sync {
         Err(format!("nothing is known to bring back: {act:?}"))
     }
     /// Returns whether the host's roles say something else after an act on it than before.
-    fn differs_on_members(&self) -> bool {
+    fn differs_on_members(&self, _host: &HostName) -> bool {
         false
+    }
+    /// Forgets the results of those of the host's roles that say something else after an act on it.
+    fn forget(&self, _host: &HostName, registered: &mut Registered) {
+        *registered = Registered::default();
     }
     /// Returns how many of the hosts that carry the load balancer hold the virtual address of a healthy cluster.
     fn holders(&self) -> Holders {

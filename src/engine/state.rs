@@ -180,6 +180,10 @@ impl State {
     /// Plans the host's next wave from what is known of it.
     pub(super) fn plan(&mut self, name: &HostName) -> Result<(), String> {
         let all = self.settings.command != APPLY;
+        let is_whole = self.view.is_whole(self.settings.desired.shape());
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.registered.is_whole = is_whole;
+        }
         if let Some(plan) = self.planned(name, all)?
             && let Some(host) = self.hosts.get_mut(name)
         {

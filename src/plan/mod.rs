@@ -81,6 +81,17 @@ pub struct HandlerPlan {
     pub steps: Vec<Step>,
 }
 
+/// How a play goes over its hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pace {
+    /// The play's name.
+    pub play: String,
+    /// How many hosts at once, one at least.
+    pub at_once: usize,
+    /// How many of them may fail before no other one is begun.
+    pub may_fail: usize,
+}
+
 /// One wave of one host, and what is as written already.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HostPlan {
@@ -102,6 +113,8 @@ pub struct HostPlan {
     pub notes: Vec<(String, String)>,
     /// Titles of the tasks that are left, for a plan that cannot go further.
     pub known_after_apply: Vec<String>,
+    /// The plays with steps in it that do not go over all hosts at once, in their order.
+    pub paces: Vec<Pace>,
 }
 
 impl HostPlan {

@@ -360,6 +360,32 @@ pub(super) fn folders(roles: &Utf8Path) -> Result<Vec<Folder>, (Utf8PathBuf, Str
     Ok(folders)
 }
 
+/// Returns the files in some folders of a place by their paths there; none of a folder that is not there.
+pub(super) fn parts(
+    place: &Utf8Path,
+    names: &[&str],
+) -> Result<BTreeMap<String, Bytes>, (Utf8PathBuf, String)> {
+    let mut files = BTreeMap::new();
+    for folder in names.iter().map(|name| place.join(name)) {
+        if folder.is_dir() {
+            walk(place, &folder, &mut files, 1).map_err(|e| (folder, e.to_string()))?;
+        }
+    }
+    Ok(files)
+}
+
+/// Returns a file of plays as text, or why not.
+pub(super) fn text(path: &Utf8Path) -> Result<String, String> {
+    let meta = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !meta.is_file() {
+        return Err("it is no regular file".into());
+    }
+    if meta.len() > HELD {
+        return Err(format!("it is larger than {HELD} bytes"));
+    }
+    fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
 fn walk(
     root: &Utf8Path,
     folder: &Utf8Path,

@@ -18,7 +18,7 @@ use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Facts, Observed, System};
 use crate::model::{Diagnostic, Diagnostics, Value, nearest};
-use crate::plan::{HostPlan, Step};
+use crate::plan::{HostPlan, Pace, Step};
 use crate::template::{self, Scope};
 
 /// The roles that one host gets, in order.
@@ -63,6 +63,12 @@ impl HostRoles {
     pub fn diffs(mut self, diffs: bool) -> Self {
         self.diffs = diffs;
         self
+    }
+
+    /// Returns the names of the roles that are the user's own.
+    pub fn own_names(&self) -> BTreeSet<String> {
+        let own = self.roles.iter().filter(|role| !role.is_builtin());
+        own.map(|role| role.name.clone()).collect()
     }
 
     /// Returns whether one of the roles is the user's own.
@@ -335,10 +341,25 @@ impl HostRoles {
             ))),
         }
         if walk.errors.has_errors() {
-            Err(walk.errors)
-        } else {
-            Ok(walk.plan)
+            return Err(walk.errors);
         }
+        let mut plan = walk.plan;
+        plan.paces = self.paces(&plan);
+        Ok(plan)
+    }
+
+    /// Returns the plays with steps in a plan that do not go over all hosts at once.
+    fn paces(&self, plan: &HostPlan) -> Vec<Pace> {
+        let mut paces: Vec<Pace> = Vec::new();
+        for role in &self.roles {
+            let Some(pace) = &role.pace else { continue };
+            let head = format!("{} : ", role.name);
+            let has_steps = plan.steps.iter().any(|s| s.title.starts_with(&head));
+            if has_steps && paces.iter().all(|p| p.play != pace.play) {
+                paces.push(pace.clone());
+            }
+        }
+        paces
     }
 
     /// Returns how a step ended, as `changed_when` and `failed_when` of its task judge the result. A step without them is

@@ -11,10 +11,11 @@ use super::files::{self, Bytes, Folder};
 use super::meta::{self, Meta};
 use super::reader::{self, Sort};
 use super::spec::{self, Argument};
-use super::task::Task;
+use super::task::{Condition, Task};
 use crate::inventory::yaml::{self, Node, Schema};
 use crate::inventory::{Level, Variable, Variables};
 use crate::model::{Diagnostic, Diagnostics, Source, nearest};
+use crate::plan::Pace;
 use crate::template;
 
 static BUILTIN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
@@ -31,7 +32,7 @@ pub struct RoleFile {
 }
 
 /// A role.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Role {
     /// Its name.
     pub name: String,
@@ -47,6 +48,8 @@ pub struct Role {
     includes: BTreeMap<String, Variables>,
     pub(super) tasks: Vec<Task>,
     pub(super) handlers: Vec<Task>,
+    /// How the play that it is part of goes over its hosts.
+    pub(super) pace: Option<Pace>,
     place: Utf8PathBuf,
     builtin: bool,
     files: BTreeMap<String, RoleFile>,
@@ -133,30 +136,42 @@ impl Role {
         names
     }
 
-    fn read(folder: Folder, builtin: bool, diagnostics: &mut Diagnostics) -> Self {
-        let mut files = BTreeMap::new();
-        for (name, bytes) in folder.files {
-            let path = folder.place.join(&name);
-            let file = match bytes {
-                Bytes::Left(path) => RoleFile {
-                    path,
-                    bytes: None,
-                    source: None,
-                },
-                Bytes::Held(bytes) => {
-                    let text = std::str::from_utf8(&bytes).ok().map(str::to_string);
-                    let source = text.map(|text| Arc::new(Source::new(path.clone(), text)));
-                    RoleFile {
-                        path,
-                        bytes: Some(Arc::new(bytes)),
-                        source,
-                    }
-                }
-            };
-            files.insert(name, file);
+    /// Returns it as a part of a play. `vars` of the play lose against the role's own, `params` win over them; `tags` and
+    /// conditions are for every task.
+    pub(super) fn in_play(
+        &self,
+        vars: &Variables,
+        params: &Variables,
+        tags: &[String],
+        when: &[Condition],
+    ) -> Self {
+        let mut role = self.clone();
+        for (name, variable) in vars {
+            if !role.vars.contains_key(name) {
+                role.vars.insert(name.clone(), variable.clone());
+            }
         }
-        let mut role = Self {
-            name: folder.name,
+        let params = params.iter().map(|(n, v)| (n.clone(), v.clone()));
+        role.vars.extend(params);
+        for task in &mut role.tasks {
+            let new = tags.iter().filter(|tag| !task.tags.contains(tag));
+            let new: Vec<String> = new.cloned().collect();
+            task.tags.extend(new);
+            task.when.splice(..0, when.iter().cloned());
+        }
+        role
+    }
+
+    /// Returns it for a play that goes over its hosts at this pace.
+    pub(super) fn paced(&self, pace: Pace) -> Self {
+        let mut role = self.clone();
+        role.pace = Some(pace);
+        role
+    }
+
+    fn bare(name: String, place: Utf8PathBuf, files: BTreeMap<String, RoleFile>) -> Self {
+        Self {
+            name,
             meta: Meta::default(),
             arguments: Vec::new(),
             defaults: Variables::new(),
@@ -164,10 +179,17 @@ impl Role {
             includes: BTreeMap::new(),
             tasks: Vec::new(),
             handlers: Vec::new(),
-            place: folder.place,
-            builtin,
+            pace: None,
+            place,
+            builtin: false,
             files,
-        };
+        }
+    }
+
+    fn read(folder: Folder, builtin: bool, diagnostics: &mut Diagnostics) -> Self {
+        let files = held(&folder.place, folder.files);
+        let mut role = Self::bare(folder.name, folder.place, files);
+        role.builtin = builtin;
         let meta = role.document("meta", diagnostics);
         if let Some(node) = &meta {
             role.meta = Meta::read(node, diagnostics);
@@ -277,6 +299,55 @@ impl Role {
                 )
             })
             .collect()
+    }
+}
+
+/// Returns the files of a folder as roles have them.
+fn held(place: &Utf8Path, files: BTreeMap<String, Bytes>) -> BTreeMap<String, RoleFile> {
+    let file = |(name, bytes): (String, Bytes)| {
+        let path = place.join(&name);
+        let file = match bytes {
+            Bytes::Left(path) => RoleFile {
+                path,
+                bytes: None,
+                source: None,
+            },
+            Bytes::Held(bytes) => {
+                let text = std::str::from_utf8(&bytes).ok().map(str::to_string);
+                let source = text.map(|text| Arc::new(Source::new(path.clone(), text)));
+                RoleFile {
+                    path,
+                    bytes: Some(Arc::new(bytes)),
+                    source,
+                }
+            }
+        };
+        (name, file)
+    };
+    files.into_iter().map(file).collect()
+}
+
+/// What the tasks of plays see of the folder that their file lies in.
+pub(super) struct Within {
+    place: Utf8PathBuf,
+    files: BTreeMap<String, RoleFile>,
+}
+
+impl Within {
+    /// Returns the folder with the files of its `templates/` and `files/`.
+    pub(super) fn new(place: &Utf8Path, files: BTreeMap<String, Bytes>) -> Self {
+        Self {
+            files: held(place, files),
+            place: place.to_owned(),
+        }
+    }
+
+    /// Returns the role that the tasks of a play are.
+    pub(super) fn role(&self, play: &str, tasks: Vec<Task>, handlers: Vec<Task>) -> Role {
+        let mut role = Role::bare(play.to_string(), self.place.clone(), self.files.clone());
+        role.tasks = tasks;
+        role.handlers = handlers;
+        role
     }
 }
 

@@ -8,7 +8,7 @@ use crate::inventory::yaml::{Entry, Node};
 use crate::model::{Diagnostic, Diagnostics, Span, nearest};
 
 /// What a role says of itself.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Meta {
     /// What it is for, in one line.
     pub description: String,

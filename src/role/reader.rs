@@ -26,16 +26,14 @@ pub(super) fn read(
     sort: Sort,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Task> {
-    let mut reader = Reader {
-        diagnostics,
-        role,
-        sort,
-        number: 0,
-        blocks: 0,
-        tasks: Vec::new(),
-    };
+    let mut reader = Reader::new(role, sort, diagnostics);
     reader.list(node, &Shared::default(), &[]);
     reader.tasks
+}
+
+/// Returns the conditions of a `when`.
+pub(super) fn conditions(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Condition> {
+    Reader::new("", Sort::Task, diagnostics).conditions("when", node)
 }
 
 /// What a block says of all its tasks, or a task of itself.
@@ -89,7 +87,18 @@ struct Reader<'d> {
     tasks: Vec<Task>,
 }
 
-impl Reader<'_> {
+impl<'d> Reader<'d> {
+    fn new(role: &'d str, sort: Sort, diagnostics: &'d mut Diagnostics) -> Self {
+        Self {
+            diagnostics,
+            role,
+            sort,
+            number: 0,
+            blocks: 0,
+            tasks: Vec::new(),
+        }
+    }
+
     fn wrong(&mut self, key: &str, expected: &str, node: &Node) {
         self.diagnostics.complain(
             format!("`{key}` takes {expected}, not {}", node.describe()),

@@ -1,6 +1,6 @@
 //! What tasks gave back: results of steps, and the values of `register`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -23,12 +23,24 @@ pub struct StepResult {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registered {
     results: BTreeMap<String, (Status, StepResult)>,
+    /// Whether all hosts that were reached are in the cluster: what plays wait for that come after the workflow.
+    pub is_whole: bool,
 }
 
 impl Registered {
     /// Takes down how the step of that title ended. `status` is what `HostRoles::judge` made of the result.
     pub fn record(&mut self, title: impl Into<String>, status: Status, result: StepResult) {
         self.results.insert(title.into(), (status, result));
+    }
+
+    /// Forgets the steps of the roles that are not among `kept`: they may say something else now.
+    pub fn keep(&mut self, kept: &BTreeSet<String>) {
+        let is_of = |title: &str, role: &String| {
+            let rest = title.strip_prefix(role.as_str());
+            rest.is_some_and(|rest| rest.starts_with(" : "))
+        };
+        self.results
+            .retain(|title, _| kept.iter().any(|role| is_of(title, role)));
     }
 
     /// Returns how the step of that title ended, if it ran in this run.

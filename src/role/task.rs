@@ -67,7 +67,7 @@ impl Default for LoopControl {
 }
 
 /// A task or handler. What its blocks say of it is in it: `when`, `tags`, `vars` and the like.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Task {
     pub(super) name: String,
     pub(super) span: Span,

@@ -369,6 +369,10 @@ impl<'a> Walk<'a> {
             let base = scope::with_role(&self.seen, role, &self.host.fixed);
             for handler in &role.handlers {
                 let id = id(&role.name, &handler.name);
+                // A host may have a role twice.
+                if self.plan.handlers.iter().any(|h| h.id == id) {
+                    continue;
+                }
                 let pending = self.observed.pending.contains(&id);
                 if !pending && !self.notified.contains(&id) {
                     continue;

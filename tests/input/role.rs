@@ -255,3 +255,52 @@ fn an_undefined_variable_in_a_branch_that_no_host_takes() {
     .file("inventory/group_vars/kube_node.yml", "of_workers: vim\n");
     insta::assert_snapshot!(bed.warned());
 }
+
+#[test]
+fn a_built_in_role_is_copied_beside_the_inventory_once() {
+    let bed = Bed::sound();
+    let eject = |name: &str| bed.run(&["roles", "eject", name]);
+    let outcome = eject("hosts");
+    assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""));
+    assert!(
+        outcome.out.starts_with("inventory/roles/hosts: "),
+        "{}",
+        outcome.out
+    );
+    // It is the role now, and says the same.
+    let shown = bed.run(&["roles", "show", "hosts"]).out;
+    assert!(shown.starts_with("# inventory/roles/hosts/"), "{shown}");
+    let sound = bed.run(&["validate"]);
+    assert_eq!((sound.exit, sound.err.as_str()), (0, ""));
+    let path = bed.path("inventory/roles/hosts/tasks/main.yml");
+    let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/roles/hosts/tasks/main.yml");
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        std::fs::read(built_in).unwrap()
+    );
+    // What somebody has changed since stays.
+    std::fs::write(&path, "- name: mine\n  command: x\n").unwrap();
+    let outcome = eject("hosts");
+    assert_eq!(outcome.exit, 4);
+    assert!(outcome.err.contains("is there already"), "{}", outcome.err);
+    assert!(std::fs::read_to_string(&path).unwrap().contains("mine"));
+    let outcome = eject("hsts");
+    assert_eq!(outcome.exit, 4);
+    let said = ["there is no built-in role `hsts`", "did you mean `hosts`?"];
+    assert!(
+        said.iter().all(|said| outcome.err.contains(said)),
+        "{}",
+        outcome.err
+    );
+    let outcome = bed.run(&["roles", "eject", "vrrp", "-i", "nowhere/hosts.yml"]);
+    assert_eq!(outcome.exit, 4);
+    assert!(
+        outcome.err.contains("there is no folder nowhere"),
+        "{}",
+        outcome.err
+    );
+    let left: Vec<_> = std::fs::read_dir(bed.path("inventory/roles"))
+        .unwrap()
+        .collect();
+    assert_eq!(left.len(), 1);
+}

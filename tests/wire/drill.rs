@@ -293,6 +293,8 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
             signs: false,
             moves: false,
             catches: quorate::plan::OnFailure::Stop,
+            last: false,
+            pace: None,
             planned: Mutex::default(),
         }),
         connect: Arc::new(fake.clone()),

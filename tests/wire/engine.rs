@@ -18,7 +18,7 @@ use quorate::event::{
 };
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
-use quorate::plan::{Change, Diff, HostPlan, OnFailure, Step};
+use quorate::plan::{Change, Diff, HostPlan, OnFailure, Pace, Step};
 use quorate::role::{Registered, StepResult};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
 use quorate::transport::{
@@ -63,6 +63,10 @@ pub(crate) struct Wanted {
     pub(crate) moves: bool,
     /// What the failure of the one step leads to, where it is in a block.
     pub(crate) catches: OnFailure,
+    /// Whether a play comes when all nodes are in the cluster.
+    pub(crate) last: bool,
+    /// How a play goes over the hosts that has the one step.
+    pub(crate) pace: Option<Pace>,
     pub(crate) planned: Mutex<HashMap<HostName, u32>>,
 }
 
@@ -154,6 +158,13 @@ impl Desired for Wanted {
                 ..HostPlan::default()
             });
         }
+        if self.last && registered.is_whole && observed.file(MEMBER).is(Option::is_none) {
+            let step = Step::new("last : member", Category::Own, vec![write(MEMBER)]);
+            return Ok(HostPlan {
+                steps: vec![step],
+                ..HostPlan::default()
+            });
+        }
         if host.as_str() == UNFIT {
             return Err("it has another address".into());
         }
@@ -182,6 +193,7 @@ impl Desired for Wanted {
             skipped: 1,
             steps: vec![step],
             more: self.waves > 1 && *count < self.waves,
+            paces: self.pace.iter().cloned().collect(),
             ..HostPlan::default()
         })
     }
@@ -199,8 +211,8 @@ impl Desired for Wanted {
             ..HostPlan::default()
         })
     }
-    fn differs_on_members(&self) -> bool {
-        self.signs
+    fn differs_on_members(&self, host: &HostName) -> bool {
+        self.last || (self.signs && self.shape.load_balancers.contains(host))
     }
     fn judge(
         &self,
@@ -532,6 +544,8 @@ pub(crate) struct Bench {
     signs: bool,
     moves: bool,
     catches: OnFailure,
+    last: bool,
+    pace: Option<Pace>,
     pub(crate) patience: Patience,
     cancelled: bool,
     /// Whether the user asks to stop when the first wave has begun.
@@ -595,6 +609,8 @@ impl Bench {
             signs: false,
             moves: false,
             catches: OnFailure::Stop,
+            last: false,
+            pace: None,
             patience: Patience::NONE,
             cancelled: false,
             cancelled_in_wave: false,
@@ -691,6 +707,8 @@ impl Bench {
                 signs: self.signs,
                 moves: self.moves,
                 catches: self.catches,
+                last: self.last,
+                pace: self.pace,
                 planned: Mutex::default(),
             }),
             connect,
@@ -1432,6 +1450,95 @@ async fn waves_that_depend_on_each_other_follow_and_end() {
     let outcome = bench.run("apply", obey).await;
     assert_eq!(outcome.exit(), ExitCode::Failed);
     assert!(outcome.waves().len() < 100);
+}
+
+fn pace(at_once: usize, may_fail: usize) -> Option<Pace> {
+    Some(Pace {
+        play: "rolling".into(),
+        at_once,
+        may_fail,
+    })
+}
+
+#[tokio::test]
+async fn a_play_that_goes_host_by_host_ends_with_one_before_the_next() {
+    let mut bench = Bench::new(&["a", "b", "c"]);
+    (bench.pace, bench.waves) = (pace(1, 0), 3);
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(
+        outcome.waves(),
+        ["a", "a", "a", "b", "b", "b", "c", "c", "c"]
+    );
+}
+
+#[tokio::test]
+async fn a_play_ends_where_too_many_hosts_have_failed() {
+    // Of four hosts two fail: how many may, which waves there are, and who is not tried.
+    for (may_fail, waves, left) in [
+        (0, vec!["a"], vec!["b", "c", "d"]),
+        (1, vec!["a", "b"], vec!["c", "d"]),
+        (2, vec!["a", "b", "c", "d"], vec![]),
+    ] {
+        let mut bench = Bench::new(&["a", "b", "c", "d"]);
+        bench.pace = pace(1, may_fail);
+        let outcome = bench
+            .run("apply", |model, call| {
+                let fails = ["a", "b"].contains(&call.host.as_str());
+                if call.request.kind() == Kind::Wave && fails {
+                    let lines = ["start 0", "done 0 failed 1"];
+                    return Reply::stdout(framed(call, lines.map(String::from)));
+                }
+                obey(model, call)
+            })
+            .await;
+        assert_eq!(outcome.exit(), ExitCode::Failed);
+        assert_eq!(outcome.waves(), waves, "{may_fail}");
+        let told = |event: &Event| match event {
+            Event::Warning {
+                host: Some(host),
+                message,
+            } if message.contains("too many hosts have failed in the play `rolling`") => {
+                Some(host.to_string())
+            }
+            _ => None,
+        };
+        let told: Vec<String> = outcome.events.iter().filter_map(told).collect();
+        assert_eq!(told, left, "{may_fail}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_last_comes_when_all_are_in_the_cluster() {
+    let mut bench = Bench::cluster(&["cp1", "cp2", "w1"]);
+    bench.last = true;
+    let model = bench.model.clone();
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    let started = |event: &Event| match event {
+        Event::StepStarted { host, title, .. } => Some(format!("{host} {title}")),
+        _ => None,
+    };
+    let titles: Vec<String> = outcome.events.iter().filter_map(started).collect();
+    let last = titles.iter().position(|t| t.ends_with("last : member"));
+    let joins = titles.iter().rposition(|t| t.contains("kubeadm"));
+    assert!(last > joins, "{titles:#?}");
+    assert_eq!(model.lock().unwrap().member_files.len(), 3);
+    // On a cluster that is whole it is in the first and only wave, and where nothing is to be done in none.
+    let mut bench = Bench::cluster(&["cp1", "cp2", "w1"]).converged();
+    bench.last = true;
+    bench.model = model;
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(
+        (outcome.exit(), outcome.count(Kind::Wave)),
+        (ExitCode::Done, 0)
+    );
+    assert_eq!(outcome.tally.execs(), 3);
+    let mut bench = Bench::cluster(&["cp1", "cp2", "w1"]).converged();
+    bench.last = true;
+    let outcome = bench.run("apply", obey).await;
+    // The last one is the look at the whole cluster.
+    assert_eq!(outcome.count(Kind::Wave), 4, "{}", outcome.text());
 }
 
 #[tokio::test]

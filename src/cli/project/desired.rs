@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Project, credentials};
+use super::{Project, credentials, membership, set};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::{self, Credentials, Join};
@@ -48,6 +48,12 @@ impl Project {
         carries && load_balancer::is_movable(self.spec.load_balancer.way)
     }
 
+    /// Returns whether the host's load balancer is another one once the host is a member.
+    fn balances_differently(&self, host: &HostName) -> bool {
+        let differs = self.parts.as_ref().is_some_and(|p| p.differs_on_members);
+        differs && self.shape.load_balancers.contains(host)
+    }
+
     /// Files of another way that is not at work any more, such as those that `kubeadm reset` does not know.
     fn clean(&self, host: &HostName, observed: &Observed, plan: &mut HostPlan) {
         let left = load_balancer::leftovers(self.spec.load_balancer.way, observed);
@@ -77,8 +83,16 @@ impl Project {
         }
         let mut plan = desired
             .roles
-            .plan(&self.scope(host, observed)?, observed, registered)
+            .plan(
+                &self.scope(host, observed, registered.is_whole)?,
+                observed,
+                registered,
+            )
             .map_err(|found| sentence(&found))?;
+        let kubernetes = observed.kubernetes.as_ref();
+        let is_member = kubernetes.is_some_and(Kubernetes::is_member);
+        let to_come = self.plays.to_come(host, is_member, registered.is_whole);
+        plan.known_after_apply.extend(to_come);
         if let Some(title) = plan.exposes(&self.unsaid) {
             return Err(format!(
                 "`{title}` has a decrypted value in the words of its command, which any user of the host can read: put it into `stdin` or a file"
@@ -169,7 +183,9 @@ impl Desired for Project {
     fn learn(&self, host: &HostName, observed: &Observed) -> Facts {
         // The built-in roles ask for nothing that hangs on a fact: their tests see to that.
         let own = self.hosts.get(host).filter(|h| h.roles.has_own());
-        if let (Some(desired), Ok(scope)) = (own, self.scope(host, observed)) {
+        if let (Some(desired), Ok(mut scope)) = (own, self.scope(host, observed, true)) {
+            // What comes with membership is asked too: it may come in this run.
+            set(&mut scope, membership(true, true));
             let none = Registered::default();
             // What is wrong is told by the plan.
             let facts = desired.roles.facts_of(&scope, &observed.system, &none);
@@ -347,7 +363,7 @@ impl Desired for Project {
         desired
             .roles
             .judge(
-                &self.scope(host, observed)?,
+                &self.scope(host, observed, registered.is_whole)?,
                 observed,
                 registered,
                 step,
@@ -413,8 +429,18 @@ impl Desired for Project {
         self.bring_back_by(act, view, observed)
     }
 
-    fn differs_on_members(&self) -> bool {
-        self.parts.as_ref().is_some_and(|p| p.differs_on_members)
+    fn differs_on_members(&self, host: &HostName) -> bool {
+        self.balances_differently(host) || self.plays.wait(host)
+    }
+
+    fn forget(&self, host: &HostName, registered: &mut Registered) {
+        // Tasks of plays are the same; what comes with membership is not among their results yet.
+        match self.host(host) {
+            Ok(desired) if self.balances_differently(host) => {
+                registered.keep(&desired.roles.own_names());
+            }
+            _ => {}
+        }
     }
 
     fn holders(&self) -> Holders {

@@ -9,7 +9,7 @@ use super::super::lock::Lock;
 use super::super::planned;
 use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, facts, trouble};
-use super::{Done, Run};
+use super::{Done, Run, pace};
 use crate::cluster::{Standing, act, migrate};
 use crate::event::{Event, Status, Trouble};
 use crate::host::Observed;
@@ -54,6 +54,8 @@ impl Run {
         if !self.goes_alone(name) {
             return self.start_wave(name);
         }
+        // Who waits in the queue holds up no play.
+        self.turns.swap_remove(name);
         if let Some(failed) = self.abandoned.clone() {
             return self.give_up(name, &failed).await;
         }
@@ -81,6 +83,8 @@ impl Run {
     fn start_wave(&mut self, name: &HostName) {
         let settings = self.settings();
         let gate = self.wave_gate(name);
+        let plan = self.state.hosts.get(name).map(|h| h.plan.clone());
+        let (courses, held) = self.courses(name, &plan.unwrap_or_default());
         let Some(host) = self.state.hosts.get_mut(name) else {
             return;
         };
@@ -106,6 +110,10 @@ impl Run {
         let name = name.clone();
         let forks = self.forks.clone();
         self.tasks.spawn(async move {
+            let turns = match pace::take(&courses, held).await {
+                Ok(turns) => turns,
+                Err(play) => return Done::NotTried { host: name, play },
+            };
             // The semaphore is never closed; without a permit the wave runs all the same.
             let _permit = forks.acquire_owned().await.ok();
             let desired = settings.desired.clone();
@@ -117,6 +125,7 @@ impl Run {
             Done::Wave {
                 host: name,
                 end: Box::new(end),
+                turns,
             }
         });
     }
@@ -183,9 +192,11 @@ impl Run {
             if problem.trouble == Trouble::Lost && self.again(&name) {
                 return self.look_again(name, "the connection was lost").await;
             }
+            self.count_failed(&name);
             self.stand(&name, Standing::Failed(problem.message.clone()));
             trouble(&self.settings(), &name, problem.clone()).await;
         } else if let Some((title, _)) = &end.failed {
+            self.count_failed(&name);
             self.stand(&name, Standing::Failed(format!("`{title}` failed")));
         } else {
             self.interrupted(&name).await;
@@ -245,7 +256,7 @@ impl Run {
     }
 
     /// After a host that disturbs: the next one, or none where this one failed.
-    async fn leave_queue(&mut self, name: &HostName, good: bool) {
+    pub(super) async fn leave_queue(&mut self, name: &HostName, good: bool) {
         if self.queue.front() != Some(name) {
             return;
         }

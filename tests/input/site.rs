@@ -1,0 +1,78 @@
+//! site.yml beside the inventory, and what can be wrong with it.
+
+use crate::bed::Bed;
+
+const SITE: &str = "inventory/site.yml";
+
+fn refused(text: &str) -> String {
+    Bed::sound().file(SITE, text).refused()
+}
+
+#[test]
+fn a_word_that_no_play_has() {
+    insta::assert_snapshot!(refused(
+        "- name: all of them\n  host: all\n  tasks:\n    - name: an editor\n      package: { name: vim }\n"
+    ));
+}
+
+#[test]
+fn a_role_that_is_not_there() {
+    insta::assert_snapshot!(refused("- hosts: all\n  roles: [hsts]\n"));
+}
+
+#[test]
+fn hosts_that_are_not_there() {
+    insta::assert_snapshot!(refused(
+        "- hosts: kube_nodes\n  tasks:\n    - package: { name: vim }\n"
+    ));
+}
+
+#[test]
+fn mistakes_inside_are_told_with_those_of_the_inventory() {
+    let bed = Bed::sound().file(
+        SITE,
+        "- hosts: all\n  stage: after_jion\n  tasks:\n    - pakage: { name: vim }\n",
+    );
+    insta::assert_snapshot!(bed.vars("apiserver_vpi: 10.0.0.9\n").refused());
+}
+
+#[test]
+fn a_variable_that_is_not_there() {
+    insta::assert_snapshot!(refused(
+        "- hosts: w1\n  tasks:\n    - name: an editor\n      package: { name: '{{ editor }}' }\n"
+    ));
+}
+
+#[test]
+fn a_template_beside_the_file() {
+    let task = "- hosts: all\n  tasks:\n    - template: { src: motd, dest: /etc/motd }\n";
+    let bed = Bed::sound().file(SITE, task).file(
+        "inventory/templates/motd.tera",
+        "{{ inventory_hostname }}\n",
+    );
+    let outcome = bed.run(&["validate"]);
+    assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""));
+    insta::assert_snapshot!(refused(task));
+}
+
+#[test]
+fn roles_and_hosts_that_nobody_uses() {
+    let role = "- name: motd\n  copy: { dest: /etc/motd, content: hello }\n  tags: [motd]\n";
+    let bed = || Bed::sound().file("inventory/roles/greeting/tasks/main.yml", role);
+    insta::assert_snapshot!("a_role_of_no_play", bed().warned());
+    let named = bed().file(
+        SITE,
+        "- hosts: kube_node\n  roles: [greeting]\n  tags: night\n",
+    );
+    assert_eq!(named.run(&["validate"]).err, "");
+    // Tags of plays are tags.
+    for tag in ["night", "motd"] {
+        let outcome = named.run(&["validate", "--tags", tag]);
+        assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""), "{tag}");
+    }
+    let stranger = "bastion:\n  hosts:\n    b1: { ansible_host: 127.0.0.9 }\n";
+    let bed = bed()
+        .file("inventory/more.yml", stranger)
+        .file(SITE, "- hosts: all\n  roles: [greeting]\n- hosts: w1\n  stage: before_init\n  roles: [greeting]\n- hosts: cp1\n  stage: after_join\n  roles: [greeting]\n");
+    insta::assert_snapshot!("hosts_that_are_left_out", bed.warned());
+}
