@@ -474,7 +474,7 @@ impl Run {
     }
 
     /// Whether the host's roles say something else once it is a member: then an act ends with all that they ask.
-    fn is_prepared_again(&self, name: &HostName) -> bool {
+    pub(super) fn is_prepared_again(&self, name: &HostName) -> bool {
         self.state.settings.desired.differs_on_members(name)
     }
 

@@ -102,8 +102,10 @@ impl Run {
         let observed = host.observed.clone();
         self.state.refresh(name);
         *self.waves.entry(name.clone()).or_default() += 1;
-        // A wave that ends with tasks left is followed by a plan, and a command may have changed what was seen before.
-        let facts = match plan.more || plan.catches() {
+        // A wave that ends with tasks left is followed by a plan, as one may be when the host or the cluster is another, and a
+        // command may have changed what was seen before.
+        let again = plan.more || plan.catches() || self.is_prepared_again(name);
+        let facts = match again {
             true => facts(settings.desired.as_ref(), name),
             false => cluster_facts(settings.desired.as_ref(), name),
         };
