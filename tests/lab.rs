@@ -29,8 +29,12 @@ mod kill;
 mod kube_vip;
 #[path = "lab/long.rs"]
 mod long;
+#[path = "lab/manifests.rs"]
+mod manifests;
 #[path = "lab/moves.rs"]
 mod moves;
+#[path = "lab/plays.rs"]
+mod plays;
 #[path = "lab/pods.rs"]
 mod pods;
 #[path = "lab/short.rs"]

@@ -9,6 +9,8 @@
     clippy::print_stderr
 )]
 
+#[path = "pure/addons.rs"]
+mod addons;
 #[path = "pure/blocks.rs"]
 mod blocks;
 #[path = "pure/control.rs"]
@@ -21,6 +23,8 @@ mod files;
 mod kube_vip;
 #[path = "pure/local.rs"]
 mod local;
+#[path = "pure/many.rs"]
+mod many;
 #[path = "pure/migrate.rs"]
 mod migrate;
 #[path = "pure/modules.rs"]
@@ -29,12 +33,16 @@ mod modules;
 mod pods;
 #[path = "pure/polling.rs"]
 mod polling;
+#[path = "pure/repositories.rs"]
+mod repositories;
 #[path = "pure/resume.rs"]
 mod resume;
 #[path = "pure/role.rs"]
 mod role;
 #[path = "pure/sandbox.rs"]
 mod sandbox;
+#[path = "pure/schema.rs"]
+mod schema;
 #[path = "pure/seed_inventory.rs"]
 mod seed_inventory;
 #[path = "pure/shell.rs"]

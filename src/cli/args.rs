@@ -120,6 +120,11 @@ pub(super) enum Command {
     /// Encrypt, show and edit files with secrets
     #[command(subcommand)]
     Vault(Vault),
+    /// Print the JSON Schema of a kind of file, for editors and checks
+    Schema {
+        /// The kind of file
+        of: SchemaOf,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -128,6 +133,21 @@ pub(super) enum Command {
     /// Show the progress display without hosts
     #[command(hide = true)]
     DemoProgress(Demo),
+}
+
+/// Which files a schema is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    /// A YAML inventory
+    Inventory,
+    /// A file in group_vars/ or host_vars/
+    Vars,
+    /// tasks/main.yml of a role
+    Tasks,
+    /// handlers/main.yml of a role
+    Handlers,
+    /// site.yml
+    Site,
 }
 
 /// Who else is told of a run.
@@ -171,7 +191,7 @@ pub(super) struct Failover {
     #[arg(long, value_name = "HOW", default_value = "isolate", value_parser = By::parse)]
     by: By,
     /// The command that brings back what your own command took away; it also runs when quorate dies
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", value_parser = command_line)]
     restore: Option<String>,
     /// How many rounds
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -337,6 +357,7 @@ pub(super) enum Task {
     },
     Vault(Vault),
     Completions(Shell),
+    Schema(SchemaOf),
     Demo(Demo),
 }
 
@@ -399,6 +420,7 @@ impl Command {
             }
             Self::Vault(vault) => return Task::Vault(vault),
             Self::Completions { shell } => return Task::Completions(shell),
+            Self::Schema { of } => return Task::Schema(of),
             Self::DemoProgress(demo) => return Task::Demo(demo),
             Self::Validate => request::Command::Validate,
             Self::Inventory(Inventory::List) => request::Command::Inventory(InventoryView::List),
@@ -522,5 +544,13 @@ impl Common {
             detailed: false,
             journal: None,
         }
+    }
+}
+
+/// Reads a command of the user's own.
+fn command_line(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a command is missing".into()),
+        line => Ok(line.to_owned()),
     }
 }

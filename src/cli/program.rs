@@ -7,12 +7,14 @@ use clap::CommandFactory as _;
 use color_eyre::config::{HookBuilder, Theme};
 use color_eyre::eyre::{Report, Result};
 
-use super::args::{Cli, Task};
+use super::args::{Cli, SchemaOf, Task};
 use super::exit::{self, WrongInput};
 use super::{demo, history, replay, run, vault};
+use crate::cluster::spec;
 use crate::event::ExitCode;
 use crate::model::{Diagnostic, Diagnostics};
 use crate::report::{Color, Options, Output, diagnostics};
+use crate::role;
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
@@ -57,6 +59,7 @@ fn start(cli: Cli, options: Options) -> Result<ExitCode> {
         } => replay::report(&journal, html.as_deref(), text, &options),
         Task::History { inventory, last } => history::history(&inventory, last, &options),
         Task::Completions(shell) => completions(shell),
+        Task::Schema(of) => schema(of),
         Task::Demo(demo) => runtime()?.block_on(demo::demo(demo, options)),
     }
 }
@@ -70,7 +73,23 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "quorate", &mut script);
-    match io::stdout().write_all(&script) {
+    written(&script)
+}
+
+fn schema(of: SchemaOf) -> Result<ExitCode> {
+    let schema = match of {
+        SchemaOf::Inventory => spec::schema::inventory(),
+        SchemaOf::Vars => spec::schema::variables(),
+        SchemaOf::Tasks => role::schema::tasks(),
+        SchemaOf::Handlers => role::schema::handlers(),
+        SchemaOf::Site => role::schema::site(),
+    };
+    written(format!("{schema:#}\n").as_bytes())
+}
+
+/// Writes to standard output; who reads no further has had enough.
+fn written(bytes: &[u8]) -> Result<ExitCode> {
+    match io::stdout().write_all(bytes) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::Done),
     }

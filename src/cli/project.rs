@@ -16,8 +16,10 @@ use super::request::{Command, Request};
 use super::{controller, keys};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
-use crate::cluster::load_balancer::kube_vip;
-use crate::cluster::spec::{ClusterSpec, Connection, HostSpec, Origin, Outline, known};
+use crate::cluster::load_balancer::{Group, kube_vip};
+use crate::cluster::spec::{
+    self, ClusterSpec, Connection, HostSpec, Origin, Outline, Profile, known,
+};
 use crate::cluster::{Lasting, Shape, load_balancer};
 use crate::engine::Desired;
 use crate::engine::journal;
@@ -102,7 +104,8 @@ pub(super) fn beside(inventories: &[Utf8PathBuf]) -> Utf8PathBuf {
 impl Project {
     /// Reads everything. What is returned beside errors is `None`.
     pub(super) fn read(request: &Request) -> (Option<Self>, Diagnostics) {
-        let (inventory, mut found) = self::inventory(request);
+        let (mut inventory, mut found) = self::inventory(request);
+        found.extend(spec::adopt(&mut inventory));
         let masks = inventory.masks();
         // What a variable of quorate's own is for is known: an address or a version may be said, in whatever file it stood.
         let unsaid =
@@ -147,6 +150,9 @@ impl Project {
             };
             let mut scope = template::host_scope(entry, &Variables::default(), &scopes);
             set(&mut scope, kube_vip::variables(&spec, host));
+            if host.roles.load_balancer {
+                found.0.extend(health_port(&spec, &library, &scope));
+            }
             let mut roles = Vec::new();
             for role in role_names(host, parts.as_ref()) {
                 match library.get(role) {
@@ -200,7 +206,9 @@ impl Project {
         }
         disk.remember();
         found.extend(branches.warnings());
-        let manifests = manifests::read(&inventory, &spec, &folder, &mut found);
+        let first = spec.control_planes().next();
+        let scope = first.and_then(|host| Some(&hosts.get(&host.name)?.scope));
+        let manifests = manifests::read(&inventory, &spec, &folder, scope, &mut found);
         // A mistake in what all hosts share shows once, also where its help differs from host to host.
         let mut seen = Diagnostics::default();
         for finding in found.0 {
@@ -234,6 +242,7 @@ impl Project {
                 port: Some(spec.load_balancer.src_port),
                 pod_subnet: Some(spec.pod_subnet),
                 service_subnet: Some(spec.service_subnet),
+                group: group(&spec),
             },
         };
         let home = journal::home(
@@ -411,6 +420,50 @@ fn not_yet(Outline { spec, stand_ins }: &Outline, library: &Library, site: &Site
         }
     }
     found
+}
+
+/// Returns what is wrong with the port of haproxy's own health: clients or the API server listen there too.
+fn health_port(spec: &ClusterSpec, library: &Library, scope: &Scope) -> Option<Diagnostic> {
+    const NAME: &str = "haproxy_health_port";
+    let balancer = &spec.load_balancer;
+    let haproxy = load_balancer::parts(balancer.way)?
+        .roles
+        .contains(&"haproxy");
+    if !haproxy || balancer.profile != Profile::Fast {
+        return None;
+    }
+    let port = match scope.get(NAME) {
+        Some(value) => value.ok()?,
+        None => library
+            .get("haproxy")
+            .ok()?
+            .defaults
+            .get(NAME)?
+            .value
+            .clone(),
+    };
+    let port = port.as_u64().or_else(|| port.as_str()?.parse().ok())?;
+    let taken = [
+        ("apiserver_dest_port", balancer.dest_port),
+        ("apiserver_src_port", balancer.src_port),
+    ];
+    let (other, _) = taken.iter().find(|(_, taken)| u64::from(*taken) == port)?;
+    let message = format!("`{NAME}` is {port}, and so is `{other}`");
+    let error = Diagnostic::error(message).at(scope.span(NAME).or_else(|| scope.span(other)));
+    Some(error.help("haproxy tells its own health there, on 127.0.0.1: choose a free port"))
+}
+
+/// Returns the VRRP group that the load balancers are to be in.
+fn group(spec: &ClusterSpec) -> Option<Group> {
+    let balancer = &spec.load_balancer;
+    let vrrp = balancer.vrrp.as_ref()?;
+    let fast = balancer.profile == Profile::Fast;
+    Some(Group {
+        id: vrrp.router_id,
+        // The document's own text has no version and no peers.
+        version: if fast { 3 } else { 2 },
+        unicast: fast && vrrp.unicast,
+    })
 }
 
 /// Returns whether a role's own variables could not all be read.

@@ -482,6 +482,19 @@ fn kubelet_kick(address: &str, port: u16) -> String {
     )
 }
 
+/// Returns the steps that apply those of the manifests that are named.
+pub fn apply_again(manifests: &[Manifest], named: &[String]) -> HostPlan {
+    let due = manifests.iter().filter(|m| named.contains(&m.name));
+    let mut steps: Vec<Step> = due.map(apply).collect();
+    for change in steps.iter_mut().flat_map(|step| &mut step.changes) {
+        change.why = "the cluster has it otherwise".into();
+    }
+    HostPlan {
+        steps,
+        ..HostPlan::default()
+    }
+}
+
 /// Server-side apply (kubectl-apply(1)) by the field manager `quorate`: applying again changes nothing, so that a connection
 /// that is cut, as the load balancer may do while the first API server settles, is tried again.
 pub(super) fn apply(manifest: &Manifest) -> Step {

@@ -4,6 +4,7 @@
 //! [`spec`] is what the user's variables mean.
 
 pub mod act;
+pub mod addons;
 pub mod drift;
 pub mod drill;
 pub mod kubeadm;

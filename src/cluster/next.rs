@@ -11,13 +11,15 @@
 //! 4. A cluster: control planes join one at a time, each only while every etcd member has its vote and nobody is at work
 //!    on the path to the API; workers join beside.
 //! 5. Everybody is a member: kubeadm's own state is brought to what is written, one control plane after the other ([`drift`]).
-//! 6. Everything is where it belongs: verify.
+//! 6. Manifests of the inventory are applied where the cluster has them otherwise ([`addons`]).
+//! 7. Everything is where it belongs: verify.
 
 mod forbidden;
 mod forecast;
 mod join;
 mod lasting;
 
+use super::addons;
 use super::drift;
 use super::migrate;
 use super::view::{HostView, Shape, Standing, View};
@@ -101,6 +103,13 @@ pub enum Act {
         /// The nodes.
         nodes: Vec<HostName>,
     },
+    /// Apply manifests that are not as written.
+    Apply {
+        /// A control plane.
+        host: HostName,
+        /// Their names.
+        manifests: Vec<String>,
+    },
     /// The host is a full member, but its marker says that kubeadm has not come to its end: mend the marker.
     Finish {
         /// Where.
@@ -122,6 +131,7 @@ impl Act {
             | Self::RollOut { host }
             | Self::Kubelet { host }
             | Self::Mark { host, .. }
+            | Self::Apply { host, .. }
             | Self::Release { host, .. }
             | Self::Switch { host, .. }
             | Self::Finish { host } => Some(host),
@@ -439,7 +449,10 @@ fn grow(shape: &Shape, view: &View) -> Decision {
 fn settle(shape: &Shape, view: &View, missing: Vec<Missing>) -> Decision {
     match drift::stage::stage(shape, view) {
         drift::stage::Stage::Next(acts) => Decision::Do(acts),
-        drift::stage::Stage::Settled(_) => Decision::Done { missing },
+        drift::stage::Stage::Settled(_) => match addons::act(shape, view) {
+            Some(act) => Decision::Do(vec![act]),
+            None => Decision::Done { missing },
+        },
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the workflow decides on: the cluster as it is wanted, and each host as it was last seen.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
 use super::drift::Difference;
-use super::load_balancer::Remains;
+use super::load_balancer::{Group, Remains};
+use crate::host::AddonState;
 use crate::host::fact::{Api, EtcdMember, Kubernetes, NodeState, Reach};
 use crate::model::{Endpoint, HostName, Sha256};
 
@@ -40,6 +42,8 @@ pub struct Lasting {
     pub pod_subnet: Option<IpNet>,
     /// `service_subnet`: Services keep their addresses.
     pub service_subnet: Option<IpNet>,
+    /// `router_id`, the profile's VRRP version and `vrrp_unicast`: by them the load balancers hear each other.
+    pub group: Option<Group>,
 }
 
 /// How far a host's own preparation is.
@@ -101,6 +105,8 @@ pub struct Moving {
     pub bridge: bool,
     /// What the host lacks for a move, as the end of a sentence.
     pub lacks: Option<String>,
+    /// The VRRP group that keepalived is in here.
+    pub group: Option<Group>,
 }
 
 /// The manifests of a control plane that are looked for.
@@ -120,6 +126,8 @@ pub struct View {
     pub vip_checked: bool,
     /// Whether this run holds a token, and a certificate key for control planes.
     pub token: bool,
+    /// How the inventory's manifests are, by their names; none where nobody was asked.
+    pub addons: BTreeMap<String, AddonState>,
 }
 
 impl Shape {

@@ -152,8 +152,12 @@ pub trait Desired: Send + Sync {
     }
     /// Returns the digest of the configuration that init or join would use on this host.
     fn digest(&self, host: &HostName) -> String;
-    /// Returns what is applied after init.
+    /// Returns what is applied after init, and compared with what the cluster has from then on.
     fn manifests(&self) -> &[Manifest];
+    /// Returns whether somebody asked for differences (`--diff`).
+    fn shows_differences(&self) -> bool {
+        false
+    }
     /// Keeps the user's kubeconfig; returns where, or why not.
     fn keep_kubeconfig(&self, admin_conf: &str) -> Result<String, String>;
     /// Returns whether the user's kubeconfig is there already, for the cluster with this CA certificate.

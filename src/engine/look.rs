@@ -5,6 +5,7 @@ use super::health::{self, join, running, summary};
 use super::planned;
 use super::seen;
 use super::state::State;
+use crate::cluster::addons;
 use crate::cluster::drift::stage::{self, Left, Stage};
 use crate::cluster::{self, Standing, View};
 use crate::event::Event;
@@ -142,6 +143,7 @@ pub(super) async fn warn_of_endpoint(state: &State) {
 /// refusal where that would be unsafe now.
 pub(super) async fn report_left(settings: &Settings, view: &View) {
     let shape = settings.desired.shape();
+    report_addons(settings, view).await;
     let Stage::Settled(left) = stage::stage(shape, view) else {
         return;
     };
@@ -163,6 +165,32 @@ pub(super) async fn report_left(settings: &Settings, view: &View) {
             },
         };
         settings.emit(event).await;
+    }
+}
+
+/// Says which manifests could not be compared, and which are not as written and stay so in this run.
+async fn report_addons(settings: &Settings, view: &View) {
+    for (name, reason) in addons::unknown(view) {
+        let event = Event::ClusterFailed {
+            message: format!("whether the cluster has {name} as written is not known: {reason}"),
+            help: Some("try `kubectl diff --server-side` with it on a control plane".into()),
+        };
+        settings.emit(event).await;
+    }
+    if addons::host(settings.desired.shape(), view).is_some() {
+        return;
+    }
+    for (name, said) in addons::due(view) {
+        let message = format!(
+            "{name} is not as written ({}), and this run may change no control plane",
+            addons::told(said)
+        );
+        settings
+            .emit(Event::Warning {
+                host: None,
+                message,
+            })
+            .await;
     }
 }
 

@@ -57,16 +57,19 @@ pub(super) fn of_host(name: &HostName, plan: &HostPlan) -> Vec<Event> {
 pub(super) fn of_cluster(settings: &Settings, forecast: &Forecast) -> Vec<Event> {
     let acts = forecast.acts.iter();
     acts.filter(|(host, ..)| settings.is_ours(host))
-        .map(|(host, what, why)| Event::Planned {
-            host: host.clone(),
-            title: "cluster".into(),
-            changes: vec![PlannedChange::new(
-                cluster::next::kind_of(what),
-                what.as_str(),
-                why.as_str(),
-            )],
-            disturbs: false,
-            since: None,
+        .map(|(host, what, why)| {
+            let kind = cluster::next::kind_of(what);
+            let mut change = PlannedChange::new(kind, what.as_str(), why.as_str());
+            let mut diffs = forecast.diffs.iter();
+            let diff = diffs.find(|(of, _)| of == what && settings.desired.shows_differences());
+            change.diff = diff.map(|(_, text)| text.clone());
+            Event::Planned {
+                host: host.clone(),
+                title: "cluster".into(),
+                changes: vec![change],
+                disturbs: false,
+                since: None,
+            }
         })
         .collect()
 }

@@ -11,9 +11,10 @@ use super::health::KUBELET;
 use super::look::probing;
 use super::session::{Problem, Session};
 use super::{Desired, Settings};
+use crate::cluster::act::Manifest;
 use crate::cluster::{HostView, Standing, View, migrate};
 use crate::event::Event;
-use crate::host::{Fact, Facts, Observed};
+use crate::host::{AddonState, Fact, Facts, Observed};
 use crate::model::HostName;
 use crate::plan::HostPlan;
 use crate::role::Registered;
@@ -72,6 +73,19 @@ pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
     facts
 }
 
+/// Returns the questions for the inventory's manifests.
+pub(super) fn addons(desired: &dyn Desired) -> Facts {
+    let addon = |manifest: &Manifest| Fact::Addon {
+        name: manifest.name.clone(),
+        url: match manifest.text {
+            Some(_) => String::new(),
+            None => manifest.name.clone(),
+        },
+        text: manifest.text.clone().unwrap_or_default(),
+    };
+    desired.manifests().iter().map(addon).collect()
+}
+
 /// Returns the question of who answers at the address that is to be the cluster's own: for a run's first look alone.
 fn claimed(desired: &dyn Desired, host: &HostName) -> Option<Fact> {
     let shape = desired.shape();
@@ -112,7 +126,36 @@ impl State {
                 state.fail_as(name, Problem::unfit(message)).await;
             }
         }
+        if settings.command != STATUS {
+            state.look_at_addons().await;
+        }
         state
+    }
+
+    /// Asks one control plane how the manifests are that the inventory names: one exec more, and only there.
+    async fn look_at_addons(&mut self) {
+        let facts = addons(self.settings.desired.as_ref());
+        let Some((name, _)) = self.view.api().filter(|_| !facts.is_empty()) else {
+            return;
+        };
+        let name = name.clone();
+        let Some(session) = self.hosts.get(&name).and_then(|h| h.session.clone()) else {
+            return;
+        };
+        let mut cancel = self.settings.cancel.clone();
+        let seen = tokio::select! {
+            seen = session.probe(&facts) => seen,
+            () = cancel.asked() => return,
+        };
+        match seen {
+            Ok(seen) => self.view.addons = seen.addons,
+            Err(problem) => {
+                let unknown = AddonState::Unknown(problem.message);
+                let manifests = self.settings.desired.manifests().iter();
+                let names = manifests.map(|m| (m.name.clone(), unknown.clone()));
+                self.view.addons = names.collect();
+            }
+        }
     }
 
     async fn look_at(&mut self, names: Vec<HostName>) {

@@ -73,6 +73,26 @@ pub enum Fact {
     },
     /// How the control plane's endpoint answers from here, asked where the load balancer is somebody else's.
     Endpoint(Endpoint),
+    /// What server-side apply would change of a manifest, as kubectl on a control plane tells.
+    Addon {
+        /// Its name, for the answer.
+        name: String,
+        /// Its URL; empty where `text` is it.
+        url: String,
+        /// Its text.
+        text: String,
+    },
+}
+
+/// What server-side apply would change of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddonState {
+    /// Nothing.
+    AsWritten,
+    /// Something: what kubectl diff printed, or what it lacks in the cluster to compare with.
+    Differs(String),
+    /// Nobody could tell, for this reason.
+    Unknown(String),
 }
 
 /// How an endpoint answers from one host.
@@ -251,6 +271,8 @@ pub struct Observed {
     pub(super) ports: BTreeMap<u16, bool>,
     pub(super) pods: BTreeMap<String, bool>,
     pub(super) sessions: BTreeMap<IpAddr, BgpSession>,
+    /// Manifests by their names.
+    pub addons: BTreeMap<String, AddonState>,
 }
 
 /// How a BGP session is.
@@ -429,5 +451,6 @@ impl Observed {
         self.ports.extend(newer.ports);
         self.pods.extend(newer.pods);
         self.sessions.extend(newer.sessions);
+        self.addons.extend(newer.addons);
     }
 }

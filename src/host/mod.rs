@@ -13,5 +13,5 @@ pub mod script;
 pub mod sh;
 
 pub use effect::{Content, Effect, Expect, Run, UnitAct, WriteFile};
-pub use fact::{Fact, Facts, FileKind, FileState, Known, Observed, System, UnitState};
+pub use fact::{AddonState, Fact, Facts, FileKind, FileState, Known, Observed, System, UnitState};
 pub use request::{Kind, Request, Segment};

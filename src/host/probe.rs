@@ -13,11 +13,13 @@ use crate::model::{Mode, Sha256};
 mod answers;
 
 use answers::{
-    addresses, client_certificate, data, leads, members, names, networking, node_of, nodes,
+    addon, addresses, client_certificate, data, leads, members, names, networking, node_of, nodes,
     not_after, own_node, said,
 };
 
 const PROBE: &str = include_str!("probe.sh");
+/// Sent only where it is asked for: one control plane's question.
+const ADDONS: &str = include_str!("addons.sh");
 
 /// Returns the request that asks all of `facts`. `nonce` marks the answer's lines: whatever else the host's shell prints
 /// is passed over.
@@ -95,9 +97,17 @@ fn calls(facts: &Facts) -> String {
                     endpoint.to_string(),
                 ],
             ),
+            Fact::Addon { name, url, text } => add(
+                "probe_addons",
+                vec![name.clone(), url.clone(), text.clone()],
+            ),
         }
     }
-    let mut text = String::from("probe_system\n");
+    let mut text = String::new();
+    if groups.iter().any(|(call, _)| *call == "probe_addons") {
+        text.push_str(ADDONS);
+    }
+    text.push_str("probe_system\n");
     for (call, words) in groups {
         text.push_str(&format!("{call} {}\n", sh::words(words)));
     }
@@ -206,6 +216,10 @@ impl<'a> Parser<'a> {
                     _ => BgpSession::Down,
                 };
                 self.observed.sessions.insert(peer, session);
+            }
+            "addon" => {
+                let (name, state) = addon(rest).ok_or_else(bad)?;
+                self.observed.addons.insert(name, state);
             }
             "endpoint" => self.observed.reach = Some(reach(rest).ok_or_else(bad)?),
             "pending" => {
@@ -461,6 +475,11 @@ impl<'a> Parser<'a> {
             match fact {
                 Fact::Path(path) | Fact::File(path) | Fact::LargeFile(path) => {
                     self.observed.files.entry(path.clone()).or_insert(None);
+                }
+                Fact::Addon { name, .. } => {
+                    let silent =
+                        AddonState::Unknown("the host has no kubectl, or no admin.conf".into());
+                    self.observed.addons.entry(name.clone()).or_insert(silent);
                 }
                 Fact::Package(name) => {
                     self.observed.packages.entry(name.clone()).or_insert(None);

@@ -39,6 +39,8 @@ const REFUSED: &[(&str, &str)] = &[
         "any_errors_fatal",
         "leave it out: the workflow stops what depends on a failed host",
     ),
+    ("apt_key", "use `deb822_repository`, which brings its key"),
+    ("apt_repository", "use `deb822_repository`"),
     ("args", "write the arguments into the module's own map"),
     (
         "async",
@@ -54,7 +56,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "delegate_to",
-        "what needs another host belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
+        "write a play for that host in site.yml; what moves between hosts belongs to the workflow",
     ),
     ("diff", "use `quorate plan --diff`"),
     (
@@ -64,11 +66,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("ignore_errors", "use `failed_when: false` on a command"),
     (
         "hosts",
-        "tasks/main.yml is a list of tasks, not of plays: which hosts run a role is the workflow's business",
+        "tasks/main.yml is a list of tasks: plays stand in site.yml beside the inventory",
     ),
     (
         "import_role",
-        "list its tasks in this role: which roles a host gets is the workflow's business",
+        "name both roles in a play of site.yml, or list its tasks in this role",
     ),
     (
         "import_tasks",
@@ -76,7 +78,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "include_role",
-        "list its tasks in this role: which roles a host gets is the workflow's business",
+        "name both roles in a play of site.yml, or list its tasks in this role",
     ),
     (
         "include_tasks",
@@ -84,7 +86,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "local_action",
-        "what runs elsewhere belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
+        "write a play for that host in site.yml; nothing runs on the controller",
     ),
     (
         "poll",
@@ -97,17 +99,17 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "run_once",
-        "what is done once for all hosts belongs to the workflow between hosts, which roles cannot reach yet: do it by hand, or on each host by its own facts",
+        "write a play for one host in site.yml: `hosts: kube_control_plane[0]`",
     ),
     ("script", "use `copy` and `command`"),
     (
         "serial",
-        "leave it out: what disturbs the API goes host by host by itself",
+        "it is a play's, in site.yml; what disturbs the API goes host by host by itself",
     ),
     ("setup", "leave it out: facts are there as `facts`"),
     (
         "tasks",
-        "tasks/main.yml is a list of tasks, not of plays: write the tasks themselves",
+        "tasks/main.yml is a list of tasks: plays stand in site.yml beside the inventory",
     ),
     ("wait_for", "wait inside a command, with a deadline"),
 ];

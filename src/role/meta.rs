@@ -84,7 +84,7 @@ pub(super) fn refuse_dependencies<'r>(
                 None => Diagnostic::error(format!(
                     "the role `{role}` wants the role `{name}` before it: roles have no `dependencies` here"
                 ))
-                .help("the workflow says which roles a host gets, and in which order"),
+                .help("name both in a play of site.yml, in their order; the workflow says which built-in roles a host gets"),
             };
             diagnostics.push(error.at(span.clone()));
         }

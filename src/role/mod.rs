@@ -14,6 +14,7 @@ mod meta;
 mod module;
 mod reader;
 mod result;
+pub mod schema;
 mod scope;
 mod select;
 mod shlex;

@@ -44,7 +44,7 @@ pub enum Stage {
 }
 
 /// The stages by their names in the file.
-const STAGES: [(&str, Stage); 6] = [
+pub(super) const STAGES: [(&str, Stage); 6] = [
     ("before", Stage::Before),
     ("before_init", Stage::BeforeInit),
     ("after_init", Stage::AfterInit),
@@ -54,7 +54,7 @@ const STAGES: [(&str, Stage); 6] = [
 ];
 
 /// The keywords of a play.
-const KEYWORDS: [&str; 14] = [
+pub(super) const KEYWORDS: [&str; 14] = [
     "name",
     "hosts",
     "stage",

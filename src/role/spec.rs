@@ -30,11 +30,13 @@ const KINDS: [(&str, Kind); 8] = [
 ];
 
 /// The keys of an option; those behind `no_log` are for readers alone.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "type",
     "elements",
     "required",
     "choices",
+    "minimum",
+    "maximum",
     "default",
     "options",
     "no_log",
@@ -54,6 +56,9 @@ pub(super) struct Argument {
     elements: Option<Kind>,
     required: bool,
     choices: Vec<Value>,
+    /// The least and the largest number; Ansible has no such words.
+    minimum: Option<f64>,
+    maximum: Option<f64>,
     /// The keys of a map, or of the maps in a list; all keys where none is named.
     options: Vec<Self>,
     no_log: bool,
@@ -146,6 +151,8 @@ impl Reader<'_> {
             elements: None,
             required: false,
             choices: Vec::new(),
+            minimum: None,
+            maximum: None,
             options: Vec::new(),
             no_log: false,
         };
@@ -169,6 +176,11 @@ impl Reader<'_> {
                         argument.choices = choices.iter().map(Node::to_value).collect();
                     }
                     None => self.wrong(entry, "a list"),
+                },
+                key @ ("minimum" | "maximum") => match (entry.value.to_value().as_f64(), key) {
+                    (Some(number), "minimum") => argument.minimum = Some(number),
+                    (Some(number), _) => argument.maximum = Some(number),
+                    (None, _) => self.wrong(entry, "a number"),
                 },
                 "options" => argument.options = self.options(&entry.value),
                 "default" => default = Some(entry),
@@ -276,6 +288,7 @@ impl Argument {
         if !self.choices.is_empty() && self.kind != Kind::List {
             self.choose(value, name, found);
         }
+        self.limit(value, name, found);
         match value {
             Value::Array(items) => {
                 for (i, item) in items.iter().enumerate() {
@@ -285,6 +298,24 @@ impl Argument {
             Value::Object(map) if !self.options.is_empty() => self.keys(map, name, found),
             _ => {}
         }
+    }
+
+    /// Numbers in text count as those.
+    fn limit(&self, value: &Value, name: &str, found: &mut Vec<Finding>) {
+        let number = match value {
+            Value::String(text) => text.trim().parse().ok(),
+            other => other.as_f64(),
+        };
+        let Some(number) = number.filter(|_| matches!(self.kind, Kind::Int | Kind::Float)) else {
+            return;
+        };
+        let expected = match (self.minimum, self.maximum) {
+            (Some(least), _) if number < least => format!("{least} or more"),
+            (_, Some(most)) if number > most => format!("{most} or less"),
+            _ => return,
+        };
+        let message = format!("`{name}` takes {expected}, not {}", self.shown(value));
+        found.push((message, None));
     }
 
     fn item(&self, item: &Value, name: &str, found: &mut Vec<Finding>) {

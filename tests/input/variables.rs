@@ -1,6 +1,6 @@
 //! Variables: their names, types and values, wherever they were set.
 
-use crate::bed::{Bed, HOSTS_FILE, VARS_FILE};
+use crate::bed::{Bed, HOSTS, HOSTS_FILE, VARS_FILE};
 
 /// Returns what is said of these further lines of group_vars/all.yml.
 fn refused(lines: &str) -> String {
@@ -306,4 +306,50 @@ fn a_secret_beside_a_mistake_is_not_shown() {
 #[test]
 fn a_manifest_that_nobody_can_fetch() {
     insta::assert_snapshot!(refused("cni_manifest: [\"ftp://example.org/cni.yml\"]\n"));
+}
+
+#[test]
+fn a_port_of_haproxy_s_health_that_is_taken() {
+    for vars in [
+        "haproxy_health_port: 8443\n",
+        "haproxy_health_port: 6443\n",
+        "apiserver_dest_port: 8404\n",
+    ] {
+        let said = refused(vars);
+        assert!(said.contains("`haproxy_health_port` is"), "{said}");
+        assert_eq!(said.matches("error:").count(), 1, "{said}");
+    }
+    insta::assert_snapshot!(refused("haproxy_health_port: 8443\n"));
+}
+
+#[test]
+fn numbers_of_roles_that_no_program_takes() {
+    insta::assert_snapshot!(refused(
+        "keepalived_advert_interval: 0.001\nkeepalived_check_limit: 0\nhaproxy_maxconn: -5\nhaproxy_health_port: 70000\n"
+    ));
+}
+
+#[test]
+fn a_load_balancer_alone() {
+    let bed = Bed::sound().file(
+        HOSTS_FILE,
+        &format!("{HOSTS}load_balancer:\n  hosts:\n    w1:\n"),
+    );
+    insta::assert_snapshot!(bed.warned());
+}
+
+/// Kubespray's names where they mean the same.
+#[test]
+fn names_of_kubespray() {
+    let named = "ansible_port: {port}\nansible_user: root\nkube_version: v1.36.3\nkubernetes_source: present\nkube_vip_address: 10.0.0.10\nkube_pods_subnet: 10.99.0.0/16\nkube_service_addresses: 10.98.0.0/16\nkube_apiserver_port: 6444\nkube_image_repo: registry.example\n";
+    let bed = Bed::sound().file(VARS_FILE, named);
+    let outcome = bed.run(&["validate"]);
+    assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""));
+    // They are checked as quorate's own are, at their own place.
+    let wrong = bed.replace(VARS_FILE, "10.99.0.0/16", "10.98.0.0/16");
+    insta::assert_snapshot!(wrong.refused());
+    let both = Bed::sound().vars(
+        "kube_version: 1.35.0\nloadbalancer_apiserver: {address: 10.0.0.1, port: 6443}\nkube_network_plugin: calico\n",
+    );
+    insta::assert_snapshot!("both_names", both.warned());
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::driver::{CONTROL_PLANES, Lab, Said, VIP, command, on, poll, root};
+use crate::journal::Journal;
 
 /// Pods come up in seconds; a machine under load may take longer.
 const SETTLED: Duration = Duration::from_secs(120);
@@ -168,6 +169,23 @@ fn is(object: &Value, condition: &str) -> bool {
         .into_iter()
         .flatten()
         .any(|c| c["type"] == condition && c["status"] == "True")
+}
+
+/// One connection and one exec a host, and one more on one control plane, which is asked for the manifests; returns that one.
+#[track_caller]
+pub(crate) fn one_exec_each(journal: &Journal) -> String {
+    let connections = journal.connections();
+    assert!(connections.values().all(|n| *n == 1), "{connections:?}");
+    let execs = journal.execs();
+    let more: Vec<(&str, u32)> = execs
+        .iter()
+        .filter(|(_, n)| **n != 1)
+        .map(|(host, n)| (host.as_str(), *n))
+        .collect();
+    match more[..] {
+        [(host, 2)] if CONTROL_PLANES.contains(&host) => host.to_string(),
+        _ => panic!("{execs:?}"),
+    }
 }
 
 /// How many control planes carry the VIP.

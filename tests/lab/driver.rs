@@ -117,6 +117,8 @@ impl Lab {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lab");
         let inventory = folder.join("inventory/lab");
+        // Nothing that a test before has left, such as plays.
+        let _ = fs::remove_dir_all(&inventory);
         fs::create_dir_all(&inventory).unwrap();
         // The inventory names the lab's key and files by their place beside itself.
         let link = folder.join("vagrant");

@@ -312,3 +312,15 @@ fn drift_is_rolled_out() {
 fn drift_that_does_not_come_up() {
     crate::drift::put_back(&Lab::take("a flag that does not exist"));
 }
+
+/// Plays of the user's own at every stage of a bootstrap, and behind it.
+#[test]
+fn plays_around_a_bootstrap() {
+    crate::plays::around(&Lab::take("plays around a bootstrap"));
+}
+
+/// Manifests that the cluster has otherwise.
+#[test]
+fn drift_of_manifests() {
+    crate::manifests::drift(&Lab::take("drift of manifests"));
+}

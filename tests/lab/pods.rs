@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::cluster::digest;
+use crate::cluster::{digest, one_exec_each};
 use crate::driver::{CONTROL_PLANES, HOSTS, Invocation, Lab, VIP, on, poll};
 
 const WAY: &str = "load_balancer=keepalived-haproxy-pods";
@@ -67,10 +67,7 @@ fn bootstrap(lab: &Lab, variables: &[&str]) {
 
     let again = with_pods(lab, variables, &["apply"]).run().expect(0);
     assert_eq!(again.journal.steps("changed"), Vec::new());
-    for host in HOSTS {
-        assert_eq!(again.journal.connections().get(host), Some(&1), "{host}");
-        assert_eq!(again.journal.execs().get(host), Some(&1), "{host}");
-    }
+    one_exec_each(&again.journal);
     plan_is_empty(lab, variables);
     let status = with_pods(lab, variables, &["status"]).run().expect(0);
     let lines = status.out.lines();

@@ -7,10 +7,11 @@
     reason = "helpers of tests are no tests to clippy"
 )]
 
+use quorate::cluster::load_balancer::Group;
 use quorate::cluster::next::{Cause, Missing, Refusal, forbidden, forecast};
 use quorate::cluster::{Act, Decision, HostView, Lasting, Shape, Standing, View, next};
 use quorate::host::fact::{Api, EtcdMember, Kubernetes, Marker, NodeState, Reach};
-use quorate::host::{Fact, Facts, Known, probe};
+use quorate::host::{AddonState, Fact, Facts, Known, probe};
 use quorate::model::{Endpoint, HostName, Sha256};
 
 const MEMBER: [&str; 5] = [
@@ -921,6 +922,7 @@ fn kept(wanted: fn(&mut Lasting), seen: fn(&mut View)) -> Option<Refusal> {
         port: Some(6443),
         pod_subnet: Some("10.244.0.0/16".parse().unwrap()),
         service_subnet: Some("10.96.0.0/12".parse().unwrap()),
+        group: None,
     };
     wanted(&mut shape.lasting);
     let refusal = forbidden(&shape, &view);
@@ -1199,4 +1201,135 @@ fn where_no_host_could_be_looked_at_nothing_is_said_of_the_cluster() {
     // One that answers and is bare: a cluster may live on the others.
     host(&mut view, "w1").standing = Standing::Prepared;
     assert!(refusal(&view).help.contains("only if it is gone for good"));
+}
+
+/// Manifests come when all are in and kubeadm's own state is as written; by a control plane that the run may change.
+#[test]
+fn manifests_that_the_cluster_has_otherwise_are_applied_last() {
+    let differs = || AddonState::Differs("diff -u /a/v1.ConfigMap.x.y /b/v1.ConfigMap.x.y".into());
+    let view = |all: &[&str]| {
+        let mut view = live(all);
+        view.addons = [
+            ("a.yml".to_string(), differs()),
+            ("b.yml".to_string(), AddonState::AsWritten),
+            ("c.yml".to_string(), AddonState::Unknown("no answer".into())),
+        ]
+        .into();
+        view
+    };
+    let apply = |host: &str| {
+        Decision::Do(vec![Act::Apply {
+            host: name(host),
+            manifests: vec!["a.yml".into()],
+        }])
+    };
+    let all = ["cp1", "cp2", "cp3", "w1"];
+    let done = Decision::Done {
+        missing: Vec::new(),
+    };
+    let mut whole = view(&all);
+    assert_eq!(next(&shape(), &whole), apply("cp1"));
+    let told = |view: &View| forecast(&shape(), view).acts;
+    let expected = (
+        "apply a.yml".to_string(),
+        "ConfigMap x/y differs".to_string(),
+    );
+    assert_eq!(told(&whole), [(name("cp1"), expected.0, expected.1)]);
+    // Another control plane where the first is not in the limit or has failed; none where no control plane is.
+    host(&mut whole, "cp1").ours = false;
+    host(&mut whole, "cp2").kubernetes.api = host(&mut whole, "cp1").kubernetes.api.clone();
+    assert_eq!(next(&shape(), &whole), apply("cp2"));
+    for n in all {
+        host(&mut whole, n).ours = false;
+    }
+    assert_eq!(next(&shape(), &whole), done);
+    assert!(told(&whole).is_empty());
+    // Joins come first.
+    let joins = next(&shape(), &view(&all[..3]));
+    assert!(
+        !matches!(&joins, Decision::Do(acts) if acts.iter().any(|a| matches!(a, Act::Apply { .. })))
+    );
+    // What nobody could compare is not applied.
+    let mut whole = view(&all);
+    whole.addons.remove("a.yml");
+    assert_eq!(next(&shape(), &whole), done);
+}
+
+/// Hosts that are changed one by one from one VRRP group to another do not hear each other meanwhile.
+#[test]
+fn another_vrrp_group_on_a_live_cluster_is_refused() {
+    let group = |id: u8| Group {
+        id,
+        version: 3,
+        unicast: false,
+    };
+    let view = |groups: [Option<u8>; 3]| {
+        let mut view = live(&["cp1", "cp2", "cp3", "w1"]);
+        for (n, id) in ["cp1", "cp2", "cp3"].iter().zip(groups) {
+            host(&mut view, n).moving.group = id.map(group);
+        }
+        view
+    };
+    let mut shape = shape();
+    shape.lasting.group = Some(group(7));
+    let refused = |view: &View| matches!(next(&shape, view), Decision::Refuse(_));
+    for (groups, is_refused) in [
+        ([Some(7), Some(7), Some(7)], false),
+        ([Some(8), Some(8), Some(8)], true),
+        // One could not be looked at.
+        ([Some(8), None, None], true),
+        // An edit by hand of one or two is mended.
+        ([Some(8), Some(7), Some(7)], false),
+        ([Some(8), Some(8), Some(7)], false),
+        ([None, None, None], false),
+    ] {
+        assert_eq!(refused(&view(groups)), is_refused, "{groups:?}");
+    }
+    let mut other = view([Some(7), Some(7), Some(7)]);
+    for n in ["cp1", "cp2", "cp3"] {
+        let seen = &mut host(&mut other, n).moving.group;
+        *seen = seen.map(|group| Group {
+            version: 2,
+            ..group
+        });
+    }
+    let Decision::Refuse(refusal) = next(&shape, &other) else {
+        panic!("two versions do not hear each other");
+    };
+    insta::assert_snapshot!(
+        "another_vrrp_group",
+        format!("{}\n{}", refusal.message, refusal.help)
+    );
+    // A cluster that does not live has nobody to lose.
+    let mut none = other.clone();
+    none.api = None;
+    assert!(forbidden(&shape, &none).is_none_or(|r| !r.message.contains("VRRP")));
+    // One load balancer alone, or no keepalived.
+    let mut alone = shape.clone();
+    alone.load_balancers.truncate(1);
+    assert!(!matches!(next(&alone, &other), Decision::Refuse(_)));
+}
+
+#[test]
+fn a_vrrp_group_is_read_from_keepalived_s_own_configuration() {
+    let conf = |lines: &str| {
+        format!(
+            "global_defs {{\n{lines}}}\nvrrp_instance VI_1 {{\n    virtual_router_id 51 ! one\n    virtual_ipaddress {{\n    }}\n}}\n"
+        )
+    };
+    let read = |text: &str| Group::read(text).map(|g| (g.id, g.version, g.unicast));
+    assert_eq!(read(&conf("")), Some((51, 2, false)));
+    assert_eq!(read(&conf("    vrrp_version 3\n")), Some((51, 3, false)));
+    assert_eq!(
+        read(&conf("    # vrrp_version 3\n    unicast_peer {\n    }\n")),
+        Some((51, 2, true))
+    );
+    for text in [
+        "",
+        "virtual_router_id",
+        "virtual_router_id 300",
+        "vrrp_version 3",
+    ] {
+        assert_eq!(read(text), None, "{text}");
+    }
 }

@@ -835,6 +835,7 @@ impl History {
                 return self.roll(&key, &act);
             }
             Act::Mark { .. } => panic!("no labels are wanted"),
+            Act::Apply { .. } => panic!("no manifests are wanted"),
         };
         // The locks of all control planes: what a dead run rolls out is waited for.
         if verb != "join-worker" && self.world.hosts.values().any(|h| h.rolling.is_some()) {

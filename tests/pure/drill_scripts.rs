@@ -204,10 +204,11 @@ fn measured(kind: Shell, rate: bool) {
     assert!(matches!(all[0], Heard::Clock(_)), "{:?}", all[0]);
     assert_eq!(all.last(), Some(&Heard::End));
     let probes = probes(&all);
-    for probe in probes.iter().filter(|p| !p.is_good()) {
-        assert_eq!(probe.code, 0);
-        assert!(probe.took >= 490, "{probe:?}");
-    }
+    let failed: Vec<&Probe> = probes.iter().filter(|p| !p.is_good()).collect();
+    assert!(failed.iter().all(|probe| probe.code == 0));
+    // A curl that a loaded machine cannot start fails at once.
+    let quick = failed.iter().filter(|probe| probe.took < 490).count();
+    assert!(quick * 10 <= failed.len(), "{quick} of {failed:#?}");
     // A loaded machine has failures of its own; what counts is that the server's are among them, as one outage.
     let gaps = measure::gaps(&probes);
     let covered = |at: i64| {
@@ -528,6 +529,20 @@ fn an_api_server_is_killed_by_its_name_alone() {
                 &format!("{name}\n"),
             );
         }
+        // Of another cluster, in a pod on this host: its flags differ from this host's manifest.
+        let manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+        let flags = "    - --advertise-address=10.0.0.1\n    - --secure-port=6443\n";
+        sandbox.write(manifest, flags);
+        let cmdline = |flags: &str| {
+            let line = format!("kube-apiserver\0{flags}\0--x\0");
+            sandbox.write(&format!("/proc/{}/cmdline", processes[0].id()), &line);
+        };
+        cmdline("--advertise-address=10.0.0.11\0--secure-port=6443");
+        assert!(matches!(
+            &take(&sandbox, &By::KillApi)[..],
+            [Heard::Cannot(_)]
+        ));
+        cmdline("--advertise-address=10.0.0.1\0--secure-port=6443");
         assert_eq!(take(&sandbox, &By::KillApi), [Heard::Armed]);
         let killed = processes[0].wait().unwrap();
         assert_eq!(

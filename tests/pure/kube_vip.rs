@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use quorate::cluster::act::Manifest;
 use quorate::cluster::load_balancer::kube_vip::{self, Stage, sign};
-use quorate::cluster::load_balancer::{Carrier, facts_of_others, found_of_others, parts};
+use quorate::cluster::load_balancer::{
+    Carrier, facts_of_others, found_of_others, found_of_sibling, parts,
+};
 use quorate::cluster::spec::{ClusterSpec, Way};
 use quorate::host::fact::{ClientCertificate, Kubeconfig, Kubernetes, Marker};
 use quorate::host::{Content, Effect, Fact, Facts, Observed, probe};
@@ -910,6 +912,23 @@ fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
         said.starts_with("/etc/kubernetes/manifests/kube-vip.yaml is there"),
         "{said}"
     );
+    // Of two ways with one manifest, what stands in it says which is at work.
+    for (lies, wanted, is_other) in [
+        ("kube-vip-bgp", Way::KubeVipArp, true),
+        ("kube-vip-arp", Way::KubeVipBgp, true),
+        ("kube-vip-arp", Way::KubeVipArp, false),
+        ("kube-vip-bgp", Way::KubeVipBgp, false),
+        ("kube-vip-bgp", Way::KeepalivedHaproxy, false),
+    ] {
+        // As the template has it, which is compared with kube-vip's own elsewhere.
+        let is_arp = lies == "kube-vip-arp";
+        let text = format!("    env:\n    - name: vip_arp\n      value: \"{is_arp}\"\n");
+        model
+            .files
+            .insert(MANIFEST.into(), super::simulated::text(&text));
+        let found = found_of_sibling(wanted, &model.observe(&facts_of_others(wanted)));
+        assert_eq!(found.is_some(), is_other, "{lies} and {wanted}: {found:?}");
+    }
     // What the role writes, and nothing else, is what the way leaves.
     let all = "load_balancer: kube-vip-bgp\ncontrol_plane_endpoint: vip.example:8443\nbgp_peers: [\"10.77.0.2:65001:secret\"]\n";
     let plan = planned(all, member());

@@ -103,6 +103,7 @@ fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
             old: old.then(services),
             bridge,
             lacks: None,
+            group: None,
         },
         drift: Vec::new(),
         cluster_drift: Vec::new(),

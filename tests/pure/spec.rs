@@ -98,6 +98,26 @@ fn what_a_host_carries_is_held_against_what_is_said_of_it() {
     assert_eq!(found("", "eth0=10.0.0.11/24 eth1=10.0.0.111/24!"), "");
     let host_route = found("", "eth0=10.0.0.11/32 eth0=10.0.0.10/32");
     assert!(host_route.contains("10.0.0.11/32"), "{host_route}");
+    // A network's own address and its broadcast are nobody's.
+    let special = |vip: &str, on_host: &str| {
+        let spec = sound(HOSTS, &ALL.replace("10.0.0.10", vip));
+        let found = spec.check_address(&spec.hosts["cp1"], &carried(on_host), &[]);
+        found.map(|d| d.to_string()).unwrap_or_default()
+    };
+    for (vip, on_host, is_wrong) in [
+        ("10.0.0.255", "eth0=10.0.0.11/24", true),
+        ("10.0.0.0", "eth0=10.0.0.11/24", true),
+        ("10.0.0.254", "eth0=10.0.0.11/24", false),
+        ("10.0.0.255", "eth0=10.0.0.11/16", false),
+        ("10.0.0.10", "eth0=10.0.0.11/31", false),
+    ] {
+        let found = special(vip, on_host);
+        assert_eq!(
+            found.contains("no host's address in"),
+            is_wrong,
+            "{vip}: {found}"
+        );
+    }
 }
 
 /// Two backups of one priority both take the address: what is derived goes around what is set.
@@ -388,6 +408,20 @@ fn findings_about_variables() {
         "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.11:65001']",
         "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.10:65001']",
         "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:0']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:geheim:65001:false']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['geheim:65001']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['224.0.0.5:65001']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false:179:x']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::true:179::true;300000;300000;3']",
+        "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false:179::true;300000;300000;300']",
+        "load_balancer: kube-vip-arp\nkube_vip_lease: 15/10/2x/1",
+        "load_balancer: kube-vip-arp\nkube_vip_lease: 5/3/1/x",
+        "interface: \"$(reboot)\"",
+        "interface: \"a;b\"",
+        "kube_vip_image: \"a: b\"",
+        "haproxy_image: \"a b\"",
+        "kube_vip_version: \"v1.2.3-\\n  x: y\"",
+        "load_balancer: external\ncontrol_plane_endpoint: 10.0.0.11:6443",
         "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:4294967296']",
         "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001:pass:word']",
         "load_balancer: kube-vip-bgp\nbgp_peers: ['10.0.0.1:65001::false:1790']",

@@ -295,6 +295,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
             catches: quorate::plan::OnFailure::Stop,
             last: false,
             pace: None,
+            manifests: Vec::new(),
             planned: Mutex::default(),
         }),
         connect: Arc::new(fake.clone()),

@@ -37,6 +37,10 @@ const TELLING: &str = "put /etc/of-a-member";
 const SIGNING: &str = "sign-a-kubeconfig";
 const WRITING: &str = "put /etc/example";
 const VIP: &str = "10.0.0.100";
+/// A manifest of the inventory.
+const ADDON: &str = "net.yml";
+const ADDON_DIFFERS: &str =
+    "diff -u -N /t/v1.ConfigMap.x.y /t/v1.ConfigMap.x.y\n--- /t/a\tx\n+++ /t/b\tx\n-a\n+b\n";
 /// Lies where the old load balancer is, and where all is ready for the new one.
 const OLD: &str = "/etc/of-the-old-way";
 const READY: &str = "/etc/ready";
@@ -67,6 +71,7 @@ pub(crate) struct Wanted {
     pub(crate) last: bool,
     /// How a play goes over the hosts that has the one step.
     pub(crate) pace: Option<Pace>,
+    pub(crate) manifests: Vec<Manifest>,
     pub(crate) planned: Mutex<HashMap<HostName, u32>>,
 }
 
@@ -115,6 +120,7 @@ impl Desired for Wanted {
             }),
             bridge: false,
             lacks: None,
+            group: None,
         })
     }
     fn ready(&self, _: &HostName, observed: &Observed, _: &Registered) -> Result<HostPlan, String> {
@@ -240,7 +246,7 @@ impl Desired for Wanted {
         "config".into()
     }
     fn manifests(&self) -> &[Manifest] {
-        &[]
+        &self.manifests
     }
     fn keep_kubeconfig(&self, _: &str) -> Result<String, String> {
         Ok("kubeconfig".into())
@@ -325,6 +331,8 @@ pub(crate) struct Model {
     old: Vec<String>,
     ready: Vec<String>,
     holder: Option<&'static str>,
+    /// kubectl's exit status and words about each manifest, and what applying them makes of the status.
+    addon: Option<(u8, &'static str, u8)>,
     /// Hosts that were asked something, for [`Model::asked`].
     seen: Vec<String>,
     /// What is otherwise on a host than the rest says.
@@ -474,9 +482,17 @@ fn steps(call: &Call) -> Vec<(u32, bool)> {
 pub(crate) fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
     let mut model = model.lock().unwrap();
     let script = String::from_utf8_lossy(&call.stdin).into_owned();
+    let asks = script.contains(&format!("probe_addons {ADDON} "));
+    let addon = |model: &Model| {
+        let (status, said, _) = model.addon.filter(|_| asks)?;
+        let (name, said) = (BASE64.encode(ADDON), BASE64.encode(said));
+        Some(format!("addon {status} {name} {said}"))
+    };
     match call.request.kind() {
         Kind::Probe => {
-            let lines = model.facts(&call.host).into_iter().chain(["end".into()]);
+            let mut lines = model.facts(&call.host);
+            lines.extend(addon(&model));
+            lines.push("end".into());
             Reply::stdout(framed(call, lines))
         }
         Kind::Lock => Reply::stdout(framed(call, ["locked".into()])).until_eof(),
@@ -523,7 +539,13 @@ pub(crate) fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
                 let output = if capture { output.as_str() } else { "" };
                 lines.push(format!("done {id} changed 0 {output}"));
             }
+            if let Some((status, _, then)) = &mut model.addon
+                && script.contains("--field-manager=quorate -f \"$1\"")
+            {
+                *status = *then;
+            }
             lines.extend(model.facts(&call.host));
+            lines.extend(addon(&model));
             lines.push("finished".into());
             Reply::stdout(framed(call, lines))
         }
@@ -546,6 +568,7 @@ pub(crate) struct Bench {
     catches: OnFailure,
     last: bool,
     pace: Option<Pace>,
+    manifests: Vec<Manifest>,
     pub(crate) patience: Patience,
     cancelled: bool,
     /// Whether the user asks to stop when the first wave has begun.
@@ -611,6 +634,7 @@ impl Bench {
             catches: OnFailure::Stop,
             last: false,
             pace: None,
+            manifests: Vec::new(),
             patience: Patience::NONE,
             cancelled: false,
             cancelled_in_wave: false,
@@ -709,6 +733,7 @@ impl Bench {
                 catches: self.catches,
                 last: self.last,
                 pace: self.pace,
+                manifests: self.manifests,
                 planned: Mutex::default(),
             }),
             connect,
@@ -1450,6 +1475,80 @@ async fn waves_that_depend_on_each_other_follow_and_end() {
     let outcome = bench.run("apply", obey).await;
     assert_eq!(outcome.exit(), ExitCode::Failed);
     assert!(outcome.waves().len() < 100);
+}
+
+fn with_a_manifest(status: u8, said: &'static str, then: u8) -> Bench {
+    let mut bench = Bench::cluster(&["cp1", "cp2", "w1"]).converged();
+    bench.manifests = vec![Manifest {
+        name: ADDON.into(),
+        text: Some("kind: ConfigMap\n".into()),
+    }];
+    bench.model.lock().unwrap().addon = Some((status, said, then));
+    bench
+}
+
+#[tokio::test]
+async fn manifests_cost_one_exec_on_one_control_plane() {
+    for command in ["plan", "apply"] {
+        let outcome = with_a_manifest(0, "", 0).run(command, obey).await;
+        assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+        assert_eq!((outcome.tally.connections, outcome.tally.execs()), (3, 4));
+        assert_eq!(outcome.count(Kind::Wave), 0);
+    }
+    // Nobody asks for them in a `status`.
+    let outcome = with_a_manifest(0, "", 0).run("status", obey).await;
+    assert_eq!(outcome.tally.execs(), 3);
+}
+
+#[tokio::test]
+async fn a_manifest_that_the_cluster_has_otherwise_is_planned_and_applied() {
+    let outcome = with_a_manifest(1, ADDON_DIFFERS, 0).run("plan", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Changes, "{}", outcome.text());
+    let planned = |event: &Event| match event {
+        Event::Planned { host, changes, .. } => {
+            Some(format!("{host}: {} ({})", changes[0].what, changes[0].why))
+        }
+        _ => None,
+    };
+    let planned: Vec<String> = outcome.events.iter().filter_map(planned).collect();
+    let only = planned.as_slice();
+    assert!(
+        matches!(only, [one] if one.ends_with(": apply net.yml (ConfigMap x/y differs)")),
+        "{only:?}"
+    );
+    let outcome = with_a_manifest(1, ADDON_DIFFERS, 0)
+        .run("apply", obey)
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    let changed = |event: &Event| match event {
+        Event::StepFinished { title, .. } => Some(title.clone()),
+        _ => None,
+    };
+    let titles: Vec<String> = outcome.events.iter().filter_map(changed).collect();
+    assert_eq!(titles[0], "cluster : apply net.yml");
+}
+
+#[tokio::test]
+async fn a_manifest_that_differs_still_or_cannot_be_compared_is_a_failure() {
+    // Applied, and yet otherwise: told once, and no other control plane is tried.
+    let outcome = with_a_manifest(1, ADDON_DIFFERS, 1)
+        .run("apply", obey)
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Failed);
+    let said = "it was applied, and yet: net.yml: ConfigMap x/y differs";
+    assert!(outcome.text().contains(said), "{}", outcome.text());
+    let applied = outcome.text().matches("StepStarted").count();
+    assert!(applied <= 3, "{}", outcome.text());
+    for command in ["plan", "apply"] {
+        let outcome = with_a_manifest(2, "no such host", 2)
+            .run(command, obey)
+            .await;
+        assert_eq!(outcome.exit(), ExitCode::Failed, "{command}");
+        let said =
+            "whether the cluster has net.yml as written is not known: kubectl diff: no such host";
+        assert!(outcome.text().contains(said), "{}", outcome.text());
+        assert_eq!(outcome.count(Kind::Wave), 0);
+    }
 }
 
 fn pace(at_once: usize, may_fail: usize) -> Option<Pace> {

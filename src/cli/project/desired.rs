@@ -10,7 +10,7 @@ use super::{Project, credentials, membership, set};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::{self, Credentials, Join};
-use crate::cluster::load_balancer::{Holders, Remains, kube_vip};
+use crate::cluster::load_balancer::{Group, Holders, Remains, kube_vip};
 use crate::cluster::migrate::{self, steps::Mover};
 use crate::cluster::spec::{ClusterSpec, Way};
 use crate::cluster::{Act, Moving, Shape, View, load_balancer};
@@ -152,7 +152,7 @@ impl Desired for Project {
     }
 
     fn has_network(&self) -> bool {
-        !self.manifests.is_empty()
+        !self.spec.cni_manifests.is_empty()
     }
 
     fn node(&self, host: &HostName) -> Option<(String, String, u16)> {
@@ -172,6 +172,10 @@ impl Desired for Project {
         }
         if self.shape.load_balancers.contains(host) {
             facts.extend(load_balancer::facts_of_others(way));
+            if self.spec.load_balancer.vrrp.is_some() {
+                facts.insert(Fact::File(load_balancer::CONFIGURATION.into()));
+                facts.insert(Fact::Content(load_balancer::CONFIGURATION.into()));
+            }
             if load_balancer::is_movable(way) {
                 facts.insert(Fact::Unit(migrate::steps::BRIDGE.into()));
                 facts.insert(Fact::Path(NFT.into()));
@@ -243,6 +247,11 @@ impl Desired for Project {
         {
             return Err(found);
         }
+        if self.shape.load_balancers.contains(host)
+            && let Some(found) = load_balancer::found_of_sibling(way, observed)
+        {
+            return Err(found);
+        }
         let mut plan = self.placed(host, observed, registered)?;
         self.clean(host, observed, &mut plan);
         Ok(plan)
@@ -272,8 +281,17 @@ impl Desired for Project {
 
     fn moving(&self, host: &HostName, observed: &Observed) -> Option<Moving> {
         let balancer = &self.spec.load_balancer;
+        let group = match observed.content(load_balancer::CONFIGURATION) {
+            Known::Is(bytes) if balancer.vrrp.is_some() => {
+                Group::read(&String::from_utf8_lossy(bytes))
+            }
+            _ => None,
+        };
         if !self.is_movable(host) {
-            return Some(Moving::default());
+            return Some(Moving {
+                group,
+                ..Moving::default()
+            });
         }
         if observed.file(load_balancer::TAKING_DOWN) == Known::Unknown
             || observed.unit(migrate::steps::BRIDGE) == Known::Unknown
@@ -292,6 +310,7 @@ impl Desired for Project {
                 (false, true) => Some(format!("nftables ({NFT})")),
                 (false, false) => None,
             },
+            group,
         })
     }
 
@@ -460,6 +479,10 @@ impl Desired for Project {
             .get(host)
             .map(|h| h.digest.clone())
             .unwrap_or_default()
+    }
+
+    fn shows_differences(&self) -> bool {
+        self.diffs
     }
 
     fn manifests(&self) -> &[Manifest] {

@@ -32,7 +32,7 @@ arm() {
     echo 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
     cat
     stamp_later back
-  } >"$run/drill-restore.sh"
+  } >"$run/drill-restore.sh" || cannot "$run/drill-restore.sh cannot be written"
   said=$(unit quorate-drill-restore "$run/drill-restore.sh" --on-active="$1" --timer-property=AccuracySec=50ms 2>&1) ||
     cannot "the timer that brings the host back was not started: $said"
   systemctl is-active --quiet quorate-drill-restore.timer || cannot "the timer that brings the host back does not run"
@@ -58,9 +58,14 @@ add rule netdev quorate_drill out_$n drop"
   # Chains without rules first: where the kernel cannot, nothing has happened.
   said=$(printf 'table netdev quorate_drill {%s\n}\n' "$chains" | nft -f - 2>&1) ||
     cannot "nft cannot hook into a device's egress (Linux 5.16 and nft 1.0.1 can): $said"
-  arm "$((seconds + 1))" <<RESTORE
+  arm "$((seconds + 1))" <<'RESTORE'
 systemctl stop quorate-drill-away.service 2>/dev/null
-nft delete table netdev quorate_drill
+tries=0
+until nft delete table netdev quorate_drill; do
+  tries=$((tries + 1))
+  [ $tries -lt 50 ] && nft list table netdev quorate_drill >/dev/null 2>&1 || break
+  sleep 0.2
+done
 RESTORE
   {
     echo 'sleep 1'
@@ -93,10 +98,16 @@ kill_api() {
   mkdir -p "$run"
   rm -f "$run/drill"
   pids=
+  # This host's own: pods on it may be API servers of other clusters.
+  flags=$(sed -n 's/^ *- *\(--advertise-address=[^ ]*\|--secure-port=[^ ]*\) *$/\1/p' /etc/kubernetes/manifests/kube-apiserver.yaml 2>/dev/null)
   for process in /proc/[0-9]*; do
     comm=
     { read -r comm <"$process/comm"; } 2>/dev/null
-    [ "$comm" != kube-apiserver ] || pids="$pids ${process##*/}"
+    [ "$comm" = kube-apiserver ] || continue
+    for flag in $flags; do
+      tr '\0' '\n' <"$process/cmdline" 2>/dev/null | grep -qxF -e "$flag" || continue 2
+    done
+    pids="$pids ${process##*/}"
   done
   [ -n "$pids" ] || cannot "no process kube-apiserver was found"
   stamp away

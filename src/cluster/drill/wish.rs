@@ -118,14 +118,19 @@ impl By {
         })
     }
 
-    /// Returns its name; the user's own command itself.
+    /// Returns its name; of the user's own command the program alone, since a password may be among its words.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Isolate => NAMES[0],
             Self::StopService => NAMES[1],
             Self::KillApi => NAMES[2],
             Self::Reboot => NAMES[3],
-            Self::Command(command) => command,
+            Self::Command(command) => {
+                let mut words = command.split_whitespace();
+                words
+                    .find(|word| !word.contains('='))
+                    .unwrap_or("a command")
+            }
         }
     }
 
@@ -165,8 +170,9 @@ impl Wish {
             By::StopService => format!("stops the load balancer on {whom} for {seconds} s"),
             By::KillApi => format!("kills the API server on {whom}"),
             By::Reboot => format!("reboots {whom}"),
-            By::Command(command) => {
-                format!("runs `{command}` against {whom}, for {seconds} s")
+            By::Command(_) => {
+                let program = self.by.as_str();
+                format!("runs `{program}` against {whom}, for {seconds} s")
             }
         };
         let times = match self.times {

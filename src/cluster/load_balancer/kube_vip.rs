@@ -351,12 +351,15 @@ pub fn runs(host: &Carrier) -> Step {
 }
 
 /// Returns the step that waits until the pod runs and a BGP session of this host stands. The address is on its own `lo`, so
-/// that the API answers there whatever the routers think: with an AS number that they refuse, host after host would go.
+/// that the API answers there whatever the routers think: with an AS number that they refuse, host after host would go. Such a
+/// router accepts a connection and ends it when it has read the number: the same one has to be there three seconds later.
 pub fn announces(host: &Carrier) -> Step {
     let node = &host.node;
     let condition = format!(
         "{}\ncommand -v ss >/dev/null 2>&1 || exit 0\n\
-         ss -Htn state established dport = :179 | grep -q . || {{ echo \"no BGP session of this host stands: does the peer know it, by bgp_local_as and this address, and is the AS number in bgp_peers its own? kubectl -n kube-system logs kube-vip-{node}\"; exit 1; }}",
+         sessions() {{ ss -Htn state established dport = :179 | awk '{{ print $3, $4 }}' | sort; }}\n\
+         first=$(sessions)\n\
+         [ -n \"$first\" ] && sleep 3 && sessions | grep -qxF -e \"$first\" || {{ echo \"no BGP session of this host stands: does the peer know it, by bgp_local_as and this address, and is the AS number in bgp_peers its own? kubectl -n kube-system logs kube-vip-{node}\"; exit 1; }}",
         pod_runs(host)
     );
     let what = "kube-vip's pod runs as its manifest says, and a BGP session stands";

@@ -2,7 +2,7 @@
 
 use super::parts;
 use crate::cluster::spec::Way;
-use crate::host::{Fact, Facts, Observed};
+use crate::host::{Fact, Facts, Known, Observed};
 
 /// What a way leaves on a host that carried it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +159,44 @@ pub fn facts_of_others(way: Way) -> Facts {
         let units = leaves.units.iter();
         facts.extend(units.map(|unit| Fact::Unit((*unit).to_string())));
     }
+    if sibling(way).is_some() {
+        facts.insert(Fact::Content(KUBE_VIP.into()));
+    }
     facts
+}
+
+/// kube-vip's manifest, whose two ways have one.
+const KUBE_VIP: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
+
+fn sibling(way: Way) -> Option<Way> {
+    match way {
+        Way::KubeVipArp => Some(Way::KubeVipBgp),
+        Way::KubeVipBgp => Some(Way::KubeVipArp),
+        _ => None,
+    }
+}
+
+/// Returns that kube-vip's other way is at work on a host, as a sentence for the user. By BGP the address is on every host's
+/// `lo`, and stays there when the pod ends: who would answer for it by ARP then is anybody.
+pub fn found_of_sibling(way: Way, observed: &Observed) -> Option<String> {
+    let other = sibling(way)?;
+    let Known::Is(bytes) = observed.content(KUBE_VIP) else {
+        return None;
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines().map(str::trim);
+    lines.find(|line| *line == "- name: vip_arp")?;
+    let is_arp = lines
+        .next()?
+        .strip_prefix("value:")?
+        .trim()
+        .trim_matches('"')
+        == "true";
+    (is_arp == (other == Way::KubeVipArp)).then(|| {
+        format!(
+            "{KUBE_VIP} is `load_balancer: {other}`'s, and the inventory says `{way}`: a live cluster is not moved between these two; take the old one down on all hosts (docs/load-balancing.md), then run again"
+        )
+    })
 }
 
 /// Returns what of another way is at work on a host that is not to be moved, as a sentence for the user: a manifest that

@@ -1,6 +1,7 @@
 //! The ways to put a load balancer in front of the API servers: one file each.
 
 mod external;
+mod group;
 pub mod kube_vip;
 mod leaves;
 mod pods;
@@ -9,9 +10,10 @@ mod services;
 use super::spec::Way;
 use crate::plan::Step;
 
+pub use group::{CONFIGURATION, Group};
 pub use leaves::{
     Leaves, Remains, TAKING_DOWN, facts_of_others, facts_of_ours, found_of_others, found_of_ours,
-    is_movable, leftovers, remains, remains_of_any,
+    found_of_sibling, is_movable, leftovers, remains, remains_of_any,
 };
 
 /// What a way brings to the hosts that carry it, and to the workflow.

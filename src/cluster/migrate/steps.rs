@@ -326,8 +326,18 @@ fn take_down(host: &Mover, remains: &Remains, kept: &str) -> Vec<Step> {
 /// A shell condition: no container of these static pods runs. What it prints says which does.
 fn gone(pods: &str, node: &str) -> String {
     format!(
-        r#"command -v ctr >/dev/null 2>&1 || exit 0
-node={node}
+        r#"node={node}
+if ! command -v ctr >/dev/null 2>&1; then
+  # Another runtime's tools differ; the programs bear their pods' names.
+  for pod in {pods}; do
+    for process in /proc/[0-9]*/comm; do
+      name=
+      {{ read -r name <"$process"; }} 2>/dev/null
+      [ "$name" != "$pod" ] || {{ echo "$pod-$node still runs"; exit 1; }}
+    done
+  done
+  exit 0
+fi
 tasks=$(ctr -n k8s.io tasks ls) || exit 1
 for pod in {pods}; do
   for id in $(ctr -n k8s.io containers ls -q "labels.\"io.cri-containerd.kind\"==container,labels.\"io.kubernetes.pod.namespace\"==kube-system,labels.\"io.kubernetes.pod.name\"==\"$pod-$node\""); do

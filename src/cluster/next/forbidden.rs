@@ -73,6 +73,9 @@ pub(super) fn always(shape: &Shape, view: &View) -> Option<Refusal> {
     if let migrate::Stage::Refuse(refusal) = migrate::stage(shape, view) {
         return Some(refusal);
     }
+    if let Some(refusal) = lasting::other_group(shape, view) {
+        return Some(refusal);
+    }
     // A live cluster whose load balancer is on other hosts than the inventory's.
     held_elsewhere(shape, view).filter(|_| !shape.load_balancers.is_empty())
 }

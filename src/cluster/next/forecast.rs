@@ -1,5 +1,6 @@
 //! What the workflow would do, as far as it can be told beforehand.
 
+use super::super::addons;
 use super::super::drift::{Difference, stage::Part};
 use super::super::migrate;
 use super::super::view::{Shape, Standing, View};
@@ -19,6 +20,8 @@ const ROLLED: [&str; 3] = ["upload", "roll out", "restart"];
 pub struct Forecast {
     /// Host, what, why.
     pub acts: Vec<(HostName, String, String)>,
+    /// What, and the difference in its text, of those acts that have one.
+    pub diffs: Vec<(String, String)>,
     /// What it would refuse.
     pub refusal: Option<Refusal>,
     /// What it would fail on: message, and what to do.
@@ -66,9 +69,11 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
             // Those of all hosts, below.
             Act::Sign { .. } | Act::Release { .. } | Act::Switch { .. } => continue,
             // All that differs, below.
-            Act::Upload { .. } | Act::RollOut { .. } | Act::Kubelet { .. } | Act::Mark { .. } => {
-                continue;
-            }
+            Act::Upload { .. }
+            | Act::RollOut { .. }
+            | Act::Kubelet { .. }
+            | Act::Mark { .. }
+            | Act::Apply { .. } => continue,
             Act::CheckVip | Act::Mint { .. } => continue,
         };
         first = Some(host);
@@ -136,6 +141,14 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
     // In their own order, which is what matters of them.
     forecast.acts.extend(moves);
     forecast.acts.extend(drifted(shape, &view));
+    if let Some(host) = addons::host(shape, &view) {
+        for (name, said) in addons::due(&view) {
+            let what = format!("apply {name}");
+            let why = addons::told(said);
+            forecast.diffs.push((what.clone(), addons::shown(said)));
+            forecast.acts.push((host.clone(), what, why));
+        }
+    }
     forecast
 }
 

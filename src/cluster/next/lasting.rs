@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::super::load_balancer::Group;
+use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::{Refusal, is, names};
 use crate::host::fact::Api;
@@ -107,6 +109,30 @@ pub(super) fn other_address(shape: &Shape, view: &View) -> Option<Refusal> {
         help: format!(
             "{back}; to move to another address, first give every control plane a certificate that names it (`kubeadm init phase certs apiserver`, docs/limits.md), then run again"
         ),
+        hosts,
+    })
+}
+
+/// Returns where the load balancers are in another VRRP group than the inventory's: changed one by one they would not hear each
+/// other, and two would hold the address. What one host alone has otherwise was edited there, and is mended.
+pub(super) fn other_group(shape: &Shape, view: &View) -> Option<Refusal> {
+    let wanted = shape.lasting.group?;
+    if shape.load_balancers.len() < 2 || migrate::under_way(shape, view) {
+        return None;
+    }
+    let seen = |name: &HostName| Some((name.clone(), view.hosts.get(name)?.moving.group?));
+    let seen: Vec<(HostName, Group)> = shape.load_balancers.iter().filter_map(seen).collect();
+    let (_, live) = seen.first()?;
+    if seen.iter().any(|(_, group)| *group == wanted) {
+        return None;
+    }
+    let hosts: Vec<HostName> = seen.iter().map(|(name, _)| name.clone()).collect();
+    Some(Refusal {
+        message: format!(
+            "keepalived on {} is in {live}, and the inventory says {wanted}: changed one by one, hosts would not hear each other, and two would hold the address",
+            names(&hosts)
+        ),
+        help: "put router_id, load_balancer_profile and vrrp_unicast back to what they were; to change them on a live cluster, change `load_balancer` between keepalived-haproxy and keepalived-haproxy-pods in the same step: a move takes the old group down first".into(),
         hosts,
     })
 }

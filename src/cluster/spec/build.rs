@@ -61,6 +61,7 @@ fn defaults() -> Vec<(&'static str, Value)> {
         ("pod_subnet", json!(POD_SUBNET.to_string())),
         ("service_subnet", json!(SERVICE_SUBNET.to_string())),
         ("cni_manifest", json!([])),
+        ("manifests", json!([])),
         ("kubeadm", json!({})),
         ("ignore_preflight_errors", json!([])),
         ("node_labels", json!({})),
@@ -282,6 +283,10 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
         .texts("cni_manifest")
         .map(|g| g.value)
         .unwrap_or_default();
+    let manifests = reader
+        .texts("manifests")
+        .map(|g| g.value)
+        .unwrap_or_default();
     let name = read_name(reader);
     let (keepalived_image, haproxy_image) = read_images(reader, way, profile);
     let kube_vip = read_kube_vip(reader, way, profile);
@@ -376,6 +381,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
         pod_subnet,
         service_subnet,
         cni_manifests,
+        manifests,
         kubeadm: documents,
         ignore_preflight_errors: ignored,
         hosts,

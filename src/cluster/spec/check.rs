@@ -93,7 +93,13 @@ pub(super) fn groups(
         .at(span(ETCD));
         findings.push(warning.help(format!("leave the group `{ETCD}` out")));
     }
-    if !inventory.hosts_of(LOAD_BALANCER).is_empty() {
+    let balancers = inventory.hosts_of(LOAD_BALANCER);
+    if !balancers.is_empty() {
+        if balancers.len() == 1 && way.takes_other_hosts() {
+            let message = "one load balancer alone: the API is lost with it";
+            let warning = Diagnostic::warning(message).at(span(LOAD_BALANCER));
+            findings.push(warning.help("two survive the loss of one"));
+        }
         if !way.has_vip() {
             let warning = Diagnostic::warning(format!(
                 "the group `{LOAD_BALANCER}` means nothing with `load_balancer: external`"
@@ -297,6 +303,21 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
                 .help("leave `apiserver_dest_port` out; for a live cluster that is moved here, set `control_plane_endpoint` to what it is"),
         );
     }
+    if let (Way::External, Some(endpoint)) = (parts.way, &parts.endpoint) {
+        let own = |host: &&super::host::Draft| {
+            let address = host.ip.as_ref().map(|ip| ip.address);
+            host.roles.control_plane
+                && address.is_some_and(|a| endpoint.value.host().parse() == Ok(a))
+        };
+        if let Some(host) = parts.hosts.iter().find(own) {
+            let message = format!(
+                "`control_plane_endpoint` is the address of `{}`: the API is lost with that host",
+                host.name
+            );
+            let warning = Diagnostic::warning(message).at(endpoint.span.clone());
+            findings.push(warning.help("name the load balancer that leads to all control planes"));
+        }
+    }
     for (what, port) in [
         ("apiserver_src_port", &parts.src_port),
         ("apiserver_dest_port", &parts.dest_port),
@@ -425,6 +446,20 @@ pub(super) fn vrrp(parts: &Parts, count: usize, findings: &mut Findings) {
         .weight
         .as_ref()
         .map_or_else(|| vrrp::weight(parts.profile, &priorities), |g| g.value);
+    // keepalived's own limits of a weight are -253 and 253 (keepalived.conf(5)).
+    if spread >= 253 {
+        let message =
+            format!("the priorities are {spread} apart: keepalived knows no weight that is larger");
+        let at = balancers
+            .iter()
+            .find_map(|h| h.priority.as_ref()?.span.clone());
+        findings.push(
+            finding(message)
+                .at(at)
+                .help("choose priorities that are closer, or leave `priority` out"),
+        );
+        return;
+    }
     if weight.abs() <= spread {
         let message = format!(
             "a failed check takes {} off a priority, and the priorities are {spread} apart: the address would stay on a failed host",
@@ -550,8 +585,18 @@ pub(super) fn interface(
         .filter(|(i, a, _)| i == name && *a != vip)
         .filter_map(|(_, a, prefix)| Some(IpNet::new(*a, *prefix).ok()?.trunc()))
         .collect();
-    if networks.iter().any(|network| network.contains(&vip)) {
-        return None;
+    let inside = networks.iter().find(|network| network.contains(&vip));
+    if let Some(network) = inside {
+        // Of a network of two there are no others (RFC 3021).
+        let special = [network.network(), network.broadcast()].contains(&vip);
+        if !special || network.prefix_len() + 1 >= network.max_prefix_len() {
+            return None;
+        }
+        let message = format!(
+            "`apiserver_vip` {vip} is no host's address in {network}, the network of {name} on `{}`: it is the network's own, or its broadcast",
+            host.name
+        );
+        return Some(Diagnostic::error(message).help("choose an address in between"));
     }
     let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
     let message = format!(

@@ -244,12 +244,17 @@ fn read_interface(vars: &Vars<'_>, findings: &mut Findings) -> Option<String> {
         || name.len() > 15
         || name == "."
         || name == ".."
-        || name
+        // The kernel takes more (net/core/dev.c, dev_valid_name); nobody gives a device such a name who means well.
+        || !name
             .chars()
-            .any(|c| c.is_whitespace() || c == '/' || c == ':')
+            .all(|c| c.is_ascii_alphanumeric() || "._-@".contains(c))
     {
         findings.push(
-            Diagnostic::error(format!("`{name}` is no name of a network interface")).at(got.span),
+            Diagnostic::error(format!(
+                "`{}` is no name of a network interface",
+                name.escape_debug()
+            ))
+            .at(got.span),
         );
         return None;
     }

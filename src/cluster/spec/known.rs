@@ -355,7 +355,14 @@ pub const KNOWN: &[KnownVariable] = &[
         List,
         Cluster,
         "[]",
-        "Files or URLs applied after init.",
+        "The network: files or URLs, applied after init and compared from then on; a file that ends in .tera is a template.",
+    ),
+    known(
+        "manifests",
+        List,
+        Cluster,
+        "[]",
+        "More of them, for whatever is to be in the cluster; applied behind `cni_manifest`.",
     ),
     known(
         "pod_subnet",
@@ -453,11 +460,30 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("ansible_private_key_file", "ansible_ssh_private_key_file"),
     ("ansible_become_pass", "ansible_become_password"),
     ("ansible_sudo_pass", "ansible_become_password"),
+    ("kube_version", "kubernetes_version"),
+    ("kube_pods_subnet", "pod_subnet"),
+    ("kube_service_addresses", "service_subnet"),
+    ("kube_apiserver_port", "apiserver_src_port"),
+    ("kube_image_repo", "image_repository"),
+    ("kube_vip_address", "apiserver_vip"),
 ];
 
 /// Ansible's variables that change how a host is reached and that quorate does not read: it says so instead of reaching
 /// the host in another way than the inventory asks for.
 pub const NOT_READ: &[(&str, &str)] = &[
+    // Kubespray's.
+    (
+        "loadbalancer_apiserver",
+        "with somebody else's load balancer set `load_balancer: external` and `control_plane_endpoint: HOST:PORT`",
+    ),
+    (
+        "kube_network_plugin",
+        "name the manifest of the network in `cni_manifest`",
+    ),
+    (
+        "container_manager",
+        "quorate sets containerd up; for another one `container_runtime_source: present`",
+    ),
     (
         "ansible_ssh_common_args",
         "jump hosts and ~/.ssh/config are not read yet: run quorate on a machine that reaches the hosts",

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::read::Got;
+use super::pods::image;
+use super::read::{self, Got};
 use super::reader::Reader;
 use super::{Bgp, BgpPeer, KubeVip, Profile, Version, Way};
 use crate::model::{Diagnostic, Secret, Span};
@@ -17,9 +18,8 @@ pub(super) fn read_kube_vip(
     way: Way,
     profile: Profile,
 ) -> Option<KubeVip> {
-    let image = reader
-        .text("kube_vip_image")
-        .map_or_else(|| "ghcr.io/kube-vip/kube-vip".to_owned(), |g| g.value);
+    let image = image(reader, "kube_vip_image");
+    let image = image.unwrap_or_else(|| "ghcr.io/kube-vip/kube-vip".to_owned());
     let kube_vip = way.uses_kube_vip();
     let (version, release) = read_release(reader, kube_vip);
     let services = reader.boolean("kube_vip_services").unwrap_or(false);
@@ -31,12 +31,9 @@ pub(super) fn read_kube_vip(
         Profile::Seed => [15, 10, 2],
     };
     if let Some(got) = reader.text("kube_vip_lease") {
-        let numbers: Vec<u16> = got
-            .value
-            .split('/')
-            .filter_map(|n| n.trim().parse().ok())
-            .collect();
-        match numbers[..] {
+        let numbers = got.value.split('/').map(|n| n.trim().parse().ok());
+        let numbers: Option<Vec<u16>> = numbers.collect();
+        match numbers.unwrap_or_default()[..] {
             // client-go's leader election refuses anything else (leaderelection.go, NewLeaderElector).
             [duration, renew, retry]
                 if duration > renew && 5 * u32::from(renew) > 6 * u32::from(retry) && retry > 0 =>
@@ -77,11 +74,14 @@ fn read_release(reader: &mut Reader<'_>, used: bool) -> (String, Version) {
         return default;
     };
     let numbers = got.value.strip_prefix('v').unwrap_or(&got.value);
-    let numbers = numbers.split(['-', '+', '_']).next().unwrap_or_default();
-    let Ok(release) = numbers.parse::<Version>() else {
+    let numbers = numbers.split(['-', '_']).next().unwrap_or_default();
+    // A tag of an image has no other characters (the OCI Distribution Specification).
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let release = numbers.parse::<Version>().ok();
+    let Some(release) = release.filter(|_| got.value.chars().all(plain)) else {
         let error = Diagnostic::error(format!(
             "`kube_vip_version` is a tag with three numbers, not `{}`",
-            got.value
+            got.value.escape_debug()
         ));
         reader
             .findings
@@ -297,13 +297,19 @@ impl BgpPeer {
 fn peer(text: &str) -> Result<BgpPeer, String> {
     let mut parts = text.splitn(4, ':');
     let address = parts.next().unwrap_or_default();
-    let address: IpAddr = address.parse().map_err(|_| {
-        format!("`{address}` is no address; a peer is address:AS:password:multihop")
-    })?;
+    // What is wrong is not shown: a password in the wrong place would be.
+    let address: IpAddr = address
+        .parse()
+        .map_err(|_| "the first part is no address; a peer is address:AS:password:multihop")?;
+    if let Some(why) = read::unusable(address) {
+        return Err(format!("{address} is no router's: {why}"));
+    }
     let number = parts.next().unwrap_or_default();
-    let autonomous_system = number.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-        format!("`{number}` is no AS number; a peer is address:AS:password:multihop")
-    })?;
+    let autonomous_system = number
+        .parse()
+        .ok()
+        .filter(|n| *n > 0)
+        .ok_or("the second part is no AS number; a peer is address:AS:password:multihop")?;
     let password = parts
         .next()
         .filter(|p| !p.is_empty())
@@ -339,6 +345,17 @@ fn check_rest(rest: &str) -> Result<(), String> {
     if parts.iter().any(|p| p.contains(',')) {
         return wrong("a peer has no comma");
     }
+    // `key=value` pairs with semicolons between, else kube-vip ends at once (config_bgp.go, ParseBGPPeerConfig).
+    let is_pair = |pair: &str| {
+        pair.split_once('=')
+            .is_some_and(|(k, v)| !k.is_empty() && !v.is_empty())
+    };
+    if let Some(addresses) = parts.get(2)
+        && !addresses.is_empty()
+        && !addresses.split(';').all(is_pair)
+    {
+        return wrong("MP-BGP is key=value, several with `;` between them");
+    }
     if let Some(bfd) = parts.get(3)
         && !bfd.is_empty()
     {
@@ -349,6 +366,14 @@ fn check_rest(rest: &str) -> Result<(), String> {
             && fields[1..].iter().all(number);
         if !good {
             return wrong("BFD is true;receive;transmit;multiplier, the intervals in microseconds");
+        }
+        // Detect Mult has eight bits (RFC 5880, 4.1).
+        if fields[3].parse::<u8>().is_err() {
+            return wrong("BFD's multiplier is 255 at most");
+        }
+        // kube-vip dials BFD's port for one hop, 3784 (pkg/bgp/peers.go); over several it is 4784 (RFC 5883).
+        if fields[0] == "true" && parts[0] == "true" {
+            return wrong("BFD does not go over several hops: kube-vip asks the next one alone");
         }
         // RFC 5880 counts microseconds, and gobgp passes the numbers on; kube-vip's own comment says 300.
         if fields[0] == "true"

@@ -3,6 +3,7 @@
 //! Whoever needs a number of the cluster's takes it from [`ClusterSpec`]; whoever renders a template gets the same
 //! numbers from [`ClusterSpec::variables`].
 
+mod alias;
 mod build;
 mod check;
 mod connection;
@@ -16,6 +17,7 @@ mod pods;
 mod read;
 mod reader;
 mod release;
+pub mod schema;
 mod stand_in;
 mod unknown;
 mod variables;
@@ -30,6 +32,7 @@ use camino::Utf8PathBuf;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
+pub use alias::adopt;
 pub use connection::{Connection, connections};
 pub use host::{Address, HostSpec, Roles};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
@@ -72,6 +75,8 @@ pub struct ClusterSpec {
     pub service_subnet: IpNet,
     /// `cni_manifest`: files or URLs, applied in this order.
     pub cni_manifests: Vec<String>,
+    /// `manifests`: likewise, behind those.
+    pub manifests: Vec<String>,
     /// `kubeadm`: the user's documents, to be merged over the generated ones.
     pub kubeadm: UserDocuments,
     /// `ignore_preflight_errors`, never `all` and never a port.

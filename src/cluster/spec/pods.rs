@@ -19,8 +19,26 @@ const fn haproxy(profile: Profile) -> &'static str {
 
 /// Returns keepalived's image and haproxy's. Every way has them: where images come as files, a way that runs no pods
 /// leaves these out.
+/// Returns the name of an image. Only what the names of images consist of (the OCI Distribution Specification, "Pulling
+/// manifests") is taken: it goes into manifests as it is.
+pub(super) fn image(reader: &mut Reader<'_>, name: &str) -> Option<String> {
+    let got = reader.text(name)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    if got.value.is_empty() || !got.value.chars().all(plain) {
+        let message = format!(
+            "`{name}`: `{}` is no name of an image",
+            got.value.escape_debug()
+        );
+        let help = "as in registry.example/haproxy:3.2.4";
+        let error = Diagnostic::error(message).at(got.span);
+        reader.findings.push(error.help(help));
+        return None;
+    }
+    Some(got.value)
+}
+
 pub(super) fn read_images(reader: &mut Reader<'_>, way: Way, profile: Profile) -> (String, String) {
-    let keepalived = reader.text("keepalived_image").map(|g| g.value);
+    let keepalived = image(reader, "keepalived_image");
     if keepalived.is_none() && way == Way::KeepalivedHaproxyPods && profile == Profile::Fast {
         let warning = Diagnostic::warning(format!(
             "`keepalived_image` is not set: {KEEPALIVED}, the image of kubeadm's document, is from 2020"
@@ -29,7 +47,7 @@ pub(super) fn read_images(reader: &mut Reader<'_>, way: Way, profile: Profile) -
             "name an image with a current keepalived and curl: docs/load-balancing.md shows how to make one",
         ));
     }
-    let haproxy_set = reader.text("haproxy_image").map(|g| g.value);
+    let haproxy_set = image(reader, "haproxy_image");
     (
         keepalived.unwrap_or_else(|| KEEPALIVED.to_owned()),
         haproxy_set.unwrap_or_else(|| haproxy(profile).to_owned()),

@@ -164,6 +164,7 @@ impl ClusterSpec {
             ("pod_subnet", json!(self.pod_subnet.to_string())),
             ("service_subnet", json!(self.service_subnet.to_string())),
             ("cni_manifest", json!(self.cni_manifests)),
+            ("manifests", json!(self.manifests)),
             (
                 "ignore_preflight_errors",
                 json!(self.ignore_preflight_errors),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::session::{Problem, Session, WaveEnd};
-use super::super::state::{cluster_facts, facts, trouble};
+use super::super::state::{addons, cluster_facts, facts, trouble};
 use super::{Done, Run};
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
-use crate::cluster::{Act, Standing, act, drift, migrate};
+use crate::cluster::{self, Act, Standing, act, drift, migrate};
 use crate::event::{Event, Status, Trouble};
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret};
@@ -32,6 +32,7 @@ impl Run {
                 Act::Init { .. } => "init",
                 Act::Sign { .. } | Act::Release { .. } | Act::Switch { .. } => "load balancer",
                 act if rolls(act) => "roll out",
+                Act::Apply { .. } => "manifests",
                 _ => "join",
             };
             let hosts: Vec<HostName> = act.host().cloned().into_iter().collect();
@@ -271,6 +272,7 @@ impl Run {
                 Ok(act::join(&input))
             }
             Act::Sign { host } => desired.sign(host),
+            Act::Apply { manifests, .. } => Ok(act::apply_again(desired.manifests(), manifests)),
             Act::Upload { host }
             | Act::RollOut { host }
             | Act::Kubelet { host }
@@ -317,10 +319,13 @@ impl Run {
         let again = self.is_prepared_again(&name) || moves(&act);
         self.tasks.spawn(async move {
             let desired = settings.desired.as_ref();
-            let facts = match again {
+            let mut facts = match again {
                 true => facts(desired, &name),
                 false => cluster_facts(desired, &name),
             };
+            if matches!(act, Act::Apply { .. }) {
+                facts.extend(addons(desired));
+            }
             let end = session.wave(&plan, &facts, |_, _| Ok(Status::Ok)).await;
             Done::Act {
                 act,
@@ -339,6 +344,10 @@ impl Run {
             host.busy = false;
         }
         self.take_outputs(&name, &end).await;
+        if matches!(act, Act::Apply { .. }) && !end.is_good() {
+            // Nor will another control plane be told something else.
+            self.state.view.addons.clear();
+        }
         if changes_membership(&act) && !end.is_good() {
             // It may have left a learner in etcd that no API server's last word knows of.
             self.certain.clear();
@@ -377,6 +386,7 @@ impl Run {
             | Act::RollOut { .. }
             | Act::Kubelet { .. }
             | Act::Mark { .. }
+            | Act::Apply { .. }
             | Act::Release { .. }
             | Act::Switch { .. }
             | Act::Finish { .. } => {}
@@ -384,6 +394,9 @@ impl Run {
         let Some(observed) = end.observed else {
             return self.without_facts(name).await;
         };
+        if matches!(act, Act::Apply { .. }) {
+            self.state.view.addons = observed.addons.clone();
+        }
         self.observe(&name, observed);
         if matches!(act, Act::Sign { .. }) {
             let due = |h: &crate::cluster::HostView| h.credential_due.clone();
@@ -394,7 +407,12 @@ impl Run {
             }
         }
         if let Some(what) = self.unmended(&act) {
-            let message = format!("it was rolled out, and yet: {what}");
+            self.state.view.addons.clear();
+            let done = match act {
+                Act::Apply { .. } => "applied",
+                _ => "rolled out",
+            };
+            let message = format!("it was {done}, and yet: {what}");
             return self.state.fail(&name, &message).await;
         }
         if let Act::Mark { nodes, .. } = &act {
@@ -434,6 +452,13 @@ impl Run {
             Act::Upload { .. } => told(view.cluster_drift().iter().collect()),
             Act::RollOut { host } => left(host, drift::stage::Part::ControlPlane),
             Act::Kubelet { host } => left(host, drift::stage::Part::Kubelet),
+            Act::Apply { .. } => {
+                let left = cluster::addons::due(view);
+                let left: Vec<String> = left
+                    .map(|(name, said)| format!("{name}: {}", cluster::addons::told(said)))
+                    .collect();
+                (!left.is_empty()).then(|| left.join("; "))
+            }
             _ => None,
         }
     }

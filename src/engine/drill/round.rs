@@ -302,16 +302,22 @@ impl Drill<'_> {
             help: "it gets QUORATE_HOST and QUORATE_ADDRESS in its environment; try it by hand"
                 .into(),
         };
+        let mut leash = None;
         if let Some(restore) = &self.wish.restore {
             // First: from now on the host comes back even if this program dies.
             let restorer = Restorer::arm(restore, &target, address)
                 .map_err(|error| failed("brings back", error.to_string()))?;
+            leash = Some(
+                restorer
+                    .leash()
+                    .map_err(|error| failed("brings back", error.to_string()))?,
+            );
             round.restorer = Some(restorer);
         }
         if let Some(place) = self.places.get_mut(&target) {
             place.session = None;
         }
-        meanwhile(self, round, away::run(line, &target, address))
+        meanwhile(self, round, away::run(line, &target, address, leash))
             .await
             .map_err(|why| failed("takes away", why))
     }

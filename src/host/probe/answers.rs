@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use x509_parser::extensions::GeneralName;
 
-use super::super::fact::{ClientCertificate, EtcdMember, NodeState, OwnNode};
+use super::super::fact::{AddonState, ClientCertificate, EtcdMember, NodeState, OwnNode};
 use crate::model::Sha256;
 
 /// Reads a `meta.k8s.io/v1` Table of nodes: its first columns are name, status, roles, age and version.
@@ -191,4 +191,31 @@ pub(super) fn leads(body: &[u8]) -> Option<bool> {
     let status: serde_json::Value = serde_json::from_slice(body).ok()?;
     let own = status.get("header")?.get("member_id")?.as_str()?;
     Some(status.get("leader")?.as_str()? == own)
+}
+
+/// Returns what an answer says of a manifest: kubectl's exit status, the name, and what it printed.
+pub(super) fn addon(rest: &str) -> Option<(String, AddonState)> {
+    let mut parts = rest.split(' ');
+    let status = parts.next()?;
+    let mut text = || super::text(parts.next()?);
+    let (name, said) = (text()?, text()?);
+    // What it cannot compare with, since it is not there yet, will be made.
+    let lacks = [
+        "not found",
+        "no matches for kind",
+        "could not find the requested resource",
+    ];
+    let state = match status {
+        "0" => AddonState::AsWritten,
+        "1" => AddonState::Differs(said),
+        _ if lacks.iter().any(|lack| said.contains(lack)) => AddonState::Differs(said),
+        // timeout(1)
+        "124" => AddonState::Unknown("kubectl diff has not come to its end in 30 s".into()),
+        _ => {
+            let mut lines = said.lines().rev().map(str::trim);
+            let last = lines.find(|line| !line.is_empty()).unwrap_or_default();
+            AddonState::Unknown(format!("kubectl diff: {last}"))
+        }
+    };
+    Some((name, state))
 }

@@ -42,7 +42,8 @@ impl Axis {
         [0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0]
             .into_iter()
             .find(|tick| length / tick <= 14.0)
-            .unwrap_or(300.0)
+            // A journal may say anything: never more lines than somebody can read.
+            .unwrap_or_else(|| 300.0_f64.max(length / 14.0))
     }
 
     fn draw(&self, out: &mut String, top: f64, bottom: f64) {

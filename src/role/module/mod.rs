@@ -21,6 +21,7 @@ mod meta;
 mod modprobe;
 mod mount;
 mod package;
+mod repository;
 mod service;
 mod set_fact;
 mod swap;
@@ -97,6 +98,8 @@ pub(super) const MODULES: &[Module] = &[
     modprobe::MODULE,
     mount::MODULE,
     package::MODULE,
+    repository::DEB822,
+    repository::YUM,
     service::MODULE,
     set_fact::MODULE,
     swap::MODULE,
@@ -108,7 +111,7 @@ pub(super) const MODULES: &[Module] = &[
 ];
 
 /// Ansible's collections whose modules have a namesake here.
-const COLLECTIONS: &[&str] = &[
+pub(super) const COLLECTIONS: [&str; 4] = [
     "ansible.builtin.",
     "ansible.posix.",
     "ansible.legacy.",

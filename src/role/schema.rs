@@ -1,0 +1,167 @@
+//! JSON Schemas (draft 2020-12) of the files that the role language is written in, made from the tables that read them.
+
+use serde_json::json;
+
+use super::keyword;
+use super::module::{self, Module};
+use super::site;
+use crate::model::{Map, Value};
+
+/// Where the drafts are named.
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Returns the schema of tasks/main.yml.
+pub fn tasks() -> Value {
+    json!({
+        "$schema": DRAFT,
+        "title": "tasks/main.yml of a role of quorate",
+        "$ref": "#/$defs/tasks",
+        "$defs": definitions(),
+    })
+}
+
+/// Returns the schema of handlers/main.yml.
+pub fn handlers() -> Value {
+    json!({
+        "$schema": DRAFT,
+        "title": "handlers/main.yml of a role of quorate",
+        "$ref": "#/$defs/handlers",
+        "$defs": definitions(),
+    })
+}
+
+/// Returns the schema of site.yml.
+pub fn site() -> Value {
+    let tasks = json!({ "$ref": "#/$defs/tasks" });
+    let role = json!({
+        "type": "object",
+        "properties": {
+            "role": { "type": "string" }, "name": { "type": "string" },
+            "vars": { "type": "object" },
+            "tags": texts(), "when": condition(),
+        },
+        "additionalProperties": false,
+    });
+    let of = |keyword: &str| match keyword {
+        "name" => json!({ "type": "string" }),
+        "hosts" | "tags" => texts(),
+        "stage" => json!({ "enum": site::STAGES.map(|(name, _)| name) }),
+        "roles" => {
+            json!({ "type": "array", "items": { "anyOf": [{ "type": "string" }, role.clone()] } })
+        }
+        "pre_tasks" | "tasks" | "post_tasks" => tasks.clone(),
+        "handlers" => json!({ "$ref": "#/$defs/handlers" }),
+        "vars" => json!({ "type": "object" }),
+        "serial" => json!({ "anyOf": [
+            { "type": "integer", "minimum": 1 },
+            { "type": "string", "pattern": "^[1-9][0-9]*%$" },
+        ] }),
+        "max_fail_percentage" => json!({ "type": "integer", "minimum": 0, "maximum": 100 }),
+        "become" => json!({ "const": true }),
+        _ => json!({ "type": "boolean" }),
+    };
+    let properties: Map = site::KEYWORDS
+        .iter()
+        .map(|keyword| ((*keyword).to_string(), of(keyword)))
+        .collect();
+    json!({
+        "$schema": DRAFT,
+        "title": "site.yml of quorate",
+        "type": ["array", "null"],
+        "items": {
+            "type": "object",
+            "required": ["hosts"],
+            "properties": properties,
+            "additionalProperties": false,
+        },
+        "$defs": definitions(),
+    })
+}
+
+/// A text, or a list of texts.
+fn texts() -> Value {
+    json!({ "type": ["string", "array"], "items": { "type": "string" } })
+}
+
+/// An expression, a truth value, or a list of such.
+fn condition() -> Value {
+    json!({ "type": ["string", "boolean", "array"], "items": { "type": ["string", "boolean"] } })
+}
+
+/// Tasks, handlers and blocks.
+fn definitions() -> Value {
+    let list = |of: Value| json!({ "type": ["array", "null"], "items": of });
+    let reference = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    let mut block = keywords(keyword::BLOCK);
+    for part in ["block", "rescue", "always"] {
+        block.insert(part.into(), reference("tasks"));
+    }
+    let handler = object(keywords(keyword::KEYWORDS), Some(&["name"]));
+    json!({
+        "tasks": list(json!({
+            "if": { "required": ["block"] },
+            "then": { "type": "object", "properties": block, "additionalProperties": false },
+            "else": object(keywords(keyword::KEYWORDS), None),
+        })),
+        "handlers": list(handler),
+    })
+}
+
+/// Returns what a task may be: keywords and one module.
+fn object(keywords: Map, required: Option<&[&str]>) -> Value {
+    let mut properties = keywords;
+    for module in module::MODULES {
+        let arguments = arguments(module);
+        for name in std::iter::once(module.name).chain(module.aliases.iter().copied()) {
+            properties.insert(name.into(), arguments.clone());
+        }
+    }
+    // Ansible's full names.
+    let full = module::COLLECTIONS.map(|c| c.replace('.', "\\."));
+    let full = format!("^({})", full.join("|"));
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties,
+        "patternProperties": { full: {} },
+        "additionalProperties": false,
+    });
+    if let Some(required) = required {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+/// Returns what a module takes.
+fn arguments(module: &Module) -> Value {
+    let properties: Map = module
+        .arguments
+        .iter()
+        .map(|name| ((*name).to_string(), json!({})))
+        .collect();
+    let mut schema = json!({ "type": "object" });
+    if !properties.is_empty() {
+        schema["properties"] = Value::Object(properties);
+        schema["additionalProperties"] = json!(false);
+    }
+    if module.bare.is_some() {
+        schema["type"] = json!(["object", "string", "number", "boolean"]);
+    }
+    schema
+}
+
+fn keywords(names: &[&str]) -> Map {
+    let of = |name: &str| match name {
+        "when" | "changed_when" => condition(),
+        "failed_when" => json!({ "type": ["string", "boolean"] }),
+        "notify" | "listen" | "tags" => texts(),
+        "become" | "no_log" => json!({ "type": "boolean" }),
+        "vars" | "loop_control" => json!({ "type": "object" }),
+        "loop" => json!({ "type": ["array", "string"] }),
+        "retries" | "delay" => json!({ "type": ["integer", "string"] }),
+        // A name may look like a number.
+        "name" => json!({ "type": ["string", "number", "boolean"] }),
+        _ => json!({ "type": "string" }),
+    };
+    let entry = |name: &&str| ((*name).to_string(), of(name));
+    names.iter().map(entry).collect()
+}
