@@ -1,6 +1,7 @@
 //! `apply`: one coordinator that looks, decides, and starts what is safe; one task for each host that has something to do.
 
 mod acts;
+mod again;
 mod ending;
 mod pace;
 mod waves;

@@ -5,6 +5,7 @@
 
 mod alias;
 mod build;
+mod carried;
 mod check;
 mod connection;
 mod host;
@@ -219,15 +220,16 @@ impl ClusterSpec {
 
     /// Returns what cannot be known before a host is asked: whether it carries the address that is taken for its own,
     /// whether it has the interface that is named for the virtual address, and whether that address lies in the
-    /// interface's network, where neighbours ask for it (ARP, VRRP). `carried` are the host's interfaces with their
+    /// interface's network, where neighbours ask for it (ARP, VRRP). `addresses` are the host's interfaces with their
     /// addresses and prefix lengths, `down` those that carry nothing. `None` is fine; the finding names the candidates
     /// otherwise.
     pub fn check_address(
         &self,
         host: &HostSpec,
-        carried: &[(String, IpAddr, u8)],
+        addresses: &[(String, IpAddr, u8)],
         down: &[String],
     ) -> Option<crate::model::Diagnostic> {
-        check::carried(host, carried).or_else(|| check::interface(self, host, carried, down))
+        carried::address(host, addresses)
+            .or_else(|| carried::interface(self, host, addresses, down))
     }
 }

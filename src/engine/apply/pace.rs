@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Run;
-use crate::cluster::Standing;
-use crate::event::Event;
 use crate::model::HostName;
 use crate::plan::{HostPlan, Pace};
 
@@ -112,12 +110,6 @@ impl Run {
             host.busy = false;
         }
         let reason = format!("not tried: too many hosts have failed in the play `{play}`");
-        self.stand(name, Standing::Failed(reason.clone()));
-        self.settings()
-            .emit(Event::Warning {
-                host: Some(name.clone()),
-                message: reason,
-            })
-            .await;
+        self.leave_out(name, reason).await;
     }
 }

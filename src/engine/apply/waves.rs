@@ -293,6 +293,11 @@ impl Run {
     async fn give_up(&mut self, name: &HostName, failed: &HostName) {
         let reason =
             format!("not tried: {failed} failed before it, and both carry the path to the API");
+        self.leave_out(name, reason).await;
+    }
+
+    /// A host that is not tried, for a reason that is no fault of its own.
+    pub(super) async fn leave_out(&mut self, name: &HostName, reason: String) {
         self.stand(name, Standing::Failed(reason.clone()));
         self.settings()
             .emit(Event::Warning {

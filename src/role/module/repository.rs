@@ -92,12 +92,7 @@ fn read_deb822(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let path = format!("/etc/apt/sources.list.d/{name}.sources");
     let managers = &["apt"];
     if !present {
-        return Some(Box::new(Repository {
-            path,
-            target: None,
-            fetch: None,
-            managers,
-        }));
+        return Some(Box::new(Repository::absent(path, managers)));
     }
     let types = match args.has("types") {
         true => words(args, "types")?,
@@ -211,12 +206,7 @@ fn read_yum(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let path = format!("/etc/yum.repos.d/{name}.repo");
     let managers = &["dnf", "yum"];
     if !present {
-        return Some(Box::new(Repository {
-            path,
-            target: None,
-            fetch: None,
-            managers,
-        }));
+        return Some(Box::new(Repository::absent(path, managers)));
     }
     let description = args.text("description").unwrap_or_else(|| name.clone());
     if !args.has("baseurl") {
@@ -260,6 +250,18 @@ fn read_yum(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         fetch: None,
         managers,
     }))
+}
+
+impl Repository {
+    /// Returns one that is not to be there.
+    fn absent(path: String, managers: &'static [&'static str]) -> Self {
+        Self {
+            path,
+            target: None,
+            fetch: None,
+            managers,
+        }
+    }
 }
 
 impl Action for Repository {
