@@ -250,10 +250,14 @@ fn d_a_refused_haproxy_configuration_leaves_the_old() {
         digest("cp1", "/etc/haproxy/haproxy.cfg"),
         incarnation("cp1", "haproxy"),
     );
-    let run = lab
-        .quorate(&["apply", "-e", "haproxy_health_port=99999", "--limit", "cp1"])
-        .run()
-        .expect(1);
+    // A role of the user's own, copied from the built-in one, whose template haproxy does not understand.
+    lab.quorate(&["roles", "eject", "haproxy"]).run().expect(0);
+    let role = lab.inventory().join("roles/haproxy");
+    let template = role.join("templates/fast/haproxy.cfg.tera");
+    let text = fs::read_to_string(&template).expect("the template");
+    fs::write(&template, format!("{text}\nno-such-word\n")).expect("a worse one");
+    let run = lab.quorate(&["apply", "--limit", "cp1"]).run().expect(1);
+    fs::remove_dir_all(role).expect("the built-in role counts again");
     let run = run
         .shows("refused by its validator")
         .shows("haproxy's configuration");
