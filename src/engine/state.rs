@@ -73,9 +73,13 @@ pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
     facts
 }
 
-/// Returns the questions for the inventory's manifests.
-pub(super) fn addons(desired: &dyn Desired) -> Facts {
+/// Returns the questions for the inventory's manifests, for one control plane.
+pub(super) fn addons(desired: &dyn Desired, host: &HostName) -> Facts {
+    let Some((_, address, port)) = desired.node(host) else {
+        return Facts::new();
+    };
     let addon = |manifest: &Manifest| Fact::Addon {
+        server: format!("{address}:{port}"),
         name: manifest.name.clone(),
         url: match manifest.text {
             Some(_) => String::new(),
@@ -134,11 +138,12 @@ impl State {
 
     /// Asks one control plane how the manifests are that the inventory names: one exec more, and only there.
     async fn look_at_addons(&mut self) {
-        let facts = addons(self.settings.desired.as_ref());
-        let Some((name, _)) = self.view.api().filter(|_| !facts.is_empty()) else {
+        let desired = self.settings.desired.clone();
+        let Some((name, _)) = self.view.api().filter(|_| !desired.manifests().is_empty()) else {
             return;
         };
         let name = name.clone();
+        let facts = addons(desired.as_ref(), &name);
         let Some(session) = self.hosts.get(&name).and_then(|h| h.session.clone()) else {
             return;
         };

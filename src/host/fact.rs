@@ -75,6 +75,8 @@ pub enum Fact {
     Endpoint(Endpoint),
     /// What server-side apply would change of a manifest, as kubectl on a control plane tells.
     Addon {
+        /// `address:port` of the API server that is asked.
+        server: String,
         /// Its name, for the answer.
         name: String,
         /// Its URL; empty where `text` is it.

@@ -97,9 +97,14 @@ fn calls(facts: &Facts) -> String {
                     endpoint.to_string(),
                 ],
             ),
-            Fact::Addon { name, url, text } => add(
+            Fact::Addon {
+                server,
+                name,
+                url,
+                text,
+            } => add(
                 "probe_addons",
-                vec![name.clone(), url.clone(), text.clone()],
+                [server, name, url, text].map(String::clone).to_vec(),
             ),
         }
     }

@@ -21,6 +21,7 @@ diff -u -N /run/quorate-diff.a/LIVE-1/rbac.authorization.k8s.io.v1.ClusterRole..
 
 fn addon(name: &str, url: &str, text: &str) -> Fact {
     Fact::Addon {
+        server: "10.0.0.11:6443".into(),
         name: name.into(),
         url: url.into(),
         text: text.into(),
@@ -30,10 +31,11 @@ fn addon(name: &str, url: &str, text: &str) -> Fact {
 /// Does what the manifest's text says; its words go to a file.
 const KUBECTL: &str = r#"echo "$*" >>@/calls
 : >"$TMPDIR/left" || exit 9
-case $* in *https*) text=same ;; *) text=$(cat) ;; esac
+case $* in *"-f https"*) text=same ;; *) text=$(cat) ;; esac
 case $text in
 same) ;;
 "it's"*) printf '%s\n' "$text"; exit 1 ;;
+busy) [ -e @/tried ] || { : >@/tried; echo 'unexpected EOF'; exit 3; } ;;
 gone) echo 'Error from server (NotFound): namespaces "x" not found'; exit 3 ;;
 *) echo 'Warning: something'; echo 'error: it is broken' >&2; exit 3 ;;
 esac"#;
@@ -45,6 +47,7 @@ fn what_kubectl_says_of_each_manifest() {
         addon("same.yml", "", "same"),
         addon("odd name.yml", "", odd),
         addon("gone.yml", "", "gone"),
+        addon("busy.yml", "", "busy"),
         addon("broken.yml", "", "broken"),
         addon("https://a.example/b.yml", "https://a.example/b.yml", ""),
     ]);
@@ -68,6 +71,8 @@ fn what_kubectl_says_of_each_manifest() {
         let state = |name: &str| seen[name].clone();
         assert_eq!(seen.len(), facts.len());
         assert_eq!(state("same.yml"), AddonState::AsWritten);
+        // Asked once more.
+        assert_eq!(state("busy.yml"), AddonState::AsWritten);
         assert_eq!(state("https://a.example/b.yml"), AddonState::AsWritten);
         // The shell ends what it holds without the last line feeds.
         let said = format!("{}\n", odd.trim_end_matches('\n'));
@@ -79,14 +84,18 @@ fn what_kubectl_says_of_each_manifest() {
         let broken = AddonState::Unknown("kubectl diff: error: it is broken".into());
         assert_eq!(state("broken.yml"), broken);
         let calls = sandbox.read("/calls").unwrap();
-        assert_eq!(calls.lines().count(), facts.len());
+        assert_eq!(calls.lines().count(), facts.len() + 1);
+        let own = "--server=https://10.0.0.11:6443 ";
+        assert!(calls.lines().all(|line| line.contains(own)), "{calls}");
         let words = "diff --server-side --force-conflicts --field-manager=quorate -f ";
         for line in calls.lines() {
             let source = line.split_once(words).unwrap().1;
             assert!(["-", "https://a.example/b.yml"].contains(&source), "{line}");
         }
         // Nothing of it stays on the host.
-        std::fs::remove_file(sandbox.path("/calls")).unwrap();
+        for path in ["/calls", "/tried"] {
+            std::fs::remove_file(sandbox.path(path)).unwrap();
+        }
         assert_eq!(tree(), before);
     }
 }

@@ -482,7 +482,7 @@ fn steps(call: &Call) -> Vec<(u32, bool)> {
 pub(crate) fn obey(model: &Mutex<Model>, call: &Call) -> Reply {
     let mut model = model.lock().unwrap();
     let script = String::from_utf8_lossy(&call.stdin).into_owned();
-    let asks = script.contains(&format!("probe_addons {ADDON} "));
+    let asks = script.contains(&format!(" {ADDON} '' "));
     let addon = |model: &Model| {
         let (status, said, _) = model.addon.filter(|_| asks)?;
         let (name, said) = (BASE64.encode(ADDON), BASE64.encode(said));

@@ -324,7 +324,7 @@ impl Run {
                 false => cluster_facts(desired, &name),
             };
             if matches!(act, Act::Apply { .. }) {
-                facts.extend(addons(desired));
+                facts.extend(addons(desired, &name));
             }
             let end = session.wave(&plan, &facts, |_, _| Ok(Status::Ok)).await;
             Done::Act {
