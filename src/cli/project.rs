@@ -54,7 +54,7 @@ pub(super) struct Project {
     /// The folder `.quorate`.
     home: Utf8PathBuf,
     parts: Option<load_balancer::Parts>,
-    plays: plays::Plays,
+    plays: Plays,
     /// Questions that hang on what a host is.
     learned: Mutex<BTreeMap<HostName, Facts>>,
 }
@@ -306,9 +306,7 @@ impl Project {
             let seen = kube_vip::host_variables(&self.spec, spec, first, Some(observed));
             set(&mut scope, seen);
         }
-        let kubernetes = observed.kubernetes.as_ref();
-        let is_member = kubernetes.is_some_and(Kubernetes::is_member);
-        set(&mut scope, membership(is_member, is_whole));
+        set(&mut scope, membership(is_member(observed), is_whole));
         Ok(scope)
     }
 
@@ -327,6 +325,12 @@ fn membership(is_member: bool, is_whole: bool) -> Map {
         (MEMBER.to_owned(), json!(is_member)),
         (WHOLE.to_owned(), json!(is_whole)),
     ])
+}
+
+/// Returns whether a host was seen to be a member of a cluster.
+fn is_member(observed: &Observed) -> bool {
+    let kubernetes = observed.kubernetes.as_ref();
+    kubernetes.is_some_and(Kubernetes::is_member)
 }
 
 /// Sets what the cluster or the host says, over what anybody else does.

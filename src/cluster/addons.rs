@@ -2,9 +2,8 @@
 //! applies them.
 
 use super::next::Act;
-use super::view::{HostView, Shape, View};
+use super::view::{Shape, View};
 use crate::host::AddonState;
-use crate::model::HostName;
 
 /// Returns the manifests that are not as written, with what kubectl said of each, by their names.
 pub fn due(view: &View) -> impl Iterator<Item = (&str, &str)> {
@@ -22,23 +21,13 @@ pub fn unknown(view: &View) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Returns the control plane that may apply manifests in this run.
-pub fn host<'a>(shape: &'a Shape, view: &'a View) -> Option<&'a HostName> {
-    let able = |name: &&HostName| {
-        let host: Option<&HostView> = view.hosts.get(*name);
-        host.is_some_and(|host| host.may_act() && host.api().is_some())
-    };
-    let via = view.api().map(|(name, _)| name);
-    via.into_iter().chain(&shape.control_planes).find(able)
-}
-
 /// Returns the act that applies what is not as written; `None` where all is, or where the run may change no control plane.
 pub fn act(shape: &Shape, view: &View) -> Option<Act> {
     let manifests: Vec<String> = due(view).map(|(name, _)| name.to_string()).collect();
     if manifests.is_empty() {
         return None;
     }
-    let host = host(shape, view)?.clone();
+    let host = view.may_configure(shape)?.clone();
     Some(Act::Apply { host, manifests })
 }
 

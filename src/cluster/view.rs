@@ -138,11 +138,22 @@ impl Shape {
 }
 
 impl View {
+    /// Returns the control plane by which this run may change what the cluster keeps: the one that told of it, else the first
+    /// that may be acted on and whose API server answers.
+    pub fn may_configure<'a>(&'a self, shape: &'a Shape) -> Option<&'a HostName> {
+        let able = |name: &&HostName| {
+            let host = self.hosts.get(*name);
+            host.is_some_and(|host| host.may_act() && host.api().is_some())
+        };
+        let via = self.api().map(|(name, _)| name);
+        via.into_iter().chain(&shape.control_planes).find(able)
+    }
+
     /// Returns whether the cluster lives, and every node that could be looked at is a member of it.
     pub fn is_whole(&self, shape: &Shape) -> bool {
         let is_in = |name: &HostName| {
             let host = self.hosts.get(name).filter(|host| host.is_known());
-            host.is_none_or(|host| self.node(name).is_some() || host.is_member())
+            host.is_none_or(|host| host.is_member() || self.node(name).is_some())
         };
         self.api.is_some() && shape.nodes().all(is_in)
     }

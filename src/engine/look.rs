@@ -177,7 +177,7 @@ async fn report_addons(settings: &Settings, view: &View) {
         };
         settings.emit(event).await;
     }
-    if addons::host(settings.desired.shape(), view).is_some() {
+    if view.may_configure(settings.desired.shape()).is_some() {
         return;
     }
     for (name, said) in addons::due(view) {

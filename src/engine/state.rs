@@ -125,8 +125,9 @@ impl State {
         }
         // When all were looked at: what one is to do may hang on what another one is like.
         let names: Vec<HostName> = state.hosts.keys().cloned().collect();
+        let is_whole = state.view.is_whole(shape);
         for name in &names {
-            if let Err(message) = state.plan(name) {
+            if let Err(message) = state.plan_where(name, is_whole) {
                 state.fail_as(name, Problem::unfit(message)).await;
             }
         }
@@ -227,8 +228,12 @@ impl State {
 
     /// Plans the host's next wave from what is known of it.
     pub(super) fn plan(&mut self, name: &HostName) -> Result<(), String> {
-        let all = self.settings.command != APPLY;
         let is_whole = self.view.is_whole(self.settings.desired.shape());
+        self.plan_where(name, is_whole)
+    }
+
+    fn plan_where(&mut self, name: &HostName, is_whole: bool) -> Result<(), String> {
+        let all = self.settings.command != APPLY;
         if let Some(host) = self.hosts.get_mut(name) {
             host.registered.is_whole = is_whole;
         }

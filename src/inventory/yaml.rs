@@ -69,6 +69,15 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl Entry {
+    /// Returns the finding that its value is none of what its key takes.
+    pub fn wrong(&self, expected: &str) -> Diagnostic {
+        let found = self.value.describe();
+        let message = format!("`{}` takes {expected}, not {found}", self.key);
+        Diagnostic::error(message).at(self.value.span.clone())
+    }
+}
+
 impl Node {
     /// Returns the value without its places.
     pub fn to_value(&self) -> Value {

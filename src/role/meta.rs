@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::library::Role;
-use crate::inventory::yaml::{Entry, Node};
+use crate::inventory::yaml::Node;
 use crate::model::{Diagnostic, Diagnostics, Span, nearest};
 
 /// What a role says of itself.
@@ -32,15 +32,15 @@ impl Meta {
             match (entry.key.as_str(), value.as_str(), value.as_bool()) {
                 ("description", Some(text), _) => meta.description = text.trim().to_string(),
                 ("disturbs_api", _, Some(flag)) => meta.disturbs_api = flag,
-                ("description", ..) => diagnostics.push(wrong(entry, "text")),
-                ("disturbs_api", ..) => diagnostics.push(wrong(entry, "true or false")),
+                ("description", ..) => diagnostics.push(entry.wrong("text")),
+                ("disturbs_api", ..) => diagnostics.push(entry.wrong("true or false")),
                 // What Ansible Galaxy keeps there says nothing about hosts; the specs are read by themselves.
                 ("galaxy_info" | "argument_specs", ..) => {}
                 ("dependencies", ..) => match entry.value.as_seq() {
                     Some(items) => meta
                         .dependencies
                         .extend(items.iter().filter_map(dependency)),
-                    None => diagnostics.push(wrong(entry, "a list")),
+                    None => diagnostics.push(entry.wrong("a list")),
                 },
                 (key, ..) => {
                     let near = nearest(key, ["description", "disturbs_api"]);
@@ -53,12 +53,6 @@ impl Meta {
         }
         meta
     }
-}
-
-fn wrong(entry: &Entry, expected: &str) -> Diagnostic {
-    let found = entry.value.describe();
-    let message = format!("`{}` takes {expected}, not {found}", entry.key);
-    Diagnostic::error(message).at(entry.value.span.clone())
 }
 
 /// Returns a role's name: alone, or as `role` or `name` of a map.

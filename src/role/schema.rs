@@ -7,8 +7,8 @@ use super::module::{self, Module};
 use super::site;
 use crate::model::{Map, Value};
 
-/// Where the drafts are named.
-const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// The draft that all schemas are written in.
+pub const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Returns the schema of tasks/main.yml.
 pub fn tasks() -> Value {

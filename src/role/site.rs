@@ -305,6 +305,12 @@ fn read(
     }
 }
 
+/// Returns a text, or a list of texts; `None` where something else is among them.
+fn texts(node: &Node) -> Option<Vec<&str>> {
+    let nodes = node.as_seq().unwrap_or(std::slice::from_ref(node));
+    nodes.iter().map(Node::as_str).collect()
+}
+
 struct Reader<'a> {
     diagnostics: &'a mut Diagnostics,
     library: &'a Library,
@@ -410,9 +416,7 @@ impl Reader<'_> {
     }
 
     fn wrong(&mut self, entry: &Entry, expected: &str) {
-        let found = entry.value.describe();
-        let message = format!("`{}` takes {expected}, not {found}", entry.key);
-        self.diagnostics.complain(message, &entry.value.span, None);
+        self.diagnostics.push(entry.wrong(expected));
     }
 
     fn text(&mut self, entry: &Entry) -> Option<String> {
@@ -431,10 +435,7 @@ impl Reader<'_> {
             self.diagnostics.complain(message, &node.span, help);
             return None;
         };
-        let nodes = entry.value.as_seq();
-        let nodes = nodes.unwrap_or(std::slice::from_ref(&entry.value));
-        let texts: Option<Vec<&str>> = nodes.iter().map(Node::as_str).collect();
-        match texts {
+        match texts(&entry.value) {
             Some(texts) if !texts.is_empty() => Some((texts.join(","), entry.value.span.clone())),
             _ => {
                 self.wrong(entry, "a pattern, or a list of patterns");
@@ -470,10 +471,7 @@ impl Reader<'_> {
     }
 
     fn tags(&mut self, entry: &Entry) -> Vec<String> {
-        let nodes = entry.value.as_seq();
-        let nodes = nodes.unwrap_or(std::slice::from_ref(&entry.value));
-        let texts: Option<Vec<&str>> = nodes.iter().map(Node::as_str).collect();
-        let Some(texts) = texts else {
+        let Some(texts) = texts(&entry.value) else {
             self.wrong(entry, "text or a list of texts");
             return Vec::new();
         };

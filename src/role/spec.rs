@@ -126,12 +126,7 @@ struct Reader<'d>(&'d mut Diagnostics);
 
 impl Reader<'_> {
     fn wrong(&mut self, entry: &Entry, expected: &str) {
-        let message = format!(
-            "`{}` takes {expected}, not {}",
-            entry.key,
-            entry.value.describe()
-        );
-        self.0.complain(message, &entry.value.span, None);
+        self.0.push(entry.wrong(expected));
     }
 
     fn options(&mut self, node: &Node) -> Vec<Argument> {

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Project, credentials, membership, set};
+use super::{Project, credentials, is_member, membership, set};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::{self, Credentials, Join};
@@ -89,9 +89,8 @@ impl Project {
                 registered,
             )
             .map_err(|found| sentence(&found))?;
-        let kubernetes = observed.kubernetes.as_ref();
-        let is_member = kubernetes.is_some_and(Kubernetes::is_member);
-        let to_come = self.plays.to_come(host, is_member, registered.is_whole);
+        let plays = &self.plays;
+        let to_come = plays.to_come(host, is_member(observed), registered.is_whole);
         plan.known_after_apply.extend(to_come);
         if let Some(title) = plan.exposes(&self.unsaid) {
             return Err(format!(

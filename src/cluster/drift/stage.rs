@@ -81,16 +81,11 @@ pub fn refusal(view: &View) -> Option<Refusal> {
 pub fn stage(shape: &Shape, view: &View) -> Stage {
     let mut left = Vec::new();
     if !view.cluster_drift().is_empty() {
-        let able = |name: &&HostName| {
-            view.hosts
-                .get(*name)
-                .is_some_and(|h| h.may_act() && h.api().is_some())
-        };
-        let via = view.api().map(|(name, _)| name);
-        match via.into_iter().chain(&shape.control_planes).find(able) {
+        match view.may_configure(shape) {
             Some(host) => return Stage::Next(vec![Act::Upload { host: host.clone() }]),
             // All that comes after is made from it.
             None => {
+                let via = view.api().map(|(name, _)| name);
                 let host = via.or(shape.control_planes.first());
                 left.extend(host.map(|host| Left {
                     host: host.clone(),

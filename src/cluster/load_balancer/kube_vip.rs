@@ -21,6 +21,9 @@ use crate::host::fact::Kubernetes;
 use crate::model::{Map, Sha256, Value};
 use crate::plan::Step;
 
+/// The pod's manifest, of either way.
+pub(super) const MANIFEST: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
+
 pub(super) const ARP: Parts = Parts {
     holders: Holders::One,
     settled: Some(runs),
@@ -38,7 +41,7 @@ pub(super) const BGP: Parts = Parts {
     differs_on_members: true,
     settled: Some(announces),
     leaves: Leaves {
-        manifests: &["/etc/kubernetes/manifests/kube-vip.yaml"],
+        manifests: &[MANIFEST],
         units: &["quorate-apiserver-redirect"],
         packages: &[],
         paths: &[
@@ -379,7 +382,7 @@ fn pod_runs(host: &Carrier) -> String {
     let node = &host.node;
     let started = super::pods::started("kube-vip", host);
     format!(
-        "file=/etc/kubernetes/manifests/kube-vip.yaml; [ -e $file ] || exit 0\n{started}\n\
+        "file={MANIFEST}; [ -e $file ] || exit 0\n{started}\n\
          want=$(sed -n 's/^ *quorate\\/revision: *//p' $file | tr -d '\"')\n\
          seen=$(kubectl --kubeconfig {ADMIN} --request-timeout=5s -n kube-system get pod kube-vip-{node} \
          -o 'jsonpath={{.metadata.annotations.quorate/revision}} {{.status.containerStatuses[0].ready}}') || exit 1\n\

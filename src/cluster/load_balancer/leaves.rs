@@ -1,5 +1,6 @@
 //! What a way leaves on a host, and what is found of another one: two ways on one host would both take the VIP.
 
+use super::kube_vip::MANIFEST;
 use super::parts;
 use crate::cluster::spec::Way;
 use crate::host::{Fact, Facts, Known, Observed};
@@ -160,13 +161,10 @@ pub fn facts_of_others(way: Way) -> Facts {
         facts.extend(units.map(|unit| Fact::Unit((*unit).to_string())));
     }
     if sibling(way).is_some() {
-        facts.insert(Fact::Content(KUBE_VIP.into()));
+        facts.insert(Fact::Content(MANIFEST.into()));
     }
     facts
 }
-
-/// kube-vip's manifest, whose two ways have one.
-const KUBE_VIP: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
 
 fn sibling(way: Way) -> Option<Way> {
     match way {
@@ -180,7 +178,7 @@ fn sibling(way: Way) -> Option<Way> {
 /// `lo`, and stays there when the pod ends: who would answer for it by ARP then is anybody.
 pub fn found_of_sibling(way: Way, observed: &Observed) -> Option<String> {
     let other = sibling(way)?;
-    let Known::Is(bytes) = observed.content(KUBE_VIP) else {
+    let Known::Is(bytes) = observed.content(MANIFEST) else {
         return None;
     };
     let text = String::from_utf8_lossy(bytes);
@@ -194,7 +192,7 @@ pub fn found_of_sibling(way: Way, observed: &Observed) -> Option<String> {
         == "true";
     (is_arp == (other == Way::KubeVipArp)).then(|| {
         format!(
-            "{KUBE_VIP} is `load_balancer: {other}`'s, and the inventory says `{way}`: a live cluster is not moved between these two; take the old one down on all hosts (docs/load-balancing.md), then run again"
+            "{MANIFEST} is `load_balancer: {other}`'s, and the inventory says `{way}`: a live cluster is not moved between these two; take the old one down on all hosts (docs/load-balancing.md), then run again"
         )
     })
 }

@@ -141,7 +141,7 @@ pub fn forecast(shape: &Shape, view: &View) -> Forecast {
     // In their own order, which is what matters of them.
     forecast.acts.extend(moves);
     forecast.acts.extend(drifted(shape, &view));
-    if let Some(host) = addons::host(shape, &view) {
+    if let Some(host) = view.may_configure(shape) {
         for (name, said) in addons::due(&view) {
             let what = format!("apply {name}");
             let why = addons::told(said);

@@ -17,8 +17,6 @@ const fn haproxy(profile: Profile) -> &'static str {
     }
 }
 
-/// Returns keepalived's image and haproxy's. Every way has them: where images come as files, a way that runs no pods
-/// leaves these out.
 /// Returns the name of an image. Only what the names of images consist of (the OCI Distribution Specification, "Pulling
 /// manifests") is taken: it goes into manifests as it is.
 pub(super) fn image(reader: &mut Reader<'_>, name: &str) -> Option<String> {
@@ -37,6 +35,8 @@ pub(super) fn image(reader: &mut Reader<'_>, name: &str) -> Option<String> {
     Some(got.value)
 }
 
+/// Returns keepalived's image and haproxy's. Every way has them: where images come as files, a way that runs no pods
+/// leaves these out.
 pub(super) fn read_images(reader: &mut Reader<'_>, way: Way, profile: Profile) -> (String, String) {
     let keepalived = image(reader, "keepalived_image");
     if keepalived.is_none() && way == Way::KeepalivedHaproxyPods && profile == Profile::Fast {

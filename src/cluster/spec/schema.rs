@@ -4,9 +4,7 @@ use serde_json::json;
 
 use super::known::{ALIASES, KNOWN, KnownVariable, Type, find};
 use crate::model::{Map, Value};
-
-/// Where the drafts are named.
-const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+use crate::role::schema::DRAFT;
 
 /// Returns the schema of a YAML inventory.
 pub fn inventory() -> Value {

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Run;
 use crate::model::HostName;
-use crate::plan::{HostPlan, Pace};
+use crate::plan::Pace;
 
 /// How a play goes.
 pub(super) struct Course {
@@ -63,21 +63,19 @@ pub(super) async fn take(courses: &[Arc<Course>], held: Vec<Turn>) -> Result<Vec
 impl Run {
     /// Returns the courses of the plays that a wave is part of, and the turns that the host has kept from the wave before: of
     /// the first of these plays, else none, so that no two hosts can wait for one another.
-    pub(super) fn courses(
-        &mut self,
-        name: &HostName,
-        plan: &HostPlan,
-    ) -> (Vec<Arc<Course>>, Vec<Turn>) {
+    pub(super) fn courses(&mut self, name: &HostName) -> (Vec<Arc<Course>>, Vec<Turn>) {
+        let host = self.state.hosts.get(name);
+        let paces = host.map_or(&[][..], |host| &host.plan.paces);
         let held = self.turns.swap_remove(name).unwrap_or_default();
         let mut kept = Vec::new();
-        let mut plays = plan.paces.iter().map(|pace| &pace.play);
+        let mut plays = paces.iter().map(|pace| &pace.play);
         for turn in held {
             if plays.next() != Some(&turn.play) {
                 break;
             }
             kept.push(turn);
         }
-        let courses = plan.paces.iter().map(|pace| {
+        let courses = paces.iter().map(|pace| {
             let course = self.courses.entry(pace.play.clone());
             let course = course.or_insert_with(|| Arc::new(Course::new(pace)));
             course.clone()

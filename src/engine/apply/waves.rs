@@ -83,8 +83,7 @@ impl Run {
     fn start_wave(&mut self, name: &HostName) {
         let settings = self.settings();
         let gate = self.wave_gate(name);
-        let plan = self.state.hosts.get(name).map(|h| h.plan.clone());
-        let (courses, held) = self.courses(name, &plan.unwrap_or_default());
+        let (courses, held) = self.courses(name);
         let Some(host) = self.state.hosts.get_mut(name) else {
             return;
         };
