@@ -33,6 +33,8 @@ mod long;
 mod manifests;
 #[path = "lab/moves.rs"]
 mod moves;
+#[path = "lab/packages.rs"]
+mod packages;
 #[path = "lab/plays.rs"]
 mod plays;
 #[path = "lab/pods.rs"]

@@ -17,9 +17,7 @@ use super::{controller, keys};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
 use crate::cluster::load_balancer::{Group, kube_vip};
-use crate::cluster::spec::{
-    self, ClusterSpec, Connection, HostSpec, Origin, Outline, Profile, known,
-};
+use crate::cluster::spec::{self, ClusterSpec, Connection, HostSpec, Outline, Profile, known};
 use crate::cluster::{Lasting, Shape, load_balancer};
 use crate::engine::Desired;
 use crate::engine::journal;
@@ -123,7 +121,7 @@ impl Project {
         found.extend(spec_found);
         controller::files(request, &inventory, &outline, &folder, &mut found);
         if !inventory.partial {
-            found.extend(not_yet(&outline, &library, &site));
+            found.extend(not_yet(&outline.spec, &library, &site));
         }
         let Outline { spec, stand_ins } = outline;
         let parts = load_balancer::parts(spec.load_balancer.way);
@@ -396,22 +394,8 @@ pub(super) fn targets(
 }
 
 /// Returns what the user may count on and what this version does not do yet: silence would be a promise.
-fn not_yet(Outline { spec, stand_ins }: &Outline, library: &Library, site: &Site) -> Diagnostics {
+fn not_yet(spec: &ClusterSpec, library: &Library, site: &Site) -> Diagnostics {
     let mut found = Diagnostics::default();
-    let packages = [
-        ("kubernetes_source", spec.kubernetes_source),
-        ("container_runtime_source", spec.container_runtime_source),
-    ];
-    for (name, _) in packages
-        .iter()
-        .filter(|(name, source)| *source == Origin::Packages && !stand_ins.contains(name))
-    {
-        let warning = Diagnostic::warning(format!("`{name}: packages` is not tried yet"));
-        found.push(
-            warning
-                .help("`files` is what the lab runs; try a plan first, and one host with --limit"),
-        );
-    }
     for role in library.iter().filter(|r| !r.is_builtin()) {
         let applied = site.has_role(&role.name)
             || NODE_ROLES.contains(&role.name.as_str())

@@ -253,7 +253,8 @@ pub enum Effect {
         /// Which.
         path: String,
     },
-    /// Installs packages; the package lists are fetched anew only where the first try fails.
+    /// Installs packages, each by its name or as `name=VERSION` with `*` in it; the package lists are fetched anew only where
+    /// the first try fails.
     InstallPackages(Vec<String>),
     /// Removes packages; their configuration stays.
     RemovePackages(Vec<String>),
@@ -280,6 +281,13 @@ pub enum Effect {
         archive: Content,
         /// The image names that must be there afterwards.
         names: Vec<String>,
+    },
+    /// Pulls images from their registries into containerd's `k8s.io` namespace.
+    PullImages {
+        /// Their full names.
+        names: Vec<String>,
+        /// The folder that says how registries are reached (containerd's docs/hosts.md).
+        hosts: String,
     },
     /// Unpacks a tar archive, once.
     Unpack {
@@ -340,6 +348,7 @@ impl Effect {
             Self::SwapOff => "turn swap off".into(),
             Self::Hostname(name) => format!("set hostname {name}"),
             Self::ImportImage { names, .. } => format!("import {}", names.join(", ")),
+            Self::PullImages { names, .. } => format!("pull {}", names.join(", ")),
             Self::Unpack { into, .. } => format!("unpack into {into}"),
             Self::Run(run) => match &run.label {
                 Some(label) => format!("run {label}"),
@@ -406,6 +415,9 @@ impl Effect {
                     archive.sha256().short(),
                     sh::words(names)
                 )
+            }
+            Self::PullImages { names, hosts } => {
+                format!("pull {} {}", sh::quote(hosts), sh::words(names))
             }
             Self::Unpack { archive, into } => {
                 format!(

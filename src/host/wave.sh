@@ -197,12 +197,16 @@ long() { # name seconds command...
   esac
   return "$code"
 }
-installed() {
+installed() { # a package's name, or name=version with * in it
+  case $1 in *=*) version=${1#*=} ;; *) version='*' ;; esac
   if command -v dpkg-query >/dev/null 2>&1; then
-    case $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) in ?i*) return 0 ;; esac
-    return 1
+    there=$(dpkg-query -W -f '${db:Status-Abbrev}|${Version}' "${1%%=*}" 2>/dev/null)
+    case $there in ?i*) ;; *) return 1 ;; esac
+  else
+    there=$(rpm -q --qf '|%{VERSION}-%{RELEASE}' "${1%%=*}" 2>/dev/null) || return 1
   fi
-  rpm -q "$1" >/dev/null 2>&1
+  case ${there#*|} in $version) return 0 ;; esac
+  return 1
 }
 missing() {
   lacking=
@@ -212,18 +216,28 @@ missing() {
   done
   [ -n "$lacking" ]
 }
+# A version that is asked for may be an older one than the host's, and somebody may have held that.
 install() {
   if command -v apt-get >/dev/null 2>&1; then
-    long packages 1800 /bin/sh -c 'install() { apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install --no-install-recommends -- "$@"; }
+    long packages 1800 /bin/sh -c 'case "$*" in *=*) exactly="--allow-downgrades --allow-change-held-packages" ;; esac
+      install() { apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install --no-install-recommends $exactly -- "$@"; }
       install "$@" || { apt-get -q update && install "$@"; }' sh "$@"
   elif command -v dnf >/dev/null 2>&1; then
-    long packages 1800 dnf -q -y --setopt=install_weak_deps=False install "$@"
+    by_rpm dnf -q -y --setopt=install_weak_deps=False install "$@"
   elif command -v yum >/dev/null 2>&1; then
-    long packages 1800 yum -q -y install "$@"
+    by_rpm yum -q -y install "$@"
   else
     echo "No package manager that is known: apt-get, dnf or yum."
     return 1
   fi
+}
+by_rpm() { # command... package...: name=version is name-version there
+  for word do
+    case $word in --*) ;; *=*) word=${word%%=*}-${word#*=} ;; esac
+    set -- "$@" "$word"
+    shift
+  done
+  long packages 1800 "$@"
 }
 # The first step that installs takes along what later steps of the wave will ask for ($gathered): a package manager starts
 # once, not once a step. A later step counts what was installed for it as its own change.
@@ -407,6 +421,19 @@ image() { # bytes digest name...
   long "$import" 900 ctr -n k8s.io images import --all-platforms=false "$archive" || { status=$?; rm -f "$archive"; return $status; }
   rm -f "$archive"
   has_images "$@" || { echo "The archive was imported, but it did not hold $*."; return 1; }
+}
+# What a registry has: a pod whose image does not come would only be seen to be missing by everybody who waits for it.
+pull() { # folder-of-hosts.toml name...
+  hosts=$1
+  shift
+  for name do
+    has_images "$name" && continue
+    changing || return 1
+    unit=pull-$(printf %s "$name" | sha256sum | cut -c1-12)
+    long "$unit" 900 ctr -n k8s.io images pull --hosts-dir "$hosts" "$name" && has_images "$name" && continue
+    echo "$name could not be pulled by this host: is the name right, and does its registry answer from here? Mirrors are asked as $hosts says."
+    return 1
+  done
 }
 unpack() { # bytes directory digest: an archive, once; the record of it lies beside the sums
   mark=$state/unpacked/$3

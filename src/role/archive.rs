@@ -112,6 +112,13 @@ fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
     all
 }
 
+/// Returns whether a text has only what the names of images consist of (the OCI Distribution Specification, "Pulling
+/// manifests").
+pub fn is_image(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(plain)
+}
+
 /// Returns a name as containerd lists it: with its registry and a tag (distribution/reference: the first part is a registry if
 /// it has a dot or a colon or is `localhost`; docker.io and its `library` stand for none).
 pub(super) fn full(name: &str) -> String {

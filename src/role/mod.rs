@@ -24,6 +24,7 @@ mod task;
 mod until;
 mod walk;
 
+pub use archive::is_image;
 pub use branch::Branches;
 pub use files::{ControllerFile, ControllerFiles, Disk, FileError, ImageArchive};
 pub use host::HostRoles;

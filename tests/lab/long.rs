@@ -324,3 +324,9 @@ fn plays_around_a_bootstrap() {
 fn drift_of_manifests() {
     crate::manifests::drift(&Lab::take("drift of manifests"));
 }
+
+/// Kubernetes and containerd from signed packages, images from a registry.
+#[test]
+fn kubernetes_from_packages() {
+    crate::packages::and_a_registry(&Lab::take("Kubernetes from packages"));
+}

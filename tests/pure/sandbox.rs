@@ -71,15 +71,15 @@ const TOOLS: &[(&str, &str)] = &[
     ("journalctl", "exit 0"),
     (
         "dpkg-query",
-        "for last do :; done\ncase $3 in *Package*) for p in $(cat @/packages); do for a do [ \"$a\" = \"$p\" ] && echo \"n0nce5f3a package $p ii |1.0\"; done; done ;; *) grep -qx \"$last\" @/packages && printf 'ii ' ;; esac",
+        "for last do :; done\ncase $3 in *Package*) for p in $(cat @/packages); do for a do [ \"$a\" = \"$p\" ] && echo \"n0nce5f3a package $p ii |1.0\"; done; done ;; *) grep -qx \"$last\" @/packages && printf 'ii |%s' \"$(cat \"@/version-$last\" 2>/dev/null || echo 1.0)\" ;; esac",
     ),
     (
         "apt-get",
-        "echo \"apt $*\" >>@/apt.log\nwhile [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done\nshift\nfor p do [ \"$p\" != unheard-of ] || { echo \"E: Unable to locate package $p\"; exit 100; }; done\nfor p do echo \"$p\" >>@/packages; done",
+        "echo \"apt $*\" >>@/apt.log\nwhile [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done\nshift\nfor p do [ \"$p\" != unheard-of ] || { echo \"E: Unable to locate package $p\"; exit 100; }; done\nfor p do n=${p%%=*}; echo \"$n\" >>@/packages; [ \"$n\" = \"$p\" ] || echo \"${p#*=}\" | sed 's/[*]$/9/' >@/version-$n; done",
     ),
     (
         "ctr",
-        "case \"$*\" in *import*) for last do :; done; cat \"$last\" >>@/images ;; *ls*) cat @/images ;; esac",
+        "case \"$*\" in *import*) for last do :; done; cat \"$last\" >>@/images ;; *pull*) for last do :; done; case $last in *nowhere*) echo \"failed to resolve $last\"; exit 1 ;; esac; echo \"$last\" >>@/images; echo \"$*\" >>@/pulls ;; *ls*) cat @/images ;; esac",
     ),
     ("restorecon", "exit 0"),
 ];

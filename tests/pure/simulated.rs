@@ -294,7 +294,7 @@ impl Model {
                 self.modules.insert(name.clone());
             }
             Effect::SwapOff => self.swap = false,
-            Effect::ImportImage { names, .. } => {
+            Effect::ImportImage { names, .. } | Effect::PullImages { names, .. } => {
                 assert!(
                     self.units.get("containerd").is_some_and(|u| u.0),
                     "images need containerd"

@@ -34,7 +34,10 @@ cp2 10.77.0.12 yes
 cp3 10.77.0.13 yes
 w1 10.77.0.21 yes
 w2 10.77.0.22 no
-rt1 10.77.0.2 no"
+rt1 10.77.0.2 no
+pk1 10.77.0.3 no
+lb1 10.77.0.31 no
+lb2 10.77.0.32 no"
 VIP=10.77.0.100
 
 # The lab talks to this machine's engine, whatever DOCKER_HOST says elsewhere.

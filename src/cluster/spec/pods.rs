@@ -3,6 +3,7 @@
 use super::reader::Reader;
 use super::{Profile, Way};
 use crate::model::Diagnostic;
+use crate::role;
 
 /// The document's own image, of both profiles: keepalived's makers publish none. It has curl, which the check needs (its
 /// Dockerfile, since 2.0.17).
@@ -17,12 +18,10 @@ const fn haproxy(profile: Profile) -> &'static str {
     }
 }
 
-/// Returns the name of an image. Only what the names of images consist of (the OCI Distribution Specification, "Pulling
-/// manifests") is taken: it goes into manifests as it is.
+/// Returns the name of an image, which goes into manifests as it is.
 pub(super) fn image(reader: &mut Reader<'_>, name: &str) -> Option<String> {
     let got = reader.text(name)?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
-    if got.value.is_empty() || !got.value.chars().all(plain) {
+    if !role::is_image(&got.value) {
         let message = format!(
             "`{name}`: `{}` is no name of an image",
             got.value.escape_debug()

@@ -95,9 +95,12 @@ impl Effect {
             }
             Self::InstallPackages(names) => {
                 observed.forget_absent();
-                for name in names {
+                for word in names {
+                    let name = word.split('=').next().unwrap_or(word);
                     // Which version is known after apply.
-                    observed.packages.insert(name.clone(), Some(String::new()));
+                    observed
+                        .packages
+                        .insert(name.to_string(), Some(String::new()));
                 }
             }
             Self::RemovePackages(names) => {
@@ -121,7 +124,7 @@ impl Effect {
             }
             Self::SwapOff => observed.swaps = Some(Vec::new()),
             Self::Hostname(name) => observed.system.hostname.clone_from(name),
-            Self::ImportImage { names, .. } => {
+            Self::ImportImage { names, .. } | Self::PullImages { names, .. } => {
                 if let Some(images) = &mut observed.images {
                     images.extend(names.iter().cloned());
                 }

@@ -16,6 +16,7 @@ impl Effect {
             Self::Directory { .. }
             | Self::InstallPackages(_)
             | Self::ImportImage { .. }
+            | Self::PullImages { .. }
             | Self::Unpack { .. } => ChangeKind::Create,
             Self::Remove { .. } | Self::RemovePackages(_) => ChangeKind::Remove,
             Self::Unit(UnitAct::Started, _) => ChangeKind::Start,
@@ -84,6 +85,7 @@ impl Effect {
             Self::SwapOff => unless("no swap is in use"),
             Self::Hostname(_) => unless("it is its name"),
             Self::ImportImage { .. } => unless("containerd has it"),
+            Self::PullImages { .. } => unless("containerd has them"),
             Self::Unpack { archive, .. } => Some(format!(
                 "unless the archive sha256 {} was unpacked there",
                 archive.sha256().short()

@@ -15,6 +15,7 @@ mod file;
 mod get_url;
 mod group;
 mod hostname;
+mod image_pull;
 mod include_vars;
 mod lineinfile;
 mod meta;
@@ -92,6 +93,7 @@ pub(super) const MODULES: &[Module] = &[
     get_url::MODULE,
     group::MODULE,
     hostname::MODULE,
+    image_pull::MODULE,
     include_vars::MODULE,
     lineinfile::MODULE,
     meta::MODULE,

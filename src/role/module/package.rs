@@ -1,10 +1,12 @@
-//! `package`: packages of the distribution.
+//! `package`: packages of the distribution, each by its name or as `name=VERSION`, where `*` in the version stands for anything
+//! (apt-get(8): "install").
 
 use super::{Action, LATER, Look, Module, Questions, Verdict};
 use crate::event::Category;
 use crate::host::{Effect, Fact, Known};
 use crate::plan::Change;
 use crate::role::args::Args;
+use crate::role::glob;
 
 pub(super) const MODULE: Module = Module {
     name: "package",
@@ -17,8 +19,58 @@ pub(super) const MODULE: Module = Module {
 
 #[derive(Debug)]
 struct Packages {
-    names: Vec<String>,
+    packages: Vec<Package>,
     present: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Package {
+    name: String,
+    version: Option<String>,
+}
+
+impl Package {
+    fn read(text: &str) -> Result<Self, &'static str> {
+        let (name, version) = match text.split_once('=') {
+            Some((name, version)) => (name, Some(version)),
+            None => (text, None),
+        };
+        if name.is_empty() || name.contains('*') {
+            return Err("has no package's name");
+        }
+        // What Debian's and RPM's versions consist of (deb-version(7)), and the wildcard: it goes through a shell.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || ".+-~:_^*".contains(c);
+        if version.is_some_and(|v| v.is_empty() || !v.chars().all(allowed)) {
+            return Err("has no version behind `=`");
+        }
+        Ok(Self {
+            name: name.to_string(),
+            version: version.map(str::to_string),
+        })
+    }
+
+    /// Returns the word that the host's script takes.
+    fn word(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{}={version}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Returns why the package is not as wanted, where its version is `installed`; `None` where it is.
+    fn differs(&self, installed: Option<&str>, present: bool) -> Option<String> {
+        match (installed, present) {
+            (None, true) => Some("not installed".to_string()),
+            (Some(_), false) => Some("installed".to_string()),
+            (None, false) => None,
+            (Some(installed), true) => {
+                let wanted = self.version.as_deref()?;
+                // What was installed earlier in this run has the version that was asked for.
+                let fits = installed.is_empty() || glob::matches(wanted, installed);
+                (!fits).then(|| format!("{} is {installed}, not {wanted}", self.name))
+            }
+        }
+    }
 }
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
@@ -27,51 +79,61 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     }
     let names = args.names("name");
     let state = args.choice("state", &["present", "absent", "installed", "removed"]);
-    let names = names?;
-    if let Some(pinned) = names.iter().find(|n| n.contains(['=', '*'])) {
-        let message =
-            format!("`{pinned}` is more than a package's name: versions are not chosen here");
-        args.complain(
-            "name",
-            message,
-            "pin it with a file in /etc/apt/preferences.d".to_string(),
-        );
+    let present = matches!(state?, "present" | "installed");
+    let mut packages = Vec::new();
+    for text in names? {
+        match Package::read(&text) {
+            Ok(package) if package.version.is_some() && !present => args.complain(
+                "name",
+                format!("`{text}` names a version, and is to be removed"),
+                "name the package alone: whichever version is there goes".to_string(),
+            ),
+            Ok(package) => packages.push(package),
+            Err(what) => args.complain(
+                "name",
+                format!("`{text}` {what}"),
+                "write the name alone, or a version too: `kubelet=1.36.3-*`".to_string(),
+            ),
+        }
     }
-    Some(Box::new(Packages {
-        names,
-        present: matches!(state?, "present" | "installed"),
-    }))
+    Some(Box::new(Packages { packages, present }))
 }
 
 impl Action for Packages {
     fn facts(&self, questions: &mut Questions) {
-        questions
-            .facts
-            .extend(self.names.iter().cloned().map(Fact::Package));
+        let names = self.packages.iter().map(|package| package.name.clone());
+        questions.facts.extend(names.map(Fact::Package));
     }
 
     fn plan(&self, look: &Look<'_>) -> Verdict {
-        // What is not known is left to the host, which installs nothing twice.
-        let concerned = |known: Known<Option<&str>>| match known {
-            Known::Unknown => true,
-            Known::Is(version) => version.is_some() != self.present,
-        };
-        let names: Vec<String> = self
-            .names
-            .iter()
-            .filter(|n| concerned(look.package(n)))
-            .cloned()
-            .collect();
-        if names.is_empty() {
-            let state = if self.present { "installed" } else { "absent" };
-            return Verdict::Nothing(format!("{state}: {}", self.names.join(", ")));
+        let mut words = Vec::new();
+        let mut reasons: Vec<String> = Vec::new();
+        for package in &self.packages {
+            let reason = match look.package(&package.name) {
+                // What is not known is left to the host, which installs nothing twice.
+                Known::Unknown => None,
+                Known::Is(version) => match package.differs(version, self.present) {
+                    Some(reason) => Some(reason),
+                    None => continue,
+                },
+            };
+            words.push(package.word());
+            reasons.extend(reason.filter(|reason| !reasons.contains(reason)));
         }
-        let later = names.iter().all(|n| look.package(n) == Known::Unknown);
-        let (effect, why) = if self.present {
-            (Effect::InstallPackages(names), "not installed")
+        if words.is_empty() {
+            let state = if self.present { "installed" } else { "absent" };
+            let all: Vec<String> = self.packages.iter().map(Package::word).collect();
+            return Verdict::Nothing(format!("{state}: {}", all.join(", ")));
+        }
+        let effect = if self.present {
+            Effect::InstallPackages(words)
         } else {
-            (Effect::RemovePackages(names), "installed")
+            Effect::RemovePackages(words)
         };
-        Verdict::Changes(vec![Change::new(effect, if later { LATER } else { why })])
+        let why = match reasons.is_empty() {
+            true => LATER.to_string(),
+            false => reasons.join("; "),
+        };
+        Verdict::Changes(vec![Change::new(effect, why)])
     }
 }
