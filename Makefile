@@ -9,7 +9,8 @@ MAKEFLAGS += --no-print-directory
 QUORATE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/quorate
 LAB := -i inventory/lab --known-hosts vagrant/.lab/known_hosts
 NODE ?= cp1
-# Another way of load balancing for `make lab`, on bare hosts: make lab LB=kube-vip-arp
+# Another way of load balancing for `make lab`, on bare hosts: make lab LB=kube-vip-arp. LB=dedicated is keepalived and haproxy on
+# hosts of their own.
 LB ?=
 # One lab, one test at a time; the tests' own output says what they wait for.
 LAB_TEST := QUORATE_BIN=$(QUORATE) cargo test --test lab -- --test-threads=1 --nocapture
@@ -28,7 +29,9 @@ lab-up: prepare
 
 lab: build lab-up ## a lab of four hosts with a real cluster on it (LB=kube-vip-bgp: by another way)
 	$(if $(filter kube-vip-bgp,$(LB)),vagrant/lab router)
-	$(QUORATE) $(LAB) apply $(if $(LB),-e load_balancer=$(LB))
+	$(if $(filter dedicated,$(LB)),vagrant/lab add lb1 lb2)
+	$(QUORATE) $(LAB) $(if $(filter dedicated,$(LB)),-i inventory/lab-load-balancers) apply \
+		$(if $(filter-out dedicated,$(LB)),-e load_balancer=$(LB))
 	@scripts/lab-summary.sh
 
 lab-down: ## removes this checkout's lab

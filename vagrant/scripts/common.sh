@@ -8,6 +8,7 @@ LAB_DIR="$VAGRANT_DIR/.lab"
 # What is costly to make and the same for every checkout of this user.
 CACHE_DIR="${QUORATE_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/quorate-lab}"
 
+# Debian's release on the hosts, unless a reset names another one, and in the images that the lab makes.
 SUITE=bookworm
 
 # module_version COMPONENT MODULE: as the component's go.mod has it

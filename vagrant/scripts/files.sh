@@ -25,7 +25,7 @@ if [ ! -d "$files" ]; then
     parts=$(mktemp -d /var/tmp/quorate-lab.XXXXXX)
     trap 'rm -rf "$parts"' EXIT
     docker run --rm -i --dns "$(awk '$1 == "nameserver" { print $2; exit }' /etc/resolv.conf)" \
-        "$NODE_IMAGE:current" bash -s <"$scripts/node-parts.sh" | tar -xf - -C "$parts"
+        "$NODE_IMAGE:current-$SUITE" bash -s <"$scripts/node-parts.sh" | tar -xf - -C "$parts"
     install -m 755 "$parts"/runc/usr/sbin/runc "$partial/bin/"
     for plugin in bridge host-local loopback portmap ptp; do
         install -m 755 "$parts/cni/usr/lib/cni/$plugin" "$partial/cni/"

@@ -19,14 +19,18 @@ unit() { # NAME FILE [OPTION...]
   systemctl reset-failed "$name.service" 2>/dev/null
   systemd-run --quiet --collect --unit="$name" -p Type=oneshot "$@" /bin/sh "$file"
 }
-# arm SECONDS: the script on standard input runs in so many seconds, whatever becomes of this connection. Nothing is
-# taken away before this timer runs.
-arm() {
+# Before anything is touched that a drill of somebody else may stand on.
+idle() {
   command -v systemd-run >/dev/null 2>&1 || cannot "systemd-run is not there"
-  mkdir -p "$run"
   if systemctl is-active --quiet quorate-drill-restore.timer; then
     cannot "a drill is under way on this host: its timer quorate-drill-restore.timer runs"
   fi
+}
+# arm SECONDS: the script on standard input runs in so many seconds, whatever becomes of this connection. Nothing is
+# taken away before this timer runs.
+arm() {
+  idle
+  mkdir -p "$run"
   rm -f "$run/drill"
   {
     echo 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -38,6 +42,7 @@ arm() {
   systemctl is-active --quiet quorate-drill-restore.timer || cannot "the timer that brings the host back does not run"
 }
 isolate() { # SECONDS DEVICE...
+  idle
   command -v nft >/dev/null 2>&1 || cannot "nft is not there: install the package nftables"
   seconds=$1 devices= chains= drops= n=0
   shift
@@ -58,6 +63,8 @@ add rule netdev quorate_drill out_$n drop"
   # Chains without rules first: where the kernel cannot, nothing has happened.
   said=$(printf 'table netdev quorate_drill {%s\n}\n' "$chains" | nft -f - 2>&1) ||
     cannot "nft cannot hook into a device's egress (Linux 5.16 and nft 1.0.1 can): $said"
+  # Where no timer can be armed the table goes again: empty as it is, somebody would wonder about it.
+  trap 'nft delete table netdev quorate_drill 2>/dev/null' EXIT
   arm "$((seconds + 1))" <<'RESTORE'
 systemctl stop quorate-drill-away.service 2>/dev/null
 tries=0
@@ -67,6 +74,7 @@ until nft delete table netdev quorate_drill; do
   sleep 0.2
 done
 RESTORE
+  trap - EXIT
   {
     echo 'sleep 1'
     # One transaction: all devices at once.

@@ -1,5 +1,7 @@
 //! Variables that a whole cluster shares.
 
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+
 use super::read::{self, Findings, Got, Vars};
 use crate::model::{Diagnostic, Span, Value};
 use crate::template::names_in_value;
@@ -13,6 +15,30 @@ pub(super) struct Reader<'i> {
     pub(super) findings: Findings,
 }
 
+/// Returns whether two values of a variable mean the same. A folder named by way of `inventory_dir`, which two inventories
+/// beside each other have each their own of, is one folder.
+fn is_same(name: &str, one: &Value, two: &Value) -> bool {
+    match (one.as_str(), two.as_str()) {
+        (Some(one), Some(two)) if name == "kubernetes_files" => straight(one) == straight(two),
+        _ => one == two,
+    }
+}
+
+/// Returns a path without `.` and `..`, as far as its text tells.
+fn straight(path: &str) -> Utf8PathBuf {
+    let mut straight = Utf8PathBuf::new();
+    for component in Utf8Path::new(path).components() {
+        let is_up = component == Utf8Component::ParentDir;
+        let last = straight.components().next_back();
+        if is_up && matches!(last, Some(Utf8Component::Normal(_))) {
+            straight.pop();
+        } else if component != Utf8Component::CurDir {
+            straight.push(component);
+        }
+    }
+    straight
+}
+
 impl Reader<'_> {
     /// Returns the value that all hosts agree on. Hosts for which it is not set do not disagree: a group_vars file of
     /// the control planes is enough.
@@ -24,7 +50,7 @@ impl Reader<'_> {
             };
             match &first {
                 None => first = Some((member, got)),
-                Some((other, agreed)) if agreed.value != got.value => {
+                Some((other, agreed)) if !is_same(name, &agreed.value, &got.value) => {
                     let (one, two) = (&other.host.name, &member.host.name);
                     let place = agreed
                         .span
@@ -125,6 +151,25 @@ impl Reader<'_> {
                     .at(asks)
                     .help(help),
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::straight;
+
+    #[test]
+    fn paths_are_compared_without_detours() {
+        for (path, expected) in [
+            ("inventory/lab/../../files", "files"),
+            ("./inventory/more/../../files/", "files"),
+            ("../a/../files", "../files"),
+            ("../../files", "../../files"),
+            ("/srv/./files", "/srv/files"),
+            ("/../files", "/../files"),
+        ] {
+            assert_eq!(straight(path), expected, "{path}");
         }
     }
 }
