@@ -60,6 +60,15 @@ pub(crate) fn somebody_elses(lab: &Lab) {
     one_exec_each(&again.journal);
     external(lab, endpoint, &["plan"]).run().expect(0);
 
+    // A drill takes an API server behind it away; nothing of the load balancer's own can be taken by this program.
+    let drill = |words: &[&str]| {
+        let all = [&["drill", "failover", "--yes", "--for", "5"][..], words].concat();
+        external(lab, endpoint, &all).run()
+    };
+    let run = drill(&["--target", "cp2", "--by", "kill-api"]).expect(0);
+    assert!(run.out.contains(" requests failed"), "{}", run.out);
+    lab.is_whole(&HOSTS);
+
     // It goes away: told by everybody who asks it, and mended by nobody here.
     on("w2", "systemctl stop haproxy").good("it is away");
     let status = external(lab, endpoint, &["status"]).run().expect(1);

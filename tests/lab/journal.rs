@@ -41,6 +41,12 @@ impl Journal {
         Self::default()
     }
 
+    /// The host that each record names, in their order.
+    pub(crate) fn hosts(&self) -> Vec<Option<String>> {
+        let host = |record: &Value| record["host"].as_str().map(str::to_string);
+        self.records.iter().map(host).collect()
+    }
+
     fn events<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a Value> {
         self.records.iter().filter(move |r| r["event"] == event)
     }

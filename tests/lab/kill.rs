@@ -122,3 +122,95 @@ pub(crate) fn kill_and_go_on(lab: &Lab, point: Point, unit: bool) {
     });
     lab.is_good(&ca_now);
 }
+
+/// What befalls a run in its middle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Blow {
+    /// The controller dies: SIGKILL.
+    Killed,
+    /// The network of the host that the last record names is cut for half a minute.
+    Cut,
+    /// That host reboots.
+    Rebooted,
+}
+
+/// Bootstraps again and again, each time with a blow when the journal has one record more than the last time, until a run ends before
+/// its blow: after each a second run goes on from there. QUORATE_TORTURE_STEP takes that many records at once, and
+/// QUORATE_TORTURE_FROM begins at that one.
+pub(crate) fn at_every_record(lab: &Lab, blow: Blow) {
+    let number = |name: &str, default: usize| {
+        let value = std::env::var(name).ok().map(|text| text.parse());
+        value.map_or(default, |number| number.expect("a number of records"))
+    };
+    let step = number("QUORATE_TORTURE_STEP", 1).max(1);
+    let mut record = number("QUORATE_TORTURE_FROM", 1);
+    let mut blows = 0;
+    while strike(lab, blow, record) {
+        blows += 1;
+        record += step;
+    }
+    eprintln!("    {blow:?}: {blows} runs of up to {record} records went on");
+    assert!(blows > 0, "no run was long enough");
+}
+
+/// Whether the blow came before the run's end.
+fn strike(lab: &Lab, blow: Blow, record: usize) -> bool {
+    lab.bare();
+    let mut running = lab.quorate(&["apply"]).start();
+    let deadline = Duration::from_secs(SECONDS.into());
+    let reached = poll(&format!("record {record}"), deadline, || {
+        if !running.is_running() {
+            return Some(None);
+        }
+        let hosts = running.journal().hosts();
+        (hosts.len() >= record).then(|| Some(hosts[record - 1].clone()))
+    });
+    let Some(host) = reached else {
+        running.end().expect(0);
+        return false;
+    };
+    let host = host.unwrap_or_else(|| "cp1".to_string());
+    eprintln!("    {blow:?} at record {record}, {host}");
+    match blow {
+        Blow::Killed => {
+            running.kill();
+        }
+        Blow::Cut => {
+            let cut = "systemd-run -q --on-active=30 nft delete table netdev torture && nft -f - <<'RULES'
+table netdev torture {
+  chain in { type filter hook ingress device \"eth0\" priority -500; policy drop; }
+  chain out { type filter hook egress device \"eth0\" priority -500; policy drop; }
+}
+RULES";
+            on(&host, cut).good("the network is cut");
+            running.end();
+            on_until(
+                &host,
+                "the network is back",
+                60,
+                "! nft list table netdev torture",
+            );
+        }
+        Blow::Rebooted => {
+            lab.lab(&["reboot", &host]);
+            running.end();
+        }
+    }
+    let ca = digest("cp1", CA);
+    // What the first run has left running on the hosts is waited for by the second, or refused while it lasts.
+    let again = poll("a second run goes on", deadline, || {
+        let run = lab.quorate(&["apply"]).run();
+        (run.code == Some(0)).then_some(run)
+    });
+    lab.keeps_secrets(&again);
+    let ca_now = digest("cp1", CA);
+    assert!(
+        ca.is_empty() || ca == ca_now,
+        "a second init: another CA, at record {record}"
+    );
+    poll("the VIP on one host", Duration::from_secs(20), || {
+        (crate::cluster::holders() == 1).then_some(())
+    });
+    lab.is_good(&ca_now);
+    true
+}

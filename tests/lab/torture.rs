@@ -1,7 +1,7 @@
-//! `make torture`: every kill point.
+//! `make torture`: every kill point, and every record of the journal.
 
 use crate::driver::Lab;
-use crate::kill::{Point, kill_and_go_on};
+use crate::kill::{Blow, Point, at_every_record, kill_and_go_on};
 
 #[test]
 fn killed_between_load_balancer_and_init() {
@@ -65,4 +65,23 @@ fn killed_between_joins() {
 #[test]
 fn killed_in_a_join() {
     kill_and_go_on(&Lab::take("killed in a join"), Point::Join, false);
+}
+
+/// Hours: a bootstrap for each record of the journal.
+#[test]
+fn records_and_a_dead_controller() {
+    at_every_record(
+        &Lab::take("the controller killed at each record"),
+        Blow::Killed,
+    );
+}
+
+#[test]
+fn records_and_a_cut_network() {
+    at_every_record(&Lab::take("a host's network cut at each record"), Blow::Cut);
+}
+
+#[test]
+fn records_and_a_reboot() {
+    at_every_record(&Lab::take("a host rebooted at each record"), Blow::Rebooted);
 }
