@@ -70,6 +70,8 @@ fn variables(extra: Value) -> Map<String, Value> {
     };
     // json! takes no more names than these.
     variables.insert("listens_for_vrrp".into(), json!(true));
+    let facts = json!({"os": "debian", "os_version": "12", "package_manager": "apt"});
+    variables.insert("facts".into(), facts);
     variables.extend(extra);
     // The module `template` makes it of the role's other templates.
     variables.insert("config_digest".into(), json!("0123456789ab"));
