@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, ExitCode, Health, Recap, Record, Status};
 use crate::model::HostName;
 
 /// One run, as others name it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct RunRef {
     /// Its 16 hex digits.
     pub run: String,
@@ -22,7 +23,7 @@ pub struct RunRef {
 }
 
 /// What earlier runs said of a thing that is not as written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Since {
     /// The last run that found it as written, or made it so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
