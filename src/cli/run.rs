@@ -376,7 +376,7 @@ fn reporters(request: &Request) -> Reporters {
             let _ = JOURNAL.set(journal.path().to_owned());
             let reporter = report::reporter(&options, true);
             Reporters::new()
-                .with_history(move || journal::past(&home, Some(&own)))
+                .with_history(journal::Past::new(&home, Some(&own)))
                 .with("journal", Box::new(journal))
                 .with("output", reporter)
         }
