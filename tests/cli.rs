@@ -32,6 +32,30 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
+fn every_kind_of_schema_is_printed() {
+    for (kind, title) in [
+        ("inventory", "an inventory of quorate"),
+        ("vars", "variables of a group or host of quorate"),
+        ("tasks", "tasks/main.yml of a role of quorate"),
+        ("handlers", "handlers/main.yml of a role of quorate"),
+        ("site", "site.yml of quorate"),
+        (
+            "events",
+            "a line of quorate's --output json or of its journals",
+        ),
+        ("plan", "a plan of quorate as one object"),
+    ] {
+        let (exit, out, err) = run(&["schema", kind]);
+        assert_eq!((exit, err.as_str()), (0, ""), "{kind}");
+        let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(schema["title"], title);
+        let draft = "https://json-schema.org/draft/2020-12/schema";
+        assert_eq!(schema["$schema"], draft, "{kind}");
+    }
+    assert_eq!(run(&["schema", "event"]).0, 4);
+}
+
+#[test]
 fn wrong_arguments_are_exit_code_4() {
     for arguments in [
         &[][..],

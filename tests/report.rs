@@ -10,6 +10,8 @@ mod history;
 mod journals;
 #[path = "report/plan.rs"]
 mod plan;
+#[path = "report/schema.rs"]
+mod schema;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -23,6 +23,8 @@ mod host_keys;
 mod misbehaving;
 #[path = "wire/openssh.rs"]
 mod openssh;
+#[path = "wire/outside.rs"]
+mod outside;
 #[path = "wire/sshd.rs"]
 mod sshd;
 #[path = "wire/sudo.rs"]

@@ -120,9 +120,9 @@ pub(super) enum Command {
     /// Encrypt, show and edit files with secrets
     #[command(subcommand)]
     Vault(Vault),
-    /// Print the JSON Schema of a kind of file, for editors and checks
+    /// Print the JSON Schema of a kind of file or of output, for editors and checks
     Schema {
-        /// The kind of file
+        /// The kind of file or of output
         of: SchemaOf,
     },
     /// Print a completion script for a shell
@@ -135,7 +135,7 @@ pub(super) enum Command {
     DemoProgress(Demo),
 }
 
-/// Which files a schema is for.
+/// What a schema is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaOf {
     /// A YAML inventory
@@ -148,6 +148,10 @@ pub(super) enum SchemaOf {
     Handlers,
     /// site.yml
     Site,
+    /// A line of `--output json` or of a journal
+    Events,
+    /// The last line of `plan --output json`
+    Plan,
 }
 
 /// Who else is told of a run.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::request::{HostKey, Request};
-use crate::cluster::spec::{ClusterSpec, Outline};
+use crate::cluster::spec::{Connection, Outline};
 use crate::inventory::Inventory;
-use crate::model::{Diagnostic, Diagnostics, Span, nearest};
+use crate::model::{Diagnostic, Diagnostics, HostName, Span, nearest};
 use crate::role::Role;
 use crate::transport::ssh;
 
@@ -23,7 +23,9 @@ pub(super) fn files(
     folder: &Utf8Path,
     found: &mut Diagnostics,
 ) {
-    keys(inventory, spec, found);
+    let hosts = spec.hosts.iter();
+    let connections = hosts.map(|(name, host)| (name, &host.connection));
+    keys(inventory, connections, found);
     if let Some(path) = &request.known_hosts
         && request.host_key == HostKey::Strict
         && !path.is_file()
@@ -53,10 +55,15 @@ pub(super) fn place(inventory: &Inventory, name: &str, pointer: &str) -> Option<
     hosts.find_map(|host| host.vars.get(name)?.locate(pointer))
 }
 
-fn keys(inventory: &Inventory, spec: &ClusterSpec, found: &mut Diagnostics) {
+/// Adds what is wrong with the private keys that hosts are reached by.
+pub(super) fn keys<'a>(
+    inventory: &Inventory,
+    connections: impl IntoIterator<Item = (&'a HostName, &'a Connection)>,
+    found: &mut Diagnostics,
+) {
     let mut seen = BTreeSet::new();
-    for (name, host) in &spec.hosts {
-        let Some(path) = &host.connection.private_key_file else {
+    for (name, connection) in connections {
+        let Some(path) = &connection.private_key_file else {
             continue;
         };
         let path = home(path);

@@ -39,12 +39,15 @@ const ACTS: [(&str, &[Step]); 5] = [
             ("keepalived : service", 1.5, Category::Own),
         ],
     ),
-    ("init", &[("kubeadm init", 9.0, Category::Kubeadm)]),
-    ("join", &[("kubeadm join", 7.0, Category::Kubeadm)]),
     (
-        "verify",
-        &[("wait : every node is Ready", 3.0, Category::Wait)],
+        "init",
+        &[("cluster : kubeadm init", 9.0, Category::Kubeadm)],
     ),
+    (
+        "join",
+        &[("cluster : kubeadm join", 7.0, Category::Kubeadm)],
+    ),
+    ("verify", &[("cluster : nodes", 3.0, Category::Wait)]),
 ];
 
 struct Stage {

@@ -6,10 +6,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use color_eyre::eyre::Result;
 
 use super::WrongInput;
+use super::project::Project;
 use super::request::{Command, Request};
 use super::run::{print, wrong};
 use super::views;
-use crate::cluster::spec::ClusterSpec;
 use crate::event::{ExitCode, PlanFile, PlanOrigin};
 use crate::model::{Diagnostic, HostName};
 
@@ -72,11 +72,12 @@ fn read(path: &Utf8Path) -> Result<PlanFile, WrongInput> {
 }
 
 /// Returns what a plan of this request is of.
-pub(super) fn origin(request: &Request, spec: &ClusterSpec) -> PlanOrigin {
+pub(super) fn origin(request: &Request, project: &Project) -> PlanOrigin {
+    let spec = &project.spec;
     PlanOrigin {
         cluster: spec.name.clone(),
         endpoint: spec.endpoint.to_string(),
-        inventory: spec.hosts.keys().cloned().collect(),
+        inventory: spec.hosts.keys().chain(project.others()).cloned().collect(),
         limit: request.limit.clone(),
         tags: request.tags.clone(),
         skip_tags: request.skip_tags.clone(),

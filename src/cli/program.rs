@@ -13,7 +13,7 @@ use super::{demo, history, replay, run, vault};
 use crate::cluster::spec;
 use crate::event::ExitCode;
 use crate::model::{Diagnostic, Diagnostics};
-use crate::report::{Color, Options, Output, diagnostics};
+use crate::report::{self, Color, Options, Output, diagnostics};
 use crate::role;
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
@@ -83,6 +83,8 @@ fn schema(of: SchemaOf) -> Result<ExitCode> {
         SchemaOf::Tasks => role::schema::tasks(),
         SchemaOf::Handlers => role::schema::handlers(),
         SchemaOf::Site => role::schema::site(),
+        SchemaOf::Events => report::schema::events(),
+        SchemaOf::Plan => report::schema::plan(),
     };
     written(format!("{schema:#}\n").as_bytes())
 }

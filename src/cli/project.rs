@@ -38,6 +38,8 @@ const NODE_ROLES: [&str; 3] = ["hosts", "container_runtime", "kubernetes"];
 pub(super) struct Project {
     pub(super) inventory: Inventory,
     pub(super) spec: ClusterSpec,
+    /// How hosts outside of the cluster are reached that some play is for.
+    others: IndexMap<HostName, Connection>,
     shape: Shape,
     hosts: BTreeMap<HostName, HostDesired>,
     manifests: Vec<Manifest>,
@@ -142,30 +144,40 @@ impl Project {
         let scopes = spec.scopes(&inventory);
         let mut hosts = BTreeMap::new();
         let mut branches = Branches::default();
-        for (name, host) in &spec.hosts {
+        let outside: Vec<&HostName> = plays.outside(&inventory, &spec).collect();
+        let (others, wrong) = spec::connections_of(&inventory, &outside);
+        found.extend(wrong);
+        controller::keys(&inventory, &others, &mut found);
+        for name in spec.hosts.keys().chain(outside) {
             let Some(entry) = inventory.hosts.get(name) else {
                 continue;
             };
+            // Hosts outside of the cluster get their plays and nothing else.
+            let host = spec.hosts.get(name);
             let mut scope = template::host_scope(entry, &Variables::default(), &scopes);
-            set(&mut scope, kube_vip::variables(&spec, host));
-            if host.roles.load_balancer {
-                found.0.extend(health_port(&spec, &library, &scope));
-            }
             let mut roles = Vec::new();
-            for role in role_names(host, parts.as_ref()) {
-                match library.get(role) {
-                    Ok(role) => roles.push(role),
-                    Err(error) => found.push(error),
+            if let Some(host) = host {
+                set(&mut scope, kube_vip::variables(&spec, host));
+                if host.roles.load_balancer {
+                    found.0.extend(health_port(&spec, &library, &scope));
+                }
+                for role in role_names(host, parts.as_ref()) {
+                    match library.get(role) {
+                        Ok(role) => roles.push(role),
+                        Err(error) => found.push(error),
+                    }
                 }
             }
-            let roles = plays.around(host, roles);
+            let roles = plays.around(name, roles);
             let roles = HostRoles::new(roles, disk.clone())
                 .select(selection.clone())
                 .fixed(inventory.extra.keys().cloned())
                 .diffs(request.report.diff);
             // Whatever the host's state will say, its questions are among these.
             let mut any = scope.clone();
-            set(&mut any, kube_vip::host_variables(&spec, host, true, None));
+            if let Some(host) = host {
+                set(&mut any, kube_vip::host_variables(&spec, host, true, None));
+            }
             set(&mut any, membership(true, true));
             if request.command == Command::Validate {
                 branches.add(roles.branches(&any));
@@ -181,7 +193,8 @@ impl Project {
                     Facts::new()
                 }
             };
-            let input = host.roles.node().then(|| KubeadmInput::of(&spec, host));
+            let node = host.filter(|host| host.roles.node());
+            let input = node.map(|host| KubeadmInput::of(&spec, host));
             let digest = match input.as_ref().map(digest) {
                 Some(Ok(digest)) => digest,
                 Some(Err(errors)) => {
@@ -254,6 +267,7 @@ impl Project {
                 inventory,
                 masks,
                 unsaid,
+                others,
                 spec,
                 shape,
                 hosts,
@@ -267,6 +281,27 @@ impl Project {
             }),
             seen,
         )
+    }
+
+    /// Returns the hosts that plays are for although they are not of the cluster.
+    pub(super) fn others(&self) -> impl Iterator<Item = &HostName> {
+        self.others.keys()
+    }
+
+    /// Returns how all hosts are reached that a run may change: those of the cluster, and behind them the others.
+    pub(super) fn targets(
+        &self,
+        request: &Request,
+        password: Option<&Secret<String>>,
+    ) -> IndexMap<HostName, Target> {
+        let mut targets = targets(&self.spec, request, password);
+        let others = self.others.iter();
+        targets.extend(
+            others.map(|(name, connection)| {
+                (name.clone(), target(name, connection, request, password))
+            }),
+        );
+        targets
     }
 
     /// Returns where the user's kubeconfig lies.

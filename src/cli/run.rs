@@ -50,20 +50,27 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
 
 fn validate(request: &Request) -> Result<ExitCode> {
     let project = read(request)?;
-    chosen(request, &project.inventory, project.spec.hosts.keys())?;
+    let all = project.spec.hosts.keys().chain(project.others());
+    chosen(request, &project.inventory, all)?;
     let hosts = project.spec.hosts.len();
     let control_planes = project.spec.control_planes().count();
+    let others = project.others().count();
     if views::is_json(request) {
-        let sound =
-            serde_json::json!({ "v": VERSION, "hosts": hosts, "control_planes": control_planes });
+        let sound = serde_json::json!({
+            "v": VERSION, "hosts": hosts, "control_planes": control_planes, "others": others,
+        });
         print(request, &views::line(sound))?;
         return Ok(ExitCode::Done);
     }
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let (hosts, control_planes) = (count(hosts, "host"), count(control_planes, "control plane"));
+    let others = match others {
+        0 => String::new(),
+        n => format!(", {} outside of the cluster", count(n, "host")),
+    };
     print(
         request,
-        &format!("{hosts}, {control_planes}: the input is sound. Nobody was contacted.\n"),
+        &format!("{hosts}, {control_planes}{others}: the input is sound. Nobody was contacted.\n"),
     )?;
     Ok(ExitCode::Done)
 }
@@ -118,13 +125,21 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
     let request = &request;
     plan_file::has_room(request)?;
     let project = read(request)?;
-    let ours = chosen(request, &project.inventory, project.spec.hosts.keys())?;
-    let origin = plan_file::origin(request, &project.spec);
+    // What is no part of the cluster has no part in its state.
+    let others = project
+        .others()
+        .filter(|_| request.command != Command::Status);
+    let all = project.spec.hosts.keys().chain(others);
+    let ours = chosen(request, &project.inventory, all)?;
+    let origin = plan_file::origin(request, &project);
     if let Some((path, plan)) = &approved {
         plan_file::fits(path, plan, &origin)?;
     }
     let password = ask_password(request)?;
-    let targets = project::targets(&project.spec, request, password.as_ref());
+    let targets = match request.command {
+        Command::Status => project::targets(&project.spec, request, password.as_ref()),
+        _ => project.targets(request, password.as_ref()),
+    };
     let read_only =
         request.check || matches!(request.command, Command::Plan { .. } | Command::Status);
     let cluster = project.spec.name.clone();
@@ -376,7 +391,7 @@ fn reporters(request: &Request) -> Reporters {
             let _ = JOURNAL.set(journal.path().to_owned());
             let reporter = report::reporter(&options, true);
             Reporters::new()
-                .with_history(move || journal::past(&home, Some(&own)))
+                .with_history(journal::Past::new(&home, Some(&own)))
                 .with("journal", Box::new(journal))
                 .with("output", reporter)
         }

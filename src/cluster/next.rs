@@ -238,7 +238,8 @@ fn begin(shape: &Shape, view: &View) -> Decision {
         return Decision::Wait;
     }
     // Where nobody could be looked at, all is said by what went wrong there.
-    if !view.hosts.is_empty() && !view.hosts.values().any(HostView::is_known) {
+    let mut ours = view.hosts.iter().filter(|(name, _)| shape.has(name));
+    if !view.hosts.is_empty() && !ours.any(|(_, host)| host.is_known()) {
         let nodes = shape.nodes().filter(|n| view.hosts.contains_key(*n));
         let missing = nodes.map(|n| Missing::new(n, reason(view, n), Cause::Trouble));
         return Decision::Done {

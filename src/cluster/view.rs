@@ -135,6 +135,13 @@ impl Shape {
     pub fn nodes(&self) -> impl Iterator<Item = &HostName> {
         self.control_planes.iter().chain(&self.workers)
     }
+
+    /// Returns whether the host is a node of the cluster, or carries its load balancer.
+    pub fn has(&self, host: &HostName) -> bool {
+        self.nodes()
+            .chain(&self.load_balancers)
+            .any(|of| of == host)
+    }
 }
 
 impl View {

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::event::{Event, History, Record, Reporter, VERSION};
+use crate::event::{Event, Record, Reporter, VERSION};
 use crate::model::HostName;
 
 /// How many journals may begin in one second with the same command.
@@ -184,32 +184,55 @@ fn order(stem: &str) -> (String, u32, String) {
 /// one, and a fraction of a second.
 const PAST_LIMIT: u64 = 32 << 20;
 
-/// Returns what the journals below a `.quorate` folder said of each task, all but `own`, which is being written. Old
-/// journals are left out where there are too many, and so are those that cannot be read.
-pub fn past(home: &Utf8Path, own: Option<&Utf8Path>) -> History {
-    let mut left = PAST_LIMIT;
-    let mut chosen: Vec<Utf8PathBuf> = Vec::new();
-    for path in list(home).unwrap_or_default().into_iter().rev() {
-        let compares = ["-plan", "-apply"]
-            .iter()
-            .any(|c| path.file_name().is_some_and(|name| name.contains(c)));
-        if !compares || own == Some(&path) {
-            continue;
+/// The journals of earlier runs that compared something, the newest first. Each is read when it is asked for, and none before;
+/// those that cannot be read are passed over.
+pub struct Past {
+    home: Utf8PathBuf,
+    own: Option<Utf8PathBuf>,
+    /// The oldest first; `None` before the folder was looked at.
+    left: Option<Vec<Utf8PathBuf>>,
+    bytes: u64,
+}
+
+impl Past {
+    /// Returns those below a `.quorate` folder, all but `own`, which is being written.
+    pub fn new(home: &Utf8Path, own: Option<&Utf8Path>) -> Self {
+        Self {
+            home: home.to_owned(),
+            own: own.map(Utf8Path::to_owned),
+            left: None,
+            bytes: PAST_LIMIT,
         }
-        let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        let Some(rest) = left.checked_sub(size) else {
-            break;
+    }
+}
+
+impl Iterator for Past {
+    type Item = Vec<Record>;
+
+    fn next(&mut self) -> Option<Vec<Record>> {
+        let compares = |path: &Utf8PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.contains("-plan") || name.contains("-apply")
         };
-        left = rest;
-        chosen.push(path);
-    }
-    let mut history = History::default();
-    for path in chosen.iter().rev() {
-        if let Ok((records, _)) = read(path) {
-            history.add(&records);
+        let left = self.left.get_or_insert_with(|| {
+            let mut found = list(&self.home).unwrap_or_default();
+            found.retain(|path| compares(path) && self.own.as_ref() != Some(path));
+            found
+        });
+        loop {
+            let path = left.pop()?;
+            let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            let Some(rest) = self.bytes.checked_sub(size) else {
+                // A limit that smaller ones behind it could still keep would leave a gap.
+                left.clear();
+                return None;
+            };
+            self.bytes = rest;
+            if let Ok((records, _)) = read(&path) {
+                return Some(records);
+            }
         }
     }
-    history
 }
 
 /// Why a journal cannot be read.

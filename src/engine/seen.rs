@@ -7,10 +7,12 @@ use super::state::{HostState, State};
 use crate::event::{Certificate, Event, Part, Seen};
 use crate::model::HostName;
 
-/// Says of each host that was read how it stands.
+/// Says of each host of the cluster that was read how it stands.
 pub(super) async fn report(state: &State) {
     let ill = health::ill(state);
-    for (name, host) in state.hosts.iter().filter(|(_, h)| h.session.is_some()) {
+    let shape = state.settings.desired.shape();
+    let hosts = state.hosts.iter();
+    for (name, host) in hosts.filter(|(name, h)| h.session.is_some() && shape.has(name)) {
         let mut seen = seen(state, name, host);
         let down = ill.iter().filter(|(of, _)| of == name);
         seen.ill = down.flat_map(|(_, what)| what.clone()).collect();

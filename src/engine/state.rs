@@ -116,7 +116,8 @@ impl State {
         let shape = settings.desired.shape();
         let may_begin = shape.control_planes.iter().any(|h| settings.is_ours(h));
         if settings.command != STATUS && may_begin && state.view.api.is_none() {
-            let unseen = |host: &&HostName| !state.hosts.contains_key(*host);
+            // What is no part of the cluster says nothing about it.
+            let unseen = |host: &&HostName| shape.has(host) && !state.hosts.contains_key(*host);
             let unseen: Vec<HostName> = settings.targets.keys().filter(unseen).cloned().collect();
             if !unseen.is_empty() {
                 probing(settings, unseen.clone()).await;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::HostName;
@@ -11,7 +12,7 @@ pub const SLOW_MS: u32 = 250;
 
 /// One request at the API's address: start in milliseconds after its batch's, HTTP status (0 where there was none),
 /// milliseconds that it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DrillProbe(pub u32, pub u16, pub u32);
 
 impl DrillProbe {
@@ -27,7 +28,7 @@ impl DrillProbe {
 }
 
 /// What happened to whom in the middle of a drill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// The target was taken away.
@@ -62,7 +63,7 @@ impl Mark {
 }
 
 /// A time in which a host carried the virtual address, in seconds after the target was taken away.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tenure {
     /// The host.
     pub host: HostName,
@@ -74,7 +75,7 @@ pub struct Tenure {
 }
 
 /// What became of an open watch, in seconds after the target was taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchGap {
     /// When its client found that it was broken; absent: it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,7 +86,7 @@ pub struct WatchGap {
 }
 
 /// What one round found. All times in seconds; those of moments count from when the target was taken away.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DrillRound {
     /// Counts from 1.
     pub round: u32,
@@ -126,7 +127,7 @@ pub struct DrillRound {
 }
 
 /// What a drill was to be, told once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DrillPlan {
     /// `isolate`, `stop-service`, `kill-api`, `reboot`, or the user's own command.
     pub by: String,

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, ExitCode, Health, Recap, Record, Status};
 use crate::model::HostName;
 
 /// One run, as others name it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct RunRef {
     /// Its 16 hex digits.
     pub run: String,
@@ -22,7 +23,7 @@ pub struct RunRef {
 }
 
 /// What earlier runs said of a thing that is not as written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Since {
     /// The last run that found it as written, or made it so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,68 +63,111 @@ impl Since {
     }
 }
 
-/// What runs said of each task of each host: a fold over journals, the oldest first.
+/// How many runs that looked at a host and did not name a task say that the task is a new one: a few may have left it out
+/// (`--tags`).
+const ENOUGH: u32 = 20;
+
+/// What runs said of each task of each host: a fold over journals, the newest first, because the newest mostly say all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    hosts: HashMap<HostName, HashMap<String, Since>>,
+    hosts: HashMap<HostName, Host>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Host {
+    /// How many runs looked at it.
+    runs: u32,
+    tasks: HashMap<String, Task>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Task {
+    since: Since,
+    /// Of the runs that looked at the host, the oldest that named the task.
+    named: u32,
 }
 
 impl History {
-    /// Adds one run's records. Runs that compare nothing, such as `status`, say nothing; so does a journal whose first
-    /// record is lost, because nobody could name its run.
-    pub fn add(&mut self, records: &[Record]) {
-        let Some(run) = records.iter().find_map(run_of) else {
-            return;
-        };
-        if !matches!(run.command.as_str(), "plan" | "apply" | "apply --check") {
-            return;
-        }
-        for record in records {
-            match &record.event {
-                Event::AsWritten { hosts, titles } => {
-                    for host in hosts {
-                        titles
-                            .iter()
-                            .for_each(|title| self.as_written(host, title, &run));
-                    }
+    /// Adds a run older than those added before. Runs that compare nothing, such as `status`, say nothing; so does a journal
+    /// whose first record is lost, because nobody could name its run.
+    pub fn add_older(&mut self, records: &[Record]) {
+        for (host, tasks) in said(records) {
+            let host = self.hosts.entry(host).or_default();
+            host.runs += 1;
+            for (title, older) in tasks {
+                let task = host.tasks.entry(title).or_default();
+                task.named = host.runs;
+                // What was as written later on has not differed since before.
+                if task.since.as_written.is_none() {
+                    task.since.as_written = older.as_written;
+                    task.since.different = older.different.or(task.since.different.take());
                 }
-                Event::StepFinished {
-                    host,
-                    title,
-                    status: Status::Ok | Status::Changed,
-                    ..
-                } => self.as_written(host, title, &run),
-                Event::Planned { host, title, .. }
-                | Event::StepFinished {
-                    host,
-                    title,
-                    status: Status::Failed,
-                    ..
-                } => {
-                    let since = self.entry(host, title);
-                    since.different.get_or_insert_with(|| run.clone());
-                }
-                _ => {}
             }
         }
     }
 
     /// Returns what is known of a task that is found to differ now; `None` where no journal names it.
     pub fn since(&self, host: &HostName, title: &str) -> Option<Since> {
-        self.hosts.get(host)?.get(title).cloned()
+        let task = self.hosts.get(host)?.tasks.get(title)?;
+        Some(task.since.clone())
     }
 
-    fn as_written(&mut self, host: &HostName, title: &str, run: &RunRef) {
-        *self.entry(host, title) = Since {
-            as_written: Some(run.clone()),
-            different: None,
+    /// Returns whether older runs have nothing to add to that.
+    pub fn is_settled(&self, host: &HostName, title: &str) -> bool {
+        let Some(host) = self.hosts.get(host) else {
+            return false;
         };
+        let task = host.tasks.get(title);
+        let named = task.map_or(0, |task| task.named);
+        task.is_some_and(|task| task.since.as_written.is_some()) || host.runs - named >= ENOUGH
     }
+}
 
-    fn entry(&mut self, host: &HostName, title: &str) -> &mut Since {
-        let titles = self.hosts.entry(host.clone()).or_default();
-        titles.entry(title.to_string()).or_default()
+/// Returns what one run said of each task.
+fn said(records: &[Record]) -> HashMap<HostName, HashMap<String, Since>> {
+    let mut hosts: HashMap<HostName, HashMap<String, Since>> = HashMap::new();
+    let Some(run) = records.iter().find_map(run_of) else {
+        return hosts;
+    };
+    if !matches!(run.command.as_str(), "plan" | "apply" | "apply --check") {
+        return hosts;
     }
+    let mut say = |host: &HostName, title: &str, is_as_written: bool| {
+        let titles = hosts.entry(host.clone()).or_default();
+        let since = titles.entry(title.to_string()).or_default();
+        if is_as_written {
+            *since = Since {
+                as_written: Some(run.clone()),
+                different: None,
+            };
+        } else {
+            since.different.get_or_insert_with(|| run.clone());
+        }
+    };
+    for record in records {
+        match &record.event {
+            Event::AsWritten { hosts, titles } => {
+                for host in hosts {
+                    titles.iter().for_each(|title| say(host, title, true));
+                }
+            }
+            Event::StepFinished {
+                host,
+                title,
+                status: Status::Ok | Status::Changed,
+                ..
+            } => say(host, title, true),
+            Event::Planned { host, title, .. }
+            | Event::StepFinished {
+                host,
+                title,
+                status: Status::Failed,
+                ..
+            } => say(host, title, false),
+            _ => {}
+        }
+    }
+    hosts
 }
 
 fn run_of(record: &Record) -> Option<RunRef> {

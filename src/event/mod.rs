@@ -10,10 +10,12 @@ mod plan_file;
 mod planned;
 mod recap;
 mod reporter;
+pub mod schema;
 mod seen;
 mod text;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::HostName;
@@ -34,9 +36,10 @@ pub use text::{is_hostile, printable};
 pub const VERSION: u32 = 1;
 
 /// One line of the stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// [`VERSION`].
+    #[schemars(range(min = 1, max = VERSION))]
     pub v: u32,
     /// Counts from 0. A journal has a gap where output was not kept; a warning tells of it.
     pub seq: u64,
@@ -48,7 +51,9 @@ pub struct Record {
 }
 
 /// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It was as written already.
@@ -62,7 +67,9 @@ pub enum Status {
 }
 
 /// What a step's time is counted as in the recap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     /// Installing packages.
@@ -78,7 +85,7 @@ pub enum Category {
 }
 
 /// Why a host could not be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trouble {
     /// No connection: refused, no route, name unknown, no answer in time.
@@ -124,7 +131,9 @@ impl Trouble {
 }
 
 /// What kind of exec was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecKind {
     /// Read-only questions.
@@ -140,7 +149,7 @@ pub enum ExecKind {
 }
 
 /// Everything that happens in a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {

@@ -1,12 +1,24 @@
 //! What a plan would change: of which kind, why, what is looked at once more before it is done.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Sha256;
 
 /// What would happen to a host, in the order in which a plan shows it.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
@@ -90,7 +102,7 @@ impl ChangeKind {
 }
 
 /// A change that a plan would make: what, why, and the difference.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedChange {
     /// What would be done, such as `write /etc/haproxy/haproxy.cfg`.
     pub what: String,

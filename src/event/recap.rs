@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Category, DrillRecap, Event, ExecKind, ExitCode, Status};
@@ -61,7 +62,7 @@ pub struct HostRecap {
 }
 
 /// One thing that went wrong.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Failure {
     /// The hosts it is about; empty for the cluster as a whole.
     pub hosts: Vec<HostName>,

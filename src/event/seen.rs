@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a host is in its cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// It runs an API server.
@@ -29,7 +30,7 @@ impl Part {
 }
 
 /// A certificate on a host, and how long it is good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Certificate {
     /// Whose it is: `apiserver`, `kube-vip`.
     pub name: String,
@@ -40,7 +41,7 @@ pub struct Certificate {
 }
 
 /// How a host was seen. What nobody could say is absent, which is not the same as "down".
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Seen {
     /// What it is to be, by the inventory.
     pub parts: Vec<Part>,

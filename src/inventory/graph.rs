@@ -90,13 +90,13 @@ impl Graph {
             return ssh_config::read(self, source, diagnostics);
         }
         if ini::is_ini(source) {
+            if ini::is_misnamed(source) {
+                let message = "this is an INI inventory, and its name that of a YAML one";
+                let warning = Diagnostic::warning(message).at(start);
+                diagnostics
+                    .push(warning.help("it is read as INI; give it the ending .ini, or none"));
+            }
             return ini::read(self, source, diagnostics);
-        }
-        if ini::begins_with_a_section(&source.text) {
-            let error =
-                Diagnostic::error("this is an INI inventory, and its name that of a YAML one");
-            diagnostics.push(error.at(start).help("give it the ending .ini, or none"));
-            return;
         }
         let (node, found) = yaml::parse_with(source, Schema::Ansible, vaulted);
         let broken = found.has_errors();

@@ -10,10 +10,11 @@ use super::yaml::{Entry, Kind, Node, Scalar};
 use crate::model::{Diagnostic, Diagnostics, GroupName, Source, Span, Value, nearest};
 
 /// Returns whether a file is an INI inventory: by its name, or, where that says nothing, by its first line that is no comment.
-/// A section's header is one; so is a host, which YAML would end with a colon.
+/// A section's header is one; so is a host, which YAML would end with a colon. No YAML inventory begins with a section's header:
+/// as Ansible does, such a file is read as INI also where its name says YAML.
 pub(super) fn is_ini(source: &Source) -> bool {
     match source.path.extension() {
-        Some("yml" | "yaml" | "json") => false,
+        Some("yml" | "yaml" | "json") => begins_with_a_section(&source.text),
         Some("ini") => true,
         _ => first_line(&source.text).is_some_and(|line| {
             let line = line.split(" #").next().unwrap_or_default().trim_end();
@@ -28,8 +29,13 @@ pub(super) fn is_ini(source: &Source) -> bool {
     }
 }
 
+/// Returns whether the name of an INI inventory says YAML.
+pub(super) fn is_misnamed(source: &Source) -> bool {
+    matches!(source.path.extension(), Some("yml" | "yaml" | "json"))
+}
+
 /// Returns whether the first line that is no comment is a section's header.
-pub(super) fn begins_with_a_section(text: &str) -> bool {
+fn begins_with_a_section(text: &str) -> bool {
     first_line(text).is_some_and(|line| section(line).is_some())
 }
 

@@ -86,6 +86,15 @@ pub struct HandlerPlan {
 pub struct Pace {
     /// The play's name.
     pub play: String,
+    /// So many hosts at once; of several, a batch after the other, and the last again and again. Never empty.
+    pub batches: Vec<Batch>,
+    /// Whether a batch begins when the one before has ended, and not a host when one has.
+    pub in_step: bool,
+}
+
+/// So many hosts of a play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
     /// How many hosts at once, one at least.
     pub at_once: usize,
     /// How many of them may fail before no other one is begun.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::event::{ChangeKind, Event, History, Recap, Record, Reporter, VERSION};
+use crate::event::{ChangeKind, Event, History, Recap, Record, Reporter, Since, VERSION};
 use crate::model::HostName;
 
 /// Everything that is told of a run, in the order in which it is told.
@@ -21,25 +21,24 @@ pub struct Reporters {
     past: Past,
 }
 
-/// What earlier runs said, read when the first difference asks for it: a run that finds none reads no journal.
+/// What earlier runs said, read as far back as a difference asks for it: a run that finds none reads no journal.
 #[derive(Default)]
-enum Past {
-    #[default]
-    Unknown,
-    Unread(Box<dyn FnOnce() -> History + Send>),
-    Read(History),
+struct Past {
+    history: History,
+    /// The runs that were not read yet, the newest first.
+    older: Option<Box<dyn Iterator<Item = Vec<Record>> + Send>>,
 }
 
 impl Past {
-    fn history(&mut self) -> Option<&History> {
-        *self = match std::mem::take(self) {
-            Self::Unread(read) => Self::Read(read()),
-            other => other,
-        };
-        match self {
-            Self::Read(history) => Some(history),
-            _ => None,
+    fn since(&mut self, host: &HostName, title: &str) -> Option<Since> {
+        while !self.history.is_settled(host, title) {
+            let Some(records) = self.older.as_mut().and_then(Iterator::next) else {
+                self.older = None;
+                break;
+            };
+            self.history.add_older(&records);
         }
+        self.history.since(host, title)
     }
 }
 
@@ -76,10 +75,14 @@ impl Reporters {
         self
     }
 
-    /// Lets each difference of a plan say what earlier runs said of it.
+    /// Lets each difference of a plan say what earlier runs said of it. `runs` gives their records, the newest run first; it is
+    /// asked for no more of them than it takes.
     #[must_use]
-    pub fn with_history(mut self, read: impl FnOnce() -> History + Send + 'static) -> Self {
-        self.past = Past::Unread(Box::new(read));
+    pub fn with_history(
+        mut self,
+        runs: impl Iterator<Item = Vec<Record>> + Send + 'static,
+    ) -> Self {
+        self.past.older = Some(Box::new(runs));
         self
     }
 
@@ -119,8 +122,7 @@ impl Reporters {
         if !ChangeKind::of(changes).is_state() {
             return;
         }
-        let past = self.past.history();
-        let known = past.and_then(|past| past.since(host, title));
+        let known = self.past.since(host, title);
         // Of what never was as written, as on bare hosts, nobody asks since when.
         *since = known.filter(|known| known.as_written.is_some());
     }

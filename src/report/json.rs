@@ -27,7 +27,8 @@ impl Reporter for Json {
         self.out.write_all(record.to_line()?.as_bytes())?;
         if let Some(plan) = self.plan.add(record) {
             // Its texts are printable already.
-            self.out.write_all(format!("{plan}\n").as_bytes())?;
+            let line = serde_json::to_string(&plan)? + "\n";
+            self.out.write_all(line.as_bytes())?;
         }
         // Whoever reads the other end wants to see the run as it goes.
         self.out.flush()

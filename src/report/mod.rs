@@ -17,6 +17,7 @@ mod plan_file;
 mod plan_json;
 mod pretty;
 mod recap;
+pub mod schema;
 mod screen;
 mod syntax;
 mod text;

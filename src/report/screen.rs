@@ -15,14 +15,19 @@ pub(super) const FOLD_ABOVE: usize = 20;
 const KINDS: usize = 5;
 /// So many columns of a title stay, however long its progress is.
 const LEAST_TITLE: usize = 24;
+/// How the titles of the workflow's own steps begin. Those are waited for before all others: a cluster is made, and grows by one
+/// control plane at a time.
+const WORKFLOW: &str = "cluster : ";
 /// The acts of an apply, in order.
 const ACTS: [&str; 5] = ["prepare", "load balancer", "init", "join", "verify"];
 
 #[derive(Debug, Clone, Default, PartialEq)]
 enum State {
-    /// Nothing is under way.
+    /// It was not begun with.
     #[default]
-    Waiting,
+    Idle,
+    /// Nothing is under way there since then.
+    Waiting(Timestamp),
     /// This, since then, and how far it is.
     Busy(String, Timestamp, Option<String>),
     Done,
@@ -59,7 +64,7 @@ impl Screen {
                 }
             }
             Event::Connected { host, .. } => self.set(host, busy("reading", at)),
-            Event::Probed { host, .. } => self.set(host, State::Waiting),
+            Event::Probed { host, .. } => self.set(host, State::Waiting(at)),
             Event::StepStarted { host, title } => self.set(host, busy(title, at)),
             Event::Progress { host, text, of } => self.progress(host, text, *of, at),
             Event::StepFinished {
@@ -74,7 +79,7 @@ impl Screen {
                     if failed {
                         State::Failed(title.clone())
                     } else {
-                        State::Waiting
+                        State::Waiting(at)
                     },
                 );
             }
@@ -99,7 +104,7 @@ impl Screen {
             {
                 self.set(host, busy(mark.as_str(), at));
             }
-            Event::DrillFinished { result } => self.set(&result.target, State::Waiting),
+            Event::DrillFinished { result } => self.set(&result.target, State::Waiting(at)),
             _ => {}
         }
     }
@@ -124,7 +129,7 @@ impl Screen {
         let slot = self.hosts.entry(host.clone()).or_default();
         match slot {
             State::Busy(_, _, progress) => *progress = Some(text),
-            State::Waiting => *slot = State::Busy(text, at, None),
+            State::Idle | State::Waiting(_) => *slot = State::Busy(text, at, None),
             State::Done | State::Failed(_) => {}
         }
     }
@@ -144,8 +149,16 @@ impl Screen {
                 .map(|host| host.as_str().len())
                 .max()
                 .unwrap_or(0);
+            let awaited = self.awaited();
             for (host, state) in &self.hosts {
-                let row = row(state, now, size.columns.saturating_sub(width + 5));
+                let room = size.columns.saturating_sub(width + 5);
+                let row = match (state, &awaited) {
+                    (State::Waiting(at), Some(awaited)) => {
+                        let text = format!("{:>4} s  waits for {awaited}", since(*at, now));
+                        paint(DIM, cut(&text, room).0)
+                    }
+                    _ => row(state, now, room),
+                };
                 lines.push(format!("  {host:<width$}  {row}"));
             }
         }
@@ -181,6 +194,24 @@ impl Screen {
         format!("{elapsed:>5}  {acts}")
     }
 
+    /// Returns whom those wait for that have nothing to do, and for what: the run goes on when something ends. A step of
+    /// the workflow on the first host that is in one, and else what has taken longest; `None` where nothing is under way.
+    fn awaited(&self) -> Option<String> {
+        let busy = || {
+            self.hosts.iter().filter_map(|(host, state)| match state {
+                State::Busy(what, at, _) => Some((host, what, *at)),
+                _ => None,
+            })
+        };
+        let act = busy().find(|(_, what, _)| what.starts_with(WORKFLOW));
+        let (host, what, _) = act.or_else(|| busy().min_by_key(|(.., at)| *at))?;
+        let what = what.strip_prefix(WORKFLOW).unwrap_or(what);
+        Some(match busy().count() {
+            1 => format!("{host}: {what}"),
+            n => format!("{host}: {what} (and {} more)", n - 1),
+        })
+    }
+
     /// Adds a fixed number of lines for many hosts: counts, the steps most hosts are in, the slowest, the failed.
     fn fold(&self, now: Timestamp, lines: &mut Vec<String>) {
         let (mut busy, mut done, mut waiting) = (0, 0, 0);
@@ -189,7 +220,7 @@ impl Screen {
         let mut slowest: Option<(&HostName, &State, Timestamp)> = None;
         for (host, state) in &self.hosts {
             match state {
-                State::Waiting => waiting += 1,
+                State::Idle | State::Waiting(_) => waiting += 1,
                 State::Done => done += 1,
                 State::Failed(_) => failed.push(host.clone()),
                 State::Busy(what, at, _) => {
@@ -237,7 +268,8 @@ fn since(start: Timestamp, now: Timestamp) -> i64 {
 /// Returns what a host is doing, in `room` columns: a long title gives way to how far it is.
 fn row(state: &State, now: Timestamp, room: usize) -> String {
     match state {
-        State::Waiting => paint(DIM, "     ·  waiting"),
+        State::Idle => paint(DIM, "     ·  waiting"),
+        State::Waiting(at) => paint(DIM, format_args!("{:>4} s  waiting", since(*at, now))),
         State::Done => paint(GREEN, "        done"),
         State::Failed(what) => paint(RED, format_args!("        failed: {what}")),
         State::Busy(what, at, progress) => {
@@ -370,6 +402,81 @@ mod tests {
           w2            failed: connection lost
           w3            done
         ");
+    }
+
+    #[test]
+    fn who_has_nothing_to_do_says_whom_it_waits_for() {
+        let all = ["cp1", "cp2", "cp3", "w1"];
+        let probed = |name: &str| Event::Probed {
+            host: host(name),
+            seconds: 1.0,
+        };
+        let ended = |name: &str| Event::StepFinished {
+            host: host(name),
+            title: "a step".into(),
+            status: Status::Changed,
+            category: Category::Own,
+            seconds: 1.0,
+            detail: Vec::new(),
+            help: None,
+        };
+        let rows = |screen: &Screen, at: i64| {
+            let shown = shown(screen, at, Size::default());
+            shown
+                .lines()
+                .skip(1)
+                .map(str::to_string)
+                .collect::<Vec<_>>()
+        };
+        // Nobody is decided on before all were looked at.
+        let mut events = vec![(0, act("probe", &all)), (1, probed("cp1"))];
+        assert_eq!(
+            rows(&screen("plan", &all, events.clone()), 4)[0],
+            "  cp1     3 s  waits for cp2: connecting (and 2 more)"
+        );
+        events.extend(all.iter().map(|name| (1, probed(name))));
+        // Nothing is under way.
+        assert_eq!(
+            rows(&screen("plan", &all, events.clone()), 4)[0],
+            "  cp1     3 s  waiting"
+        );
+        // An import on a worker does not keep a control plane from joining; the join before it does.
+        events.extend([
+            (2, act("join", &["cp2"])),
+            (2, step("w1", "images : import")),
+            (5, step("cp2", "cluster : kubeadm join")),
+            (6, ended("cp3")),
+        ]);
+        let joining = screen("apply", &all, events.clone());
+        insta::assert_snapshot!(rows(&joining, 10).join("\n"), @r"
+          cp1     9 s  waits for cp2: kubeadm join (and 1 more)
+          cp2     5 s  cluster : kubeadm join
+          cp3     4 s  waits for cp2: kubeadm join (and 1 more)
+          w1      8 s  images : import
+        ");
+        let narrow = Size {
+            columns: 40,
+            rows: 24,
+        };
+        let shown = shown(&joining, 10, narrow);
+        assert_eq!(
+            shown.lines().nth(1),
+            Some("  cp1     9 s  waits for cp2: kubeadm …")
+        );
+        // Who has failed is waited for by nobody.
+        events.push((
+            9,
+            Event::HostTrouble {
+                host: host("cp2"),
+                trouble: Trouble::Lost,
+                message: String::new(),
+                help: None,
+            },
+        ));
+        assert_eq!(
+            rows(&screen("apply", &all, events), 10)[2],
+            "  cp3     4 s  waits for w1: images : import"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod result;
 pub mod schema;
 mod scope;
 mod select;
+mod serial;
 mod shlex;
 pub mod site;
 mod spec;

@@ -53,8 +53,8 @@ pub fn site() -> Value {
         "handlers" => json!({ "$ref": "#/$defs/handlers" }),
         "vars" => json!({ "type": "object" }),
         "serial" => json!({ "anyOf": [
-            { "type": "integer", "minimum": 1 },
-            { "type": "string", "pattern": "^[1-9][0-9]*%$" },
+            amount(),
+            { "type": "array", "items": amount(), "minItems": 1 },
         ] }),
         "max_fail_percentage" => json!({ "type": "integer", "minimum": 0, "maximum": 100 }),
         "become" => json!({ "const": true }),
@@ -76,6 +76,14 @@ pub fn site() -> Value {
         },
         "$defs": definitions(),
     })
+}
+
+/// A number of hosts, or a part of them.
+fn amount() -> Value {
+    json!({ "anyOf": [
+        { "type": "integer", "minimum": 1 },
+        { "type": "string", "pattern": "^[1-9][0-9]*%$" },
+    ] })
 }
 
 /// A text, or a list of texts.

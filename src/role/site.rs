@@ -13,11 +13,11 @@ use super::files;
 use super::keyword;
 use super::library::{Library, Role, Within};
 use super::reader::{self, Sort};
+use super::serial::{self, Amount, Serial};
 use super::task::Condition;
 use crate::inventory::yaml::{self, Entry, Node, Schema};
 use crate::inventory::{Level, Variable, Variables};
 use crate::model::{Diagnostic, Diagnostics, Source, Span, nearest};
-use crate::plan::Pace;
 
 /// The names that the file may have.
 const NAMES: [&str; 2] = ["site.yml", "site.yaml"];
@@ -139,13 +139,6 @@ impl Stage {
     }
 }
 
-/// How many hosts at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Amount {
-    Hosts(usize),
-    Percent(usize),
-}
-
 /// One play.
 #[derive(Debug)]
 pub struct Play {
@@ -155,7 +148,7 @@ pub struct Play {
     pub hosts: (String, Span),
     /// Where in the workflow it stands.
     pub stage: Stage,
-    serial: Option<Amount>,
+    serial: Option<Serial>,
     max_fail: Option<usize>,
     roles: Vec<Arc<Role>>,
     /// Names of the library's roles in it.
@@ -172,34 +165,12 @@ pub struct Site {
 impl Play {
     /// Returns what it gives to each of its hosts, of which there are so many, in order.
     pub fn roles(&self, hosts: usize) -> Vec<Arc<Role>> {
-        let Some(pace) = self.pace(hosts) else {
+        let pace = serial::pace(&self.name, self.serial.as_ref(), self.max_fail, hosts);
+        let Some(pace) = pace else {
             return self.roles.clone();
         };
         let paced = |role: &Arc<Role>| Arc::new(role.paced(pace.clone()));
         self.roles.iter().map(paced).collect()
-    }
-
-    /// Returns how it goes over its hosts; `None` where it goes over all at once, whatever becomes of them.
-    fn pace(&self, hosts: usize) -> Option<Pace> {
-        if self.serial.is_none() && self.max_fail.is_none() {
-            return None;
-        }
-        let at_once = match self.serial {
-            Some(Amount::Hosts(n)) => n,
-            // As in Ansible, rounded down, and one at least.
-            Some(Amount::Percent(n)) => (hosts * n / 100).max(1),
-            None => hosts.max(1),
-        };
-        // As in Ansible: without a percentage a play ends when a whole batch has failed.
-        let may_fail = match self.max_fail {
-            Some(percent) => at_once * percent / 100,
-            None => at_once - 1,
-        };
-        Some(Pace {
-            play: self.name.clone(),
-            at_once,
-            may_fail,
-        })
     }
 
     /// Returns how many tasks it has.
@@ -479,13 +450,31 @@ impl Reader<'_> {
         tags.map(|tag| tag.trim().to_string()).collect()
     }
 
-    fn serial(&mut self, entry: &Entry) -> Option<Amount> {
-        if entry.value.as_seq().is_some() {
-            let help = "one number: that many hosts at once, the next when one is done".to_string();
-            let message = "`serial` takes no list of batches";
-            self.diagnostics.complain(message, &entry.value.span, help);
+    fn serial(&mut self, entry: &Entry) -> Option<Serial> {
+        let Some(nodes) = entry.value.as_seq() else {
+            let amount = self.amount(entry)?;
+            return Some(Serial {
+                amounts: vec![amount],
+                in_step: false,
+            });
+        };
+        if nodes.is_empty() {
+            self.wrong(entry, "a number of hosts, or a list of at least one");
             return None;
         }
+        let each = nodes.iter().map(|node| Entry {
+            value: node.clone(),
+            ..entry.clone()
+        });
+        // All of them, so that each mistake is told.
+        let amounts: Vec<Option<Amount>> = each.map(|entry| self.amount(&entry)).collect();
+        Some(Serial {
+            amounts: amounts.into_iter().collect::<Option<_>>()?,
+            in_step: true,
+        })
+    }
+
+    fn amount(&mut self, entry: &Entry) -> Option<Amount> {
         let percent = entry.value.as_str().and_then(|text| text.strip_suffix('%'));
         let Some(percent) = percent else {
             return self.whole(entry, 1, 100_000).map(Amount::Hosts);

@@ -34,6 +34,20 @@ fn nothing_to_do() {
     insta::assert_snapshot!(text);
 }
 
+/// A journal that ends in the middle of a line: what is there is shown, and that the rest is not.
+#[test]
+fn a_run_that_was_killed_while_it_wrote() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lab-drift-apply.jsonl");
+    let whole = std::fs::read(path).unwrap();
+    let bed = Bed::empty().bytes("cut.jsonl", &whole[..whole.len() * 3 / 4]);
+    let outcome = bed.run(&["replay", "cut.jsonl"]);
+    assert_eq!(outcome.exit, 1, "{}", outcome.err);
+    insta::assert_snapshot!(format!(
+        "{}\n--- standard error\n{}",
+        outcome.out, outcome.err
+    ));
+}
+
 #[test]
 fn a_command_s_output() {
     let (exit, text) = replay("lab-exec", &[]);

@@ -73,6 +73,42 @@ fn roles_and_hosts_that_nobody_uses() {
     let stranger = "bastion:\n  hosts:\n    b1: { ansible_host: 127.0.0.9 }\n";
     let bed = bed()
         .file("inventory/more.yml", stranger)
-        .file(SITE, "- hosts: all\n  roles: [greeting]\n- hosts: w1\n  stage: before_init\n  roles: [greeting]\n- hosts: cp1\n  stage: after_join\n  roles: [greeting]\n");
+        .file(SITE, "- hosts: all\n  stage: before_join\n  roles: [greeting]\n- hosts: w1\n  stage: before_init\n  roles: [greeting]\n- hosts: cp1\n  stage: after_join\n  roles: [greeting]\n");
     insta::assert_snapshot!("hosts_that_are_left_out", bed.warned());
+}
+
+/// A host outside of the cluster counts where a play is for it: how it is reached is checked too, and whoever has no play is not
+/// looked at.
+#[test]
+fn hosts_outside_of_the_cluster() {
+    let more = "storage:\n  hosts:\n    s1: { ansible_host: 127.0.0.9 }\nwindows:\n  hosts:\n    win1: { ansible_connection: winrm }\n";
+    let bed = |hosts: &str| {
+        let site = format!(
+            "- hosts: {hosts}\n  tasks:\n    - copy: {{ dest: /etc/motd, content: '{{{{ inventory_hostname }}}}' }}\n      name: motd\n"
+        );
+        Bed::sound()
+            .file("inventory/more.yml", more)
+            .file(SITE, &site)
+    };
+    let valid = |bed: &Bed, arguments: &[&str]| {
+        let outcome = bed.run(&[&["validate"], arguments].concat());
+        assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""));
+        bed.nobody_came();
+        outcome.out
+    };
+    assert!(valid(&bed("cp1"), &[]).starts_with("4 hosts, 3 control planes: "));
+    let storage = bed("storage:cp1");
+    assert!(
+        valid(&storage, &["--limit", "storage"])
+            .starts_with("4 hosts, 3 control planes, 1 host outside of the cluster: ")
+    );
+    assert_eq!(
+        valid(&storage, &["--output", "json"]),
+        "{\"v\":1,\"hosts\":4,\"control_planes\":3,\"others\":1}\n"
+    );
+    // They have no part in the cluster's state.
+    let status = storage.run(&["status", "--limit", "storage"]);
+    assert_eq!(status.exit, 4, "{}", status.err);
+    storage.nobody_came();
+    insta::assert_snapshot!(bed("all").refused());
 }

@@ -44,6 +44,8 @@ fn lists_and_graphs_are_those_of_ansible() {
     same("diamond", &["diamond/hosts"], &[]);
     same("ini", &["ini/hosts.ini"], &[]);
     same("ini-plain", &["ini/plain"], &[]);
+    same("vagrant", &["vagrant/vagrant_ansible_inventory"], &[]);
+    same("misnamed", &["misnamed/hosts.yml"], &[]);
     same("script-hosts", &["script/hosts.sh"], &[]);
     same("script-old", &["script/old.sh"], &[]);
     same(

@@ -132,21 +132,43 @@ fn how_many_hosts_at_once() {
         assert!(paces.is_empty());
         pace.map(
             |Pace {
-                 at_once, may_fail, ..
-             }| (at_once, may_fail),
+                 batches, in_step, ..
+             }| {
+                assert_eq!(in_step, keys.contains('['), "{keys}");
+                let batches = batches.iter().map(|batch| (batch.at_once, batch.may_fail));
+                batches.collect::<Vec<_>>()
+            },
         )
     };
     // Ansible's: a batch of which all have failed ends the play; else the percentage has to be exceeded.
     for (keys, hosts, expected) in [
         ("", 10, None),
-        ("  serial: 1\n", 10, Some((1, 0))),
-        ("  serial: 3\n", 10, Some((3, 2))),
-        ("  serial: 30%\n", 10, Some((3, 2))),
-        ("  serial: 5%\n", 10, Some((1, 0))),
-        ("  serial: '100%'\n", 0, Some((1, 0))),
-        ("  serial: 4\n  max_fail_percentage: 0\n", 10, Some((4, 0))),
-        ("  serial: 4\n  max_fail_percentage: 50\n", 10, Some((4, 2))),
-        ("  max_fail_percentage: 20\n", 10, Some((10, 2))),
+        ("  serial: 1\n", 10, Some(vec![(1, 0)])),
+        ("  serial: 3\n", 10, Some(vec![(3, 2)])),
+        ("  serial: 30%\n", 10, Some(vec![(3, 2)])),
+        ("  serial: 5%\n", 10, Some(vec![(1, 0)])),
+        ("  serial: '100%'\n", 0, Some(vec![(1, 0)])),
+        (
+            "  serial: 4\n  max_fail_percentage: 0\n",
+            10,
+            Some(vec![(4, 0)]),
+        ),
+        (
+            "  serial: 4\n  max_fail_percentage: 50\n",
+            10,
+            Some(vec![(4, 2)]),
+        ),
+        (
+            "  serial: [1, 30%, 5]\n",
+            10,
+            Some(vec![(1, 0), (3, 2), (5, 4)]),
+        ),
+        (
+            "  serial: [2, '100%']\n  max_fail_percentage: 50\n",
+            10,
+            Some(vec![(2, 1), (10, 5)]),
+        ),
+        ("  max_fail_percentage: 20\n", 10, Some(vec![(10, 2)])),
     ] {
         assert_eq!(pace(keys, hosts), expected, "{keys} of {hosts}");
     }
@@ -197,7 +219,8 @@ fn mistakes_are_named_with_their_place() {
         "- hosts: all\n  stage: after_jion\n  roles: []\n",
         "- hosts: all\n  stage: 3\n  roles: []\n",
         "- hosts: all\n  serial: 0\n  roles: []\n",
-        "- hosts: all\n  serial: [1, 5]\n  roles: []\n",
+        "- hosts: all\n  serial: [1, 0, all]\n  roles: []\n",
+        "- hosts: all\n  serial: []\n  roles: []\n",
         "- hosts: all\n  serial: 130%\n  roles: []\n",
         "- hosts: all\n  max_fail_percentage: often\n  roles: []\n",
         "- hosts: all\n  become: false\n  roles: []\n",

@@ -1,11 +1,13 @@
 //! What journals tell when they are read one after the other.
 
+use camino::Utf8Path;
+use quorate::engine::journal::{self, Journal};
 use quorate::event::{
     Category, ChangeKind, Event, History, PlannedChange, Record, RunSummary, Status, Trouble,
 };
 use quorate::report::{Entry, Reporters, history, history_lines};
 
-use super::{Buffer, at, host, journal, started, step, trouble, unstyled};
+use super::{Buffer, at, host, started, step, trouble, unstyled};
 use quorate::report::Json;
 
 fn entry(name: &str, records: &[Record], problems: &[&str]) -> Entry {
@@ -18,7 +20,7 @@ fn entry(name: &str, records: &[Record], problems: &[&str]) -> Entry {
 
 #[test]
 fn runs_as_a_list() {
-    let cut = journal("apply");
+    let cut = super::journal("apply");
     let killed = &cut[..cut.len() - 1];
     let refused = [
         at(0, started("apply", &["cp1"])),
@@ -44,9 +46,9 @@ fn runs_as_a_list() {
         problems: vec!["none of its lines is an event".into()],
     };
     let entries = [
-        entry("lab-drift-plan", &journal("lab-drift-plan"), &[]),
-        entry("lab-drift-apply", &journal("lab-drift-apply"), &[]),
-        entry("apply", &journal("apply"), &[]),
+        entry("lab-drift-plan", &super::journal("lab-drift-plan"), &[]),
+        entry("lab-drift-apply", &super::journal("lab-drift-apply"), &[]),
+        entry("apply", &super::journal("apply"), &[]),
         entry("killed", killed, &["line 71: the last line is cut off"]),
         entry("refused", &refused, &[]),
         broken,
@@ -157,7 +159,9 @@ fn since_when_a_thing_is_not_as_written() {
     ];
     for (name, runs, wanted) in cases {
         let mut past = History::default();
-        runs.iter().for_each(|records| past.add(records));
+        runs.iter()
+            .rev()
+            .for_each(|records| past.add_older(records));
         let since = past.since(&host("cp1"), t);
         let said = since.map_or_else(|| "-".into(), |since| since.sentence());
         assert_eq!(said, wanted, "{name}");
@@ -171,14 +175,15 @@ fn a_difference_says_since_when() {
         let buffer = Buffer::default();
         let (asked, was_asked) = std::sync::mpsc::channel();
         let mut reporters = Reporters::new()
-            .with_history(move || {
-                asked.send(()).unwrap();
-                let mut past = History::default();
-                past.add(&run(1, "apply", vec![as_written(&["cp1"], "a")]));
-                // What never was as written has no since.
-                past.add(&run(2, "plan", vec![differs("cp1", "c")]));
-                past
-            })
+            .with_history(
+                [
+                    // What never was as written has no since.
+                    run(2, "plan", vec![differs("cp1", "c")]),
+                    run(1, "apply", vec![as_written(&["cp1"], "a")]),
+                ]
+                .into_iter()
+                .inspect(move |_| asked.send(()).unwrap()),
+            )
             .with("output", Box::new(Json::new(Box::new(buffer.clone()))));
         reporters.emit(started("plan", &["cp1"]));
         reporters.emit(as_written(&["cp1"], "b"));
@@ -201,7 +206,59 @@ fn a_difference_says_since_when() {
                 .count(),
         )
     };
-    assert_eq!(told(ChangeKind::Change), (1, 2));
+    assert_eq!(told(ChangeKind::Change), (2, 2));
     // The other difference asks.
-    assert_eq!(told(ChangeKind::Reload), (1, 0));
+    assert_eq!(told(ChangeKind::Reload), (2, 0));
+}
+
+/// Of a year of nightly plans those are read that say something, each once.
+#[test]
+fn no_more_journals_are_opened_than_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Utf8Path::from_path(folder.path()).unwrap();
+    const RUNS: i64 = 850;
+    for n in 0..RUNS {
+        // One task has differed for three runs, one for none, one has never been as written, and one is new.
+        let mut events = vec![as_written(&["cp1", "cp2"], "now"), differs("cp1", "never")];
+        events.push(match n < RUNS - 3 {
+            true => as_written(&["cp1"], "lately"),
+            false => differs("cp1", "lately"),
+        });
+        let records = run(n, "plan", events);
+        let mut written = Journal::create(home, "plan", records[0].at).unwrap();
+        super::report(&mut written, &records);
+    }
+    let opened = |titles: &[&str]| {
+        let buffer = Buffer::default();
+        let (read, was_read) = std::sync::mpsc::channel();
+        let past = journal::Past::new(home, None).inspect(move |_| read.send(()).unwrap());
+        let mut reporters = Reporters::new()
+            .with_history(past)
+            .with("output", Box::new(Json::new(Box::new(buffer.clone()))));
+        reporters.emit(started("plan", &["cp1"]));
+        titles
+            .iter()
+            .for_each(|title| reporters.emit(differs("cp1", title)));
+        let said = buffer.text();
+        (was_read.try_iter().count(), said)
+    };
+    assert_eq!(opened(&[]).0, 0);
+    let (count, said) = opened(&["now", "now"]);
+    assert_eq!(count, 1);
+    assert_eq!(
+        said.matches(&format!("\"as_written\":{{\"run\":\"run{}\"", RUNS - 1))
+            .count(),
+        2,
+        "{said}"
+    );
+    let (count, said) = opened(&["now", "lately", "lately"]);
+    assert_eq!(count, 4);
+    let since = format!("\"as_written\":{{\"run\":\"run{}\"", RUNS - 4);
+    assert!(said.contains(&since), "{said}");
+    let since = format!("\"different\":{{\"run\":\"run{}\"", RUNS - 3);
+    assert!(said.contains(&since), "{said}");
+    // A task that no run has named is a new one after some runs that would have.
+    assert_eq!(opened(&["new", "another new"]).0, 20);
+    // What all of them say differs is asked of all.
+    assert_eq!(opened(&["never"]).0, RUNS as usize);
 }

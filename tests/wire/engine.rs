@@ -18,7 +18,7 @@ use quorate::event::{
 };
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
-use quorate::plan::{Change, Diff, HostPlan, OnFailure, Pace, Step};
+use quorate::plan::{Batch, Change, Diff, HostPlan, OnFailure, Pace, Step};
 use quorate::role::{Registered, StepResult};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
 use quorate::transport::{
@@ -35,7 +35,7 @@ const MEMBER: &str = "/etc/of-a-member";
 /// How a wave writes it; that it is asked for proves nothing.
 const TELLING: &str = "put /etc/of-a-member";
 const SIGNING: &str = "sign-a-kubeconfig";
-const WRITING: &str = "put /etc/example";
+pub(crate) const WRITING: &str = "put /etc/example";
 const VIP: &str = "10.0.0.100";
 /// A manifest of the inventory.
 const ADDON: &str = "net.yml";
@@ -50,7 +50,7 @@ const SWITCHING: &str = "switch-to-the-new-way";
 const UNFIT: &str = "unfit";
 const TOKEN: &str = "the-secret-of-the-documents";
 
-fn name(text: &str) -> HostName {
+pub(crate) fn name(text: &str) -> HostName {
     HostName::new(text).unwrap()
 }
 
@@ -559,14 +559,14 @@ pub(crate) struct Bench {
     pub(crate) model: Arc<Mutex<Model>>,
     hosts: Vec<HostName>,
     /// `--limit`, where it is not all of them.
-    limit: Option<Vec<HostName>>,
+    pub(crate) limit: Option<Vec<HostName>>,
     pub(crate) shape: Shape,
     disturbs: bool,
     waves: u32,
     signs: bool,
     moves: bool,
     catches: OnFailure,
-    last: bool,
+    pub(crate) last: bool,
     pace: Option<Pace>,
     manifests: Vec<Manifest>,
     pub(crate) patience: Patience,
@@ -598,7 +598,7 @@ impl Outcome {
     }
 
     /// The hosts of the waves, in order.
-    fn waves(&self) -> Vec<&str> {
+    pub(crate) fn waves(&self) -> Vec<&str> {
         self.calls
             .iter()
             .filter(|c| c.request.kind() == Kind::Wave)
@@ -1554,8 +1554,8 @@ async fn a_manifest_that_differs_still_or_cannot_be_compared_is_a_failure() {
 fn pace(at_once: usize, may_fail: usize) -> Option<Pace> {
     Some(Pace {
         play: "rolling".into(),
-        at_once,
-        may_fail,
+        batches: vec![Batch { at_once, may_fail }],
+        in_step: false,
     })
 }
 
@@ -1569,6 +1569,56 @@ async fn a_play_that_goes_host_by_host_ends_with_one_before_the_next() {
         outcome.waves(),
         ["a", "a", "a", "b", "b", "b", "c", "c", "c"]
     );
+}
+
+/// One host, then two, then two again: of each batch the last host ends before the next one's first begins.
+#[tokio::test]
+async fn a_batch_begins_when_the_one_before_has_ended() {
+    let batch = |at_once| Batch {
+        at_once,
+        may_fail: 0,
+    };
+    let of = |hosts: &[&str]| {
+        let mut bench = Bench::new(hosts);
+        bench.waves = 2;
+        bench.pace = Some(Pace {
+            play: "rolling".into(),
+            batches: vec![batch(1), batch(2)],
+            in_step: true,
+        });
+        bench
+    };
+    let hosts = ["a", "b", "c", "d", "e", "f"];
+    let outcome = of(&hosts).run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    let waves = outcome.waves();
+    let parts: Vec<Vec<&str>> = [0..2, 2..6, 6..10, 10..12]
+        .map(|part| {
+            let mut part = waves[part].to_vec();
+            part.sort_unstable();
+            part
+        })
+        .to_vec();
+    assert_eq!(
+        parts,
+        [
+            vec!["a", "a"],
+            vec!["b", "b", "c", "c"],
+            vec!["d", "d", "e", "e"],
+            vec!["f", "f"]
+        ]
+    );
+    // The first one alone shows that it does not work, and nobody comes after it.
+    let outcome = of(&hosts)
+        .run("apply", |model, call| {
+            if call.request.kind() == Kind::Wave && call.host == "a" {
+                let lines = ["start 0", "done 0 failed 1"];
+                return Reply::stdout(framed(call, lines.map(String::from)));
+            }
+            obey(model, call)
+        })
+        .await;
+    assert_eq!(outcome.waves(), ["a"], "{}", outcome.text());
 }
 
 #[tokio::test]

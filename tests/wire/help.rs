@@ -1,7 +1,7 @@
 //! What the tests share: targets, requests, and running an exec within a time limit.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -137,6 +137,18 @@ pub(crate) async fn told(
         at: jiff::Timestamp::UNIX_EPOCH,
         event: event.clone(),
     };
-    let records = events.iter().enumerate().map(record).collect();
+    let records: Vec<Record> = events.iter().enumerate().map(record).collect();
+    records.iter().for_each(is_as_the_schema_says);
     (events, records)
+}
+
+/// Whatever a run tells is what `quorate schema events` promises.
+fn is_as_the_schema_says(record: &Record) {
+    static SCHEMA: LazyLock<jsonschema::Validator> =
+        LazyLock::new(|| jsonschema::validator_for(&quorate::report::schema::events()).unwrap());
+    let line = record.to_line().unwrap();
+    let value = serde_json::from_str(&line).unwrap();
+    if let Err(error) = SCHEMA.validate(&value) {
+        panic!("{line}: {error}");
+    }
 }

@@ -77,6 +77,7 @@ impl Project {
             }
         }
         if self.is_external()
+            && self.spec.hosts.contains_key(host)
             && let Some(found) = load_balancer::found_of_ours(observed)
         {
             return Err(found);
@@ -166,7 +167,7 @@ impl Desired for Project {
         let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         facts.extend(learned.get(host).cloned().unwrap_or_default());
         let way = self.spec.load_balancer.way;
-        if self.is_external() {
+        if self.is_external() && self.spec.hosts.contains_key(host) {
             facts.extend(load_balancer::facts_of_ours());
         }
         if self.shape.load_balancers.contains(host) {

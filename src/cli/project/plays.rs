@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::cluster::spec::{ClusterSpec, HostSpec};
+use crate::cluster::spec::ClusterSpec;
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, Diagnostics, HostName};
 use crate::role::site::{MEMBER, WHOLE};
@@ -22,7 +22,7 @@ struct Assigned {
 }
 
 impl Plays {
-    /// Returns which hosts of the cluster each play means, and what is wrong with that.
+    /// Returns which hosts each play means, and what is wrong with that.
     pub(super) fn assign(
         site: Site,
         inventory: &Inventory,
@@ -42,27 +42,32 @@ impl Plays {
                     continue;
                 }
             };
-            let (members, strangers): (Vec<&HostName>, Vec<&HostName>) = selected
-                .into_iter()
-                .partition(|name| spec.hosts.contains_key(*name));
-            if !strangers.is_empty() {
-                let names: Vec<&str> = strangers.iter().map(|name| name.as_str()).collect();
+            let is_outside = |name: &HostName| !spec.hosts.contains_key(name);
+            let is_for = |name: &HostName| {
+                let host = spec.hosts.get(name);
+                let is_first = first.as_ref() == Some(name);
+                play.stage
+                    .is_for(host.is_some_and(|host| host.roles.node()), is_first)
+            };
+            let (hosts, left): (Vec<&HostName>, Vec<&HostName>) =
+                selected.into_iter().partition(|name| is_for(name));
+            let outside = left.iter().filter(|name| is_outside(name));
+            let outside: Vec<&str> = outside.map(|name| name.as_str()).collect();
+            if !outside.is_empty() {
                 let message = format!(
                     "the play `{}` leaves out what is not of the cluster: {}",
                     play.name,
-                    names.join(", ")
+                    outside.join(", ")
                 );
                 let warning = Diagnostic::warning(message).at(span.clone());
-                let help = "quorate changes hosts of kube_control_plane, kube_node and load_balancer alone";
+                let help = format!(
+                    "`{}` is for nodes; `before` and `after` are for all hosts",
+                    play.stage.name()
+                );
                 found.push(warning.help(help));
             }
-            let is_for = |name: &&HostName| {
-                let host = spec.hosts.get(*name);
-                let is_first = first.as_ref() == Some(*name);
-                host.is_some_and(|host| play.stage.is_for(host.roles.node(), is_first))
-            };
-            let hosts: BTreeSet<HostName> = members.into_iter().filter(is_for).cloned().collect();
-            if hosts.is_empty() && strangers.is_empty() {
+            let hosts: BTreeSet<HostName> = hosts.into_iter().cloned().collect();
+            if hosts.is_empty() && outside.is_empty() {
                 let stage = play.stage.name();
                 let message = format!("the play `{}` is for no host at all", play.name);
                 let warning = Diagnostic::warning(message).at(span.clone());
@@ -87,10 +92,23 @@ impl Plays {
         self.all.iter().filter(move |a| a.hosts.contains(host))
     }
 
+    /// Returns the hosts outside of the cluster that some play is for, in the inventory's order.
+    pub(super) fn outside<'a>(
+        &'a self,
+        inventory: &'a Inventory,
+        spec: &'a ClusterSpec,
+    ) -> impl Iterator<Item = &'a HostName> {
+        let outside = move |name: &&HostName| !spec.hosts.contains_key(*name);
+        let names = inventory.hosts.values().map(|host| &host.name);
+        names
+            .filter(outside)
+            .filter(move |name| self.of(name).next().is_some())
+    }
+
     /// Returns the roles that a host gets: those of plays around the built-in ones.
-    pub(super) fn around(&self, host: &HostSpec, builtin: Vec<Arc<Role>>) -> Vec<Arc<Role>> {
+    pub(super) fn around(&self, host: &HostName, builtin: Vec<Arc<Role>>) -> Vec<Arc<Role>> {
         let roles = |is_first: bool| {
-            let plays = self.of(&host.name);
+            let plays = self.of(host);
             let plays = plays.filter(move |a| a.play.stage.is_first() == is_first);
             plays.flat_map(|a| &a.roles).cloned()
         };

@@ -29,16 +29,28 @@ pub struct Connection {
 
 /// Returns how each host of an inventory is reached, those outside the cluster included, and what is wrong with it.
 pub fn connections(inventory: &Inventory) -> (IndexMap<HostName, Connection>, Diagnostics) {
+    let names: Vec<&HostName> = inventory.hosts.values().map(|host| &host.name).collect();
+    connections_of(inventory, &names)
+}
+
+/// Returns how some hosts of an inventory are reached, and what is wrong with it.
+pub fn connections_of(
+    inventory: &Inventory,
+    names: &[&HostName],
+) -> (IndexMap<HostName, Connection>, Diagnostics) {
+    if names.is_empty() {
+        return Default::default();
+    }
     let hosts = host_scopes(inventory);
     let mut findings = Findings::default();
-    let connections = inventory
-        .hosts
+    let connections = names
         .iter()
-        .filter_map(|(name, host)| {
+        .filter_map(|name| {
+            let host = inventory.hosts.get(name.as_str())?;
             let scope = hosts.get(name.as_str())?.clone().with_hosts(hosts.clone());
             let vars = Vars { host, scope };
             let (connection, is_reached) = read_connection(&vars, &mut findings);
-            is_reached.then(|| (name.clone(), connection))
+            is_reached.then(|| (host.name.clone(), connection))
         })
         .collect();
     (connections, findings.into_diagnostics())

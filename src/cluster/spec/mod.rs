@@ -34,7 +34,7 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 
 pub use alias::adopt;
-pub use connection::{Connection, connections};
+pub use connection::{Connection, connections, connections_of};
 pub use host::{Address, HostSpec, Roles};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
 pub use kube_vip::Feature;

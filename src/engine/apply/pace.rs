@@ -1,42 +1,127 @@
 //! Plays that do not go over all hosts at once: who is under way, and whether it goes on where hosts have failed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
 use super::Run;
 use crate::model::HostName;
-use crate::plan::Pace;
+use crate::plan::{Batch, Pace};
 
 /// How a play goes.
 pub(super) struct Course {
     play: String,
-    turns: Arc<Semaphore>,
-    failed: AtomicUsize,
-    may_fail: usize,
+    queue: Arc<Queue>,
 }
 
 /// A host's part in a play, until it is done with it.
 pub(super) struct Turn {
     play: String,
     /// Given back when it is dropped.
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// Those who wait for their turn, in the order in which they came.
+#[derive(Default)]
+struct Queue(Mutex<Line>);
+
+/// A turn that was given.
+struct Place(Arc<Queue>);
+
+#[derive(Default)]
+struct Line {
+    batches: VecDeque<Batch>,
+    in_step: bool,
+    /// Of the batch that is under way: how many were begun, are at work, and have failed.
+    begun: usize,
+    at_work: usize,
+    failed: usize,
+    is_over: bool,
+    waiting: VecDeque<oneshot::Sender<Place>>,
+}
+
+impl Line {
+    fn batch(&self) -> Batch {
+        let one = Batch {
+            at_once: 1,
+            may_fail: 0,
+        };
+        self.batches.front().copied().unwrap_or(one)
+    }
+
+    /// Returns whether another host may begin now. Where batches go in step, the next one begins when all of this one have ended.
+    fn has_room(&mut self) -> bool {
+        let most = self.batch().at_once.max(1);
+        if !self.in_step {
+            return self.at_work < most;
+        }
+        if self.begun >= most && self.at_work == 0 {
+            if self.batches.len() > 1 {
+                self.batches.pop_front();
+            }
+            (self.begun, self.failed) = (0, 0);
+        }
+        self.begun < self.batch().at_once.max(1)
+    }
+}
+
+impl Queue {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        // Counters are never left half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what brings a turn when it is time for it.
+    fn enter(self: &Arc<Self>) -> oneshot::Receiver<Place> {
+        let (sender, receiver) = oneshot::channel();
+        self.line().waiting.push_back(sender);
+        self.go_on();
+        receiver
+    }
+
+    /// Gives turns to those that may begin now.
+    fn go_on(self: &Arc<Self>) {
+        let mut admitted = Vec::new();
+        {
+            let mut line = self.line();
+            while !line.waiting.is_empty() && line.has_room() {
+                line.begun += 1;
+                line.at_work += 1;
+                admitted.extend(line.waiting.pop_front());
+            }
+        }
+        for sender in admitted {
+            // Who does not wait any more gives it back by that.
+            let _ = sender.send(Place(self.clone()));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.line().at_work -= 1;
+        self.0.go_on();
+    }
 }
 
 impl Course {
     fn new(pace: &Pace) -> Self {
-        let most = pace.at_once.clamp(1, Semaphore::MAX_PERMITS);
+        let line = Line {
+            batches: pace.batches.iter().copied().collect(),
+            in_step: pace.in_step,
+            ..Line::default()
+        };
         Self {
             play: pace.play.clone(),
-            turns: Arc::new(Semaphore::new(most)),
-            failed: AtomicUsize::new(0),
-            may_fail: pace.may_fail,
+            queue: Arc::new(Queue(Mutex::new(line))),
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.failed.load(Ordering::Relaxed) > self.may_fail
+    fn count_failed(&self) {
+        let mut line = self.queue.line();
+        line.failed += 1;
+        line.is_over |= line.failed > line.batch().may_fail;
     }
 }
 
@@ -45,15 +130,15 @@ pub(super) async fn take(courses: &[Arc<Course>], held: Vec<Turn>) -> Result<Vec
     let mut turns = held;
     for course in courses {
         if turns.iter().all(|turn| turn.play != course.play) {
-            // The semaphore is never closed.
-            if let Ok(permit) = course.turns.clone().acquire_owned().await {
+            // Nobody goes away with what brings it.
+            if let Ok(place) = course.queue.enter().await {
                 turns.push(Turn {
                     play: course.play.clone(),
-                    _permit: permit,
+                    _place: place,
                 });
             }
         }
-        if course.is_over() {
+        if course.queue.line().is_over {
             return Err(course.play.clone());
         }
     }
@@ -97,7 +182,7 @@ impl Run {
         };
         for pace in &host.plan.paces {
             if let Some(course) = self.courses.get(&pace.play) {
-                course.failed.fetch_add(1, Ordering::Relaxed);
+                course.count_failed();
             }
         }
     }
