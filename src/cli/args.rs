@@ -10,6 +10,7 @@ use clap::{
 };
 use clap_complete::Shell;
 
+use super::access;
 use super::levels::Levels;
 use super::request::{self, InventoryView, Request};
 use super::vault::Vault;
@@ -283,6 +284,9 @@ pub(super) struct Common {
     /// Log in as this user
     #[arg(short, long, global = true, value_name = "NAME", help_heading = ACCESS)]
     user: Option<String>,
+    /// Ask for the SSH password
+    #[arg(short = 'k', long, global = true, help_heading = ACCESS)]
+    ask_pass: bool,
     /// Ask for the sudo password
     #[arg(short = 'K', long, global = true, help_heading = ACCESS)]
     ask_become_pass: bool,
@@ -311,9 +315,12 @@ pub(super) struct Common {
     /// Do what destroys or disturbs without asking
     #[arg(long, global = true)]
     yes: bool,
-    /// What to do about a host key that is not known
-    #[arg(long, global = true, value_name = "POLICY", value_enum, default_value_t, help_heading = ACCESS)]
-    host_key: HostKeyArg,
+    /// What to do about a host key that is not known: strict, unless ssh's configuration says otherwise
+    #[arg(long, global = true, value_name = "POLICY", value_enum, help_heading = ACCESS)]
+    host_key: Option<HostKeyArg>,
+    /// ssh's configuration is read from here alone, as with ssh -F; none is nowhere
+    #[arg(long, global = true, value_name = "FILE|none", help_heading = ACCESS)]
+    ssh_config: Option<Utf8PathBuf>,
     /// Known hosts are read from here instead of ~/.ssh/known_hosts
     #[arg(long, global = true, value_name = "FILE", help_heading = ACCESS)]
     known_hosts: Option<Utf8PathBuf>,
@@ -506,7 +513,10 @@ impl Common {
             ask_become_password: self.ask_become_pass,
             locks: self.locks(),
             yes: self.yes,
-            host_key: match self.host_key {
+            ask_password: self.ask_pass,
+            host_key_given: self.host_key.is_some(),
+            ssh_config: access::ssh_config(self.ssh_config.as_ref()),
+            host_key: match self.host_key.unwrap_or_default() {
                 HostKeyArg::Strict => request::HostKey::Strict,
                 HostKeyArg::AcceptNew => request::HostKey::AcceptNew,
             },

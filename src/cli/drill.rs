@@ -6,9 +6,10 @@ use std::sync::Arc;
 use color_eyre::eyre::Result;
 use indexmap::IndexMap;
 
-use super::project::{self, Project};
+use super::access;
+use super::project::Project;
 use super::request::Request;
-use super::run::{ask_password, follow, read, settings, wrong};
+use super::run::{follow, read, settings, wrong};
 use crate::cluster::drill::{Holding, Site, Wish};
 use crate::cluster::load_balancer::Holders;
 use crate::cluster::spec::HostSpec;
@@ -32,12 +33,11 @@ pub(super) async fn failover(request: &Request, wish: &Wish) -> Result<ExitCode>
     }
     let mut wish = wish.clone();
     wish.agreed = wish.agreed || agrees(request, &wish);
-    let password = ask_password(request)?;
     // All hosts: whether the cluster can bear a loss is a question to each of them, whatever --limit says.
-    let targets = project::targets(&project.spec, request, password.as_ref());
-    let ours: Vec<HostName> = targets.keys().cloned().collect();
+    let reach = access::reach(request, &project.members()).await?;
+    let ours: Vec<HostName> = reach.targets.keys().cloned().collect();
     let cluster = project.spec.name.clone();
-    let (settings, events) = settings(request, Arc::new(project), targets, ours, cluster, false);
+    let (settings, events) = settings(request, Arc::new(project), reach, ours, cluster, false);
     follow(request, events, settings, move |settings| async move {
         engine::drill(&settings, &site, &wish).await;
     })

@@ -1,5 +1,6 @@
 //! Floor 5: arguments in, exit code out. clap, color-eyre and exit codes live here alone.
 
+mod access;
 mod args;
 mod controller;
 mod demo;

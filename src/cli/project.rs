@@ -24,11 +24,10 @@ use crate::engine::journal;
 use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
-use crate::model::{Diagnostic, Diagnostics, HostName, Map, Masks, Secret, Severity, Sha256};
+use crate::model::{Diagnostic, Diagnostics, HostName, Map, Masks, Severity, Sha256};
 use crate::role::site::{MEMBER, WHOLE};
 use crate::role::{Branches, Disk, HostRoles, Library, Selection, Site};
 use crate::template::{self, Binding, Scope};
-use crate::transport::{Elevation, Target};
 use plays::Plays;
 
 /// The roles of every node of the cluster, in order.
@@ -288,20 +287,17 @@ impl Project {
         self.others.keys()
     }
 
-    /// Returns how all hosts are reached that a run may change: those of the cluster, and behind them the others.
-    pub(super) fn targets(
-        &self,
-        request: &Request,
-        password: Option<&Secret<String>>,
-    ) -> IndexMap<HostName, Target> {
-        let mut targets = targets(&self.spec, request, password);
-        let others = self.others.iter();
-        targets.extend(
-            others.map(|(name, connection)| {
-                (name.clone(), target(name, connection, request, password))
-            }),
-        );
-        targets
+    /// Returns the hosts of the cluster, with how each is reached.
+    pub(super) fn members(&self) -> Vec<(&HostName, &Connection)> {
+        let hosts = self.spec.hosts.iter();
+        hosts.map(|(name, host)| (name, &host.connection)).collect()
+    }
+
+    /// Returns the hosts that a run may change: those of the cluster, and behind them the others.
+    pub(super) fn reached(&self) -> Vec<(&HostName, &Connection)> {
+        let mut all = self.members();
+        all.extend(&self.others);
+        all
     }
 
     /// Returns where the user's kubeconfig lies.
@@ -371,61 +367,6 @@ fn set(scope: &mut Scope, variables: Map) {
     for (name, value) in variables {
         scope.set(name, Binding::fixed(value));
     }
-}
-
-/// Returns how a host is reached, with what the command line says of it.
-pub(super) fn target(
-    name: &HostName,
-    connection: &Connection,
-    request: &Request,
-    password: Option<&Secret<String>>,
-) -> Target {
-    let user = request.user.clone().or_else(|| connection.user.clone());
-    let user = user
-        .or_else(|| std::env::var("USER").ok())
-        .unwrap_or_else(|| "root".into());
-    let root = request.r#become || connection.r#become.unwrap_or(user != "root");
-    let elevation = if root {
-        let password = connection
-            .become_password
-            .clone()
-            .or_else(|| password.cloned());
-        Elevation::Sudo {
-            user: connection.become_user.clone(),
-            password,
-        }
-    } else {
-        Elevation::None
-    };
-    Target {
-        name: name.clone(),
-        address: connection.host.clone(),
-        port: connection.port.unwrap_or(22),
-        user,
-        keys: connection
-            .private_key_file
-            .iter()
-            .map(|path| controller::home(path))
-            .collect(),
-        elevation,
-    }
-}
-
-/// Returns how all hosts of the cluster are reached.
-pub(super) fn targets(
-    spec: &ClusterSpec,
-    request: &Request,
-    password: Option<&Secret<String>>,
-) -> IndexMap<HostName, Target> {
-    spec.hosts
-        .iter()
-        .map(|(name, host)| {
-            (
-                name.clone(),
-                target(name, &host.connection, request, password),
-            )
-        })
-        .collect()
 }
 
 /// Returns what the user may count on and what this version does not do yet: silence would be a promise.

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 
 use crate::cluster::drill::Wish;
 use crate::report::Options;
+use crate::transport::ssh::SshConfig;
 
 /// A command with its options.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Request {
     pub r#become: bool,
     /// `-u`: the login user.
     pub user: Option<String>,
+    /// `-k`: ask for the SSH password.
+    pub ask_password: bool,
     /// `-K`: ask for the sudo password.
     pub ask_become_password: bool,
     /// `--output`, `--color`, `-v`, `-q`, `-D`.
@@ -38,6 +41,10 @@ pub struct Request {
     pub yes: bool,
     /// `--host-key`.
     pub host_key: HostKey,
+    /// Whether `--host-key` was given: then it counts over what ssh's configuration says.
+    pub host_key_given: bool,
+    /// `--ssh-config`.
+    pub ssh_config: SshConfig,
     /// `--known-hosts`.
     pub known_hosts: Option<Utf8PathBuf>,
     /// `--break-lock`: take over a lock that another controller holds.

@@ -5,16 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use color_eyre::eyre::{Result, WrapErr as _};
-use indexmap::IndexMap;
 use jiff::Timestamp;
 use rand::Rng as _;
 use tokio::sync::mpsc;
 
 use super::WrongInput;
+use super::access::{self, Reach};
 use super::drill;
 use super::eject;
 use super::plan_file;
-use super::project::{self, Project};
+use super::project::Project;
 use super::request::{Command, HostKey, Request};
 use super::views;
 use crate::cluster::spec;
@@ -25,7 +25,7 @@ use crate::inventory;
 use crate::model::{Diagnostic, Diagnostics, HostName, Masks, Secret};
 use crate::report::{self, Metrics, PLAN_FILE, PlanWriter, Reporters, diagnostics};
 use crate::transport::ssh::{HostKeyPolicy, SshOptions};
-use crate::transport::{self, Connect, Counters, Target};
+use crate::transport::{self, Connect, Counters};
 
 /// How many events may wait for whoever prints them.
 const EVENTS: usize = 1024;
@@ -135,22 +135,16 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
     if let Some((path, plan)) = &approved {
         plan_file::fits(path, plan, &origin)?;
     }
-    let password = ask_password(request)?;
-    let targets = match request.command {
-        Command::Status => project::targets(&project.spec, request, password.as_ref()),
-        _ => project.targets(request, password.as_ref()),
+    let reached = match request.command {
+        Command::Status => project.members(),
+        _ => project.reached(),
     };
+    let reach = access::reach(request, &reached).await?;
     let read_only =
         request.check || matches!(request.command, Command::Plan { .. } | Command::Status);
     let cluster = project.spec.name.clone();
-    let (mut settings, events) = settings(
-        request,
-        Arc::new(project),
-        targets,
-        ours,
-        cluster,
-        read_only,
-    );
+    let (mut settings, events) =
+        settings(request, Arc::new(project), reach, ours, cluster, read_only);
     settings.approved = approved.map(|(_, plan)| Arc::new(plan));
     let mut reporters = reporters(request);
     if let Command::Plan { out: Some(path) } = &request.command {
@@ -175,13 +169,11 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
 async fn exec(request: &Request, words: &[String]) -> Result<ExitCode> {
     let project = read(request)?;
     let ours = chosen(request, &project.inventory, project.spec.hosts.keys())?;
-    let password = ask_password(request)?;
-    let targets: IndexMap<_, _> = project::targets(&project.spec, request, password.as_ref())
-        .into_iter()
-        .filter(|(name, _)| ours.contains(name))
-        .collect();
+    let mut reached = project.members();
+    reached.retain(|(name, _)| ours.contains(name));
+    let reach = access::reach(request, &reached).await?;
     let cluster = project.spec.name.clone();
-    let (settings, events) = settings(request, Arc::new(project), targets, ours, cluster, false);
+    let (settings, events) = settings(request, Arc::new(project), reach, ours, cluster, false);
     let words = words.to_vec();
     follow(request, events, settings, move |settings| async move {
         engine::command(&settings, &words).await
@@ -225,7 +217,7 @@ pub(super) fn ask_password(request: &Request) -> Result<Option<Secret<String>>> 
     }
 }
 
-fn ssh_options(request: &Request) -> SshOptions {
+pub(super) fn ssh_options(request: &Request) -> SshOptions {
     let mut options = SshOptions::from_environment();
     if let Some(file) = &request.known_hosts {
         // In place of the user's own files; the machine's stay, as with ssh's UserKnownHostsFile.
@@ -244,16 +236,13 @@ fn ssh_options(request: &Request) -> SshOptions {
 pub(super) fn settings(
     request: &Request,
     desired: Arc<Project>,
-    targets: IndexMap<HostName, Target>,
+    reach: Reach,
     ours: Vec<HostName>,
     cluster: String,
     read_only: bool,
 ) -> (Settings, mpsc::Receiver<Event>) {
-    let connect: Arc<dyn Connect> = transport::stack(
-        ssh_options(request),
-        read_only,
-        Arc::new(Counters::default()),
-    );
+    let connect: Arc<dyn Connect> =
+        transport::stack(reach.options, read_only, Arc::new(Counters::default()));
     let masks = desired.masks.clone();
     let (events, receiver) = mpsc::channel(EVENTS);
     let receiver = if masks.is_empty() {
@@ -268,7 +257,7 @@ pub(super) fn settings(
     let settings = Settings {
         desired,
         connect,
-        targets: Arc::new(targets),
+        targets: Arc::new(reach.targets),
         ours: Arc::new(ours),
         forks: request.forks,
         run: format!("{:016x}", rand::rng().random::<u64>()),

@@ -517,13 +517,18 @@ impl Problem {
 impl From<TransportError> for Problem {
     fn from(error: TransportError) -> Self {
         let (trouble, help) = match &error {
+            TransportError::Jump { error: inner, .. } => {
+                let Self { trouble, help, .. } = Self::from(TransportError::clone(inner));
+                let message = error.to_string();
+                return Self { trouble, message, help: help.map(|help| format!("on the way there: {help}")) };
+            }
             TransportError::Unreachable { .. } | TransportError::Deadline { .. } => {
                 (Trouble::Unreachable, Some("check that the host is up and that ansible_host and ansible_port are right".into()))
             }
             TransportError::HostKey { help, .. } => (Trouble::HostKey, Some(help.clone())),
             TransportError::Authentication { .. } => (
                 Trouble::Authentication,
-                Some("set ansible_ssh_private_key_file, or load the key into the agent with `ssh-add`".into()),
+                Some("set ansible_ssh_private_key_file, load the key into the agent with `ssh-add`, or log in with a password: `-k`, ansible_password".into()),
             ),
             TransportError::Elevation { help, .. } => (Trouble::Elevation, Some(help.clone())),
             TransportError::Lost { .. } => (Trouble::Lost, Some("run again: quorate looks at the host anew and goes on".into())),

@@ -16,6 +16,7 @@ mod python;
 mod range;
 mod render;
 mod script;
+pub mod ssh_args;
 mod ssh_config;
 mod variable;
 pub mod yaml;

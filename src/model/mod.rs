@@ -7,6 +7,7 @@ mod mask;
 mod mode;
 mod name;
 mod secret;
+pub mod shlex;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Seal, Severity, Source, Span, nearest};
 pub use digest::Sha256;

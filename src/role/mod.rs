@@ -18,7 +18,6 @@ pub mod schema;
 mod scope;
 mod select;
 mod serial;
-mod shlex;
 pub mod site;
 mod spec;
 mod task;

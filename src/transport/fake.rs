@@ -26,6 +26,8 @@ mod tests {
             user: "root".into(),
             keys: Vec::new(),
             elevation: Elevation::None,
+            access: crate::transport::Access::default(),
+            jumps: Vec::new(),
         }
     }
 

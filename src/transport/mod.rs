@@ -1,5 +1,6 @@
 //! Floor 3: one exec on one host, over SSH. Decorators add sudo, the read-only gate and counting.
 
+mod access;
 mod count;
 pub mod fake;
 mod feed;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::host::Request;
 use crate::model::{HostName, Secret};
 
+pub use access::{Access, AgentChoice};
 pub use count::{Counters, CountingConnector, Tally};
 pub use gate::ReadOnlyConnector;
 pub use stack::stack;
@@ -34,10 +36,14 @@ pub struct Target {
     pub port: u16,
     /// `ansible_user`.
     pub user: String,
-    /// `ansible_ssh_private_key_file`; empty: the agent's keys, then the usual files in ~/.ssh.
+    /// `ansible_ssh_private_key_file`, IdentityFile; empty: the agent's keys, then the usual files in ~/.ssh.
     pub keys: Vec<Utf8PathBuf>,
     /// How root is reached.
     pub elevation: Elevation,
+    /// What else is said of the way in.
+    pub access: Access,
+    /// The hosts to jump over, from here on. Their own `jumps` and `elevation` do not count.
+    pub jumps: Vec<Target>,
 }
 
 /// How a command becomes root's.
@@ -93,6 +99,14 @@ pub enum TransportError {
         reason: String,
         /// What to do.
         help: String,
+    },
+    /// A host on the way was not reached, or let nobody in.
+    #[error("jump host {name}: {error}")]
+    Jump {
+        /// The jump host, as it was named.
+        name: String,
+        /// What went wrong there.
+        error: Box<TransportError>,
     },
     /// No key or password was accepted. Exit code 3.
     #[error("{user}@{address} was refused; tried {tried}")]

@@ -361,6 +361,8 @@ mod tests {
                 user: "somebody-else".into(),
                 password: None,
             },
+            access: crate::transport::Access::default(),
+            jumps: Vec::new(),
         };
         let connector = SudoConnector::new(Arc::new(WithoutSudo(LocalConnector::default())));
         let transport = connector.connect(&target).await.unwrap();

@@ -272,6 +272,8 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         user: "root".into(),
         keys: Vec::new(),
         elevation: Elevation::None,
+        access: Access::default(),
+        jumps: Vec::new(),
     };
     let targets: IndexMap<_, _> = hosts.iter().map(|h| (h.clone(), target(h))).collect();
     let (events, receiver) = mpsc::channel(16);

@@ -719,6 +719,8 @@ impl Bench {
             user: "root".into(),
             keys: Vec::new(),
             elevation: Elevation::None,
+            access: Access::default(),
+            jumps: Vec::new(),
         };
         let targets: IndexMap<HostName, Target> =
             self.hosts.iter().map(|h| (h.clone(), target(h))).collect();

@@ -9,7 +9,9 @@ use quorate::event::{Event, Record, VERSION};
 use quorate::host::{Kind, Request, Segment};
 use quorate::model::HostName;
 use quorate::transport::ssh::{SshConnector, SshOptions};
-use quorate::transport::{Chunk, Connect, Elevation, Exit, Target, Transport, TransportError};
+use quorate::transport::{
+    Access, Chunk, Connect, Elevation, Exit, Target, Transport, TransportError,
+};
 use tokio::sync::mpsc;
 
 /// No test may take longer, on a loaded machine either.
@@ -91,6 +93,8 @@ pub(crate) fn target(port: u16, keys: &[&Utf8PathBuf]) -> Target {
         user: user(),
         keys: keys.iter().map(|key| (*key).clone()).collect(),
         elevation: Elevation::None,
+        access: Access::default(),
+        jumps: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use indexmap::IndexMap;
 
 use super::read::{self, Findings, Got, Vars};
+use crate::inventory::ssh_args::SshArgs;
 use crate::inventory::{Inventory, Variable};
 use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value};
 use crate::template::host_scopes;
@@ -19,6 +20,10 @@ pub struct Connection {
     pub user: Option<String>,
     /// `ansible_ssh_private_key_file`.
     pub private_key_file: Option<Utf8PathBuf>,
+    /// `ansible_password`.
+    pub password: Option<Secret<String>>,
+    /// Options of ssh: ansible_ssh_args, ansible_ssh_common_args, ansible_ssh_extra_args.
+    pub args: SshArgs,
     /// `ansible_become`; `None` leaves it to `-b`, and then to whether the user is root.
     pub r#become: Option<bool>,
     /// `ansible_become_user`; root alone can do what is to be done.
@@ -106,11 +111,17 @@ pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> (Conn
         findings,
     )
     .map(|got| got.value.into());
+    let ssh_password = text(
+        "ansible_password",
+        &["ansible_ssh_pass", "ansible_ssh_password"],
+        findings,
+    );
     let password = text(
         "ansible_become_password",
         &["ansible_become_pass", "ansible_sudo_pass"],
         findings,
     );
+    let args = read_args(vars, findings);
     let r#become = vars
         .get("ansible_become", findings)
         .and_then(|got| read::boolean("ansible_become", got, findings));
@@ -131,11 +142,35 @@ pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> (Conn
         port,
         user,
         private_key_file: key,
+        password: ssh_password.map(|got| Secret::new(got.value)),
+        args,
         r#become: r#become.map(|got| got.value),
         become_user: "root".to_owned(),
         become_password: password.map(|got| Secret::new(got.value)),
     };
     (connection, is_reached)
+}
+
+/// Returns the options of ssh, in the order in which Ansible puts them on ssh's command line: the first counts.
+fn read_args(vars: &Vars<'_>, findings: &mut Findings) -> SshArgs {
+    let mut all = SshArgs::default();
+    for name in [
+        "ansible_ssh_args",
+        "ansible_ssh_common_args",
+        "ansible_ssh_extra_args",
+    ] {
+        let got = vars.get(name, findings);
+        let Some(got) = got.and_then(|got| read::text(name, got, findings)) else {
+            continue;
+        };
+        let (args, errors) = SshArgs::parse(&got.value);
+        for error in errors {
+            let diagnostic = Diagnostic::error(format!("`{name}`: {}", error.message));
+            findings.push(diagnostic.at(got.span.clone()).help(error.help));
+        }
+        all = all.or(args);
+    }
+    all
 }
 
 /// Returns `ansible_host`, or the host's own name where it is not set; `None` if it cannot be read, which was told.

@@ -422,6 +422,34 @@ pub const KNOWN: &[KnownVariable] = &[
         "The private key for SSH.",
     ),
     known(
+        "ansible_password",
+        Secret,
+        Connection,
+        "",
+        "The password for SSH, where no key is configured or none is accepted.",
+    ),
+    known(
+        "ansible_ssh_common_args",
+        Text,
+        Connection,
+        "",
+        "Options of ssh: jump hosts, keys, host keys (connections.md).",
+    ),
+    known(
+        "ansible_ssh_extra_args",
+        Text,
+        Connection,
+        "",
+        "More of them.",
+    ),
+    known(
+        "ansible_ssh_args",
+        Text,
+        Connection,
+        "",
+        "More of them, which win over the others.",
+    ),
+    known(
         "ansible_become",
         Bool,
         Connection,
@@ -458,6 +486,8 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("ansible_ssh_port", "ansible_port"),
     ("ansible_ssh_user", "ansible_user"),
     ("ansible_private_key_file", "ansible_ssh_private_key_file"),
+    ("ansible_ssh_pass", "ansible_password"),
+    ("ansible_ssh_password", "ansible_password"),
     ("ansible_become_pass", "ansible_become_password"),
     ("ansible_sudo_pass", "ansible_become_password"),
     ("kube_version", "kubernetes_version"),
@@ -484,21 +514,7 @@ pub const NOT_READ: &[(&str, &str)] = &[
         "container_manager",
         "quorate sets containerd up; for another one `container_runtime_source: present`",
     ),
-    (
-        "ansible_ssh_common_args",
-        "jump hosts and ~/.ssh/config are not read yet: run quorate on a machine that reaches the hosts",
-    ),
-    (
-        "ansible_ssh_extra_args",
-        "options of ssh are not read yet: `ansible_port`, `ansible_user` and `ansible_ssh_private_key_file` are",
-    ),
-    (
-        "ansible_ssh_args",
-        "options of ssh are not read yet: `ansible_port`, `ansible_user` and `ansible_ssh_private_key_file` are",
-    ),
     ("ansible_ssh_executable", "quorate speaks SSH itself"),
-    ("ansible_password", "use a key or an agent"),
-    ("ansible_ssh_pass", "use a key or an agent"),
     ("ansible_become_flags", "sudo runs without further options"),
     ("ansible_become_exe", "sudo is found in the path"),
 ];
@@ -533,5 +549,5 @@ pub fn is_secret(name: &str) -> bool {
         .map_or(name, |(_, name)| name);
     find(name).is_some_and(|v| v.kind == Secret)
         // A peer may have a password in the middle of its text.
-        || matches!(name, "ansible_password" | "ansible_ssh_pass" | "bgp_peers")
+        || name == "bgp_peers"
 }

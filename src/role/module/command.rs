@@ -3,9 +3,10 @@
 use super::{Action, LATER, Look, Module, Questions, Verdict};
 use crate::event::Category;
 use crate::host::{Content, Effect, Fact, Known, Run};
+use crate::model::shlex;
 use crate::plan::Change;
 use crate::role::args::{Args, RunAs};
-use crate::role::{shlex, until};
+use crate::role::until;
 
 pub(super) const MODULE: Module = Module {
     name: "command",

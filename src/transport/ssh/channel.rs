@@ -37,7 +37,11 @@ const STDERR: u32 = 1;
 /// What an exec needs of its connection.
 pub(super) struct Session {
     pub(super) handle: Handle<Client>,
+    /// The host's name in the inventory, or as a jump host.
+    pub(super) name: String,
     pub(super) address: String,
+    /// The jump host that carries it.
+    pub(super) over: Option<Arc<Session>>,
     pub(super) fate: Arc<Fate>,
     /// Closes when russh's task has ended.
     pub(super) ended: watch::Receiver<()>,
@@ -47,10 +51,19 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn lost(&self) -> TransportError {
+    pub(super) fn lost(&self) -> TransportError {
+        let reason = match self.over.as_ref().filter(|over| over.handle.is_closed()) {
+            Some(over) => format!(
+                "its jump host {} ({}) is gone: {}",
+                over.name,
+                over.address,
+                over.fate.reason()
+            ),
+            None => self.fate.reason(),
+        };
         TransportError::Lost {
             address: self.address.clone(),
-            reason: self.fate.reason(),
+            reason,
         }
     }
 

@@ -16,9 +16,10 @@ use tokio::time::timeout;
 use super::auth::Login;
 use super::channel::{Session, SshTransport};
 use super::client::{Client, ClientError, Fate, explain};
+use super::jumps::Jumps;
 use super::known_hosts::{Known, Refusal};
 use super::options::SshOptions;
-use super::wire::Wire;
+use super::wire::{Carrier, Wire};
 use crate::transport::{Connect, Target, Transport, TransportError};
 
 /// How much a host may send before it has to wait for us: a download fills a link of 50 ms at 300 MB/s.
@@ -27,6 +28,9 @@ const WINDOW: u32 = 16 << 20;
 /// Messages of a channel that wait for its reader; with packets of 32 KiB as much as the window. Until it is full, a slow
 /// reader does not hold up the connection's other channels.
 const BACKLOG: usize = 512;
+
+/// SSH's port (RFC 4253, section 4.2).
+const SSH_PORT: u16 = 22;
 
 /// Unanswered signs of life until a connection counts as lost.
 const KEEPALIVES: usize = 3;
@@ -64,6 +68,7 @@ const CIPHERS: [cipher::Name; 5] = [
 #[derive(Debug, Clone)]
 pub struct SshConnector {
     options: Arc<SshOptions>,
+    jumps: Arc<Jumps>,
 }
 
 impl SshConnector {
@@ -71,26 +76,50 @@ impl SshConnector {
     pub fn new(options: SshOptions) -> Self {
         Self {
             options: Arc::new(options),
+            jumps: Arc::default(),
         }
     }
 
-    async fn dial(&self, target: &Target) -> Result<SshTransport, TransportError> {
-        let address = Address(&target.address, target.port).to_string();
-        let limit = self.options.connect_timeout;
-        let unreachable = |reason: String| TransportError::Unreachable {
-            address: address.clone(),
-            reason,
-        };
-        let host_key = |Refusal { reason, help }: Refusal| TransportError::HostKey {
-            address: address.clone(),
-            reason,
-            help,
-        };
+    /// Returns the connection to the last jump host; `None` where there is none.
+    async fn jump(&self, jumps: &[Target]) -> Result<Option<Arc<Session>>, TransportError> {
+        let mut over = None;
+        let mut way = String::new();
+        for jump in jumps {
+            // All that is said of it: two users of one host, or two keys, are two connections. Secrets show as stars.
+            way.push_str(&format!("{jump:?}\n"));
+            let (connector, target, before) = (self.clone(), jump.clone(), over.take());
+            let dial =
+                move || async move { connector.dial(&target, before).await.map(Arc::new) }.boxed();
+            over = Some(self.jumps.get(&way, jump, dial).await?);
+        }
+        Ok(over)
+    }
 
-        let known = self.known(target).await.map_err(host_key)?;
+    /// Returns what carries the session.
+    async fn carrier(
+        &self,
+        target: &Target,
+        address: &str,
+        over: Option<&Session>,
+        limit: Duration,
+    ) -> Result<Carrier, TransportError> {
+        if let Some(over) = over {
+            let stream = self.jumps.stream(over, target, address, limit).await?;
+            return Ok(Carrier::Jump(Box::new(stream)));
+        }
+        let unreachable = |reason: String| TransportError::Unreachable {
+            address: address.to_owned(),
+            reason,
+        };
         let place = (target.address.trim_matches(['[', ']']), target.port);
         let stream = match timeout(limit, TcpStream::connect(place)).await {
             Ok(Ok(stream)) => stream,
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                return Err(unreachable(
+                    "connection refused: the host is up, and nothing listens at that port"
+                        .to_owned(),
+                ));
+            }
             Ok(Err(error)) => return Err(unreachable(error.to_string())),
             Err(_) => {
                 return Err(unreachable(format!(
@@ -103,10 +132,37 @@ impl SshConnector {
         stream
             .set_nodelay(true)
             .map_err(|error| unreachable(error.to_string()))?;
+        Ok(Carrier::Tcp(stream))
+    }
+
+    async fn dial(
+        &self,
+        target: &Target,
+        over: Option<Arc<Session>>,
+    ) -> Result<Session, TransportError> {
+        let address = Address(&target.address, target.port).to_string();
+        let limit = target
+            .access
+            .connect_timeout
+            .unwrap_or(self.options.connect_timeout);
+        let unreachable = |reason: String| TransportError::Unreachable {
+            address: address.clone(),
+            reason,
+        };
+        let host_key = |Refusal { reason, help }: Refusal| TransportError::HostKey {
+            address: address.clone(),
+            reason,
+            help,
+        };
+
+        let known = self.known(target).await.map_err(host_key)?;
+        let carrier = self
+            .carrier(target, &address, over.as_deref(), limit)
+            .await?;
 
         // From here on the cutter ends whatever russh has started, on every way out of this function.
-        let (wire, cutter) = Wire::new(stream);
-        let config = Arc::new(self.config(&known));
+        let (wire, cutter) = Wire::new(carrier);
+        let config = Arc::new(self.config(&known, target));
         let fate = Arc::new(Fate::default());
         let (client, ended) = Client::new(known, fate.clone());
         let mut handle = match timeout(limit, connect_stream(config, wire, client)).await {
@@ -121,8 +177,8 @@ impl SshConnector {
             }
         };
 
-        let login = Login::new(&mut handle, &target.user, &self.options);
-        match timeout(limit, login.run(&target.keys)).await {
+        let login = Login::new(&mut handle, target, &self.options);
+        match timeout(limit, login.run()).await {
             Ok(Ok(())) => {}
             Ok(Err(tried)) => {
                 return Err(TransportError::Authentication {
@@ -138,30 +194,33 @@ impl SshConnector {
                 )));
             }
         }
-        Ok(SshTransport::new(Session {
+        Ok(Session {
             handle,
+            name: target.name.to_string(),
             address,
+            over,
             fate,
             ended,
             options: self.options.clone(),
             _cutter: cutter,
-        }))
+        })
     }
 
     async fn known(&self, target: &Target) -> Result<Known, Refusal> {
-        let options = self.options.clone();
-        let (address, port) = (
-            target.address.trim_matches(['[', ']']).to_owned(),
-            target.port,
-        );
-        let load = move || {
-            Known::load(
-                &options.known_hosts,
-                options.host_key_policy,
-                &address,
-                port,
-            )
+        let access = &target.access;
+        let (address, port) = match &access.host_key_name {
+            // An alias stands without the port (ssh_config(5), HostKeyAlias).
+            Some(alias) => (alias.clone(), SSH_PORT),
+            None => (
+                target.address.trim_matches(['[', ']']).to_owned(),
+                target.port,
+            ),
         };
+        let policy = access
+            .host_key_policy
+            .unwrap_or(self.options.host_key_policy);
+        let files = self.options.known_hosts_for(access);
+        let load = move || Known::load(&files, policy, &address, port);
         tokio::task::spawn_blocking(load)
             .await
             .unwrap_or_else(|error| {
@@ -172,7 +231,9 @@ impl SshConnector {
             })
     }
 
-    fn config(&self, known: &Known) -> Config {
+    fn config(&self, known: &Known, target: &Target) -> Config {
+        let alive = target.access.alive_interval;
+
         let authorities = if known.has_authority() {
             HOST_KEYS.to_vec()
         } else {
@@ -182,7 +243,7 @@ impl SshConnector {
             nodelay: true,
             window_size: WINDOW,
             channel_buffer_size: BACKLOG,
-            keepalive_interval: Some(self.options.keepalive_interval),
+            keepalive_interval: Some(alive.unwrap_or(self.options.keepalive_interval)),
             keepalive_max: KEEPALIVES,
             // Not russh's inactivity timeout: it fires by chance when a slow reader has held up the session. Keepalive, the
             // wire's write deadline and the cutter do its work.
@@ -206,8 +267,9 @@ impl Connect for SshConnector {
         target: &'a Target,
     ) -> BoxFuture<'a, Result<Arc<dyn Transport>, TransportError>> {
         async move {
-            let transport = self.dial(target).await?;
-            Ok(Arc::new(transport) as Arc<dyn Transport>)
+            let over = self.jump(&target.jumps).await?;
+            let session = self.dial(target, over).await?;
+            Ok(Arc::new(SshTransport::new(session)) as Arc<dyn Transport>)
         }
         .boxed()
     }

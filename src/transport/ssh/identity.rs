@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use russh::keys::{PrivateKey, PublicKey, decode_secret_key, load_public_key};
+use russh::keys::{Algorithm, PrivateKey, PublicKey, decode_secret_key, load_public_key};
+
+use crate::model::Secret;
 
 /// Longer than any key (an RSA key of 16,384 bits takes 13 KiB); a device or a log must not be read in whole.
 const LONGEST: u64 = 64 << 10;
@@ -15,12 +17,14 @@ const LONGEST: u64 = 64 << 10;
 pub(super) enum Identity {
     /// A key that can sign.
     Key(Arc<PrivateKey>),
-    /// A key that only an agent can use: the file is encrypted, or holds the public half alone.
+    /// A key that only an agent can use: the file is encrypted, holds the public half alone, or names a security key.
     Agent {
         /// The public half.
         key: Box<PublicKey>,
         /// Why the file alone will not do, with what to do.
         note: String,
+        /// Whether a passphrase opens the file.
+        locked: bool,
     },
 }
 
@@ -35,7 +39,9 @@ pub(super) enum IdentityError {
         "{path} may be read by others (mode {mode:04o}), so that its key counts as known to all: chmod 600 {path}"
     )]
     Open { path: Utf8PathBuf, mode: u32 },
-    #[error("{0} is encrypted: ssh-add {0}, or give a key without a passphrase")]
+    #[error(
+        "{0} is encrypted, and its passphrase was not given: ssh-add {0}, or run quorate on a terminal, where it asks for it"
+    )]
     Encrypted(Utf8PathBuf),
     #[error("{path} holds no private key that can be used: {reason}")]
     NoKey { path: Utf8PathBuf, reason: String },
@@ -51,7 +57,13 @@ pub(super) fn load(path: &Utf8Path) -> Result<Identity, IdentityError> {
         },
     };
     // Looked at before it is opened: opening a named pipe would wait for a writer.
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let metadata = match std::fs::metadata(path).map_err(unreadable) {
+        // As with ssh, the public half beside it will do for a key of the agent's.
+        Err(IdentityError::Missing(_)) => {
+            return public_half(&beside(path)).map_err(|_| IdentityError::Missing(path.to_owned()));
+        }
+        metadata => metadata?,
+    };
     if !metadata.is_file() {
         return Err(IdentityError::NoKey {
             path: path.to_owned(),
@@ -88,6 +100,7 @@ fn public_half(path: &Utf8Path) -> Result<Identity, IdentityError> {
             note: format!(
                 "{path} is a public key, and the agent does not hold its private half: ssh-add it"
             ),
+            locked: false,
         }),
         Err(_) => Err(IdentityError::NoKey {
             path: path.to_owned(),
@@ -101,9 +114,17 @@ fn decode(path: &Utf8Path, text: &str) -> Result<Identity, IdentityError> {
     if text.contains("BEGIN OPENSSH PRIVATE KEY") {
         return match PrivateKey::from_openssh(text) {
             // The public half of this format is never encrypted.
+            Ok(key) if is_hardware(&key.algorithm()) => Ok(Identity::Agent {
+                key: Box::new(key.public_key().clone()),
+                note: format!(
+                    "{path} belongs to a security key, which an agent has to talk to: ssh-add {path}"
+                ),
+                locked: false,
+            }),
             Ok(key) if key.is_encrypted() => Ok(Identity::Agent {
                 key: Box::new(key.public_key().clone()),
                 note: note(),
+                locked: true,
             }),
             Ok(key) => Ok(Identity::Key(Arc::new(key))),
             Err(error) => Err(IdentityError::NoKey {
@@ -114,11 +135,11 @@ fn decode(path: &Utf8Path, text: &str) -> Result<Identity, IdentityError> {
     }
     // russh reports an encrypted PKCS#8 file as broken DER: the header tells.
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
-        let public = Utf8PathBuf::from(format!("{path}.pub"));
-        return match load_public_key(&public) {
+        return match load_public_key(beside(path)) {
             Ok(key) => Ok(Identity::Agent {
                 key: Box::new(key),
                 note: note(),
+                locked: true,
             }),
             Err(_) => Err(IdentityError::Encrypted(path.to_owned())),
         };
@@ -131,4 +152,21 @@ fn decode(path: &Utf8Path, text: &str) -> Result<Identity, IdentityError> {
             reason: error.to_string(),
         }),
     }
+}
+
+/// Returns the key of an encrypted file; `None` where the passphrase does not open it.
+pub(super) fn open(path: &Utf8Path, passphrase: &Secret<String>) -> Option<PrivateKey> {
+    let text = Secret::new(std::fs::read_to_string(path).ok()?);
+    decode_secret_key(text.expose(), Some(passphrase.expose())).ok()
+}
+
+fn beside(path: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{path}.pub"))
+}
+
+fn is_hardware(algorithm: &Algorithm) -> bool {
+    matches!(
+        algorithm,
+        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256
+    )
 }

@@ -397,7 +397,7 @@ fn hashed_is(hashed: &str, name: &str) -> bool {
 }
 
 /// Returns whether `*` (any run) and `?` (any one) in the pattern can be filled to give the text.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     // Where the last `*` was, and how much of the text it has taken so far.

@@ -1,20 +1,32 @@
-//! SSH itself, on russh: connecting, host keys, authentication, and one channel per exec.
+//! SSH itself, on russh: connecting, jump hosts, host keys, authentication, and one channel per exec.
 
 mod auth;
+mod certificate;
 mod channel;
 mod client;
+mod config;
 mod connector;
 mod identity;
+mod jumps;
+mod keyring;
 mod known_hosts;
 mod options;
+mod place;
 mod wire;
 
 pub use channel::SshTransport;
 
+pub use config::{Ask, SshConfig, Way, ways};
 pub use connector::SshConnector;
+pub use keyring::{Keyring, WrongPassphrase, locked, unlock};
 pub use options::{HostKeyPolicy, SshOptions};
+pub use place::place;
 
-/// Returns why a file cannot be used as a private key, with what to do; `None` where it can, by itself or through an agent.
+/// Returns why a file cannot be used as a private key, with what to do; `None` where it can, by itself, with its passphrase or
+/// through an agent.
 pub fn key_trouble(path: &camino::Utf8Path) -> Option<String> {
-    identity::load(path).err().map(|error| error.to_string())
+    match identity::load(path) {
+        Ok(_) | Err(identity::IdentityError::Encrypted(_)) => None,
+        Err(error) => Some(error.to_string()),
+    }
 }

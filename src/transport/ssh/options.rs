@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::keyring::Keyring;
+use crate::transport::{Access, AgentChoice};
+
 /// The identity files that `ssh` tries by itself, in its order (ssh_config(5), IdentityFile), without those that need hardware.
 const IDENTITIES: [&str; 3] = ["id_rsa", "id_ecdsa", "id_ed25519"];
 
@@ -28,6 +31,8 @@ pub struct SshOptions {
     pub identities: Vec<Utf8PathBuf>,
     /// The agent's socket.
     pub agent: Option<Utf8PathBuf>,
+    /// Encrypted keys that were opened with their passphrases.
+    pub keyring: Keyring,
     /// The deadline of each of: name and TCP, handshake, authentication.
     pub connect_timeout: Duration,
     /// The deadline for opening a channel, and again for the host's answer to an exec request.
@@ -46,6 +51,7 @@ impl Default for SshOptions {
             host_key_policy: HostKeyPolicy::Strict,
             identities: Vec::new(),
             agent: None,
+            keyring: Keyring::default(),
             // A host that boots answers late; ten seconds is past any network, and short for a person.
             connect_timeout: Duration::from_secs(10),
             // sshd forks and the login shell reads its files: slow on a loaded host, never this slow.
@@ -76,6 +82,31 @@ impl SshOptions {
         options.known_hosts.push("/etc/ssh/ssh_known_hosts".into());
         options.known_hosts.push("/etc/ssh/ssh_known_hosts2".into());
         options
+    }
+
+    /// Returns the known_hosts files for one host: what is said of it, else these. New keys go to the first.
+    pub(super) fn known_hosts_for(&self, access: &Access) -> Vec<Utf8PathBuf> {
+        let (system, own): (Vec<_>, Vec<_>) = self
+            .known_hosts
+            .iter()
+            .cloned()
+            .partition(|file| file.starts_with("/etc/ssh"));
+        let mut files = access.known_hosts.clone().unwrap_or(own);
+        if files.is_empty() {
+            // No new key is to go into the system's files.
+            files.push("/dev/null".into());
+        }
+        files.extend(access.system_known_hosts.clone().unwrap_or(system));
+        files
+    }
+
+    /// Returns the socket of the agent that signs for one host.
+    pub(super) fn agent_for(&self, access: &Access) -> Option<Utf8PathBuf> {
+        match &access.agent {
+            AgentChoice::Usual => self.agent.clone(),
+            AgentChoice::None => None,
+            AgentChoice::Socket(socket) => Some(socket.clone()),
+        }
     }
 
     /// Returns [`SshOptions::for_user`] with HOME and SSH_AUTH_SOCK of this process.

@@ -1,4 +1,4 @@
-//! The TCP stream below a session: it can be cut, it acknowledges at once, and a stuck write ends it.
+//! The stream below a session, TCP or a jump host's channel: it can be cut, it acknowledges at once, and a stuck write ends it.
 
 use std::future::Future;
 use std::io;
@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use russh::ChannelStream;
+use russh::client::Msg;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -20,17 +22,24 @@ pub(super) struct Cutter(
     #[expect(dead_code, reason = "dropping it is its use")] oneshot::Sender<()>,
 );
 
-/// A TCP stream that ends when its [`Cutter`] does.
-#[derive(Debug)]
+/// What carries a session.
+pub(super) enum Carrier {
+    /// A connection of its own.
+    Tcp(TcpStream),
+    /// A channel of a jump host's connection.
+    Jump(Box<ChannelStream<Msg>>),
+}
+
+/// A stream that ends when its [`Cutter`] does.
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Carrier,
     cut: oneshot::Receiver<()>,
     stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Wire {
     /// Returns the stream with its cutter.
-    pub(super) fn new(stream: TcpStream) -> (Self, Cutter) {
+    pub(super) fn new(stream: Carrier) -> (Self, Cutter) {
         let (sender, cut) = oneshot::channel();
         (
             Self {
@@ -79,11 +88,15 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.poll_cut(cx)?;
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let stream = match &mut self.stream {
+            Carrier::Jump(stream) => return Pin::new(stream.as_mut()).poll_read(cx, buf),
+            Carrier::Tcp(stream) => stream,
+        };
+        let result = Pin::new(&mut *stream).poll_read(cx, buf);
         // Linux falls back to delayed acknowledgements after a few packets; they cost 40 ms each on request and answer.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if result.is_ready() {
-            let _ = self.stream.set_quickack(true);
+            let _ = stream.set_quickack(true);
         }
         result
     }
@@ -96,17 +109,26 @@ impl AsyncWrite for Wire {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.poll_cut(cx)?;
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let result = match &mut self.stream {
+            Carrier::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Carrier::Jump(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+        };
         self.watch_stall(cx, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_cut(cx)?;
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        let result = match &mut self.stream {
+            Carrier::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Carrier::Jump(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+        };
         self.watch_stall(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Carrier::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Carrier::Jump(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
     }
 }

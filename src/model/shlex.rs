@@ -2,7 +2,7 @@
 
 /// Returns the words of `text` as Python's `shlex.split` gives them: quotes and backslashes count, nothing else does. `None`
 /// where a quote is not closed.
-pub(super) fn split(text: &str) -> Option<Vec<String>> {
+pub fn split(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = text.chars();
