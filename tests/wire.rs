@@ -19,6 +19,10 @@ mod health;
 mod help;
 #[path = "wire/host_keys.rs"]
 mod host_keys;
+#[path = "wire/jumps.rs"]
+mod jumps;
+#[path = "wire/login.rs"]
+mod login;
 #[path = "wire/misbehaving.rs"]
 mod misbehaving;
 #[path = "wire/openssh.rs"]

@@ -54,7 +54,7 @@ pub(super) fn read(graph: &mut Graph, source: &Arc<Source>, diagnostics: &mut Di
             if value.contains(['*', '?', '!', ' ']) || value.is_empty() {
                 let error = Diagnostic::error("one host is named here, without a pattern");
                 diagnostics.push(error.at(span(at, line)).help(
-                    "an inventory of this form is what `vagrant ssh-config` prints; ~/.ssh/config is not read",
+                    "an inventory of this form is what `vagrant ssh-config` prints; a configuration of ssh's own is named by `--ssh-config FILE`",
                 ));
                 continue;
             }

@@ -136,11 +136,12 @@ fn a_key_that_cannot_be_read() {
 }
 
 #[test]
-fn a_jump_host_that_is_not_there_yet() {
+fn options_of_ssh_that_are_not_there() {
     insta::assert_snapshot!(
-        Bed::sound()
-            .vars("ansible_ssh_common_args: -o ProxyJump=bastion\n")
-            .warned()
+        "options_of_ssh",
+        refused(
+            "ansible_ssh_common_args: -C -o ForwardAgent=yes -o ProxyJmp=bastion\nansible_ssh_extra_args: -o ProxyCommand='nc %h %p'\n"
+        )
     );
     insta::assert_snapshot!("another_connection", refused("ansible_connection: local\n"));
 }

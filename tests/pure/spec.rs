@@ -445,7 +445,7 @@ fn findings_about_variables() {
         "ansible_connection: local",
         "ansible_become_method: su",
         "ansible_become_user: admin",
-        "ansible_ssh_common_args: -o ProxyJump=x",
+        "ansible_ssh_common_args: -o ProxyJump=x -o Tunnel=yes",
         "ansible_python_interpreter: /usr/bin/python3",
         "ansible_host: 10.0.0.50",
         "ansible_port: ssh",

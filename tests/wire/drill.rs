@@ -11,7 +11,7 @@ use quorate::event::{DrillRound, Event, ExitCode, Mark, Recap, Record};
 use quorate::host::{Fact, Kind};
 use quorate::model::{Endpoint, HostName, Sha256};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
-use quorate::transport::{Elevation, Target};
+use quorate::transport::{Access, Elevation, Target};
 use tokio::sync::mpsc;
 
 use crate::engine::framed;

@@ -22,7 +22,7 @@ use quorate::plan::{Batch, Change, Diff, HostPlan, OnFailure, Pace, Step};
 use quorate::role::{Registered, StepResult};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
 use quorate::transport::{
-    Connect, Counters, CountingConnector, Elevation, ReadOnlyConnector, Tally, Target,
+    Access, Connect, Counters, CountingConnector, Elevation, ReadOnlyConnector, Tally, Target,
     TransportError,
 };
 use tokio::sync::mpsc;

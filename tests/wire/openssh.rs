@@ -384,13 +384,13 @@ async fn keys_of_older_formats_log_in() {
 }
 
 /// An ssh-agent that ends with the test.
-struct Agent {
+pub(crate) struct Agent {
     child: Child,
-    socket: Utf8PathBuf,
+    pub(crate) socket: Utf8PathBuf,
 }
 
 impl Agent {
-    async fn start(sshd: &Sshd) -> Self {
+    pub(crate) async fn start(sshd: &Sshd) -> Self {
         let socket = sshd.path("agent");
         let child = Command::new("ssh-agent")
             .args(["-D", "-a", socket.as_str()])
@@ -406,7 +406,7 @@ impl Agent {
         Self { child, socket }
     }
 
-    fn add(&self, key: &Utf8PathBuf) {
+    pub(crate) fn add(&self, key: &Utf8PathBuf) {
         let status = Command::new("ssh-add")
             .args(["-q", key.as_str()])
             .env("SSH_AUTH_SOCK", &self.socket)

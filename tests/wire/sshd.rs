@@ -107,6 +107,20 @@ impl Sshd {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// Ends the connections that it has, and goes on listening.
+    pub(crate) fn end_sessions(&self) {
+        let sessions = Command::new("pgrep")
+            .args(["-P", &self.child.id().to_string()])
+            .output()
+            .unwrap();
+        let sessions = String::from_utf8_lossy(&sessions.stdout).into_owned();
+        assert!(!sessions.trim().is_empty(), "no session to end");
+        for session in sessions.split_whitespace() {
+            let status = Command::new("kill").arg(session).status().unwrap();
+            assert!(status.success());
+        }
+    }
+
     /// Returns one of the keys that may log in: ed25519, ecdsa or rsa.
     pub(crate) fn user_key(&self, kind: &str) -> Utf8PathBuf {
         self.path(&format!("user_{kind}"))

@@ -125,7 +125,7 @@ pub(super) fn groups(
 /// Checks addresses and ports against each other.
 pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
     let mut by_ip: HashMap<IpAddr, (&str, Option<&Span>)> = HashMap::new();
-    let mut by_ssh: IndexMap<(String, u16), Vec<(&str, &Span)>> = IndexMap::new();
+    let mut by_ssh: IndexMap<(String, u16, _), Vec<(&str, &Span)>> = IndexMap::new();
     for host in &parts.hosts {
         let name = host.name.as_str();
         if let Some(ip) = &host.ip {
@@ -177,6 +177,8 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
             let key = (
                 connection.host.to_ascii_lowercase(),
                 connection.port.unwrap_or(22),
+                // The same private address behind two jump hosts is two hosts.
+                connection.args.jumps.clone(),
             );
             by_ssh
                 .entry(key)
@@ -184,7 +186,7 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
                 .push((name, &host.connection_span));
         }
     }
-    for ((address, port), hosts) in by_ssh {
+    for ((address, port, _), hosts) in by_ssh {
         let [.., (_, last)] = hosts[..] else { continue };
         if hosts.len() < 2 {
             continue;

@@ -406,19 +406,25 @@ pub const KNOWN: &[KnownVariable] = &[
         "the host's name",
         "The name or address that SSH connects to.",
     ),
-    known("ansible_port", PORT, Connection, "22", "The port of SSH."),
+    known(
+        "ansible_port",
+        PORT,
+        Connection,
+        "as ~/.ssh/config says, else 22",
+        "The port of SSH.",
+    ),
     known(
         "ansible_user",
         Text,
         Connection,
-        "the user's own",
+        "as ~/.ssh/config says, else the user's own",
         "The user that SSH logs in as.",
     ),
     known(
         "ansible_ssh_private_key_file",
         Text,
         Connection,
-        "the agent's keys, then ~/.ssh",
+        "as ~/.ssh/config says, else the agent's keys, then ~/.ssh",
         "The private key for SSH.",
     ),
     known(
