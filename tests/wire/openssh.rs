@@ -299,7 +299,7 @@ async fn keys_that_cannot_be_used_are_named() {
     assert_eq!(
         text,
         format!(
-            "{encrypted} is encrypted: ssh-add {encrypted}, or give a key without a passphrase"
+            "{encrypted} is encrypted, and its passphrase was not given: ssh-add {encrypted}, or run quorate on a terminal, where it asks for it"
         )
     );
 
@@ -322,7 +322,7 @@ async fn keys_that_cannot_be_used_are_named() {
     assert!(
         tried(&pkcs8)
             .await
-            .starts_with(&format!("{pkcs8} is encrypted: ssh-add"))
+            .starts_with(&format!("{pkcs8} is encrypted, and its passphrase"))
     );
 
     let open = sshd.path("open");

@@ -463,7 +463,6 @@ impl<'a> Login<'a> {
             }
             Ok(AuthResult::Failure { .. }) => {
                 self.tried.push(name.to_owned());
-                self.closed();
                 Answer::Over
             }
             Err(error) => {
