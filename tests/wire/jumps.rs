@@ -311,7 +311,8 @@ async fn a_jump_host_that_dies_is_named_and_reached_anew() {
 
 #[tokio::test]
 async fn much_goes_over_one_jump_host_in_both_directions() {
-    let (jump, end) = (Sshd::start(), Sshd::start());
+    // Keys are exchanged anew all the time, as they are after each GiB.
+    let (jump, end) = (Sshd::with("RekeyLimit 4M\n"), Sshd::start());
     let mut home = Home::new();
     home.host("bastion", &jump, "");
     home.host("t*", &end, "ProxyJump bastion");
@@ -408,4 +409,53 @@ fn ssh_takes_options_as_they_are_read_here() {
         read.identity_files.truncate(1);
         assert_eq!(read, expected, "{args}");
     }
+}
+
+#[test]
+fn the_program_reaches_two_hosts_behind_one_jump_host() {
+    let (jump, one, two) = (Sshd::start(), Sshd::start(), Sshd::start());
+    let mut home = Home::new();
+    home.host("bastion", &jump, "");
+    home.host("cp1", &one, "");
+    home.host("w1", &two, "");
+    home.options();
+    home.write();
+    fs::write(
+        home.path("hosts.yml"),
+        "all: { vars: { kubernetes_version: 1.36.3, apiserver_vip: 192.0.2.10, kubernetes_source: present } }\n\
+         kube_control_plane: { hosts: { cp1: { ip: 192.0.2.11 } } }\n\
+         kube_node: { hosts: { w1: { ip: 192.0.2.21 } } }\n",
+    )
+    .unwrap();
+    let run = |args: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_quorate"))
+            .args([
+                "exec",
+                "-i",
+                "hosts.yml",
+                "--known-hosts",
+                "known_hosts",
+                "--ssh-config",
+                "config",
+            ])
+            .args(["-e", &format!("ansible_ssh_common_args='{args}'")])
+            .args(["--", "echo", "$SSH_CONNECTION"])
+            .current_dir(home.path(""))
+            .env("HOME", home.path(""))
+            .env_remove("SSH_AUTH_SOCK")
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let all = text(&output.stdout) + &text(&output.stderr);
+        (output.status.code(), all)
+    };
+    let (code, said) = run("-o ProxyCommand=\"ssh -W %h:%p -q bastion\"");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("cp1 | ") && said.contains("w1 | "), "{said}");
+    assert_eq!((logins(&jump), logins(&one), logins(&two)), (1, 1, 1));
+    // An option that is not there: nobody is contacted.
+    let (code, said) = run("-J bastion -o ForwardAgent=yes");
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("--extra-vars:1:25"), "{said}");
+    assert_eq!(logins(&jump), 1);
 }

@@ -61,7 +61,8 @@ pub fn unlock(
 }
 
 /// Returns the key files without whose passphrase a host or jump host is left without a key: those that are configured, unless one
-/// of them can be used as it is; the usual ones where neither the agent nor another file has any key. Each once, in order.
+/// of them can be used as it is; the usual ones where neither the agent nor another file has any key. None for hosts with a
+/// password. Each once, in order.
 pub async fn locked(options: &SshOptions, targets: &[&Target]) -> Vec<Utf8PathBuf> {
     let mut found: Vec<Utf8PathBuf> = Vec::new();
     let mut seen = HashSet::new();
@@ -72,19 +73,11 @@ pub async fn locked(options: &SshOptions, targets: &[&Target]) -> Vec<Utf8PathBu
     for target in all {
         let access = &target.access;
         let socket = options.agent_for(access);
-        let asked = (
-            target.keys.clone(),
-            socket.clone(),
-            access.password.is_some(),
-            access.identities_only,
-        );
-        if !seen.insert(asked) {
+        let asked = (target.keys.clone(), socket.clone(), access.identities_only);
+        if access.password.is_some() || !seen.insert(asked) {
             continue;
         }
         let is_usual = target.keys.is_empty();
-        if is_usual && access.password.is_some() {
-            continue;
-        }
         let files = if is_usual {
             &options.identities
         } else {
