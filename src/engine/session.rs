@@ -517,10 +517,15 @@ impl Problem {
 impl From<TransportError> for Problem {
     fn from(error: TransportError) -> Self {
         let (trouble, help) = match &error {
-            TransportError::Jump { error: inner, .. } => {
-                let Self { trouble, help, .. } = Self::from(TransportError::clone(inner));
-                let message = error.to_string();
-                return Self { trouble, message, help: help.map(|help| format!("on the way there: {help}")) };
+            TransportError::Jump { name, error: inner } => {
+                let inner = Self::from(TransportError::clone(inner));
+                let help = match inner.trouble {
+                    // The inventory's variables do not count for it.
+                    Trouble::Unreachable => Some(format!("check that it is up, and HostName and Port of `{name}` in ssh's configuration")),
+                    Trouble::Authentication => Some(format!("set User and IdentityFile of `{name}` in ssh's configuration, or load the key into the agent with `ssh-add`")),
+                    _ => inner.help,
+                };
+                (inner.trouble, help)
             }
             TransportError::Unreachable { .. } | TransportError::Deadline { .. } => {
                 (Trouble::Unreachable, Some("check that the host is up and that ansible_host and ansible_port are right".into()))
