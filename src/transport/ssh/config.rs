@@ -74,12 +74,14 @@ pub async fn ways(config: &SshConfig, asks: &[Ask]) -> (IndexMap<HostName, Way>,
         let mut missing = Vec::new();
         for ask in asks {
             match route::route(config, &ask.host, &ask.args, &answers) {
-                Ok(Route::Whole { args, jumps }) => {
+                Ok(Route::Whole(mut hops)) => {
+                    let Some(own) = hops.pop() else { continue };
                     let jump = |hop: &route::Hop| {
                         let name = jump_name(&hop.host).unwrap_or_else(|| ask.name.clone());
                         place(name, &hop.host, &hop.args)
                     };
-                    let jumps = jumps.iter().map(jump).collect();
+                    let jumps = hops.iter().map(jump).collect();
+                    let args = own.args;
                     ways.insert(ask.name.clone(), Way { args, jumps });
                 }
                 Ok(Route::Missing(queries)) => missing.extend(queries),

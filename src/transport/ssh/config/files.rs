@@ -145,8 +145,6 @@ fn expand(pattern: &str, base: &Utf8Path) -> Option<Vec<Utf8PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

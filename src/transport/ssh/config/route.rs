@@ -31,8 +31,8 @@ pub(super) struct Hop {
 /// How far the answers lead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// To the host: what counts for it, and the hosts before it.
-    Whole { args: SshArgs, jumps: Vec<Hop> },
+    /// To the host: the hosts before it, and itself as the last.
+    Whole(Vec<Hop>),
     /// To these questions.
     Missing(Vec<Query>),
     /// To a host that ssh has no answer for, which was told.
@@ -64,13 +64,14 @@ pub(super) fn route(
         missing: Vec::new(),
         lost: false,
     };
-    let mut hops = walk.to(config, host, args, false, &mut Vec::new())?;
+    let hops = walk.to(config, host, args, false, &mut Vec::new())?;
     if !walk.missing.is_empty() {
         return Ok(Route::Missing(walk.missing));
     }
-    Ok(match hops.pop() {
-        Some(Hop { args, .. }) if !walk.lost => Route::Whole { args, jumps: hops },
-        _ => Route::Lost,
+    Ok(if walk.lost {
+        Route::Lost
+    } else {
+        Route::Whole(hops)
     })
 }
 
@@ -193,12 +194,9 @@ mod tests {
                         assert_eq!(answers.insert(query, Some(answer)), None);
                     }
                 }
-                Ok(Route::Whole { args, jumps }) => {
+                Ok(Route::Whole(hops)) => {
                     let mut all = String::new();
-                    for hop in jumps.iter().chain([&Hop {
-                        host: host.into(),
-                        args,
-                    }]) {
+                    for hop in &hops {
                         if let Some(user) = &hop.args.user {
                             all += &format!("{user}@");
                         }
