@@ -343,7 +343,7 @@ mod tests {
             ),
             (
                 "-o ForwardAgent=yes",
-                "`ForwardAgent` is an option of ssh that quorate does not have / leave it out; CertificateFile, ConnectTimeout,",
+                "`ForwardAgent` is an option of ssh that quorate does not have / leave it out; docs/connections.md names those that are read",
             ),
             ("-o ProxyJmp=a", "did you mean `ProxyJump`?"),
             ("-o Port", "`-o Port` has no value"),

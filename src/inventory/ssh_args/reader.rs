@@ -169,7 +169,7 @@ impl<'w> Reader<'w> {
         }
         let help = match nearest(name, READ.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("leave it out; {} are read", READ.join(", ")),
+            None => "leave it out; docs/connections.md names those that are read".to_owned(),
         };
         Err(ArgError::new(
             format!("`{name}` is an option of ssh that quorate does not have"),
