@@ -136,7 +136,7 @@ async fn an_encrypted_key_is_opened_once() {
         let both = [&host, &target(sshd.port, &[&path])];
         assert_eq!(
             locked(&options, &both).await,
-            [path.clone()],
+            std::slice::from_ref(&path),
             "{kind} {format}"
         );
         let error = refused(&options, &host).await;
@@ -166,7 +166,7 @@ async fn an_encrypted_key_is_opened_once() {
     let nobody = target(sshd.port, &[]);
     assert_eq!(
         locked(&usual(&[&closed]), &[&nobody]).await,
-        [closed.clone()]
+        std::slice::from_ref(&closed)
     );
     assert!(
         locked(&usual(&[&closed, &open]), &[&nobody])
