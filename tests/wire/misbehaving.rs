@@ -71,7 +71,9 @@ async fn nobody_listens() {
     let error = refused(&server.options(), &target(port, &[])).await;
     assert_eq!(
         error.to_string(),
-        format!("cannot reach 127.0.0.1:{port}: Connection refused (os error 111)")
+        format!(
+            "cannot reach 127.0.0.1:{port}: connection refused: a machine answers, but nothing listens on port {port}"
+        )
     );
 }
 

@@ -3,21 +3,20 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use russh::client::{Config, connect_stream};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{Preferred, cipher, compression};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::auth::Login;
 use super::channel::{Session, SshTransport};
-use super::client::{Client, ClientError, Fate, explain};
+use super::client::{Client, ClientError, Fate};
 use super::known_hosts::{Known, Refusal};
 use super::options::SshOptions;
+use super::reach::{self, seconds};
 use super::wire::Wire;
 use crate::transport::{Connect, Target, Transport, TransportError};
 
@@ -32,7 +31,7 @@ const BACKLOG: usize = 512;
 const KEEPALIVES: usize = 3;
 
 /// Host key algorithms, best first. SHA-1 signatures (`ssh-rsa`) are left out, as OpenSSH does since 8.8.
-const HOST_KEYS: [Algorithm; 6] = [
+pub(super) const HOST_KEYS: [Algorithm; 6] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa {
         curve: EcdsaCurve::NistP256,
@@ -52,7 +51,7 @@ const HOST_KEYS: [Algorithm; 6] = [
 ];
 
 /// AES-GCM first: with the instructions that every server has, it takes 40 % less time than ChaCha20.
-const CIPHERS: [cipher::Name; 5] = [
+pub(super) const CIPHERS: [cipher::Name; 5] = [
     cipher::AES_256_GCM,
     cipher::CHACHA20_POLY1305,
     cipher::AES_256_CTR,
@@ -60,10 +59,14 @@ const CIPHERS: [cipher::Name; 5] = [
     cipher::AES_128_CTR,
 ];
 
+/// What to do about a host that was reached, and then does not go on.
+const SLOW: &str =
+    "look at the host's load and at its sshd's log (journalctl -u ssh -u sshd), then run again";
+
 /// Connects over SSH.
 #[derive(Debug, Clone)]
 pub struct SshConnector {
-    options: Arc<SshOptions>,
+    pub(super) options: Arc<SshOptions>,
 }
 
 impl SshConnector {
@@ -80,6 +83,7 @@ impl SshConnector {
         let unreachable = |reason: String| TransportError::Unreachable {
             address: address.clone(),
             reason,
+            help: SLOW.to_owned(),
         };
         let host_key = |Refusal { reason, help }: Refusal| TransportError::HostKey {
             address: address.clone(),
@@ -88,17 +92,10 @@ impl SshConnector {
         };
 
         let known = self.known(target).await.map_err(host_key)?;
-        let place = (target.address.trim_matches(['[', ']']), target.port);
-        let stream = match timeout(limit, TcpStream::connect(place)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(unreachable(error.to_string())),
-            Err(_) => {
-                return Err(unreachable(format!(
-                    "no TCP connection within {}",
-                    seconds(limit)
-                )));
-            }
-        };
+        let host = target.address.trim_matches(['[', ']']);
+        let stream = reach::tcp(host, target.port, limit)
+            .await
+            .map_err(|unreached| unreached.at(&address))?;
         // Small packets leave at once: without it an exec waits 40 ms for an acknowledgement.
         stream
             .set_nodelay(true)
@@ -106,19 +103,17 @@ impl SshConnector {
 
         // From here on the cutter ends whatever russh has started, on every way out of this function.
         let (wire, cutter) = Wire::new(stream);
+        let greeting = wire.greeting();
         let config = Arc::new(self.config(&known));
         let fate = Arc::new(Fate::default());
         let (client, ended) = Client::new(known, fate.clone());
         let mut handle = match timeout(limit, connect_stream(config, wire, client)).await {
             Ok(Ok(handle)) => handle,
             Ok(Err(ClientError::HostKey(refusal))) => return Err(host_key(refusal)),
-            Ok(Err(ClientError::Russh(error))) => return Err(unreachable(explain(&error))),
-            Err(_) => {
-                return Err(unreachable(format!(
-                    "it took the connection, but no SSH handshake within {}",
-                    seconds(limit)
-                )));
+            Ok(Err(ClientError::Russh(error))) => {
+                return Err(reach::ended(&greeting.heard(), &error).at(&address));
             }
+            Err(_) => return Err(reach::overdue(&greeting.heard(), limit).at(&address)),
         };
 
         let login = Login::new(&mut handle, &target.user, &self.options);
@@ -148,7 +143,7 @@ impl SshConnector {
         }))
     }
 
-    async fn known(&self, target: &Target) -> Result<Known, Refusal> {
+    pub(super) async fn known(&self, target: &Target) -> Result<Known, Refusal> {
         let options = self.options.clone();
         let (address, port) = (
             target.address.trim_matches(['[', ']']).to_owned(),
@@ -228,8 +223,4 @@ impl fmt::Display for Address<'_> {
             write!(f, "{address}:{port}")
         }
     }
-}
-
-fn seconds(limit: Duration) -> String {
-    format!("{} s", limit.as_secs_f32())
 }
