@@ -19,8 +19,12 @@ mod health;
 mod help;
 #[path = "wire/host_keys.rs"]
 mod host_keys;
+#[path = "wire/messages.rs"]
+mod messages;
 #[path = "wire/misbehaving.rs"]
 mod misbehaving;
+#[path = "wire/odd_hosts.rs"]
+mod odd_hosts;
 #[path = "wire/openssh.rs"]
 mod openssh;
 #[path = "wire/outside.rs"]
@@ -29,3 +33,5 @@ mod outside;
 mod sshd;
 #[path = "wire/sudo.rs"]
 mod sudo;
+#[path = "wire/trust.rs"]
+mod trust;

@@ -1,6 +1,7 @@
 //! Floor 5: arguments in, exit code out. clap, color-eyre and exit codes live here alone.
 
 mod args;
+mod ask;
 mod controller;
 mod demo;
 mod drill;
@@ -15,6 +16,7 @@ mod project;
 mod replay;
 mod request;
 mod run;
+mod trust;
 mod vault;
 mod views;
 
