@@ -23,8 +23,12 @@ mod host_keys;
 mod jumps;
 #[path = "wire/login.rs"]
 mod login;
+#[path = "wire/messages.rs"]
+mod messages;
 #[path = "wire/misbehaving.rs"]
 mod misbehaving;
+#[path = "wire/odd_hosts.rs"]
+mod odd_hosts;
 #[path = "wire/openssh.rs"]
 mod openssh;
 #[path = "wire/outside.rs"]
@@ -33,3 +37,5 @@ mod outside;
 mod sshd;
 #[path = "wire/sudo.rs"]
 mod sudo;
+#[path = "wire/trust.rs"]
+mod trust;

@@ -86,6 +86,9 @@ pub(super) enum Command {
         #[arg(last = true, required = true, value_name = "CMD")]
         words: Vec<String>,
     },
+    /// See who the hosts are before they are trusted
+    #[command(subcommand)]
+    Hosts(Hosts),
     /// Take something away on purpose, and measure what clients see
     #[command(subcommand)]
     Drill(Drill),
@@ -174,6 +177,12 @@ pub(super) enum Inventory {
         /// The host
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Hosts {
+    /// Show the host keys of all hosts for comparison, and write the new ones to known_hosts after a yes (or with --yes)
+    Trust,
 }
 
 #[derive(Debug, Subcommand)]
@@ -443,6 +452,7 @@ impl Command {
             Self::Apply { plan, .. } => request::Command::Apply { plan },
             Self::Status { .. } => request::Command::Status,
             Self::Exec { words } => request::Command::Exec(words),
+            Self::Hosts(Hosts::Trust) => request::Command::HostsTrust,
             Self::Drill(Drill::Failover(failover)) => {
                 request::Command::DrillFailover(failover.wish(common.yes))
             }

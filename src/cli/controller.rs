@@ -32,7 +32,7 @@ pub(super) fn files(
     {
         let error = Diagnostic::error(format!("there is no known_hosts file {path}"));
         found.push(error.help(
-            "`--known-hosts` names a file with the hosts' keys; with `--host-key accept-new` it is made",
+            "`--known-hosts` names a file with the hosts' keys; `quorate hosts trust` makes it",
         ));
     }
     if let Some(path) = &spec.kubernetes_files

@@ -1,12 +1,12 @@
 //! `quorate drill`: what the inventory says of the cluster, and whether the user agrees.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use color_eyre::eyre::Result;
 use indexmap::IndexMap;
 
 use super::access;
+use super::ask::agrees;
 use super::project::Project;
 use super::request::Request;
 use super::run::{follow, read, settings, wrong};
@@ -32,7 +32,7 @@ pub(super) async fn failover(request: &Request, wish: &Wish) -> Result<ExitCode>
         );
     }
     let mut wish = wish.clone();
-    wish.agreed = wish.agreed || agrees(request, &wish);
+    wish.agreed = wish.agreed || agrees(request, &format!("{}. Go on?", capital(&wish.sentence())));
     // All hosts: whether the cluster can bear a loss is a question to each of them, whatever --limit says.
     let reach = access::reach(request, &project.members()).await?;
     let ours: Vec<HostName> = reach.targets.keys().cloned().collect();
@@ -77,26 +77,6 @@ fn site(project: &Project) -> Site {
         frontend: way.uses_vrrp().then_some(spec.load_balancer.dest_port),
         addresses,
     }
-}
-
-/// Asks on the terminal, if there is one.
-fn agrees(request: &Request, wish: &Wish) -> bool {
-    let (stdin, stderr) = (io::stdin(), io::stderr());
-    if !stdin.is_terminal() || !stderr.is_terminal() {
-        return false;
-    }
-    let question = format!("{}. Go on? [y/N] ", capital(&wish.sentence()));
-    let mut out = request.report.color.stderr();
-    if out
-        .write_all(question.as_bytes())
-        .and_then(|()| out.flush())
-        .is_err()
-    {
-        return false;
-    }
-    let mut answer = String::new();
-    let read = stdin.lock().read_line(&mut answer);
-    read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 fn capital(text: &str) -> String {

@@ -2,6 +2,7 @@
 
 mod access;
 mod args;
+mod ask;
 mod controller;
 mod demo;
 mod drill;
@@ -16,6 +17,7 @@ mod project;
 mod replay;
 mod request;
 mod run;
+mod trust;
 mod vault;
 mod views;
 

@@ -74,6 +74,8 @@ pub enum Command {
     Status,
     /// `exec -- CMD`: the words of the command; never empty.
     Exec(Vec<String>),
+    /// `hosts trust`.
+    HostsTrust,
     /// `drill failover`.
     DrillFailover(Wish),
     /// `roles list`.
@@ -134,6 +136,7 @@ impl Request {
             Command::Apply { .. } => "apply",
             Command::Status => "status",
             Command::Exec(_) => "exec",
+            Command::HostsTrust => "hosts trust",
             Command::DrillFailover(_) => "drill failover",
             Command::RolesList | Command::RolesShow(_) | Command::RolesEject(_) => "roles",
             Command::VarsExplain { .. } => "vars",

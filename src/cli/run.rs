@@ -16,6 +16,7 @@ use super::eject;
 use super::plan_file;
 use super::project::Project;
 use super::request::{Command, HostKey, Request};
+use super::trust;
 use super::views;
 use crate::cluster::spec;
 use crate::engine::journal::{self, Journal};
@@ -43,6 +44,7 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
         Command::RolesEject(name) => eject::eject(&request, name),
         Command::VarsExplain { host, name } => views::explain(&request, host, name.as_deref()),
         Command::Exec(words) => exec(&request, words).await,
+        Command::HostsTrust => trust::trust(&request).await,
         Command::DrillFailover(wish) => drill::failover(&request, wish).await,
         Command::Plan { .. } | Command::Apply { .. } | Command::Status => converge(request).await,
     }
@@ -182,7 +184,7 @@ async fn exec(request: &Request, words: &[String]) -> Result<ExitCode> {
 }
 
 /// Returns the hosts that `--limit` chooses among those of the cluster.
-fn chosen<'a>(
+pub(super) fn chosen<'a>(
     request: &Request,
     inventory: &inventory::Inventory,
     hosts: impl Iterator<Item = &'a HostName>,

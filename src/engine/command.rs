@@ -86,7 +86,7 @@ async fn one(
     let session = Session::open(settings, target).await?;
     let request = Request::new(
         Kind::Command,
-        format!("exec /bin/sh -c {}", sh::quote(line)),
+        format!("exec /bin/sh -c {}", sh::login_word(line)),
         Vec::new(),
     );
     // Bounded: a host that prints faster than it is read waits.

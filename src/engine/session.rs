@@ -139,7 +139,11 @@ impl Session {
             ))
         })??;
         let observed = probe::parse(facts, &nonce, &stdout).map_err(|error| {
-            let said = stderr.lines().join(" / ");
+            let lines = stderr.lines();
+            if let Some(problem) = Problem::of_input(&lines) {
+                return problem;
+            }
+            let said = lines.join(" / ");
             let said = if said.is_empty() {
                 String::new()
             } else {
@@ -475,6 +479,10 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
                 self.end.problem = Some(problem);
             }
             Some(Ok(exit)) if !self.finished && !self.end.stopped && self.end.failed.is_none() => {
+                if let Some(problem) = Problem::of_input(stderr) {
+                    self.end.problem = Some(problem);
+                    return self.end;
+                }
                 let said = if stderr.is_empty() {
                     "nothing".to_string()
                 } else {
@@ -504,6 +512,18 @@ impl Problem {
         }
     }
 
+    /// Returns what is wrong where the remote command says that its input has not arrived whole.
+    pub(super) fn of_input(stderr: &[String]) -> Option<Self> {
+        stderr
+            .iter()
+            .any(|line| line.contains(script::INPUT_TAKEN))
+            .then(|| Self {
+                trouble: Trouble::Protocol,
+                message: "something at login reads from standard input, and so what is sent does not arrive whole; nothing was run".into(),
+                help: Some("look for `read`, `cat` or `ssh` in the login user's start-up files (~/.bashrc, /etc/profile.d), and put `[ -t 0 ] &&` before it".into()),
+            })
+    }
+
     /// What was found on the host and what is wanted of it do not go together; the message says what to do.
     pub(super) fn unfit(message: String) -> Self {
         Self {
@@ -516,35 +536,28 @@ impl Problem {
 
 impl From<TransportError> for Problem {
     fn from(error: TransportError) -> Self {
-        let (trouble, help) = match &error {
-            TransportError::Jump { name, error: inner } => {
-                let inner = Self::from(TransportError::clone(inner));
-                let help = match inner.trouble {
-                    // The inventory's variables do not count for it.
-                    Trouble::Unreachable => Some(format!("check that it is up, and HostName and Port of `{name}` in ssh's configuration")),
-                    Trouble::Authentication => Some(format!("set User and IdentityFile of `{name}` in ssh's configuration, or load the key into the agent with `ssh-add`")),
-                    _ => inner.help,
-                };
-                (inner.trouble, help)
-            }
-            TransportError::Unreachable { .. } | TransportError::Deadline { .. } => {
-                (Trouble::Unreachable, Some("check that the host is up and that ansible_host and ansible_port are right".into()))
-            }
-            TransportError::HostKey { help, .. } => (Trouble::HostKey, Some(help.clone())),
-            TransportError::Authentication { .. } => (
-                Trouble::Authentication,
-                Some("set ansible_ssh_private_key_file, load the key into the agent with `ssh-add`, or log in with a password: `-k`, ansible_password".into()),
-            ),
-            TransportError::Elevation { help, .. } => (Trouble::Elevation, Some(help.clone())),
-            TransportError::Lost { .. } => (Trouble::Lost, Some("run again: quorate looks at the host anew and goes on".into())),
-            TransportError::Payload { .. } => (Trouble::Protocol, Some("look at that file on this machine, then run again".into())),
-            TransportError::ReadOnly => (Trouble::Protocol, Some("this is a bug in quorate: please report it".into())),
-        };
         Self {
-            trouble,
+            trouble: trouble(&error),
             message: error.to_string(),
-            help,
+            help: Some(error.help()),
         }
+    }
+}
+
+/// Returns what kind of trouble an error of the transport is; a jump host's own is that of the host behind it.
+fn trouble(error: &TransportError) -> Trouble {
+    match error {
+        TransportError::Jump { error, .. } => trouble(error),
+        TransportError::Unreachable { .. } | TransportError::Deadline { .. } => {
+            Trouble::Unreachable
+        }
+        TransportError::HostKey { .. } => Trouble::HostKey,
+        TransportError::Authentication { .. } => Trouble::Authentication,
+        TransportError::Elevation { .. } => Trouble::Elevation,
+        TransportError::Lost { .. } => Trouble::Lost,
+        TransportError::Login { .. }
+        | TransportError::Payload { .. }
+        | TransportError::ReadOnly => Trouble::Protocol,
     }
 }
 

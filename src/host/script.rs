@@ -74,11 +74,15 @@ pub(super) fn main(body: &str) -> String {
     format!("main() {{\n{body}}}\nmain\n")
 }
 
+/// What the remote command says where something before it has read from standard input: what is left is no script of ours,
+/// and must not be run.
+pub const INPUT_TAKEN: &str = "quorate: not all of standard input arrived";
+
 /// Returns the remote command that reads a script of `length` bytes from standard input and runs it; the rest of
 /// standard input is the script's own.
 pub(super) fn bootstrap(length: usize) -> String {
     format!(
-        "exec /bin/sh -c 's=$(dd bs={length} count=1 iflag=fullblock status=none) && eval \"$s\"'"
+        "exec /bin/sh -c 's=$(dd bs={length} count=1 iflag=fullblock status=none) || exit; case $s in nonce=*) eval \"$s\";; *) echo \"{INPUT_TAKEN}\" >&2; exit 96;; esac'"
     )
 }
 

@@ -11,6 +11,21 @@ pub fn quote(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
+/// Returns `text` as one word of whatever login shell reads it: what sh, csh and fish read alike. Between single quotes fish
+/// reads backslashes, and csh looks for `!` and takes no end of line; that last one stays as it is.
+pub fn login_word(text: &str) -> String {
+    let mut word = String::with_capacity(text.len() + 2);
+    word.push('\'');
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' | '!' => word.extend(["'\\", c.encode_utf8(&mut [0; 4]), "'"]),
+            c => word.push(c),
+        }
+    }
+    word.push('\'');
+    word
+}
+
 /// Returns `words` as shell words with a space between them.
 pub fn words<I: IntoIterator>(words: I) -> String
 where
@@ -46,6 +61,47 @@ mod tests {
                 .output()
                 .unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn words_survive_any_login_shell() {
+        // Those that are no part of every system are tried where they are.
+        for (shell, is_there) in [
+            (&["sh"][..], true),
+            (&["busybox", "sh"], true),
+            (&["bash"], false),
+            (&["zsh"], false),
+            (&["fish", "--no-config"], false),
+            (&["tcsh", "-f"], false),
+        ] {
+            for text in [
+                "",
+                "it's",
+                r"a\b",
+                r"\'",
+                r"\",
+                "a!b",
+                "'\\''",
+                "$(x) `y` \"",
+                "!!",
+                "ü #",
+                "{a,b} ~",
+            ] {
+                // Also where the word is inside of another one, as behind sudo.
+                let inner = format!("printf '%s' {}", login_word(text));
+                let line = format!("exec /bin/sh -c {}", login_word(&inner));
+                let output = std::process::Command::new(shell[0])
+                    .args(&shell[1..])
+                    .args(["-c", &line])
+                    .output();
+                let output = match output {
+                    Ok(output) => output,
+                    Err(error) if is_there => panic!("{shell:?}: {error}"),
+                    Err(_) => break,
+                };
+                assert_eq!(String::from_utf8_lossy(&output.stdout), text, "{shell:?}");
+            }
         }
     }
 

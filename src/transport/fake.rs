@@ -78,6 +78,7 @@ mod tests {
         let down = TransportError::Unreachable {
             address: "node:22".into(),
             reason: "down".into(),
+            help: String::new(),
         };
         let connector = connector.with_dial(move |_| Err(down.clone()));
         assert!(connector.connect(&target()).await.is_err());

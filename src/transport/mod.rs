@@ -46,6 +46,13 @@ pub struct Target {
     pub jumps: Vec<Target>,
 }
 
+impl Target {
+    /// Returns `address:port`, with brackets around an IPv6 address.
+    pub fn endpoint(&self) -> String {
+        ssh::Address(&self.address, self.port).to_string()
+    }
+}
+
 /// How a command becomes root's.
 #[derive(Debug, Clone)]
 pub enum Elevation {
@@ -87,8 +94,10 @@ pub enum TransportError {
     Unreachable {
         /// `address:port`.
         address: String,
-        /// What the system said.
+        /// Which of its causes it is: no name, no route, refused, no answer, no SSH server, turned away.
         reason: String,
+        /// What to do.
+        help: String,
     },
     /// The key that the host shows is not the one on record, or none is on record. Exit code 3.
     #[error("host key of {address} not accepted: {reason}")]
@@ -128,6 +137,16 @@ pub enum TransportError {
         /// What to do.
         help: String,
     },
+    /// The login user's shell does not run commands. Exit code 1.
+    #[error("cannot run commands as {user}: {reason}")]
+    Login {
+        /// The login user.
+        user: String,
+        /// What the shell said, or that it did not come to the command.
+        reason: String,
+        /// What to do.
+        help: String,
+    },
     /// The connection broke after it was made; the command's fate is unknown.
     #[error("lost the connection to {address}: {reason}")]
     Lost {
@@ -157,6 +176,38 @@ pub enum TransportError {
         /// What was waited for.
         what: String,
     },
+}
+
+impl TransportError {
+    /// Returns what to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Unreachable { help, .. }
+            | Self::HostKey { help, .. }
+            | Self::Login { help, .. }
+            | Self::Elevation { help, .. } => help.clone(),
+            // The inventory's variables do not count for a jump host.
+            Self::Jump { name, error } => match &**error {
+                Self::Unreachable { .. } | Self::Deadline { .. } => format!(
+                    "check that it is up, and HostName and Port of `{name}` in ssh's configuration"
+                ),
+                Self::Authentication { .. } => format!(
+                    "set User and IdentityFile of `{name}` in ssh's configuration, or load the key into the agent with `ssh-add`"
+                ),
+                error => error.help(),
+            },
+            Self::Authentication { user, .. } => format!(
+                "one of these keys has to be in {user}'s authorized_keys on the host (ssh-copy-id); another key: set ansible_ssh_private_key_file, or load it into the agent with `ssh-add`; a password: `-k`, ansible_password; another user: ansible_user"
+            ),
+            Self::Lost { .. } => "run again: quorate looks at the host anew and goes on".into(),
+            Self::ReadOnly => "this is a bug in quorate: please report it".into(),
+            Self::Payload { .. } => "look at that file on this machine, then run again".into(),
+            Self::Deadline { .. } => {
+                "the host is overloaded or hangs: look at its console and its load, then run again"
+                    .into()
+            }
+        }
+    }
 }
 
 /// One connection to one host.

@@ -9,6 +9,7 @@
 //! left at once, before it can take payload for a second try.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -19,7 +20,7 @@ use tokio::time::timeout;
 use super::feed::Feed;
 use super::tap::{pipe, tap};
 use super::{Chunk, Connect, Elevation, Exit, Target, Transport, TransportError};
-use crate::host::Request;
+use crate::host::{Request, sh};
 use crate::model::Secret;
 
 mod talk;
@@ -32,13 +33,18 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Positional parameters: user, command, marker, then sudo's options.
 ///
-/// Messages are matched in English, hence the locale. The command line of a login without a profile may lack sbin.
-/// `-H` makes HOME that of the user, as it is on a login.
-const SCRIPT: &str = r#"export LC_ALL=C LANGUAGE= PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-user=$1 command=$2 marker=$3; shift 3
-if [ "$user" = root ]; then [ "$(id -u)" = 0 ]; else [ "$(id -un)" = "$user" ]; fi && exec /bin/sh -c "$command"
-command -v sudo >/dev/null 2>&1 || { echo "$marker-missing" >&2; exit 127; }
-exec sudo "$@" -H -u "$user" -- /bin/sh -c "$command""#;
+/// It first says that it runs, so that the login shell's failures are not taken for sudo's. One line: csh takes no more
+/// between quotes. Messages are matched in English, hence the locale. The command line of a login without a profile may lack
+/// sbin. `-H` makes HOME that of the user, as it is on a login. What sudo runs is sh itself, not the user's own shell, which
+/// may be nologin.
+const SCRIPT: &str = concat!(
+    r#"echo "$3-shell" >&2; "#,
+    r#"export LC_ALL=C LANGUAGE= PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"; "#,
+    r#"user=$1 command=$2 marker=$3; shift 3; "#,
+    r#"if [ "$user" = root ]; then [ "$(id -u)" = 0 ]; else [ "$(id -un)" = "$user" ]; fi && exec /bin/sh -c "$command"; "#,
+    r#"command -v sudo >/dev/null 2>&1 || { echo "$marker-missing" >&2; exit 127; }; "#,
+    r#"exec sudo "$@" -H -u "$user" -- /bin/sh -c "$command""#,
+);
 
 /// Makes connections that use sudo where the target says so.
 pub struct SudoConnector {
@@ -112,12 +118,14 @@ impl Sudo {
         let command = self.command(&request, &marker, "-n");
         let request = Request::new(request.kind(), command, request.stdin().to_vec());
         let mut talk = Talk::new(&marker);
+        let begun = AtomicBool::new(false);
         // What sudo says of itself is kept back until the command speaks, or the exec ends.
         let (ready, mut started) = watch::channel(false);
         let (sender, chunks) = pipe();
         let exec = self.inner.exec(request, live, sender);
         let exec = tap(exec, chunks, &output, |chunk| {
             let (chunk, event) = talk.hear(chunk);
+            begun.store(talk.has_begun(), Ordering::Relaxed);
             if event == Some(Event::Ready) {
                 ready.send_replace(true);
             }
@@ -134,7 +142,7 @@ impl Sudo {
         };
         let result = tokio::select! {
             result = exec => result,
-            () = overdue => return Err(self.overdue()),
+            () = overdue => return Err(self.overdue(begun.load(Ordering::Relaxed))),
         };
         self.conclude(result, &talk)
     }
@@ -161,6 +169,7 @@ impl Sudo {
 
         let (mut stdin, inner_live) = mpsc::channel::<Vec<u8>>(2);
         let mut talk = Talk::new(&marker);
+        let begun = AtomicBool::new(false);
         let (say, events) = watch::channel((0_u32, false));
         let own = password.expose().len() as u64 + 1;
         let mut asked = 0;
@@ -168,6 +177,7 @@ impl Sudo {
         let exec = self.inner.exec(request, Some(inner_live), sender);
         let exec = tap(exec, chunks, &output, |chunk| {
             let (chunk, event) = talk.hear(chunk);
+            begun.store(talk.has_begun(), Ordering::Relaxed);
             match event {
                 Some(Event::Prompts(prompts)) => {
                     asked = prompts;
@@ -188,7 +198,7 @@ impl Sudo {
         let (sent, _progress) = watch::channel(0);
         let speaking = async {
             match timeout(LIMIT, converse(events, &stdin, password)).await {
-                Err(_) => return Err(self.overdue()),
+                Err(_) => return Err(self.overdue(begun.load(Ordering::Relaxed))),
                 Ok(Conversation::Wrong) => return Err(self.wrong_password()),
                 // The exec has ended, and says why.
                 Ok(Conversation::Over) => return Ok(()),
@@ -217,12 +227,12 @@ impl Sudo {
 
     fn command(&self, request: &Request, marker: &str, options: &str) -> String {
         // On both streams, so that each shows by itself where the command's own output begins.
-        let command = format!("echo {marker}; echo {marker} >&2\n{}", request.command());
+        let command = format!("echo {marker}; echo {marker} >&2; {}", request.command());
         format!(
             "exec /bin/sh -c {} quorate {} {} {marker} {options}",
-            quote(SCRIPT),
-            quote(&self.user),
-            quote(&command)
+            sh::login_word(SCRIPT),
+            sh::login_word(&self.user),
+            sh::login_word(&command)
         )
     }
 
@@ -232,6 +242,10 @@ impl Sudo {
         talk: &Talk,
     ) -> Result<Exit, TransportError> {
         match result {
+            Ok(exit) if !talk.has_begun() => {
+                let (reason, help) = talk.shell_verdict(&self.login, exit.status);
+                Err(self.no_shell(reason, help))
+            }
             Ok(_) if !talk.is_ready() => {
                 let (reason, help) = talk.verdict(&self.login, &self.user, self.password.is_some());
                 Err(self.refused(&reason, &help))
@@ -252,7 +266,27 @@ impl Sudo {
         self.refused(talk::WRONG_PASSWORD, talk::WRONG_PASSWORD_HELP)
     }
 
-    fn overdue(&self) -> TransportError {
+    fn no_shell(&self, reason: String, help: String) -> TransportError {
+        TransportError::Login {
+            user: self.login.clone(),
+            reason,
+            help,
+        }
+    }
+
+    fn overdue(&self, begun: bool) -> TransportError {
+        if !begun {
+            return self.no_shell(
+                format!(
+                    "the login shell did not come to the command within {} s",
+                    LIMIT.as_secs()
+                ),
+                format!(
+                    "something in its start-up files (~/.bashrc, /etc/profile.d) waits: log in as {} and run `sh -c true`",
+                    self.login
+                ),
+            );
+        }
         self.refused(
             &format!(
                 "sudo neither asked for the password nor ran the command within {} s",
@@ -301,11 +335,6 @@ async fn converse(
 /// Returns a word that no output holds by chance.
 fn marker() -> String {
     format!("quorate-{:032x}", rand::random::<u128>())
-}
-
-/// Returns the text as one word of sh (POSIX, XCU 2.2.2).
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -373,11 +402,5 @@ mod tests {
             error.to_string(),
             "cannot become somebody-else: operator is not somebody-else, and sudo is not installed"
         );
-    }
-
-    #[test]
-    fn words_survive_quoting() {
-        assert_eq!(quote("it's"), r"'it'\''s'");
-        assert_eq!(quote(""), "''");
     }
 }

@@ -172,7 +172,7 @@ fn a_host_key_that_nobody_knows() {
         &[
             "w1 trouble host key: ",
             "w1 help ",
-            "ssh-keyscan",
+            "quorate hosts trust",
             "SHA256:",
         ],
     );
@@ -188,7 +188,7 @@ fn a_host_that_is_down() {
         &[
             "w1 trouble unreachable: cannot reach 127.0.0.1:",
             "refused",
-            "w1 help check that the host is up",
+            "w1 help is sshd running there",
         ],
     );
     good(&outcome);

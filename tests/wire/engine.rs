@@ -1281,6 +1281,7 @@ async fn a_connection_that_is_lost_for_ever_is_told_as_unreachable() {
                     return Err(TransportError::Unreachable {
                         address: "a:22".into(),
                         reason: "down".into(),
+                        help: String::new(),
                     });
                 }
                 Ok(())
@@ -1378,6 +1379,7 @@ async fn who_is_down_before_init_decides_what_happens() {
                 return Err(TransportError::Unreachable {
                     address: who.into(),
                     reason: "down".into(),
+                    help: String::new(),
                 });
             }
             Ok(())

@@ -329,6 +329,7 @@ async fn a_host_that_starts_anew_is_reached_again() {
                 1 | 2 => Err(TransportError::Unreachable {
                     address: "cp1:22".into(),
                     reason: "connection refused".into(),
+                    help: String::new(),
                 }),
                 _ => Ok(()),
             },

@@ -72,7 +72,7 @@ async fn nobody_listens() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot reach 127.0.0.1:{port}: connection refused: the host is up, and nothing listens at that port"
+            "cannot reach 127.0.0.1:{port}: connection refused: a machine answers, but nothing listens on port {port}"
         )
     );
 }

@@ -103,6 +103,7 @@ async fn its_failure_holds_up_nobody() {
                 true => Err(TransportError::Unreachable {
                     address: target.address.clone(),
                     reason: "no route to host".into(),
+                    help: String::new(),
                 }),
                 false => Ok(()),
             }

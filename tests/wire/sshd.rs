@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use quorate::transport::ssh::{HostKeyPolicy, SshOptions};
 use tempfile::TempDir;
 
@@ -32,17 +32,22 @@ impl Sshd {
         Self::with("")
     }
 
-    /// Starts it with a further line of configuration.
+    /// Starts it with further lines of configuration, which win over its own; `{root}` stands for its directory.
     pub(crate) fn with(further: &str) -> Self {
-        Self::launch("/usr/local/bin:/usr/bin:/bin", further)
+        Self::prepared(further, |_| {})
     }
 
     /// Starts it with this PATH for its commands.
     pub(crate) fn with_path(search: &str) -> Self {
-        Self::launch(search, "")
+        Self::launch(search, "", |_| {})
     }
 
-    fn launch(search: &str, further: &str) -> Self {
+    /// Starts it with further lines of configuration, and what `prepare` has put into its directory.
+    pub(crate) fn prepared(further: &str, prepare: impl FnOnce(&Utf8Path)) -> Self {
+        Self::launch("/usr/local/bin:/usr/bin:/bin", further, prepare)
+    }
+
+    pub(crate) fn launch(search: &str, further: &str, prepare: impl FnOnce(&Utf8Path)) -> Self {
         assert!(
             fs::metadata(SSHD).is_ok(),
             "{SSHD} is missing: install openssh-server (`make test` does)"
@@ -58,6 +63,7 @@ impl Sshd {
             .map(|kind| fs::read_to_string(path(&format!("user_{kind}.pub"))).unwrap())
             .collect();
         fs::write(path("authorized_keys"), keys).unwrap();
+        prepare(&path(""));
         // A privileged sshd wants its separation directory, which only a service start makes.
         if fs::metadata("/run/sshd").is_err() {
             let _ = fs::create_dir("/run/sshd");
@@ -67,12 +73,20 @@ impl Sshd {
             let port = free_port();
             let root = path("");
             let root = root.as_str().trim_end_matches('/');
+            // sshd takes the first value of each keyword.
+            let further = further.replace("{root}", root);
+            // Of this one it takes the last.
+            let startups = if further.contains("MaxStartups") {
+                ""
+            } else {
+                "MaxStartups 100:30:200"
+            };
             let configuration = format!(
-                "Port {port}\nListenAddress 127.0.0.1\n\
+                "{further}\nPort {port}\nListenAddress 127.0.0.1\n\
                  HostKey {root}/host_ed25519\nHostKey {root}/host_ecdsa\nHostKey {root}/host_rsa\n\
                  AuthorizedKeysFile {root}/authorized_keys\nPidFile {root}/pid\nStrictModes no\n\
                  UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-                 MaxStartups 100:30:200\nSetEnv HOME={root} PATH={search}\n{further}"
+                 {startups}\nSetEnv HOME={root} PATH={search}\n"
             );
             fs::write(path("sshd_config"), configuration).unwrap();
             let log = fs::File::create(path("log")).unwrap();

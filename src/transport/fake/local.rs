@@ -79,6 +79,7 @@ impl LocalTransport {
         let failed = |reason: String| TransportError::Unreachable {
             address: "this machine".to_owned(),
             reason,
+            help: String::new(),
         };
         let feed = Feed::open(&request).await?;
         let Some((program, arguments)) = self.connector.shell.split_first() else {

@@ -80,6 +80,7 @@ impl Session {
         TransportError::Unreachable {
             address: self.address.clone(),
             reason,
+            help: "look at its sshd_config (MaxSessions, ForceCommand, the user's authorized_keys) and at its log: journalctl -u ssh -u sshd".to_owned(),
         }
     }
 }

@@ -10,15 +10,15 @@ use futures::future::BoxFuture;
 use russh::client::{Config, connect_stream};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{Preferred, cipher, compression};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::auth::Login;
 use super::channel::{Session, SshTransport};
-use super::client::{Client, ClientError, Fate, explain};
+use super::client::{Client, ClientError, Fate};
 use super::jumps::Jumps;
 use super::known_hosts::{Known, Refusal};
 use super::options::SshOptions;
+use super::reach::{self, seconds};
 use super::wire::{Carrier, Wire};
 use crate::transport::{Connect, Target, Transport, TransportError};
 
@@ -36,7 +36,7 @@ const SSH_PORT: u16 = 22;
 const KEEPALIVES: usize = 3;
 
 /// Host key algorithms, best first. SHA-1 signatures (`ssh-rsa`) are left out, as OpenSSH does since 8.8.
-const HOST_KEYS: [Algorithm; 6] = [
+pub(super) const HOST_KEYS: [Algorithm; 6] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa {
         curve: EcdsaCurve::NistP256,
@@ -56,7 +56,7 @@ const HOST_KEYS: [Algorithm; 6] = [
 ];
 
 /// AES-GCM first: with the instructions that every server has, it takes 40 % less time than ChaCha20.
-const CIPHERS: [cipher::Name; 5] = [
+pub(super) const CIPHERS: [cipher::Name; 5] = [
     cipher::AES_256_GCM,
     cipher::CHACHA20_POLY1305,
     cipher::AES_256_CTR,
@@ -64,10 +64,14 @@ const CIPHERS: [cipher::Name; 5] = [
     cipher::AES_128_CTR,
 ];
 
+/// What to do about a host that was reached, and then does not go on.
+const SLOW: &str =
+    "look at the host's load and at its sshd's log (journalctl -u ssh -u sshd), then run again";
+
 /// Connects over SSH.
 #[derive(Debug, Clone)]
 pub struct SshConnector {
-    options: Arc<SshOptions>,
+    pub(super) options: Arc<SshOptions>,
     jumps: Arc<Jumps>,
 }
 
@@ -81,7 +85,10 @@ impl SshConnector {
     }
 
     /// Returns the connection to the last jump host; `None` where there is none.
-    async fn jump(&self, jumps: &[Target]) -> Result<Option<Arc<Session>>, TransportError> {
+    pub(super) async fn jump(
+        &self,
+        jumps: &[Target],
+    ) -> Result<Option<Arc<Session>>, TransportError> {
         let mut over = None;
         let mut way = String::new();
         for jump in jumps {
@@ -96,7 +103,7 @@ impl SshConnector {
     }
 
     /// Returns what carries the session.
-    async fn carrier(
+    pub(super) async fn carrier(
         &self,
         target: &Target,
         address: &str,
@@ -110,24 +117,12 @@ impl SshConnector {
         let unreachable = |reason: String| TransportError::Unreachable {
             address: address.to_owned(),
             reason,
+            help: SLOW.to_owned(),
         };
-        let place = (target.address.trim_matches(['[', ']']), target.port);
-        let stream = match timeout(limit, TcpStream::connect(place)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                return Err(unreachable(
-                    "connection refused: the host is up, and nothing listens at that port"
-                        .to_owned(),
-                ));
-            }
-            Ok(Err(error)) => return Err(unreachable(error.to_string())),
-            Err(_) => {
-                return Err(unreachable(format!(
-                    "no TCP connection within {}",
-                    seconds(limit)
-                )));
-            }
-        };
+        let host = target.address.trim_matches(['[', ']']);
+        let stream = reach::tcp(host, target.port, limit)
+            .await
+            .map_err(|unreached| unreached.at(address))?;
         // Small packets leave at once: without it an exec waits 40 ms for an acknowledgement.
         stream
             .set_nodelay(true)
@@ -148,6 +143,7 @@ impl SshConnector {
         let unreachable = |reason: String| TransportError::Unreachable {
             address: address.clone(),
             reason,
+            help: SLOW.to_owned(),
         };
         let host_key = |Refusal { reason, help }: Refusal| TransportError::HostKey {
             address: address.clone(),
@@ -162,19 +158,17 @@ impl SshConnector {
 
         // From here on the cutter ends whatever russh has started, on every way out of this function.
         let (wire, cutter) = Wire::new(carrier);
+        let greeting = wire.greeting();
         let config = Arc::new(self.config(&known, target));
         let fate = Arc::new(Fate::default());
         let (client, ended) = Client::new(known, fate.clone());
         let mut handle = match timeout(limit, connect_stream(config, wire, client)).await {
             Ok(Ok(handle)) => handle,
             Ok(Err(ClientError::HostKey(refusal))) => return Err(host_key(refusal)),
-            Ok(Err(ClientError::Russh(error))) => return Err(unreachable(explain(&error))),
-            Err(_) => {
-                return Err(unreachable(format!(
-                    "it took the connection, but no SSH handshake within {}",
-                    seconds(limit)
-                )));
+            Ok(Err(ClientError::Russh(error))) => {
+                return Err(reach::ended(&greeting.heard(), &error).at(&address));
             }
+            Err(_) => return Err(reach::overdue(&greeting.heard(), limit).at(&address)),
         };
 
         let login = Login::new(&mut handle, target, &self.options);
@@ -206,7 +200,7 @@ impl SshConnector {
         })
     }
 
-    async fn known(&self, target: &Target) -> Result<Known, Refusal> {
+    pub(super) async fn known(&self, target: &Target) -> Result<Known, Refusal> {
         let access = &target.access;
         let (address, port) = match &access.host_key_name {
             // An alias stands without the port (ssh_config(5), HostKeyAlias).
@@ -290,8 +284,4 @@ impl fmt::Display for Address<'_> {
             write!(f, "{address}:{port}")
         }
     }
-}
-
-fn seconds(limit: Duration) -> String {
-    format!("{} s", limit.as_secs_f32())
 }

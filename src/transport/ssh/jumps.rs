@@ -98,6 +98,10 @@ impl Jumps {
         let unreachable = |reason: String| TransportError::Unreachable {
             address: address.to_owned(),
             reason,
+            help: format!(
+                "see it from there: `ssh {name}`, then `nc -vz {} {}`",
+                target.address, target.port
+            ),
         };
         let _opening = self.opening.acquire().await;
         let host = target.address.trim_matches(['[', ']']);

@@ -3,26 +3,30 @@
 //! Neither russh's own check (it takes @revoked for trust) nor ssh-key's parser (it cuts lines at `#`) will do. Keys are
 //! compared as the bytes on the wire, so that a key type nobody can parse is still told apart.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::sync::Mutex;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use camino::{Utf8Path, Utf8PathBuf};
-use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
-use sha1::Sha1;
 
 use super::options::HostKeyPolicy;
+use pattern::names;
+
+pub(in crate::transport::ssh) use pattern::glob;
+
+pub(super) use append::Book;
+
+mod append;
+mod pattern;
 
 /// SSH's port (RFC 4253, section 4.2); names with another one are written `[name]:port`.
 const DEFAULT_PORT: u16 = 22;
 
 /// Serialises what this process writes, so that two connections to one new host record it once.
-static WRITING: Mutex<()> = Mutex::new(());
+pub(super) static WRITING: Mutex<()> = Mutex::new(());
 
 /// What a line's marker says of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,31 @@ pub(super) struct Refusal {
     pub(super) help: String,
 }
 
+/// What known_hosts says of a key that a host shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not on record, and nothing on record speaks against it.
+    New,
+    /// It is on record.
+    Known,
+    /// It is not on record, and need not be: an authority on record has signed the host's certificate.
+    Certified,
+    /// Another key is on record for the host.
+    Changed {
+        /// Where: `file:line`.
+        place: String,
+        /// The file alone.
+        file: Utf8PathBuf,
+        /// The type of the key on record, as known_hosts spells it.
+        algorithm: String,
+    },
+    /// It is marked @revoked.
+    Revoked {
+        /// Where: `file:line`.
+        place: String,
+    },
+}
+
 /// What is on record about one host.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
@@ -79,14 +108,23 @@ impl Known {
         } else {
             format!("[{plain}]:{port}")
         };
-        let mut known = Self {
+        let known = Self {
             name,
             plain,
             files: files.to_vec(),
             policy,
             records: Vec::new(),
         };
-        for file in files {
+        known.again()
+    }
+
+    /// Returns what the files say of the host now.
+    pub(super) fn again(&self) -> Result<Self, Refusal> {
+        let mut known = Self {
+            records: Vec::new(),
+            ..self.clone()
+        };
+        for file in &self.files {
             match std::fs::read(file) {
                 Ok(bytes) => known.read(file, &String::from_utf8_lossy(&bytes)),
                 Err(error)
@@ -171,67 +209,111 @@ impl Known {
             .any(|record| record.marker == Marker::Authority)
     }
 
+    /// Returns the file that new keys go to.
+    pub(super) fn file(&self) -> Option<&Utf8Path> {
+        self.files.first().map(Utf8PathBuf::as_path)
+    }
+
+    /// Returns the host's name as known_hosts writes it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns what is on record of each of the keys that the host shows.
+    ///
+    /// A key is a changed one where another of its type is on record, and where none on record is shown at all: who holds
+    /// none of the host's keys would offer one of another type.
+    pub(super) fn standing(&self, shown: &[PublicKey]) -> Result<Vec<Standing>, Refusal> {
+        let blobs = shown.iter().map(blob).collect::<Result<Vec<_>, _>>()?;
+        let marked = |marker: Marker| self.records.iter().filter(move |r| r.marker == marker);
+        // A line without the port may vouch for the host (as for ssh), but it is no evidence of a change.
+        let of_host = || marked(Marker::None).filter(|record| !record.portless);
+        let is_shown = |record: &&Record| blobs.contains(&record.blob);
+        let is_host = of_host().any(|record| is_shown(&record));
+        let standing = shown.iter().zip(&blobs).map(|(key, blob)| {
+            let here = |record: &&Record| record.blob == *blob;
+            if let Some(record) = marked(Marker::Revoked).find(here) {
+                return Standing::Revoked {
+                    place: record.place(),
+                };
+            }
+            if marked(Marker::None).any(|record| here(&record)) {
+                return Standing::Known;
+            }
+            let type_name = key_type(&key.algorithm());
+            let mut differing = of_host().filter(|record| !is_shown(record));
+            let same_type = differing.clone().find(|r| r.algorithm == type_name);
+            match same_type.or_else(|| differing.next().filter(|_| !is_host)) {
+                Some(record) => Standing::Changed {
+                    place: record.place(),
+                    file: record.file.clone(),
+                    algorithm: record.algorithm.clone(),
+                },
+                None => Standing::New,
+            }
+        });
+        Ok(standing.collect())
+    }
+
     /// Returns whether the key that the host has proved to hold is to be trusted; records it where the policy says so.
     pub(super) fn check(&self, shown: &PublicKeyOrCertificate) -> Result<(), Refusal> {
         match shown {
             PublicKeyOrCertificate::PublicKey { key, .. } => self.check_key(key),
-            PublicKeyOrCertificate::Certificate(certificate) => self.check_certificate(certificate),
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                let key = PublicKey::from(certificate.public_key().clone());
+                let signer = PublicKey::from(certificate.signature_key().clone());
+                self.check_revoked(&key)?;
+                self.check_revoked(&signer)?;
+                // As ssh does: the key in a certificate that will not do may be on record by itself.
+                self.check_certificate(certificate).or_else(|refusal| {
+                    match self.standing(&[key])?.first() {
+                        Some(Standing::Known) => Ok(()),
+                        _ => Err(refusal),
+                    }
+                })
+            }
         }
     }
 
-    fn check_revoked(&self, key: &PublicKey) -> Result<Vec<u8>, Refusal> {
-        let blob = key.to_bytes().map_err(|error| Refusal {
-            reason: format!("the key cannot be read: {error}"),
-            help: "give the host a key of type ed25519".to_owned(),
-        })?;
+    /// Returns whether an authority on record vouches for the host, whatever is on record about its keys themselves.
+    pub(super) fn check_by_certificate(&self, shown: &Certificate) -> Result<(), Refusal> {
+        self.check_revoked(&PublicKey::from(shown.public_key().clone()))?;
+        self.check_revoked(&PublicKey::from(shown.signature_key().clone()))?;
+        self.check_certificate(shown)
+    }
+
+    fn check_revoked(&self, key: &PublicKey) -> Result<(), Refusal> {
+        let blob = blob(key)?;
         let revoked = self
             .records
             .iter()
             .find(|record| record.marker == Marker::Revoked && record.blob == blob);
-        match revoked {
-            None => Ok(blob),
-            Some(Record { file, line, .. }) => Err(Refusal {
-                reason: format!("its {} is revoked by {file}:{line}", describe(key)),
-                help: "give the host a new key; nobody may trust this one again".to_owned(),
-            }),
-        }
+        revoked.map_or(Ok(()), |record| Err(revoked_by(key, &record.place())))
     }
 
     fn check_key(&self, key: &PublicKey) -> Result<(), Refusal> {
-        let blob = self.check_revoked(key)?;
-        let of_host = || {
-            self.records
-                .iter()
-                .filter(|record| record.marker == Marker::None)
-        };
-        if of_host().any(|record| record.blob == blob) {
-            return Ok(());
-        }
-        // A line without the port may vouch for the host (as for ssh), but it is no evidence of a change.
-        let type_name = key_type(&key.algorithm());
-        let mut differing: Vec<&Record> = of_host().filter(|record| !record.portless).collect();
-        differing.sort_by_key(|record| record.algorithm != type_name);
-        if let Some(Record {
-            file,
-            line,
-            algorithm,
-            ..
-        }) = differing.first()
-        {
-            return Err(Refusal {
+        let standing = self.standing(std::slice::from_ref(key))?;
+        match standing.first() {
+            Some(Standing::Known | Standing::Certified) => Ok(()),
+            Some(Standing::Revoked { place }) => Err(revoked_by(key, place)),
+            Some(Standing::Changed {
+                place,
+                file,
+                algorithm,
+            }) => Err(Refusal {
                 reason: format!(
-                    "its {} is not the {algorithm} key on record in {file}:{line}: the host was set up anew, or somebody else answers",
+                    "its {} is not the {algorithm} key on record in {place}: the host was set up anew, or somebody else answers",
                     describe(key)
                 ),
                 help: format!(
-                    "if the host was set up anew, remove the old key: ssh-keygen -R '{}' -f {file}",
-                    self.name
+                    "if the host was set up anew, remove the old key: {}",
+                    removal(&self.name, file)
                 ),
-            });
-        }
-        match self.policy {
-            HostKeyPolicy::AcceptNew => self.record(key, &blob),
-            HostKeyPolicy::Strict => Err(self.unknown(key)),
+            }),
+            Some(Standing::New) | None => match self.policy {
+                HostKeyPolicy::AcceptNew => self.record(key),
+                HostKeyPolicy::Strict => Err(self.unknown(key)),
+            },
         }
     }
 
@@ -244,25 +326,19 @@ impl Known {
             .files
             .first()
             .map_or("~/.ssh/known_hosts", |file| file.as_str());
-        let port = match self.name.rsplit_once("]:") {
-            Some((_, port)) => format!("-p {port} "),
-            None => String::new(),
-        };
         Refusal {
             reason: format!("its {} is not known: {files}", describe(key)),
             help: format!(
-                "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` on the host's console, then: ssh-keyscan {port}{} >> {first}",
-                short_type(&key.algorithm()),
-                self.plain
+                "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` on the host's console; `quorate hosts trust` shows the keys of all hosts, and writes them to {first} after a yes",
+                short_type(&key.algorithm())
             ),
         }
     }
 
     /// Checks what [`Certificate::validate`] leaves open too: type, principals, critical options (PROTOCOL.certkeys).
     fn check_certificate(&self, certificate: &Certificate) -> Result<(), Refusal> {
-        self.check_revoked(&PublicKey::from(certificate.public_key().clone()))?;
         let authority = PublicKey::from(certificate.signature_key().clone());
-        let blob = self.check_revoked(&authority)?;
+        let blob = blob(&authority)?;
         let refuse = |reason: &str| {
             Err(Refusal {
                 reason: format!("its host certificate `{}` {reason}", certificate.key_id()),
@@ -304,23 +380,30 @@ impl Known {
         Ok(())
     }
 
-    /// Appends the key in one write, so that whoever reads meanwhile sees the whole line or nothing.
-    fn record(&self, key: &PublicKey, blob: &[u8]) -> Result<(), Refusal> {
+    /// Appends the key to the first file.
+    fn record(&self, key: &PublicKey) -> Result<(), Refusal> {
         let Some(file) = self.files.first() else {
             return Err(self.unknown(key));
+        };
+        let blob = blob(key)?;
+        let failed = |error: std::io::Error| Refusal {
+            reason: format!(
+                "its {} is new and cannot be written to {file}: {error}",
+                describe(key)
+            ),
+            help: format!("make {file} writable, or name another known_hosts file"),
         };
         let _writing = WRITING
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut book = Book::open(file).map_err(failed)?;
         // Another connection may have recorded this host since, with this key or another one.
-        let strict = Self {
+        let mut now = Self {
             policy: HostKeyPolicy::Strict,
             records: Vec::new(),
             ..self.clone()
         };
-        let mut now = strict;
-        let before = std::fs::read(file).unwrap_or_default();
-        now.read(file, &String::from_utf8_lossy(&before));
+        now.read(file, &book.text);
         if now
             .records
             .iter()
@@ -328,114 +411,47 @@ impl Known {
         {
             return now.check_key(key);
         }
-        let start = if before.is_empty() || before.ends_with(b"\n") {
-            ""
-        } else {
-            "\n"
-        };
-        let line = format!(
-            "{start}{} {} {}\n",
-            self.name,
-            key_type(&key.algorithm()),
-            STANDARD.encode(blob)
-        );
-        append(file, &line).map_err(|error| Refusal {
-            reason: format!(
-                "its {} is new and cannot be written to {file}: {error}",
-                describe(key)
-            ),
-            help: format!("make {file} writable, or name another known_hosts file"),
-        })
+        let kind = key_type(&key.algorithm());
+        let lines = book.lines(&self.name, std::iter::once((kind.as_str(), &*blob)));
+        book.append(&lines).map_err(failed)
     }
 }
 
-fn append(file: &Utf8Path, line: &str) -> std::io::Result<()> {
-    if let Some(directory) = file
-        .parent()
-        .filter(|directory| !directory.as_str().is_empty())
-    {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
+impl Record {
+    fn place(&self) -> String {
+        format!("{}:{}", self.file, self.line)
     }
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(file)?;
-    file.write_all(line.as_bytes())
 }
 
-/// Returns whether a line's host field names the host: a list of patterns, of which a negated one that matches rules the
-/// line out, or one hashed name (`|1|salt|HMAC-SHA1`).
-fn names(field: &str, name: &str) -> bool {
-    let mut found = false;
-    for pattern in field.split(',') {
-        if let Some(hashed) = pattern.strip_prefix("|1|") {
-            found |= hashed_is(hashed, name);
-        } else if let Some(negated) = pattern.strip_prefix('!') {
-            if glob(&negated.to_ascii_lowercase(), name) {
-                return false;
-            }
-        } else {
-            found |= glob(&pattern.to_ascii_lowercase(), name);
-        }
-    }
-    found
+/// Returns the command that removes what a file says of a host.
+pub(super) fn removal(name: &str, file: &Utf8Path) -> String {
+    format!("ssh-keygen -R '{name}' -f {file}")
 }
 
-fn hashed_is(hashed: &str, name: &str) -> bool {
-    let Some((salt, hash)) = hashed.split_once('|') else {
-        return false;
-    };
-    let (Ok(salt), Ok(hash)) = (STANDARD.decode(salt), STANDARD.decode(hash)) else {
-        return false;
-    };
-    Hmac::<Sha1>::new_from_slice(&salt)
-        .is_ok_and(|mac| mac.chain_update(name).verify_slice(&hash).is_ok())
+/// Returns the key as it stands on the wire.
+fn blob(key: &PublicKey) -> Result<Vec<u8>, Refusal> {
+    key.to_bytes().map_err(|error| Refusal {
+        reason: format!("the key cannot be read: {error}"),
+        help: "give the host a key of type ed25519".to_owned(),
+    })
 }
 
-/// Returns whether `*` (any run) and `?` (any one) in the pattern can be filled to give the text.
-pub(super) fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    // Where the last `*` was, and how much of the text it has taken so far.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&c) if c == b'?' || Some(&c) == text.get(t) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, taken)) => {
-                    p = at + 1;
-                    t = taken + 1;
-                    star = Some((at, taken + 1));
-                }
-                None => return false,
-            },
-        }
+fn revoked_by(key: &PublicKey, place: &str) -> Refusal {
+    Refusal {
+        reason: format!("its {} is revoked by {place}", describe(key)),
+        help: "give the host a new key; nobody may trust this one again".to_owned(),
     }
-    pattern
-        .get(p..)
-        .is_some_and(|rest| rest.iter().all(|&c| c == b'*'))
 }
 
 /// Returns the key type as known_hosts spells it: RSA keys are `ssh-rsa` whatever hash they sign with (RFC 8332).
-fn key_type(algorithm: &Algorithm) -> String {
+pub(super) fn key_type(algorithm: &Algorithm) -> String {
     match algorithm {
         Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
         other => other.to_string(),
     }
 }
 
-fn short_type(algorithm: &Algorithm) -> &'static str {
+pub(super) fn short_type(algorithm: &Algorithm) -> &'static str {
     match algorithm {
         Algorithm::Rsa { .. } => "rsa",
         Algorithm::Ecdsa { .. } => "ecdsa",
@@ -459,41 +475,6 @@ fn join(files: &[Utf8PathBuf]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn globs_match_as_ssh_does() {
-        for (pattern, text, expected) in [
-            ("", "", true),
-            ("", "a", false),
-            ("*", "", true),
-            ("**", "abc", true),
-            ("a*c", "abbc", true),
-            ("a*c", "abbd", false),
-            ("*.example.com", "a.b.example.com", true),
-            ("*.example.com", "example.com", false),
-            ("?", "", false),
-            ("10.0.?.*", "10.0.1.23", true),
-            ("[*]:2222", "[host]:2222", true),
-            ("a*b*c", "aXbXbXc", true),
-        ] {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
-        }
-        // No pattern takes more than the product of the lengths.
-        assert!(!glob(&"*a".repeat(50), &"a".repeat(49)));
-    }
-
-    #[test]
-    fn host_fields_are_lists_with_negation() {
-        assert!(names("a,b", "b"));
-        assert!(names("HOST", "host"));
-        assert!(!names("!b,*", "b"));
-        assert!(!names("*,!b", "b"));
-        assert!(!names("!a", "b"));
-        // ssh-keygen -H of "host", and hashes that are broken.
-        assert!(!names("|1|", "host"));
-        assert!(!names("|1|AAAA", "host"));
-        assert!(!names("|1|%|%", "host"));
-    }
 
     #[test]
     fn no_line_breaks_the_reader() {

@@ -12,15 +12,20 @@ mod keyring;
 mod known_hosts;
 mod options;
 mod place;
+mod reach;
+mod trust;
 mod wire;
 
 pub use channel::SshTransport;
 
 pub use config::{Ask, SshConfig, Way, ways};
+pub(super) use connector::Address;
 pub use connector::SshConnector;
 pub use keyring::{Keyring, WrongPassphrase, locked, unlock};
+pub use known_hosts::Standing;
 pub use options::{HostKeyPolicy, SshOptions};
 pub use place::place;
+pub use trust::{HostKeys, ShownKey, TrustError, Trusted, removal, trust};
 
 /// Returns why a file cannot be used as a private key, with what to do; `None` where it can, by itself, with its passphrase or
 /// through an agent.

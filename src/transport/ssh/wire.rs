@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +16,29 @@ use tokio::time::{Instant, Sleep};
 
 /// How long a write may stay unsent. russh's own keepalive is not looked at while it writes, and TCP gives up only after 15 minutes.
 const WRITE_STALL: Duration = Duration::from_secs(60);
+
+/// How much is kept of what the host says first: a few lines, of which one says that it is an SSH server.
+const GREETING: usize = 1024;
+
+/// What the host said first, for whoever finds out that it is no SSH server or takes no login.
+#[derive(Debug, Default)]
+pub(super) struct Greeting(Mutex<Vec<u8>>);
+
+impl Greeting {
+    /// Returns what was heard so far.
+    pub(super) fn heard(&self) -> Vec<u8> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.clone()
+    }
+
+    /// Returns whether there is room for more.
+    fn hear(&self, bytes: &[u8]) -> bool {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = GREETING.saturating_sub(heard.len());
+        heard.extend(bytes.iter().take(room));
+        heard.len() < GREETING
+    }
+}
 
 /// Cuts the wire when it is dropped, and with it russh's session task, whatever that waits for.
 #[derive(Debug)]
@@ -35,6 +59,9 @@ pub(super) struct Wire {
     stream: Carrier,
     cut: oneshot::Receiver<()>,
     stall: Option<Pin<Box<Sleep>>>,
+    greeting: Arc<Greeting>,
+    /// Whether the greeting is not full.
+    listens: bool,
 }
 
 impl Wire {
@@ -46,9 +73,16 @@ impl Wire {
                 stream,
                 cut,
                 stall: None,
+                greeting: Arc::default(),
+                listens: true,
             },
             Cutter(sender),
         )
+    }
+
+    /// Returns what the host says first.
+    pub(super) fn greeting(&self) -> Arc<Greeting> {
+        self.greeting.clone()
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -88,14 +122,18 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.poll_cut(cx)?;
-        let stream = match &mut self.stream {
-            Carrier::Jump(stream) => return Pin::new(stream.as_mut()).poll_read(cx, buf),
-            Carrier::Tcp(stream) => stream,
+        let before = buf.filled().len();
+        let result = match &mut self.stream {
+            Carrier::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Carrier::Jump(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         };
-        let result = Pin::new(&mut *stream).poll_read(cx, buf);
+        if self.listens && result.is_ready() {
+            let heard = buf.filled().get(before..).unwrap_or_default();
+            self.listens = self.greeting.hear(heard);
+        }
         // Linux falls back to delayed acknowledgements after a few packets; they cost 40 ms each on request and answer.
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        if result.is_ready() {
+        if let (true, Carrier::Tcp(stream)) = (result.is_ready(), &self.stream) {
             let _ = stream.set_quickack(true);
         }
         result

@@ -48,10 +48,12 @@ impl Stream {
 pub(super) struct Talk {
     line: Vec<u8>,
     prompt: String,
+    shell: String,
     missing: String,
     out: Stream,
     err: Stream,
     prompts: u32,
+    begun: bool,
 }
 
 impl Talk {
@@ -59,11 +61,19 @@ impl Talk {
         Self {
             line: format!("{marker}\n").into_bytes(),
             prompt: format!("{marker}-password:"),
+            shell: format!("{marker}-shell\n"),
             missing: format!("{marker}-missing"),
             out: Stream::default(),
             err: Stream::default(),
             prompts: 0,
+            begun: false,
         }
+    }
+
+    /// Returns whether the login shell has run our script, which looks for sudo.
+    pub(super) fn has_begun(&self) -> bool {
+        // Once the command's own output begins nothing more is held.
+        self.begun || self.out.open
     }
 
     /// Returns whether the command has begun.
@@ -86,6 +96,7 @@ impl Talk {
                 }
                 let own = self.err.hear(bytes, &self.line);
                 let text = String::from_utf8_lossy(&self.err.held);
+                self.begun |= text.contains(&self.shell);
                 let prompts = u32::try_from(text.matches(&self.prompt).count()).unwrap_or(u32::MAX);
                 let event = (prompts > self.prompts).then_some(Event::Prompts(prompts));
                 self.prompts = self.prompts.max(prompts);
@@ -95,9 +106,37 @@ impl Talk {
         }
     }
 
+    /// Returns why the login shell did not run our script, and what to do.
+    pub(super) fn shell_verdict(&self, login: &str, status: u32) -> (String, String) {
+        let mut said = last_line(&String::from_utf8_lossy(&self.err.held));
+        if said.is_empty() {
+            said = last_line(&String::from_utf8_lossy(&self.out.held));
+        }
+        let said = if said.is_empty() {
+            format!("it ended without a word (exit status {status})")
+        } else {
+            format!("it said `{said}`")
+        };
+        let help = if said.contains("restricted") {
+            format!(
+                "it is a restricted one: give {login} another one on the host (usermod -s /bin/bash {login}), or log in as another user"
+            )
+        } else {
+            format!(
+                "on the host, `getent passwd {login}` shows its shell, and `su {login} -c true` tries it: it has to run a command, and its start-up files (~/.bashrc) must not end it"
+            )
+        };
+        (
+            format!("the login shell did not run the command: {said}"),
+            help,
+        )
+    }
+
     /// Returns why the command did not begin, and what to do, from what sudo (or the login shell) said.
     pub(super) fn verdict(&self, login: &str, user: &str, password: bool) -> (String, String) {
-        let text = String::from_utf8_lossy(&self.err.held).replace(&self.prompt, "");
+        let text = String::from_utf8_lossy(&self.err.held)
+            .replace(&self.prompt, "")
+            .replace(&self.shell, "");
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let (reason, help): (String, String) = if text.contains(&self.missing) {
             (

@@ -1,0 +1,130 @@
+//! Writing to a known_hosts file.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use camino::Utf8Path;
+
+use super::pattern;
+
+/// How long another process may hold the file: it appends a few lines.
+const HELD: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A known_hosts file that is open for appending, held against other processes of ours until it is dropped.
+#[derive(Debug)]
+pub(in crate::transport::ssh) struct Book {
+    file: File,
+    /// What stands in it.
+    pub(super) text: String,
+}
+
+impl Book {
+    /// Opens the file; it is made (0600, its folder 0700) where it is not there.
+    pub(in crate::transport::ssh) fn open(path: &Utf8Path) -> io::Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_str().is_empty());
+        if let Some(folder) = folder {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
+        hold(&file)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Self {
+            file,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        })
+    }
+
+    /// Appends a line for each key of the host: hashed names where the file has such already.
+    pub(in crate::transport::ssh) fn lines<'a>(
+        &self,
+        name: &str,
+        keys: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> String {
+        let hashed = has_hashed(&self.text);
+        keys.map(|(kind, blob)| {
+            let name = if hashed {
+                pattern::hash(name)
+            } else {
+                name.to_owned()
+            };
+            format!("{name} {kind} {}\n", STANDARD.encode(blob))
+        })
+        .collect()
+    }
+
+    /// Appends the lines in one write, so that whoever reads meanwhile sees all of them or none. A write that fails halfway
+    /// is taken back: half a key would count as another key.
+    pub(in crate::transport::ssh) fn append(&mut self, lines: &str) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let before = self.file.metadata()?.len();
+        let start = match self.text.ends_with('\n') || self.text.is_empty() {
+            true => "",
+            false => "\n",
+        };
+        let text = format!("{start}{lines}");
+        let written = self
+            .file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_all());
+        if written.is_err() {
+            let _ = self.file.set_len(before);
+        }
+        written?;
+        self.text.push_str(&text);
+        Ok(())
+    }
+}
+
+/// Waits for others of ours to be done with the file. Where the file system has no locks, none is needed that much.
+fn hold(file: &File) -> io::Result<()> {
+    let deadline = Instant::now() + HELD;
+    loop {
+        match file.try_lock() {
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOOK),
+            Err(error @ TryLockError::WouldBlock) => return Err(error.into()),
+        }
+    }
+}
+
+/// Returns whether names in the file are hashed (ssh_config(5), HashKnownHosts): then new ones are, too.
+fn has_hashed(text: &str) -> bool {
+    text.lines().any(|line| {
+        let fields = line.split_ascii_whitespace();
+        let mut hosts = fields.skip_while(|field| field.starts_with('@'));
+        hosts.next().is_some_and(|hosts| hosts.starts_with("|1|"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashed_files_stay_hashed() {
+        for (text, hashed) in [
+            ("", false),
+            ("# |1|\nhost ssh-rsa AAAA\n", false),
+            ("host ssh-rsa AAAA\n|1|a|b ssh-rsa AAAA\n", true),
+            ("@revoked |1|a|b ssh-rsa AAAA", true),
+        ] {
+            assert_eq!(has_hashed(text), hashed, "{text}");
+        }
+    }
+}
