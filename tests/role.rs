@@ -33,6 +33,8 @@ mod modules;
 mod pods;
 #[path = "pure/polling.rs"]
 mod polling;
+#[path = "pure/preflight.rs"]
+mod preflight;
 #[path = "pure/repositories.rs"]
 mod repositories;
 #[path = "pure/resume.rs"]

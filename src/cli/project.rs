@@ -11,12 +11,14 @@ mod desired;
 mod drift;
 mod manifests;
 mod plays;
+mod preflight;
 
 use super::request::{Command, Request};
 use super::{controller, keys};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
 use crate::cluster::load_balancer::{Group, kube_vip};
+use crate::cluster::preflight::Wish;
 use crate::cluster::spec::{self, ClusterSpec, Connection, HostSpec, Outline, Profile, known};
 use crate::cluster::{Lasting, Shape, load_balancer};
 use crate::engine::Desired;
@@ -67,6 +69,7 @@ struct HostDesired {
     facts: Facts,
     input: Option<KubeadmInput>,
     digest: String,
+    wish: Wish,
 }
 
 /// Returns all roles: the binary's, and those beside the inventory.
@@ -160,7 +163,7 @@ impl Project {
                 if host.roles.load_balancer {
                     found.0.extend(health_port(&spec, &library, &scope));
                 }
-                for role in role_names(host, parts.as_ref()) {
+                for role in role_names(&spec, host, parts.as_ref()) {
                     match library.get(role) {
                         Ok(role) => roles.push(role),
                         Err(error) => found.push(error),
@@ -178,6 +181,7 @@ impl Project {
                 set(&mut any, kube_vip::host_variables(&spec, host, true, None));
             }
             set(&mut any, membership(true, true));
+            set(&mut any, preflight::firewalls(None));
             if request.command == Command::Validate {
                 branches.add(roles.branches(&any));
             }
@@ -205,6 +209,7 @@ impl Project {
             hosts.insert(
                 name.clone(),
                 HostDesired {
+                    wish: preflight::wish(&spec, &library, &scope, input.as_ref()),
                     roles,
                     secrets: secrets(&scope, &entry.vars),
                     scope,
@@ -336,6 +341,7 @@ impl Project {
             set(&mut scope, seen);
         }
         set(&mut scope, membership(is_member(observed), is_whole));
+        set(&mut scope, preflight::firewalls(Some(observed)));
         Ok(scope)
     }
 
@@ -390,23 +396,7 @@ fn not_yet(spec: &ClusterSpec, library: &Library, site: &Site) -> Diagnostics {
 fn health_port(spec: &ClusterSpec, library: &Library, scope: &Scope) -> Option<Diagnostic> {
     const NAME: &str = "haproxy_health_port";
     let balancer = &spec.load_balancer;
-    let haproxy = load_balancer::parts(balancer.way)?
-        .roles
-        .contains(&"haproxy");
-    if !haproxy || balancer.profile != Profile::Fast {
-        return None;
-    }
-    let port = match scope.get(NAME) {
-        Some(value) => value.ok()?,
-        None => library
-            .get("haproxy")
-            .ok()?
-            .defaults
-            .get(NAME)?
-            .value
-            .clone(),
-    };
-    let port = port.as_u64().or_else(|| port.as_str()?.parse().ok())?;
+    let port = preflight::health_port(spec, library, scope)?;
     let taken = [
         ("apiserver_dest_port", balancer.dest_port),
         ("apiserver_src_port", balancer.src_port),
@@ -442,7 +432,16 @@ fn is_about_variables(finding: &Diagnostic) -> bool {
             .any(|folder| path.contains(folder))
 }
 
-fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'static str> {
+fn role_names(
+    spec: &ClusterSpec,
+    host: &HostSpec,
+    parts: Option<&load_balancer::Parts>,
+) -> Vec<&'static str> {
+    let firewall: &[&str] = if spec.prepare_firewall {
+        &["firewall"]
+    } else {
+        &[]
+    };
     let node: &[&str] = if host.roles.node() { &NODE_ROLES } else { &[] };
     let parts = parts.filter(|_| host.roles.load_balancer);
     let balancer = parts.map_or(&[][..], |p| p.roles);
@@ -453,7 +452,7 @@ fn role_names(host: &HostSpec, parts: Option<&load_balancer::Parts>) -> Vec<&'st
         node.len().min(1)
     };
     let first = parts.map_or(&[][..], |p| p.first);
-    [first, &node[..at], balancer, &node[at..]].concat()
+    [firewall, first, &node[..at], balancer, &node[at..]].concat()
 }
 
 /// Returns the scope's variables that must not be shown, with their values.

@@ -11,6 +11,7 @@ pub mod kubeadm;
 pub mod load_balancer;
 pub mod migrate;
 pub mod next;
+pub mod preflight;
 pub mod spec;
 pub mod view;
 

@@ -18,6 +18,7 @@ use super::Settings;
 use super::lock::Lock;
 use super::look::{refuse, start, warn_of_endpoint};
 use super::planned;
+use super::preflight;
 use super::session::{Problem, Session, WaveEnd};
 use super::state::{State, cluster_facts, facts, trouble};
 use crate::cluster::kubeadm::Credentials;
@@ -151,6 +152,9 @@ impl Run {
         }
         if let Some(refusal) = planned::stale(&self.state) {
             return refuse(&self.settings(), refusal).await;
+        }
+        if !preflight::passes(&mut self.state).await {
+            return;
         }
         warn_of_endpoint(&self.state).await;
         self.live = self.state.view.api.is_some();

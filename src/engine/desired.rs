@@ -4,6 +4,7 @@ use crate::cluster::act::Manifest;
 use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::Credentials;
 use crate::cluster::load_balancer::Holders;
+use crate::cluster::preflight::Finding;
 use crate::cluster::{Act, Moving, Shape, View};
 use crate::event::{Event, Status};
 use crate::host::fact::Kubernetes;
@@ -11,6 +12,8 @@ use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Secret, Sha256};
 use crate::plan::{HostPlan, Step};
 use crate::role::{Registered, StepResult};
+
+use super::preflight::Seen;
 
 /// A kubeadm configuration: its documents, and their digest without secrets.
 pub type Config = (Secret<String>, String);
@@ -31,6 +34,14 @@ pub trait Desired: Send + Sync {
     /// from a fact; [`Desired::facts`] has them from then on.
     fn learn(&self, host: &HostName, _observed: &Observed) -> Facts {
         self.facts(host)
+    }
+    /// Returns what the host is asked before it becomes a part of the cluster, with a run's first look alone.
+    fn preflight_facts(&self, _host: &HostName) -> Facts {
+        Facts::new()
+    }
+    /// Returns all that keeps hosts from becoming a cluster.
+    fn preflight(&self, _hosts: &[Seen<'_>]) -> Vec<Finding> {
+        Vec::new()
     }
     /// Returns what of the load balancer runs on this host, each by its name, for `status` to ask and show.
     fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)>;

@@ -3,6 +3,7 @@
 use super::Settings;
 use super::health::{self, join, running, summary};
 use super::planned;
+use super::preflight;
 use super::seen;
 use super::state::State;
 use crate::cluster::addons;
@@ -80,6 +81,9 @@ async fn report_plan(state: &mut State) {
     let shape = settings.desired.shape();
     if let Some(refusal) = cluster::next::forbidden(shape, &state.view) {
         return refuse(settings, refusal).await;
+    }
+    if !preflight::passes(state).await {
+        return;
     }
     state.report_unchanged(ours.iter().cloned()).await;
     let hosts = state.hosts.iter();

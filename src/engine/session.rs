@@ -115,6 +115,7 @@ impl Session {
     /// Asks the host `facts`.
     pub(super) async fn probe(&self, facts: &Facts) -> Result<Observed, Problem> {
         let started = Instant::now();
+        let sent = jiff::Timestamp::now().as_millisecond();
         let nonce = nonce();
         let request = probe::request(facts, &nonce);
         let (mut stdout, mut stderr) = (Vec::new(), Tail::default());
@@ -138,7 +139,8 @@ impl Session {
                 "it did not answer the probe within {PROBE_SECONDS} s"
             ))
         })??;
-        let observed = probe::parse(facts, &nonce, &stdout).map_err(|error| {
+        let answered = jiff::Timestamp::now().as_millisecond();
+        let mut observed = probe::parse(facts, &nonce, &stdout).map_err(|error| {
             let lines = stderr.lines();
             if let Some(problem) = Problem::of_input(&lines) {
                 return problem;
@@ -154,6 +156,7 @@ impl Session {
             let error = error.strip_suffix("; last lines: ").unwrap_or(&error);
             Problem::protocol(&format!("{error} (exit status {}){said}", exit.status))
         })?;
+        observed.asked = Some((sent, answered));
         if let Some(user) = observed.system.user.filter(|user| *user != 0) {
             return Err(Problem {
                 trouble: Trouble::Elevation,

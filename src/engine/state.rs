@@ -22,7 +22,7 @@ use crate::role::Registered;
 /// The run that shows what of the load balancer runs, and so asks for it.
 const STATUS: &str = "status";
 /// The run that changes something: the others show all that a move comes to.
-const APPLY: &str = "apply";
+pub(super) const APPLY: &str = "apply";
 
 /// One host of a run.
 pub(super) struct HostState {
@@ -179,6 +179,8 @@ impl State {
                     if settings.command == STATUS {
                         let shown = settings.desired.balancers(&target.name);
                         facts.extend(shown.into_iter().map(|(_, fact)| fact));
+                    } else {
+                        facts.extend(settings.desired.preflight_facts(&target.name));
                     }
                     let mut observed = session.probe(&facts).await?;
                     // What the host is may say what else there is to ask.

@@ -104,6 +104,8 @@ pub enum Trouble {
     Locked,
     /// What was found on the host and what is wanted of it do not go together.
     Unfit,
+    /// The host would not come up as a part of the cluster.
+    Preflight,
 }
 
 impl Trouble {
@@ -118,6 +120,7 @@ impl Trouble {
             Self::Protocol => "protocol",
             Self::Locked => "locked",
             Self::Unfit => "not as the inventory says",
+            Self::Preflight => "preflight",
         }
     }
 

@@ -9,11 +9,13 @@ use super::local::{MountState, UserState};
 use crate::model::{Endpoint, Mode, Sha256};
 
 mod kubernetes;
+mod preflight;
 
 pub use kubernetes::{
     Api, ClientCertificate, EtcdMember, Kubeconfig, Kubernetes, ManifestState, Marker, NodeState,
     OwnNode, Written,
 };
+pub use preflight::{Disk, Firewall, Listener, Preflight, Questions, Resolved, Rules};
 
 /// One question. [`Fact::System`] is always asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +86,8 @@ pub enum Fact {
         /// Its text.
         text: String,
     },
+    /// What may keep a host from becoming a part of a cluster. A host that is one is not asked.
+    Preflight(Questions),
 }
 
 /// What server-side apply would change of a manifest.
@@ -158,6 +162,8 @@ pub struct System {
     pub hostname: String,
     /// machine-id(5).
     pub machine_id: String,
+    /// The machine's own UUID by its firmware (SMBIOS 7.2.1); empty where it has none, or others than root ask.
+    pub product_uuid: String,
     /// Interface and address with its prefix length, in the order of `ip -o address`.
     pub addresses: Vec<(String, IpAddr, u8)>,
     /// The link-layer addresses of all interfaces, lower case.
@@ -260,6 +266,10 @@ pub struct Observed {
     pub claimed_by: Option<String>,
     /// How the endpoint answers from here; `None` where it was not asked, or nothing here can ask.
     pub reach: Option<Reach>,
+    /// What may keep the host from becoming a part of a cluster; `None` where it was not asked.
+    pub preflight: Option<Preflight>,
+    /// When the question was sent and when its answer was there, in milliseconds since 1970 by the controller's clock.
+    pub asked: Option<(i64, i64)>,
     pub(super) files: BTreeMap<String, Option<FileState>>,
     pub(super) contents: BTreeMap<String, Vec<u8>>,
     pub(super) packages: BTreeMap<String, Option<String>>,
@@ -437,6 +447,9 @@ impl Observed {
         self.swaps = newer.swaps.or(self.swaps.take());
         self.kubernetes = newer.kubernetes.or(self.kubernetes.take());
         self.reach = newer.reach.or(self.reach.take());
+        self.preflight = newer.preflight.or(self.preflight.take());
+        // It belongs to the clock in `system`.
+        self.asked = newer.asked;
         for path in newer.files.keys() {
             self.contents.remove(path);
         }

@@ -11,6 +11,7 @@ use super::{script, sh};
 use crate::model::{Mode, Sha256};
 
 mod answers;
+mod preflight;
 
 use answers::{
     addon, addresses, client_certificate, data, leads, members, names, networking, node_of, nodes,
@@ -20,6 +21,8 @@ use answers::{
 const PROBE: &str = include_str!("probe.sh");
 /// Sent only where it is asked for: one control plane's question.
 const ADDONS: &str = include_str!("addons.sh");
+/// Sent with a run's first look alone.
+const PREFLIGHT: &str = include_str!("preflight.sh");
 
 /// Returns the request that asks all of `facts`. `nonce` marks the answer's lines: whatever else the host's shell prints
 /// is passed over.
@@ -106,9 +109,13 @@ fn calls(facts: &Facts) -> String {
                 "probe_addons",
                 [server, name, url, text].map(String::clone).to_vec(),
             ),
+            Fact::Preflight(questions) => add("probe_preflight", preflight::words(questions)),
         }
     }
     let mut text = String::new();
+    if groups.iter().any(|(call, _)| *call == "probe_preflight") {
+        text.push_str(PREFLIGHT);
+    }
     if groups.iter().any(|(call, _)| *call == "probe_addons") {
         text.push_str(ADDONS);
     }
@@ -295,6 +302,10 @@ impl<'a> Parser<'a> {
                 self.observed.pods.insert(rest.to_string(), true);
             }
             "pods-listed" => self.pods_listed = true,
+            "preflight" => {
+                let preflight = self.observed.preflight.get_or_insert_default();
+                preflight::read(preflight, rest).ok_or_else(bad)?;
+            }
             "kubernetes" => self.kubernetes(rest).ok_or_else(bad)?,
             "body" => self.body.extend(rest.as_bytes()),
             "http" => {
@@ -326,6 +337,7 @@ impl<'a> Parser<'a> {
             }
             "user" => system.user = value.parse().ok(),
             "machine_id" => system.machine_id = value.to_string(),
+            "product_uuid" => system.product_uuid = value.trim().to_ascii_lowercase(),
             "processors" => system.processors = value.parse().unwrap_or(0),
             "memory" => system.memory_mib = value.parse().unwrap_or(0u64) / 1024,
             "free" => system.free_mib = value.parse().unwrap_or(0u64) / 1024,
@@ -534,6 +546,7 @@ impl<'a> Parser<'a> {
                 | Fact::Pod(_)
                 | Fact::Claimed { .. }
                 | Fact::Endpoint(_)
+                | Fact::Preflight(_)
                 | Fact::BgpSessions(_) => {}
             }
         }

@@ -10,6 +10,7 @@ probe_system() {
   set -- $(uname -nrm)
   say system uname "${3-}" "${2-}" "${1-}"
   [ -r /etc/machine-id ] && IFS= read -r line </etc/machine-id && say system machine_id "$line"
+  { IFS= read -r line </sys/class/dmi/id/product_uuid; } 2>/dev/null && say system product_uuid "$line"
   say system processors "$(grep -c '^processor' /proc/cpuinfo)"
   say system memory "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
   say system free "$(df -Pk /var 2>/dev/null | awk 'NR == 2 { print $4 }')"
@@ -94,13 +95,14 @@ probe_sysctls() {
     [ -r "/proc/sys/$key" ] && say sysctl "$key" "$(tr -s '[:space:]' ' ' <"/proc/sys/$key")"
   done
 }
-probe_modules() {
+has_module() { # name
+  file=$(printf '%s' "$1" | tr - _)
   builtin=/lib/modules/$(uname -r)/modules.builtin
+  [ -d "/sys/module/$file" ] || { [ -r "$builtin" ] && tr - _ <"$builtin" | grep -q "/$file\.ko"; }
+}
+probe_modules() {
   for name do
-    file=$(printf '%s' "$name" | tr - _)
-    if [ -d "/sys/module/$file" ] || { [ -r "$builtin" ] && tr - _ <"$builtin" | grep -q "/$file\.ko"; }; then
-      say module "$name"
-    fi
+    has_module "$name" && say module "$name"
   done
 }
 # passwd(5) and group(5), from wherever the host has them; busybox has no getent.

@@ -56,6 +56,7 @@ pub(super) fn placeholder() -> System {
         kernel: "0".into(),
         hostname: "host".into(),
         machine_id: "0".repeat(32),
+        product_uuid: String::new(),
         addresses: Vec::new(),
         links: Vec::new(),
         down: Vec::new(),

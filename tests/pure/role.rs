@@ -98,7 +98,7 @@ pub(crate) fn pods() -> Scope {
 }
 
 fn variables() -> Value {
-    json!({
+    let mut variables = json!({
         "inventory_hostname": "cp1", "node_name": "cp1", "groups": {}, "group_names": ["kube_control_plane"], "hostvars": {},
         "ip": "10.77.0.11", "cluster_name": "kubernetes", "kubernetes_version": "1.36.3",
         "kubernetes_source": "files", "kubernetes_files": "/srv/files", "container_runtime_source": "files",
@@ -112,7 +112,12 @@ fn variables() -> Value {
         "is_control_plane": true, "is_worker": false, "is_load_balancer": true,
         "image_repository": "", "http_proxy": "", "https_proxy": "", "no_proxy": "",
         "haproxy_image": "haproxy:3.2.4", "keepalived_image": "osixia/keepalived:2.0.20",
-    })
+    });
+    for name in ["has_firewalld", "has_ufw"] {
+        variables[name] = false.into();
+    }
+    variables["firewall_openings"] = json!([]);
+    variables
 }
 
 #[test]

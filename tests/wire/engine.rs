@@ -10,9 +10,10 @@ use indexmap::IndexMap;
 use quorate::cluster::act::Manifest;
 use quorate::cluster::kubeadm::Credentials;
 use quorate::cluster::load_balancer::Remains;
+use quorate::cluster::preflight::{Finding, Level};
 use quorate::cluster::spec::Way;
 use quorate::cluster::{Moving, Shape};
-use quorate::engine::{self, Cancel, Config, Desired, Patience, Settings};
+use quorate::engine::{self, Cancel, Config, Desired, Patience, Seen, Settings};
 use quorate::event::{
     Category, Event, ExitCode, PlanFile, PlanOrigin, Recap, Status, Trouble, planned_steps,
 };
@@ -48,6 +49,13 @@ const RELEASING: &str = "release-the-old-way";
 const SWITCHING: &str = "switch-to-the-new-way";
 /// The host that cannot be as it is wanted.
 const UNFIT: &str = "unfit";
+/// Hosts with which preflight finds something.
+const FOUND: [(&str, Level); 4] = [
+    ("w-doubtful", Level::Warning),
+    ("w-small", Level::Fault),
+    ("cp-small", Level::Fault),
+    ("w-twin", Level::Unsafe),
+];
 const TOKEN: &str = "the-secret-of-the-documents";
 
 pub(crate) fn name(text: &str) -> HostName {
@@ -138,6 +146,23 @@ impl Desired for Wanted {
     fn switch(&self, _: &HostName, _: &Observed, holds: bool) -> Result<HostPlan, String> {
         assert!(holds);
         Ok(told_as(SWITCHING))
+    }
+    fn preflight(&self, hosts: &[Seen<'_>]) -> Vec<Finding> {
+        let finding = |seen: &Seen<'_>| {
+            let (_, level) = FOUND.iter().find(|(host, _)| *host == seen.host.as_str())?;
+            Some(Finding {
+                host: seen.host.clone(),
+                name: "Mem".into(),
+                level: *level,
+                message: "it is small".into(),
+                cure: "make it larger".into(),
+            })
+        };
+        hosts
+            .iter()
+            .filter(|seen| seen.ours)
+            .filter_map(finding)
+            .collect()
     }
     fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {
         let carries = self.shape.load_balancers.contains(host);
@@ -2058,4 +2083,81 @@ async fn a_move_is_refused_whole_or_told_whole() {
     assert!(place("1. take the old") < place("3. switch to"));
     assert!(place("3. switch to") < place("5. bring the new"));
     assert!(text.contains("expected outage"));
+}
+
+fn told_of_preflight(outcome: &Outcome) -> Vec<&str> {
+    let told = outcome.events.iter().filter_map(|event| match event {
+        Event::HostTrouble {
+            host,
+            trouble: Trouble::Preflight,
+            help,
+            ..
+        } => help.is_some().then(|| host.as_str()),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// All findings of all hosts, and nothing is changed on any.
+#[tokio::test]
+async fn a_fault_stops_a_bootstrap_before_anything_is_changed() {
+    for command in ["plan", "apply"] {
+        let hosts = ["cp1", "cp-small", "w-small", "w-doubtful"];
+        let outcome = Bench::cluster(&hosts).run(command, obey).await;
+        assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+        assert_eq!(told_of_preflight(&outcome), ["cp-small", "w-small"]);
+        assert_eq!(outcome.recap.warnings, 1);
+        assert!(
+            outcome.text().contains("2 findings on 2 hosts"),
+            "{}",
+            outcome.text()
+        );
+        assert_eq!(
+            (outcome.count(Kind::Wave), outcome.count(Kind::Lock)),
+            (0, 0)
+        );
+    }
+    let outcome = Bench::cluster(&["cp1", "w-twin"]).run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert_eq!(outcome.count(Kind::Wave), 0);
+    let mut bench = Bench::cluster(&["cp1", UNFIT]);
+    bench.shape.workers.push(name(UNFIT));
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    assert_eq!(
+        outcome.count(Kind::Wave),
+        0,
+        "what does not fit the inventory stops it too"
+    );
+}
+
+#[tokio::test]
+async fn a_warning_and_hosts_outside_the_limit_stop_nothing() {
+    let outcome = Bench::cluster(&["cp1", "w-doubtful"])
+        .run("apply", obey)
+        .await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(outcome.recap.warnings, 1);
+    let mut bench = Bench::cluster(&["cp1", "w-small"]);
+    bench.limit = Some(vec![name("cp1")]);
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(told_of_preflight(&outcome), [""; 0], "{}", outcome.text());
+    assert!(outcome.waves().contains(&"cp1"));
+}
+
+/// One bad host that is to join does not keep the others from being mended.
+#[tokio::test]
+async fn a_cluster_that_lives_goes_on_without_the_host_that_has_a_fault() {
+    let bench = Bench::cluster(&["cp1", "w1", "w-small"]).converged();
+    {
+        let mut model = bench.model.lock().unwrap();
+        model.files.retain(|host| host == "cp1");
+        model.members.retain(|host| host != "w-small");
+        model.markers.remove("w-small");
+    }
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    assert_eq!(told_of_preflight(&outcome), ["w-small"]);
+    assert!(outcome.waves().contains(&"w1"), "{}", outcome.text());
+    assert!(!outcome.waves().contains(&"w-small"), "{}", outcome.text());
 }

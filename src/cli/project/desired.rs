@@ -6,15 +6,16 @@ use std::sync::PoisonError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Project, credentials, is_member, membership, set};
+use super::{Project, credentials, is_member, membership, preflight, set};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::{self, Credentials, Join};
 use crate::cluster::load_balancer::{Group, Holders, Remains, kube_vip};
 use crate::cluster::migrate::{self, steps::Mover};
+use crate::cluster::preflight::Finding;
 use crate::cluster::spec::{ClusterSpec, Way};
 use crate::cluster::{Act, Moving, Shape, View, load_balancer};
-use crate::engine::{Config, Desired, journal};
+use crate::engine::{Config, Desired, Seen, journal};
 use crate::event::{Category, Event, Status};
 use crate::host::fact::Kubernetes;
 use crate::host::{Effect, Fact, Facts, Known, Observed, UnitAct};
@@ -170,6 +171,9 @@ impl Desired for Project {
         if self.is_external() && self.spec.hosts.contains_key(host) {
             facts.extend(load_balancer::facts_of_ours());
         }
+        if self.spec.prepare_firewall {
+            facts.extend(preflight::facts_of_firewalls());
+        }
         if self.shape.load_balancers.contains(host) {
             facts.extend(load_balancer::facts_of_others(way));
             if self.spec.load_balancer.vrrp.is_some() {
@@ -197,6 +201,14 @@ impl Desired for Project {
             learned.insert(host.clone(), facts.unwrap_or_default());
         }
         self.facts(host)
+    }
+
+    fn preflight_facts(&self, host: &HostName) -> Facts {
+        self.questions(host)
+    }
+
+    fn preflight(&self, hosts: &[Seen<'_>]) -> Vec<Finding> {
+        self.findings(hosts)
     }
 
     fn balancers(&self, host: &HostName) -> Vec<(&'static str, Fact)> {

@@ -1,6 +1,7 @@
 //! The cluster as the inventory describes it, as kubeadm's input.
 
 use super::{CRI_SOCKET, KubeadmInput, Node, Taint};
+use crate::cluster::preflight;
 use crate::cluster::spec::{self, ClusterSpec, HostSpec};
 
 impl KubeadmInput {
@@ -31,7 +32,12 @@ impl KubeadmInput {
             service_subnet: spec.service_subnet.to_string(),
             bind_port: spec.load_balancer.src_port,
             cri_socket: CRI_SOCKET.into(),
-            ignore_preflight_errors: spec.ignore_preflight_errors.clone(),
+            ignore_preflight_errors: spec
+                .ignore_preflight_errors
+                .iter()
+                .filter(|name| !preflight::is_ours_alone(name))
+                .cloned()
+                .collect(),
             image_repository: spec.image_repository.clone(),
             user: spec.kubeadm.clone(),
         }

@@ -77,6 +77,12 @@ fn of_the_cluster(input: &KubeadmInput, found: &mut Diagnostics) -> [Value; 3] {
     ]
 }
 
+/// Returns KubeletConfiguration as the user has it over quorate's own.
+pub fn kubelet(input: &KubeadmInput) -> Value {
+    let [_, kubelet, _] = of_the_cluster(input, &mut Diagnostics::default());
+    kubelet
+}
+
 /// Returns `nodeRegistration` as kubeadm reads it on this node: of its InitConfiguration, or of its JoinConfiguration.
 pub fn registration(input: &KubeadmInput, of_init: bool) -> Value {
     let kind = match of_init {

@@ -13,7 +13,7 @@ mod merge;
 
 pub use credentials::{CertificateKey, CredentialError, Credentials, Token};
 pub use documents::Documents;
-pub use generate::{init, join, phases, registration};
+pub use generate::{init, join, kubelet, phases, registration};
 pub(super) use input::refused_preflight_error;
 pub use input::{Join, KubeadmInput, Node, Taint};
 pub use merge::UserDocuments;

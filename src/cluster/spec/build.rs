@@ -64,6 +64,7 @@ fn defaults() -> Vec<(&'static str, Value)> {
         ("manifests", json!([])),
         ("kubeadm", json!({})),
         ("ignore_preflight_errors", json!([])),
+        ("prepare_firewall", json!(false)),
         ("node_labels", json!({})),
         ("strict_variables", json!(false)),
     ]
@@ -279,6 +280,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
         .get("ignore_preflight_errors")
         .and_then(|got| kubeadm::read_ignored(got, &mut reader.findings))
         .unwrap_or_default();
+    let prepare_firewall = reader.boolean("prepare_firewall").unwrap_or(false);
     let cni_manifests = reader
         .texts("cni_manifest")
         .map(|g| g.value)
@@ -384,6 +386,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
         manifests,
         kubeadm: documents,
         ignore_preflight_errors: ignored,
+        prepare_firewall,
         hosts,
     };
     Outline {

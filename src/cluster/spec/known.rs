@@ -390,7 +390,14 @@ pub const KNOWN: &[KnownVariable] = &[
         List,
         Cluster,
         "[]",
-        "Checks of kubeadm's that may fail.",
+        "Checks that may fail, kubeadm's and quorate's own.",
+    ),
+    known(
+        "prepare_firewall",
+        Bool,
+        Cluster,
+        "false",
+        "Whether firewalld or ufw, where one runs, is opened for the cluster's hosts.",
     ),
     known(
         "strict_variables",

@@ -82,6 +82,8 @@ pub struct ClusterSpec {
     pub kubeadm: UserDocuments,
     /// `ignore_preflight_errors`, never `all` and never a port.
     pub ignore_preflight_errors: Vec<String>,
+    /// `prepare_firewall`.
+    pub prepare_firewall: bool,
     /// The cluster's hosts, in the order of the inventory. Hosts in none of the cluster's groups are not among them.
     pub hosts: IndexMap<HostName, HostSpec>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{ClusterSpec, HostSpec, Origin};
+use crate::cluster::preflight::firewall;
 use crate::inventory::Inventory;
 use crate::model::{Map, Value};
 use crate::template::{Hosts, host_scopes_over};
@@ -15,6 +16,9 @@ pub const ROLE_NAMES: &[&str] = &[
     "control_plane_endpoint_is_name",
     "control_plane_endpoint_port",
     "control_planes",
+    "firewall_openings",
+    "has_firewalld",
+    "has_ufw",
     "is_control_plane",
     "is_load_balancer",
     "is_worker",
@@ -168,6 +172,14 @@ impl ClusterSpec {
             (
                 "ignore_preflight_errors",
                 json!(self.ignore_preflight_errors),
+            ),
+            ("prepare_firewall", json!(self.prepare_firewall)),
+            (
+                "firewall_openings",
+                match self.prepare_firewall {
+                    true => json!(firewall::openings(self, host)),
+                    false => json!([]),
+                },
             ),
             ("node_labels", json!(host.labels)),
             (
