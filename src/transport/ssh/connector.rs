@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::auth::Login;
 use super::channel::{Session, SshTransport};
 use super::client::{Client, ClientError, Fate, explain};
-use super::known_hosts::{Known, Refusal};
+use super::known_hosts::{Known, Refusal, Shelf};
 use super::options::SshOptions;
 use super::wire::Wire;
 use crate::transport::{Connect, Target, Transport, TransportError};
@@ -64,6 +64,7 @@ const CIPHERS: [cipher::Name; 5] = [
 #[derive(Debug, Clone)]
 pub struct SshConnector {
     options: Arc<SshOptions>,
+    shelf: Arc<Shelf>,
 }
 
 impl SshConnector {
@@ -71,6 +72,7 @@ impl SshConnector {
     pub fn new(options: SshOptions) -> Self {
         Self {
             options: Arc::new(options),
+            shelf: Arc::default(),
         }
     }
 
@@ -149,13 +151,14 @@ impl SshConnector {
     }
 
     async fn known(&self, target: &Target) -> Result<Known, Refusal> {
-        let options = self.options.clone();
+        let (options, shelf) = (self.options.clone(), self.shelf.clone());
         let (address, port) = (
             target.address.trim_matches(['[', ']']).to_owned(),
             target.port,
         );
         let load = move || {
             Known::load(
+                &shelf,
                 &options.known_hosts,
                 options.host_key_policy,
                 &address,

@@ -3,13 +3,16 @@
 //! Neither russh's own check (it takes @revoked for trust) nor ssh-key's parser (it cuts lines at `#`) will do. Keys are
 //! compared as the bytes on the wire, so that a key type nobody can parse is still told apart.
 
+mod book;
+
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::sync::Mutex;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use camino::{Utf8Path, Utf8PathBuf};
 use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::certificate::CertType;
@@ -17,6 +20,9 @@ use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertifi
 use sha1::Sha1;
 
 use super::options::HostKeyPolicy;
+use book::{Book, Line};
+
+pub(super) use book::Shelf;
 
 /// SSH's port (RFC 4253, section 4.2); names with another one are written `[name]:port`.
 const DEFAULT_PORT: u16 = 22;
@@ -68,6 +74,7 @@ impl Known {
     ///
     /// Fails on a file that exists and cannot be read: it might hold the key.
     pub(super) fn load(
+        shelf: &Shelf,
         files: &[Utf8PathBuf],
         policy: HostKeyPolicy,
         address: &str,
@@ -87,8 +94,8 @@ impl Known {
             records: Vec::new(),
         };
         for file in files {
-            match std::fs::read(file) {
-                Ok(bytes) => known.read(file, &String::from_utf8_lossy(&bytes)),
+            match shelf.open(file) {
+                Ok(book) => known.read(file, &book),
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
                 Err(error) => {
@@ -102,48 +109,28 @@ impl Known {
         Ok(known)
     }
 
-    fn read(&mut self, file: &Utf8Path, text: &str) {
-        for (index, line) in text.lines().enumerate() {
-            let mut fields = line.split_ascii_whitespace().peekable();
-            let marker = match fields.peek() {
-                None => continue,
-                Some(word) if word.starts_with('#') => continue,
-                Some(&"@cert-authority") => Marker::Authority,
-                Some(&"@revoked") => Marker::Revoked,
-                // ssh skips lines with a marker that it does not know.
-                Some(word) if word.starts_with('@') => continue,
-                Some(_) => Marker::None,
-            };
-            if marker != Marker::None {
-                fields.next();
-            }
-            let (Some(hosts), Some(algorithm), Some(key)) =
-                (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
-            };
-            let portless = if names(hosts, &self.name) {
-                false
-            } else if self.name != self.plain && names(hosts, &self.plain) {
-                true
-            } else {
-                continue;
-            };
-            let Ok(blob) = STANDARD
-                .decode(key)
-                .or_else(|_| STANDARD_NO_PAD.decode(key))
-            else {
-                continue;
-            };
-            self.records.push(Record {
-                file: file.to_owned(),
-                line: index + 1,
-                marker,
-                algorithm: algorithm.to_owned(),
-                blob,
-                portless,
-            });
+    fn read(&mut self, file: &Utf8Path, book: &Book) {
+        let own = book.lines_of(&self.name).into_iter().map(|l| (l, false));
+        let mut lines: Vec<(&Line, bool)> = own.collect();
+        if self.name != self.plain {
+            let seen: BTreeSet<usize> = lines.iter().map(|(line, _)| line.number).collect();
+            let portless = book.lines_of(&self.plain).into_iter();
+            lines.extend(
+                portless
+                    .filter(|l| !seen.contains(&l.number))
+                    .map(|l| (l, true)),
+            );
+            lines.sort_by_key(|(line, _)| line.number);
         }
+        let record = |(line, portless): (&Line, bool)| Record {
+            file: file.to_owned(),
+            line: line.number,
+            marker: line.marker,
+            algorithm: line.algorithm.clone(),
+            blob: line.blob.clone(),
+            portless,
+        };
+        self.records.extend(lines.into_iter().map(record));
     }
 
     /// Returns the host key algorithms to offer, those on record first: a host with several keys shows the one that is asked for.
@@ -320,7 +307,7 @@ impl Known {
         };
         let mut now = strict;
         let before = std::fs::read(file).unwrap_or_default();
-        now.read(file, &String::from_utf8_lossy(&before));
+        now.read(file, &Book::read(&String::from_utf8_lossy(&before)));
         if now
             .records
             .iter()
@@ -504,7 +491,10 @@ mod tests {
             policy: HostKeyPolicy::Strict,
             records: Vec::new(),
         };
-        known.read("f".into(), "\n#\n@\n@revoked\n@revoked host\nhost\nhost a\nhost a =\n\0\u{feff}\nhost ssh-ed25519 AAAA\n");
+        let book = Book::read(
+            "\n#\n@\n@revoked\n@revoked host\nhost\nhost a\nhost a =\n\0\u{feff}\nhost ssh-ed25519 AAAA\n",
+        );
+        known.read("f".into(), &book);
         assert_eq!(known.records.len(), 1);
         assert_eq!(known.records.first().map(|record| record.line), Some(10));
     }
@@ -518,7 +508,10 @@ mod tests {
             policy: HostKeyPolicy::Strict,
             records: Vec::new(),
         };
-        known.read("f".into(), "host ecdsa-sha2-nistp256 AAAA\n[host]:2222 ssh-rsa AAAA\n@revoked * ssh-ed25519 AAAA\n");
+        let book = Book::read(
+            "host ecdsa-sha2-nistp256 AAAA\n[host]:2222 ssh-rsa AAAA\n@revoked * ssh-ed25519 AAAA\n",
+        );
+        known.read("f".into(), &book);
         let all = [
             Algorithm::Ed25519,
             Algorithm::Ecdsa {
