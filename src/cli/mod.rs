@@ -1,8 +1,10 @@
 //! Floor 5: arguments in, exit code out. clap, color-eyre and exit codes live here alone.
 
 mod args;
+mod choice;
 mod controller;
 mod demo;
+mod descriptors;
 mod drill;
 mod eject;
 mod exit;
