@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab test-page lab-long torture bench bench-plan
+.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab test-page lab-long torture bench bench-plan bench-scale
 
 # Where cargo puts it, also where somebody has moved that.
 QUORATE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/quorate
@@ -95,3 +95,6 @@ bench-plan: build ## wall time of a plan without changes: ten runs, median
 
 bench: build lab-up ## bootstrap from bare: split, memory, sizes; then bench-plan
 	@scripts/bench.sh all
+
+bench-scale: prepare ## a thousand hosts that cost nothing, and uploads (QUORATE_HOSTS=5000, QUORATE_MIB=256)
+	cargo test --release --locked --test wire -- --ignored --nocapture --test-threads=1 scale::

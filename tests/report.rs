@@ -4,6 +4,8 @@
 
 #[path = "report/drill.rs"]
 mod drill;
+#[path = "report/fleet.rs"]
+mod fleet;
 #[path = "report/history.rs"]
 mod history;
 #[path = "report/journal.rs"]

@@ -13,6 +13,8 @@ mod bad_server;
 mod drill;
 #[path = "wire/engine.rs"]
 mod engine;
+#[path = "wire/fleet.rs"]
+mod fleet;
 #[path = "wire/health.rs"]
 mod health;
 #[path = "wire/help.rs"]
@@ -33,6 +35,8 @@ mod odd_hosts;
 mod openssh;
 #[path = "wire/outside.rs"]
 mod outside;
+#[path = "wire/scale.rs"]
+mod scale;
 #[path = "wire/sshd.rs"]
 mod sshd;
 #[path = "wire/sudo.rs"]

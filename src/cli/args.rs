@@ -15,6 +15,7 @@ use super::levels::Levels;
 use super::request::{self, InventoryView, Request};
 use super::vault::Vault;
 use crate::cluster::drill::{By, Target, Wish};
+use crate::model::Shard;
 use crate::report::{Color, Options, Output};
 
 const STYLES: Styles = Styles::styled()
@@ -97,11 +98,12 @@ pub(super) enum Command {
         /// A file in .quorate/journal/
         journal: Utf8PathBuf,
     },
-    /// Tell a journal as a page to look at, or as text for mail; contacts nobody
+    /// Tell a journal, or several as one, as a page to look at, or as text for mail; contacts nobody
     #[command(group(ArgGroup::new("form").required(true).multiple(true).args(["html", "text"])))]
     Report {
-        /// A file in .quorate/journal/
-        journal: Utf8PathBuf,
+        /// A file in .quorate/journal/; of several, such as those of shards, one run is made
+        #[arg(required = true, value_name = "JOURNAL")]
+        journals: Vec<Utf8PathBuf>,
         /// The page to write, one file without anything from elsewhere
         #[arg(long, value_name = "FILE")]
         html: Option<Utf8PathBuf>,
@@ -268,6 +270,9 @@ pub(super) struct Common {
     /// Hosts to work on: a:b, a:&b, a:!b, globs, @file
     #[arg(short, long, global = true, value_name = "PATTERN", help_heading = CHOICE)]
     limit: Option<String>,
+    /// Only a part of those hosts, the same one each time; counted from 0. Control planes and load balancers are all in 0/N
+    #[arg(long, global = true, value_name = "I/N", help_heading = CHOICE)]
+    shard: Option<Shard>,
     /// Only tasks with one of these tags
     #[arg(short, long, global = true, value_delimiter = ',', help_heading = CHOICE)]
     tags: Vec<String>,
@@ -367,7 +372,7 @@ pub(super) enum Task {
     Run(Box<Request>),
     Replay(Utf8PathBuf),
     Report {
-        journal: Utf8PathBuf,
+        journals: Vec<Utf8PathBuf>,
         html: Option<Utf8PathBuf>,
         text: bool,
     },
@@ -428,12 +433,12 @@ impl Command {
             }
             Self::Replay { journal } => return Task::Replay(journal),
             Self::Report {
-                journal,
+                journals,
                 html,
                 text,
             } => {
                 return Task::Report {
-                    journal,
+                    journals,
                     html,
                     text,
                 };
@@ -512,6 +517,7 @@ impl Common {
             command,
             inventory: self.inventory.clone(),
             limit: self.limit.clone(),
+            shard: self.shard,
             tags: self.tags.clone(),
             skip_tags: self.skip_tags.clone(),
             extra_vars: self.extra_vars.clone(),

@@ -3,8 +3,10 @@
 mod access;
 mod args;
 mod ask;
+mod choice;
 mod controller;
 mod demo;
+mod descriptors;
 mod drill;
 mod eject;
 mod exit;

@@ -11,7 +11,7 @@ use super::request::{Command, Request};
 use super::run::{print, wrong};
 use super::views;
 use crate::event::{ExitCode, PlanFile, PlanOrigin};
-use crate::model::{Diagnostic, HostName};
+use crate::model::{Diagnostic, HostName, Shard, ShardError};
 
 /// A larger file is no plan: that of 1,000 hosts with 200 steps each has 40 MB.
 const LARGEST: u64 = 256 << 20;
@@ -31,6 +31,10 @@ pub(super) fn adopt(request: &mut Request) -> Result<Option<(Utf8PathBuf, PlanFi
             request.limit.is_some() && request.limit != origin.limit,
         ),
         (
+            "--shard",
+            request.shard.is_some() && shard(&request.shard) != origin.shard,
+        ),
+        (
             "--tags",
             !request.tags.is_empty() && request.tags != origin.tags,
         ),
@@ -44,6 +48,13 @@ pub(super) fn adopt(request: &mut Request) -> Result<Option<(Utf8PathBuf, PlanFi
         return Err(error(message, "leave it out: the file knows what it was made for; for another choice make another plan").into());
     }
     request.limit.clone_from(&origin.limit);
+    request.shard = match &origin.shard {
+        Some(text) => Some(
+            text.parse()
+                .map_err(|found: ShardError| error(format!("{path}: {found}"), AGAIN))?,
+        ),
+        None => None,
+    };
     request.tags.clone_from(&origin.tags);
     request.skip_tags.clone_from(&origin.skip_tags);
     Ok(Some((path, plan)))
@@ -79,9 +90,15 @@ pub(super) fn origin(request: &Request, project: &Project) -> PlanOrigin {
         endpoint: spec.endpoint.to_string(),
         inventory: spec.hosts.keys().chain(project.others()).cloned().collect(),
         limit: request.limit.clone(),
+        shard: shard(&request.shard),
         tags: request.tags.clone(),
         skip_tags: request.skip_tags.clone(),
     }
+}
+
+/// Returns `--shard` as a plan file has it.
+fn shard(shard: &Option<Shard>) -> Option<String> {
+    shard.map(|shard| shard.to_string())
 }
 
 /// Says whether a plan is of this inventory.

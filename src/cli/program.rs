@@ -53,10 +53,10 @@ fn start(cli: Cli, options: Options) -> Result<ExitCode> {
         Task::Run(request) => runtime()?.block_on(run::run(*request)),
         Task::Replay(journal) => replay::replay(&journal, options),
         Task::Report {
-            journal,
+            journals,
             html,
             text,
-        } => replay::report(&journal, html.as_deref(), text, &options),
+        } => replay::report(&journals, html.as_deref(), text, &options),
         Task::History { inventory, last } => history::history(&inventory, last, &options),
         Task::Completions(shell) => completions(shell),
         Task::Schema(of) => schema(of),

@@ -2,11 +2,13 @@
 
 use std::io::{self, Write as _};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use color_eyre::eyre::{Result, WrapErr as _};
 
+use super::run::wrong;
 use crate::engine::journal;
-use crate::event::{Event, ExitCode, Recap, Record};
+use crate::event::{self, Event, ExitCode, Recap, Record};
+use crate::model::Diagnostic;
 use crate::report::{self, Options};
 
 /// Prints the journal's recap and returns the exit code of its run.
@@ -32,21 +34,34 @@ pub(super) fn replay(path: &Utf8Path, mut options: Options) -> Result<ExitCode> 
     Ok(recap.exit().and(said.unwrap_or(ExitCode::Failed)))
 }
 
-/// Tells the journal as one page of HTML, as text, or both.
+/// Tells the journals, as one run, as one page of HTML, as text, or both.
 pub(super) fn report(
-    path: &Utf8Path,
+    paths: &[Utf8PathBuf],
     html: Option<&Utf8Path>,
     text: bool,
     options: &Options,
 ) -> Result<ExitCode> {
-    let records = read(path, options)?;
-    let name = path.file_name().unwrap_or(path.as_str());
+    let named = |path: &Utf8PathBuf| path.file_name().unwrap_or(path.as_str()).to_owned();
+    let read = |path: &Utf8PathBuf| Ok((named(path), read(path, options)?));
+    let runs = paths.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let name = match paths {
+        [path] => named(path),
+        paths => format!(
+            "{} and {} more",
+            paths.first().map(named).unwrap_or_default(),
+            paths.len() - 1
+        ),
+    };
+    let records = event::merge(runs).map_err(|found| {
+        let help = "name the journals of one command, as the shards of one run leave them";
+        wrong(Diagnostic::error(found.to_string()).help(help))
+    })?;
     if let Some(html) = html {
-        std::fs::write(html, report::page(&records, name))
+        std::fs::write(html, report::page(&records, &name))
             .wrap_err_with(|| format!("cannot write {html}"))?;
     }
     if text {
-        let letter = report::letter(&records, name);
+        let letter = report::letter(&records, &name);
         match io::stdout().write_all(letter.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
             _ => {}

@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 
 use crate::cluster::drill::Wish;
+use crate::model::Shard;
 use crate::report::Options;
 use crate::transport::ssh::SshConfig;
 
@@ -15,6 +16,8 @@ pub struct Request {
     pub inventory: Vec<Utf8PathBuf>,
     /// `-l`: a pattern of hosts.
     pub limit: Option<String>,
+    /// `--shard`: a stable part of those hosts.
+    pub shard: Option<Shard>,
     /// `-t`: tags to run, split at commas.
     pub tags: Vec<String>,
     /// `--skip-tags`: tags to leave out, split at commas.

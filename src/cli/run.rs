@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 
 use super::WrongInput;
 use super::access::{self, Reach};
+use super::choice::chosen;
+use super::descriptors;
 use super::drill;
 use super::eject;
 use super::plan_file;
@@ -53,7 +55,7 @@ pub(crate) async fn run(request: Request) -> Result<ExitCode> {
 fn validate(request: &Request) -> Result<ExitCode> {
     let project = read(request)?;
     let all = project.spec.hosts.keys().chain(project.others());
-    chosen(request, &project.inventory, all)?;
+    chosen(request, &project, all)?;
     let hosts = project.spec.hosts.len();
     let control_planes = project.spec.control_planes().count();
     let others = project.others().count();
@@ -132,7 +134,13 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
         .others()
         .filter(|_| request.command != Command::Status);
     let all = project.spec.hosts.keys().chain(others);
-    let ours = chosen(request, &project.inventory, all)?;
+    let ours = chosen(request, &project, all)?;
+    if ours.is_empty() {
+        return Ok(ExitCode::Done);
+    }
+    let (forks, found) =
+        descriptors::fit(request, ours.len(), project.spec.control_planes().count())?;
+    warn(request, &found);
     let origin = plan_file::origin(request, &project);
     if let Some((path, plan)) = &approved {
         plan_file::fits(path, plan, &origin)?;
@@ -147,6 +155,7 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
     let cluster = project.spec.name.clone();
     let (mut settings, events) =
         settings(request, Arc::new(project), reach, ours, cluster, read_only);
+    settings.forks = forks;
     settings.approved = approved.map(|(_, plan)| Arc::new(plan));
     let mut reporters = reporters(request);
     if let Command::Plan { out: Some(path) } = &request.command {
@@ -170,39 +179,23 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
 
 async fn exec(request: &Request, words: &[String]) -> Result<ExitCode> {
     let project = read(request)?;
-    let ours = chosen(request, &project.inventory, project.spec.hosts.keys())?;
+    let ours = chosen(request, &project, project.spec.hosts.keys())?;
+    if ours.is_empty() {
+        return Ok(ExitCode::Done);
+    }
+    let (forks, found) = descriptors::fit(request, ours.len(), 0)?;
+    warn(request, &found);
     let mut reached = project.members();
     reached.retain(|(name, _)| ours.contains(name));
     let reach = access::reach(request, &reached).await?;
     let cluster = project.spec.name.clone();
-    let (settings, events) = settings(request, Arc::new(project), reach, ours, cluster, false);
+    let (mut settings, events) = settings(request, Arc::new(project), reach, ours, cluster, false);
+    settings.forks = forks;
     let words = words.to_vec();
     follow(request, events, settings, move |settings| async move {
         engine::command(&settings, &words).await
     })
     .await
-}
-
-/// Returns the hosts that `--limit` chooses among those of the cluster.
-pub(super) fn chosen<'a>(
-    request: &Request,
-    inventory: &inventory::Inventory,
-    hosts: impl Iterator<Item = &'a HostName>,
-) -> Result<Vec<HostName>> {
-    let hosts: Vec<HostName> = hosts.cloned().collect();
-    let Some(limit) = &request.limit else {
-        return Ok(hosts);
-    };
-    let chosen = inventory::limit(inventory, limit).map_err(WrongInput)?;
-    let ours: Vec<HostName> = hosts.into_iter().filter(|h| chosen.contains(&h)).collect();
-    if ours.is_empty() {
-        let error = Diagnostic::error(format!("`--limit {limit}` chooses no host of the cluster"));
-        return Err(WrongInput(Diagnostics(vec![
-            error.help("`quorate inventory graph` shows hosts and groups"),
-        ]))
-        .into());
-    }
-    Ok(ours)
 }
 
 pub(super) fn ask_password(request: &Request) -> Result<Option<Secret<String>>> {
@@ -260,7 +253,7 @@ pub(super) fn settings(
         desired,
         connect,
         targets: Arc::new(reach.targets),
-        ours: Arc::new(ours),
+        ours: Arc::new(ours.into_iter().collect()),
         forks: request.forks,
         run: format!("{:016x}", rand::rng().random::<u64>()),
         command: request.name().to_string(),

@@ -10,9 +10,10 @@ use serde_json::json;
 use super::WrongInput;
 use super::access;
 use super::ask::{agrees, can_ask};
+use super::choice::limited;
 use super::project;
 use super::request::Request;
-use super::run::{chosen, print, warn, wrong};
+use super::run::{print, warn, wrong};
 use super::views::{is_json, line};
 use crate::cluster::spec;
 use crate::event::{ExitCode, VERSION};
@@ -33,7 +34,7 @@ pub(super) async fn trust(request: &Request) -> Result<ExitCode> {
     }
     warn(request, &found);
     let masks = inventory.masks();
-    let ours = chosen(request, &inventory, connections.keys())?;
+    let ours = limited(request, &inventory, connections.keys())?;
     if request.known_hosts.is_none() && std::env::var_os("HOME").is_none_or(|home| home.is_empty())
     {
         let error = Diagnostic::error("there is no known_hosts file to write to: HOME is not set");

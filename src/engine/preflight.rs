@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::look::refuse;
 use super::session::Problem;
-use super::state::{APPLY, HostState, State, trouble};
+use super::settings::APPLY;
+use super::state::{HostState, State, trouble};
 use crate::cluster::next::Refusal;
 use crate::cluster::preflight::{Finding, Level};
 use crate::cluster::{HostView, Standing};

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use tokio::sync::{mpsc, watch};
 
 use super::Desired;
 use crate::event::{Event, PlanFile};
 use crate::model::HostName;
 use crate::transport::{Connect, Target};
+
+/// The run that changes something: the others show all that it comes to.
+pub(super) const APPLY: &str = "apply";
 
 /// A run's means. Cheap to clone.
 #[derive(Clone)]
@@ -21,7 +24,7 @@ pub struct Settings {
     /// All hosts that may be looked at, in inventory order.
     pub targets: Arc<IndexMap<HostName, Target>>,
     /// The hosts that may be changed: `--limit`.
-    pub ours: Arc<Vec<HostName>>,
+    pub ours: Arc<IndexSet<HostName>>,
     /// How many hosts at once.
     pub forks: usize,
     /// 16 hex digits that name the run.
@@ -53,6 +56,13 @@ impl Settings {
     /// Returns whether the run may change the host.
     pub fn is_ours(&self, host: &HostName) -> bool {
         self.ours.contains(host)
+    }
+
+    /// Returns whether the host may be asked something after the first look: a connection that is not needed any more costs
+    /// memory and an open file. Where nothing is changed only control planes are, for what the cluster says.
+    pub(super) fn is_asked_again(&self, host: &HostName) -> bool {
+        let control_planes = &self.desired.shape().control_planes;
+        self.command == APPLY || control_planes.contains(host)
     }
 
     /// Returns the hosts that every run looks at, in inventory order: those that it may change, and the control planes,

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use super::health::KUBELET;
 use super::look::probing;
 use super::session::{Problem, Session};
+use super::settings::APPLY;
 use super::{Desired, Settings};
 use crate::cluster::act::Manifest;
 use crate::cluster::{HostView, Standing, View, migrate};
@@ -21,8 +22,6 @@ use crate::role::Registered;
 
 /// The run that shows what of the load balancer runs, and so asks for it.
 const STATUS: &str = "status";
-/// The run that changes something: the others show all that a move comes to.
-pub(super) const APPLY: &str = "apply";
 
 /// One host of a run.
 pub(super) struct HostState {
@@ -188,6 +187,9 @@ impl State {
                     let more: Facts = all.difference(&facts).cloned().collect();
                     if !more.is_empty() {
                         observed.update(session.probe(&more).await?);
+                    }
+                    if !settings.is_asked_again(&target.name) {
+                        session.close().await;
                     }
                     Ok::<_, Problem>((session, observed))
                 };

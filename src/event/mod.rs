@@ -6,6 +6,7 @@ mod drill;
 mod exit;
 mod hide;
 mod history;
+mod merge;
 mod plan_file;
 mod planned;
 mod recap;
@@ -25,6 +26,7 @@ pub use drill::{
 };
 pub use exit::ExitCode;
 pub use history::{History, RunRef, RunSummary, Since};
+pub use merge::{MergeError, merge};
 pub use plan_file::{PlanFile, PlanFileError, PlanOrigin, PlannedStep, planned_steps};
 pub use planned::{ChangeKind, PlannedChange};
 pub use recap::{Failure, Health, HostRecap, Recap, TimeSplit};

@@ -37,6 +37,9 @@ pub struct PlanOrigin {
     pub inventory: Vec<HostName>,
     /// `--limit`.
     pub limit: Option<String>,
+    /// `--shard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
     /// `--tags`.
     pub tags: Vec<String>,
     /// `--skip-tags`.

@@ -9,7 +9,7 @@ use super::{Category, DrillRecap, Event, ExecKind, ExitCode, Status};
 use crate::model::HostName;
 
 /// How a host stands at the end of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// Nothing went wrong.

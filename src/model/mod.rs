@@ -7,6 +7,7 @@ mod mask;
 mod mode;
 mod name;
 mod secret;
+mod shard;
 pub mod shlex;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Seal, Severity, Source, Span, nearest};
@@ -16,6 +17,7 @@ pub use mask::{MASK, Masks};
 pub use mode::{Mode, ModeError};
 pub use name::{GroupName, HostName, NameError};
 pub use secret::Secret;
+pub use shard::{Shard, ShardError};
 
 /// A variable's value, as it comes out of YAML or JSON. Key order is that of the text.
 pub type Value = serde_json::Value;

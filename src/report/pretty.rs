@@ -9,6 +9,7 @@ use super::Options;
 use super::live::Live;
 use super::plan::{PlanView, change_line};
 use super::recap::{self, render_failure};
+use super::screen::FOLD_ABOVE;
 use super::syntax;
 use super::text::{BOLD, CYAN, DIM, YELLOW, names, paint, seconds, status};
 
@@ -87,7 +88,9 @@ impl Pretty {
                 detail,
                 ..
             } => {
-                let needed = if *s == Status::Changed { 0 } else { 1 };
+                // Of many hosts each would have its lines, and what matters would scroll away among them.
+                let shown = *s == Status::Changed && self.recap.hosts.len() <= FOLD_ABOVE;
+                let needed = if shown { 0 } else { 1 };
                 if verbosity >= needed {
                     let (word, style) = status(*s);
                     let word = paint(style, format_args!("{word:<7}"));

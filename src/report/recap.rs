@@ -2,12 +2,18 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{ExitCode, Failure, Health, HostRecap, Recap, TimeSplit, printable};
+use indexmap::IndexMap;
 
+use crate::event::{ExitCode, Failure, Health, HostRecap, Recap, TimeSplit, printable};
+use crate::model::HostName;
+
+use super::screen::FOLD_ABOVE;
 use super::text::{BOLD, DIM, GREEN, RED, YELLOW, bytes, count, indent, names, paint, seconds};
 
 /// How many hosts a failure names.
 const NAMED: usize = 8;
+/// How many hosts a line of the recap names that is for all with the same figures.
+const IN_A_ROW: usize = 3;
 
 /// Returns the recap, styled. `journal` is where the journal lies; `verbose` adds the bytes that were sent.
 pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
@@ -85,20 +91,61 @@ pub(super) fn help_lines(out: &mut String, help: &str) {
     }
 }
 
+/// One line of the recap: a host, or many hosts with the same figures.
+struct Row<'a> {
+    hosts: Vec<HostName>,
+    /// The figures, which all of them have; of what each has of its own it holds the sum.
+    host: HostRecap,
+    least: &'a HostRecap,
+    most: &'a HostRecap,
+}
+
+/// Returns the hosts' rows: one each, or where there are many one for all with the same figures.
+fn rows(recap: &Recap, verbose: bool) -> Vec<Row<'_>> {
+    let folds = recap.hosts.len() > FOLD_ABOVE && !verbose;
+    let mut rows: IndexMap<_, Row<'_>> = IndexMap::new();
+    for (place, (name, host)) in recap.hosts.iter().enumerate() {
+        let counts = [host.ok, host.changed, host.failed, host.skipped];
+        let trips = [host.sessions, host.execs];
+        let key = (counts, trips, host.health, if folds { 0 } else { place });
+        let row = rows.entry(key).or_insert_with(|| Row {
+            hosts: Vec::new(),
+            host: HostRecap {
+                bytes: 0,
+                ..host.clone()
+            },
+            least: host,
+            most: host,
+        });
+        row.hosts.push(name.clone());
+        row.host.bytes += host.bytes;
+        if host.seconds < row.least.seconds {
+            row.least = host;
+        }
+        if host.seconds > row.most.seconds {
+            row.most = host;
+        }
+    }
+    let mut rows: Vec<Row<'_>> = rows.into_values().collect();
+    if folds {
+        // What is not well comes last, where the eye is when the run is over.
+        rows.sort_by_key(|row| row.host.health);
+    }
+    rows
+}
+
 fn host_lines(out: &mut String, recap: &Recap, verbose: bool) {
-    let rows: Vec<[String; 8]> = recap
-        .hosts
-        .iter()
-        .map(|(name, host)| cells(name.as_str(), host))
-        .collect();
+    let rows = rows(recap, verbose);
+    let cells: Vec<[String; 8]> = rows.iter().map(cells).collect();
     let width = |column: usize| {
-        rows.iter()
+        cells
+            .iter()
             .map(|row| row[column].chars().count())
             .max()
             .unwrap_or(0)
     };
     let widths: [usize; 8] = std::array::from_fn(width);
-    for (row, host) in rows.iter().zip(recap.hosts.values()) {
+    for (row, Row { host, .. }) in cells.iter().zip(&rows) {
         let cell = |column: usize| format!("{:<width$}", row[column], width = widths[column]);
         let colored = |column: usize, style, on: bool| {
             if on {
@@ -135,18 +182,29 @@ fn host_lines(out: &mut String, recap: &Recap, verbose: bool) {
         }
         out.push('\n');
     }
+    if rows.len() < recap.hosts.len() {
+        let hosts = recap.hosts.len();
+        let said = format!("{hosts} hosts, those with the same figures in one line; -v lists each");
+        let _ = writeln!(out, "{}", paint(DIM, said));
+    }
 }
 
-fn cells(name: &str, host: &HostRecap) -> [String; 8] {
+fn cells(row: &Row<'_>) -> [String; 8] {
+    let host = &row.host;
+    let (least, most) = (seconds(row.least.seconds), seconds(row.most.seconds));
     [
-        name.to_string(),
+        names(&row.hosts, IN_A_ROW),
         format!("ok={}", host.ok),
         format!("changed={}", host.changed),
         format!("failed={}", host.failed),
         format!("skipped={}", host.skipped),
         count(host.sessions, "session"),
         count(host.execs, "exec"),
-        seconds(host.seconds),
+        if least == most {
+            most
+        } else {
+            format!("{least} to {most}")
+        },
     ]
 }
 

@@ -175,3 +175,67 @@ async fn stream(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::host::Kind;
+
+    /// Takes a piece, lets others go on while it holds it, and is gone after so many.
+    struct Slow {
+        held: Arc<AtomicUsize>,
+        most: Arc<AtomicUsize>,
+        left: usize,
+    }
+
+    impl Sink for Slow {
+        async fn put(&mut self, piece: Vec<u8>) -> Result<(), Gone> {
+            let held = self.held.fetch_add(piece.capacity(), Ordering::SeqCst) + piece.capacity();
+            self.most.fetch_max(held, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            self.held.fetch_sub(piece.capacity(), Ordering::SeqCst);
+            self.left = self.left.checked_sub(1).ok_or(Gone)?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_file_for_fifty_hosts_is_read_in_blocks() {
+        const HOSTS: usize = 50;
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::try_from(folder.path().join("image")).unwrap();
+        let length = 2 << 30;
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(length)
+            .unwrap();
+        let (held, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let feeds = (0..HOSTS).map(|_| {
+            let segment = Segment::File {
+                path: path.clone(),
+                length,
+            };
+            let request = Request::new(Kind::Wave, "cat".into(), vec![segment]);
+            let mut sink = Slow {
+                held: held.clone(),
+                most: most.clone(),
+                left: 40,
+            };
+            async move {
+                let feed = Feed::open(&request).await.unwrap();
+                let (sent, told) = watch::channel(0);
+                feed.run(&mut sink, None, &sent).await.unwrap();
+                assert_eq!(*told.borrow(), 40 * PIECE as u64);
+            }
+        });
+        futures::future::join_all(feeds).await;
+        let most = most.load(Ordering::SeqCst);
+        assert!(
+            (2 * PIECE..=HOSTS * PIECE).contains(&most),
+            "{most} bytes at once"
+        );
+    }
+}

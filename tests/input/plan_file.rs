@@ -12,6 +12,7 @@ fn plan(edit: impl Fn(&mut PlanOrigin)) -> String {
         endpoint: "10.0.0.10:8443".into(),
         inventory: ["cp1", "cp2", "cp3", "w1"].iter().map(host).collect(),
         limit: None,
+        shard: None,
         tags: vec!["kernel".into()],
         skip_tags: Vec::new(),
     };

@@ -388,6 +388,52 @@ fn the_payload_stays_aligned_where_steps_have_nothing_to_do() {
     }
 }
 
+/// What arrived whole stays and has its record; nothing is left of the file that was on its way.
+#[test]
+fn an_upload_that_is_cut_leaves_whole_files_alone() {
+    const LENGTH: usize = 300_000;
+    let large = |path: &str, letter: &str| {
+        let text = letter.repeat(LENGTH);
+        let large = true;
+        Effect::WriteFile(WriteFile {
+            large,
+            ..file(path, &text, Expect::Any)
+        })
+    };
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        let wave = Wave {
+            run: "r1".into(),
+            steps: vec![
+                step(0, large("/etc/first", "a")),
+                step(1, large("/etc/second", "b")),
+            ],
+            ..Wave::default()
+        };
+        let request = script::request(&wave, NONCE);
+        let (mut idle, stdin) = sandbox.start(&request);
+        idle.kill().unwrap();
+        idle.wait().unwrap();
+        sandbox.exec(&request, stdin.len() - LENGTH / 2);
+        let whole = Sha256::of("a".repeat(LENGTH));
+        let sums = sandbox.read("/var/lib/quorate/sums").unwrap();
+        assert!(sums.contains(&whole.to_string()), "{kind:?}: {sums}");
+        let large = ["/etc/first", "/etc/second"].map(|path| Fact::LargeFile(path.into()));
+        let seen = sandbox.probe(&Facts::from(large));
+        let first = seen.file("/etc/first");
+        assert!(
+            first.is(|f| f.is_some_and(|f| f.sha256 == Some(whole))),
+            "{kind:?}"
+        );
+        assert!(seen.file("/etc/second").is(|f| f.is_none()), "{kind:?}");
+        let left = names(&sandbox, "/etc");
+        assert!(
+            !left.iter().any(|name| name.contains("second")),
+            "{kind:?}: {left:?}"
+        );
+    }
+}
+
 #[test]
 fn a_script_that_was_cut_off_does_nothing() {
     for kind in SHELLS {

@@ -188,6 +188,7 @@ fn origin() -> PlanOrigin {
         endpoint: "10.0.0.10:8443".into(),
         inventory: vec![host("cp1"), host("cp2"), host("w1")],
         limit: None,
+        shard: None,
         tags: vec!["haproxy".into()],
         skip_tags: Vec::new(),
     }

@@ -302,7 +302,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         }),
         connect: Arc::new(fake.clone()),
         targets: Arc::new(targets),
-        ours: Arc::new(hosts),
+        ours: Arc::new(hosts.into_iter().collect()),
         forks: 50,
         run: "0123456789abcdef".into(),
         command: "drill failover".into(),

@@ -765,7 +765,7 @@ impl Bench {
             }),
             connect,
             targets: Arc::new(targets),
-            ours: Arc::new(self.limit.unwrap_or(self.hosts)),
+            ours: Arc::new(self.limit.unwrap_or(self.hosts).into_iter().collect()),
             forks: 50,
             run: RUN.into(),
             command: command.into(),
@@ -1055,6 +1055,7 @@ fn as_file(outcome: &Outcome, bench: &Bench) -> PlanFile {
         at: jiff::Timestamp::UNIX_EPOCH,
         version: "0.1.0".into(),
         origin: PlanOrigin {
+            shard: None,
             cluster: "kubernetes".into(),
             endpoint: bench.shape.endpoint.to_string(),
             inventory: bench.hosts.clone(),

@@ -1,7 +1,9 @@
 //! Against a server that misbehaves: every way out has its error, in time, and leaves nothing behind.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
+use quorate::host::{Kind, Request, Segment};
 use quorate::transport::ssh::{SshConnector, SshOptions};
 use quorate::transport::{Chunk, Connect, Transport, TransportError};
 use std::sync::Arc;
@@ -159,6 +161,35 @@ async fn sessions_are_refused_or_never_answered() {
         drop(transport);
         server.is_left_alone().await;
     }
+}
+
+/// A large file is read no faster than the host takes it: the rest stays on the disk.
+#[tokio::test]
+async fn what_a_host_does_not_take_is_not_read() {
+    let server = BadServer::start(Vice::Stuck).await;
+    let transport = open(&server).await;
+    let file = server.path("large");
+    let length = 2 << 30;
+    fs::File::create(&file).unwrap().set_len(length).unwrap();
+    let segment = Segment::File { path: file, length };
+    let (sender, mut chunks) = mpsc::channel(8);
+    let request = Request::new(Kind::Wave, "cat".into(), vec![segment]);
+    let mut most = 0;
+    let reading = async {
+        while let Some(chunk) = chunks.recv().await {
+            if let Chunk::Sent(sent) = chunk {
+                most = most.max(sent);
+            }
+        }
+    };
+    let (result, ()) =
+        within(async { tokio::join!(transport.exec(request, None, sender), reading) }).await;
+    assert!(result.is_err());
+    // The server's window, and what waits for it in russh's queue: 3 MiB were seen.
+    assert!(
+        most <= 16 << 20,
+        "{most} bytes were read for a host that took 64 KiB"
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::auth::Login;
 use super::channel::{Session, SshTransport};
 use super::client::{Client, ClientError, Fate};
 use super::jumps::Jumps;
-use super::known_hosts::{Known, Refusal};
+use super::known_hosts::{Known, Refusal, Shelf};
 use super::options::SshOptions;
 use super::reach::{self, seconds};
 use super::wire::{Carrier, Wire};
@@ -73,6 +73,7 @@ const SLOW: &str =
 pub struct SshConnector {
     pub(super) options: Arc<SshOptions>,
     jumps: Arc<Jumps>,
+    shelf: Arc<Shelf>,
 }
 
 impl SshConnector {
@@ -81,6 +82,7 @@ impl SshConnector {
         Self {
             options: Arc::new(options),
             jumps: Arc::default(),
+            shelf: Arc::default(),
         }
     }
 
@@ -201,7 +203,7 @@ impl SshConnector {
     }
 
     pub(super) async fn known(&self, target: &Target) -> Result<Known, Refusal> {
-        let access = &target.access;
+        let (access, shelf) = (&target.access, self.shelf.clone());
         let (address, port) = match &access.host_key_name {
             // An alias stands without the port (ssh_config(5), HostKeyAlias).
             Some(alias) => (alias.clone(), SSH_PORT),
@@ -214,7 +216,7 @@ impl SshConnector {
             .host_key_policy
             .unwrap_or(self.options.host_key_policy);
         let files = self.options.known_hosts_for(access);
-        let load = move || Known::load(&files, policy, &address, port);
+        let load = move || Known::load(&shelf, &files, policy, &address, port);
         tokio::task::spawn_blocking(load)
             .await
             .unwrap_or_else(|error| {

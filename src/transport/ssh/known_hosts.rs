@@ -3,23 +3,26 @@
 //! Neither russh's own check (it takes @revoked for trust) nor ssh-key's parser (it cuts lines at `#`) will do. Keys are
 //! compared as the bytes on the wire, so that a key type nobody can parse is still told apart.
 
-use std::io::ErrorKind;
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::sync::Mutex;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use camino::{Utf8Path, Utf8PathBuf};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use super::options::HostKeyPolicy;
+use book::{KnownFile, Line};
 use pattern::names;
 
 pub(in crate::transport::ssh) use pattern::glob;
 
 pub(super) use append::Book;
+pub(super) use book::Shelf;
 
 mod append;
+mod book;
 mod pattern;
 
 /// SSH's port (RFC 4253, section 4.2); names with another one are written `[name]:port`.
@@ -97,6 +100,7 @@ impl Known {
     ///
     /// Fails on a file that exists and cannot be read: it might hold the key.
     pub(super) fn load(
+        shelf: &Shelf,
         files: &[Utf8PathBuf],
         policy: HostKeyPolicy,
         address: &str,
@@ -115,18 +119,28 @@ impl Known {
             policy,
             records: Vec::new(),
         };
-        known.again()
+        known.gather(|file| shelf.open(file))
     }
 
     /// Returns what the files say of the host now.
     pub(super) fn again(&self) -> Result<Self, Refusal> {
-        let mut known = Self {
+        let known = Self {
             records: Vec::new(),
             ..self.clone()
         };
-        for file in &self.files {
-            match std::fs::read(file) {
-                Ok(bytes) => known.read(file, &String::from_utf8_lossy(&bytes)),
+        known.gather(|file| {
+            let bytes = std::fs::read(file)?;
+            Ok(Arc::new(KnownFile::read(&String::from_utf8_lossy(&bytes))))
+        })
+    }
+
+    fn gather(
+        mut self,
+        open: impl Fn(&Utf8Path) -> io::Result<Arc<KnownFile>>,
+    ) -> Result<Self, Refusal> {
+        for file in self.files.clone() {
+            match open(&file) {
+                Ok(lines) => self.read(&file, &lines),
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
                 Err(error) => {
@@ -137,51 +151,31 @@ impl Known {
                 }
             }
         }
-        Ok(known)
+        Ok(self)
     }
 
-    fn read(&mut self, file: &Utf8Path, text: &str) {
-        for (index, line) in text.lines().enumerate() {
-            let mut fields = line.split_ascii_whitespace().peekable();
-            let marker = match fields.peek() {
-                None => continue,
-                Some(word) if word.starts_with('#') => continue,
-                Some(&"@cert-authority") => Marker::Authority,
-                Some(&"@revoked") => Marker::Revoked,
-                // ssh skips lines with a marker that it does not know.
-                Some(word) if word.starts_with('@') => continue,
-                Some(_) => Marker::None,
-            };
-            if marker != Marker::None {
-                fields.next();
-            }
-            let (Some(hosts), Some(algorithm), Some(key)) =
-                (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
-            };
-            let portless = if names(hosts, &self.name) {
-                false
-            } else if self.name != self.plain && names(hosts, &self.plain) {
-                true
-            } else {
-                continue;
-            };
-            let Ok(blob) = STANDARD
-                .decode(key)
-                .or_else(|_| STANDARD_NO_PAD.decode(key))
-            else {
-                continue;
-            };
-            self.records.push(Record {
-                file: file.to_owned(),
-                line: index + 1,
-                marker,
-                algorithm: algorithm.to_owned(),
-                blob,
-                portless,
-            });
+    fn read(&mut self, file: &Utf8Path, book: &KnownFile) {
+        let own = book.lines_of(&self.name).into_iter().map(|l| (l, false));
+        let mut lines: Vec<(&Line, bool)> = own.collect();
+        if self.name != self.plain {
+            let seen: BTreeSet<usize> = lines.iter().map(|(line, _)| line.number).collect();
+            let portless = book.lines_of(&self.plain).into_iter();
+            lines.extend(
+                portless
+                    .filter(|l| !seen.contains(&l.number))
+                    .map(|l| (l, true)),
+            );
+            lines.sort_by_key(|(line, _)| line.number);
         }
+        let record = |(line, portless): (&Line, bool)| Record {
+            file: file.to_owned(),
+            line: line.number,
+            marker: line.marker,
+            algorithm: line.algorithm.clone(),
+            blob: line.blob.clone(),
+            portless,
+        };
+        self.records.extend(lines.into_iter().map(record));
     }
 
     /// Returns the host key algorithms to offer, those on record first: a host with several keys shows the one that is asked for.
@@ -403,7 +397,7 @@ impl Known {
             records: Vec::new(),
             ..self.clone()
         };
-        now.read(file, &book.text);
+        now.read(file, &KnownFile::read(&book.text));
         if now
             .records
             .iter()
@@ -485,7 +479,10 @@ mod tests {
             policy: HostKeyPolicy::Strict,
             records: Vec::new(),
         };
-        known.read("f".into(), "\n#\n@\n@revoked\n@revoked host\nhost\nhost a\nhost a =\n\0\u{feff}\nhost ssh-ed25519 AAAA\n");
+        let book = KnownFile::read(
+            "\n#\n@\n@revoked\n@revoked host\nhost\nhost a\nhost a =\n\0\u{feff}\nhost ssh-ed25519 AAAA\n",
+        );
+        known.read("f".into(), &book);
         assert_eq!(known.records.len(), 1);
         assert_eq!(known.records.first().map(|record| record.line), Some(10));
     }
@@ -499,7 +496,10 @@ mod tests {
             policy: HostKeyPolicy::Strict,
             records: Vec::new(),
         };
-        known.read("f".into(), "host ecdsa-sha2-nistp256 AAAA\n[host]:2222 ssh-rsa AAAA\n@revoked * ssh-ed25519 AAAA\n");
+        let book = KnownFile::read(
+            "host ecdsa-sha2-nistp256 AAAA\n[host]:2222 ssh-rsa AAAA\n@revoked * ssh-ed25519 AAAA\n",
+        );
+        known.read("f".into(), &book);
         let all = [
             Algorithm::Ed25519,
             Algorithm::Ecdsa {
