@@ -6,6 +6,8 @@
 mod drill;
 #[path = "report/history.rs"]
 mod history;
+#[path = "report/hostile.rs"]
+mod hostile;
 #[path = "report/journal.rs"]
 mod journals;
 #[path = "report/plan.rs"]

@@ -17,6 +17,8 @@ mod engine;
 mod health;
 #[path = "wire/help.rs"]
 mod help;
+#[path = "wire/hostile.rs"]
+mod hostile;
 #[path = "wire/host_keys.rs"]
 mod host_keys;
 #[path = "wire/misbehaving.rs"]

@@ -18,6 +18,8 @@ use answers::{
 };
 
 const PROBE: &str = include_str!("probe.sh");
+/// Seconds since 1970 that a host's clock may show: up to the year 9999.
+const CLOCKS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
 /// Sent only where it is asked for: one control plane's question.
 const ADDONS: &str = include_str!("addons.sh");
 
@@ -329,7 +331,10 @@ impl<'a> Parser<'a> {
             "processors" => system.processors = value.parse().unwrap_or(0),
             "memory" => system.memory_mib = value.parse().unwrap_or(0u64) / 1024,
             "free" => system.free_mib = value.parse().unwrap_or(0u64) / 1024,
-            "clock" => system.clock = value.parse().unwrap_or(0),
+            "clock" => {
+                let clock = value.parse().ok().filter(|at| CLOCKS.contains(at));
+                system.clock = clock.unwrap_or(0);
+            }
             "packages" => system.package_manager = value.trim_end_matches("-get").to_string(),
             "systemd" => system.systemd = true,
             _ => {}

@@ -2,6 +2,10 @@
 
 use super::measure::Probe;
 
+/// Milliseconds since 1970 that are a moment of a drill: up to the year 9999. Nothing that is reckoned from such ones is
+/// too large.
+const MOMENTS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999;
+
 /// A line of one of the scripts. Moments are milliseconds since 1970 by the host's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
@@ -32,7 +36,7 @@ pub enum Heard {
 /// Returns what a framed line says; `None` for one that says nothing.
 pub fn heard(line: &str) -> Option<Heard> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let at = |text: &str| text.trim().parse::<i64>().ok();
+    let at = |text: &str| text.trim().parse::<i64>().ok().filter(|at| MOMENTS.contains(at));
     Some(match word {
         "clock" => Heard::Clock(at(rest)?),
         "probe" => {

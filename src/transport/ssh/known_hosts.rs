@@ -349,6 +349,22 @@ impl Known {
     }
 }
 
+/// Reads `bytes` and asks them about a host, with a key and without.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8], address: &str, port: u16) {
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    let Ok(mut known) = Known::load(&[], HostKeyPolicy::Strict, address, port) else {
+        return;
+    };
+    known.read("known_hosts".into(), &String::from_utf8_lossy(bytes));
+    known.order(&[Algorithm::Ed25519]);
+    known.has_authority();
+    if let Ok(key) = PublicKey::from_openssh(KEY) {
+        let _ = known.check_key(&key);
+    }
+}
+
 fn append(file: &Utf8Path, line: &str) -> std::io::Result<()> {
     if let Some(directory) = file
         .parent()

@@ -18,3 +18,9 @@ pub use options::{HostKeyPolicy, SshOptions};
 pub fn key_trouble(path: &camino::Utf8Path) -> Option<String> {
     identity::load(path).err().map(|error| error.to_string())
 }
+
+/// Reads a known_hosts file and asks it about a host, for the fuzz target of that name alone.
+#[cfg(fuzzing)]
+pub fn fuzz_known_hosts(file: &[u8], address: &str, port: u16) {
+    known_hosts::fuzz(file, address, port);
+}
