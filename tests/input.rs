@@ -15,6 +15,8 @@ mod cluster;
 mod command;
 #[path = "input/files.rs"]
 mod files;
+#[path = "input/hostile.rs"]
+mod hostile;
 #[path = "input/hosts.rs"]
 mod hosts;
 #[path = "input/plan_file.rs"]

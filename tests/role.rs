@@ -19,6 +19,8 @@ mod control;
 mod drill_scripts;
 #[path = "pure/files.rs"]
 mod files;
+#[path = "pure/hostile.rs"]
+mod hostile;
 #[path = "pure/kube_vip.rs"]
 mod kube_vip;
 #[path = "pure/local.rs"]

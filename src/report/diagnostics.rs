@@ -9,6 +9,14 @@ use crate::model::{Diagnostic, Diagnostics, Severity};
 
 use super::text::{RED, YELLOW, count, paint};
 
+/// So many errors are shown, and so many warnings; how many there are is said. Nobody reads more, and each costs a look
+/// through its file, which may be large.
+const MOST: usize = 100;
+/// So many findings are told to programs.
+const MOST_TOLD: usize = 1000;
+/// A longer line is shown without its text: no terminal shows it, and the renderer goes through it for each finding.
+const LONGEST_LINE: usize = 16 << 10;
+
 /// Returns the findings as a person reads them, errors last (nearest to the prompt), with their number at the end.
 /// Empty where there is none.
 pub fn render(diagnostics: &Diagnostics, color: bool) -> String {
@@ -18,11 +26,12 @@ pub fn render(diagnostics: &Diagnostics, color: bool) -> String {
         Renderer::plain()
     };
     let mut out = String::new();
-    let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
-    sorted.sort_by_key(|diagnostic| diagnostic.severity);
-    for diagnostic in sorted {
-        out.push_str(&one(diagnostic, &renderer));
-        out.push_str("\n\n");
+    for severity in [Severity::Warning, Severity::Error] {
+        let all = diagnostics.iter().filter(|d| d.severity == severity);
+        for diagnostic in all.take(MOST) {
+            out.push_str(&one(diagnostic, &renderer));
+            out.push_str("\n\n");
+        }
     }
     let number = |severity| {
         diagnostics
@@ -42,8 +51,14 @@ pub fn render(diagnostics: &Diagnostics, color: bool) -> String {
         .into_iter()
         .map(|(style, text)| if color { paint(style, text) } else { text })
         .collect();
+    let more = errors.max(warnings) > MOST as u64;
     if !parts.is_empty() {
-        let _ = writeln!(out, "{}", parts.join(", "));
+        let of_each = if more {
+            format!("; the first {MOST} of each are shown")
+        } else {
+            String::new()
+        };
+        let _ = writeln!(out, "{}{of_each}", parts.join(", "));
     }
     out
 }
@@ -59,8 +74,11 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         Some(span) => {
             let text = &span.source.text;
             let (start, end) = inside(text, span.range.start, span.range.end);
-            let snippet = Snippet::source(text.as_str())
-                .path(span.source.path.as_str())
+            let path = printable(span.source.path.as_str(), false);
+            let (first, text, start, end) = around(text, start, end);
+            let snippet = Snippet::source(text)
+                .line_start(first)
+                .path(path)
                 .annotation(AnnotationKind::Primary.span(start..end));
             title.element(snippet)
         }
@@ -88,10 +106,22 @@ fn inside(text: &str, start: usize, end: usize) -> (usize, usize) {
     (start, end.min(line))
 }
 
+/// Returns the lines around a range with the number of the first of them, and the range in them: the renderer goes through
+/// all that it gets.
+fn around(text: &str, start: usize, end: usize) -> (usize, &str, usize, usize) {
+    let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let to = text[end..].find('\n').map_or(text.len(), |at| end + at);
+    let first = text[..from].matches('\n').count() + 1;
+    if to - from > LONGEST_LINE {
+        return (first, "(a line that is too long to be shown)", 0, 0);
+    }
+    (first, &text[from..to], start - from, end - from)
+}
+
 /// Returns the findings as JSON lines: `severity`, `message`, and where known `file`, `line`, `column`, `help`.
 pub fn json(diagnostics: &Diagnostics) -> String {
     let mut out = String::new();
-    for diagnostic in diagnostics.iter() {
+    for diagnostic in diagnostics.iter().take(MOST_TOLD) {
         let place = diagnostic
             .span
             .as_ref()
@@ -105,6 +135,13 @@ pub fn json(diagnostics: &Diagnostics) -> String {
             "column": place.map(|(_, (_, column))| column),
             "help": diagnostic.help,
         });
+        let _ = writeln!(out, "{value}");
+    }
+    let left = diagnostics.iter().count().saturating_sub(MOST_TOLD);
+    if left > 0 {
+        let message = format!("{left} more findings");
+        let value = serde_json::json!({"v": crate::event::VERSION, "severity": "error", "message": message,
+            "file": null, "line": null, "column": null, "help": null});
         let _ = writeln!(out, "{value}");
     }
     out

@@ -11,7 +11,7 @@ use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::{self, Credentials, Join};
 use crate::cluster::load_balancer::{Group, Holders, Remains, kube_vip};
 use crate::cluster::migrate::{self, steps::Mover};
-use crate::cluster::spec::{ClusterSpec, Way};
+use crate::cluster::spec::Way;
 use crate::cluster::{Act, Moving, Shape, View, load_balancer};
 use crate::engine::{Config, Desired, journal};
 use crate::event::{Category, Event, Status};
