@@ -27,6 +27,8 @@ mod replay;
 mod role;
 #[path = "input/script.rs"]
 mod script;
+#[path = "input/secrets.rs"]
+mod secrets;
 #[path = "input/site.rs"]
 mod site;
 #[allow(dead_code, reason = "the tests of the wire use more of it")]

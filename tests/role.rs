@@ -47,6 +47,8 @@ mod sandbox;
 mod schema;
 #[path = "pure/seed_inventory.rs"]
 mod seed_inventory;
+#[path = "pure/secrets.rs"]
+mod secrets;
 #[path = "pure/shell.rs"]
 mod shell;
 #[path = "pure/simulated.rs"]

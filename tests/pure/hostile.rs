@@ -90,7 +90,7 @@ const SHELLS_OWN: &[(&str, &str)] = &[
 ];
 
 /// Files of the controller that are all there: one archive.
-struct Files(Utf8PathBuf);
+pub(crate) struct Files(pub(crate) Utf8PathBuf);
 
 impl ControllerFiles for Files {
     fn file(&self, _: &Utf8Path) -> Result<ControllerFile, FileError> {
@@ -111,7 +111,7 @@ impl ControllerFiles for Files {
 }
 
 /// A sandbox in which nothing reaches the machine: what would is written down.
-fn closed(shell: super::sandbox::Shell) -> Sandbox {
+pub(crate) fn closed(shell: super::sandbox::Shell) -> Sandbox {
     let sandbox = Sandbox::new(shell);
     for name in [
         "useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "gpasswd", "mount", "umount", "modprobe",
@@ -142,7 +142,7 @@ fn steps(text: &str, files: &Utf8Path) -> Option<Wave> {
 }
 
 /// Puts waves behind one another, each of their steps tolerated.
-fn joined(waves: Vec<Wave>) -> Wave {
+pub(crate) fn joined(waves: Vec<Wave>) -> Wave {
     let mut all = Wave {
         run: "r1".into(),
         ..Wave::default()
