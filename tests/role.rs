@@ -45,10 +45,10 @@ mod role;
 mod sandbox;
 #[path = "pure/schema.rs"]
 mod schema;
-#[path = "pure/seed_inventory.rs"]
-mod seed_inventory;
 #[path = "pure/secrets.rs"]
 mod secrets;
+#[path = "pure/seed_inventory.rs"]
+mod seed_inventory;
 #[path = "pure/shell.rs"]
 mod shell;
 #[path = "pure/simulated.rs"]

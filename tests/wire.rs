@@ -17,10 +17,10 @@ mod engine;
 mod health;
 #[path = "wire/help.rs"]
 mod help;
-#[path = "wire/hostile.rs"]
-mod hostile;
 #[path = "wire/host_keys.rs"]
 mod host_keys;
+#[path = "wire/hostile.rs"]
+mod hostile;
 #[path = "wire/misbehaving.rs"]
 mod misbehaving;
 #[path = "wire/openssh.rs"]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use quorate::cluster::spec::{ClusterSpec, connections};
 use quorate::event::is_hostile;
-use quorate::inventory::{Input, Inventory, to_json};
+use quorate::inventory::{Input, Inventory};
 use quorate::model::Diagnostics;
 use quorate::report::diagnostics;
 
@@ -16,7 +16,9 @@ pub fn inventory(input: &Input) {
     places(&found);
     places(&ClusterSpec::build(&inventory, &BTreeSet::new()).1);
     places(&connections(&inventory).1);
-    to_json(&inventory, &quorate::inventory::Mask::default());
+    let list = inventory.to_list(&|_, variable| variable.shown());
+    quorate::inventory::to_json(&list);
+    quorate::inventory::to_yaml(&list);
 }
 
 /// Checks that each finding's place lies in its file, and that showing it steers no terminal.

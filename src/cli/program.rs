@@ -126,13 +126,33 @@ fn fail(error: &Report, options: &Options) -> ExitCode {
         None if options.output == Output::Json => {
             diagnostics::json(&Diagnostics(vec![Diagnostic::error(causes(error))]))
         }
-        None if options.verbosity > 0 => format!("error: {error:?}\n"),
+        None if options.verbosity > 0 => format!("error: {}\n", tame(&format!("{error:?}"))),
         // Where in the code it came from is for -v.
-        None => format!("{ERROR}error:{ERROR:#} {}\n", printable(&causes(error), true)),
+        None => format!(
+            "{ERROR}error:{ERROR:#} {}\n",
+            printable(&causes(error), true)
+        ),
     };
     // There is nobody left to tell if standard error is closed.
     let _ = options.color.stderr().write_all(text.as_bytes());
     exit::of_error(error)
+}
+
+/// Returns a text in which colours (ECMA-48, SGR) are all that a terminal is told: a path in it may be somebody else's.
+fn tame(text: &str) -> String {
+    let mut pieces = text.split("\u{1b}[");
+    let mut out = printable(pieces.next().unwrap_or_default(), true);
+    for piece in pieces {
+        let end = piece.find(|c: char| !(c.is_ascii_digit() || c == ';'));
+        let colour = end.and_then(|end| Some((&piece[..end], piece[end..].strip_prefix('m')?)));
+        match colour {
+            Some((colour, rest)) => {
+                out.push_str(&format!("\u{1b}[{colour}m{}", printable(rest, true)));
+            }
+            None => out.push_str(&format!("\\u{{1b}}[{}", printable(piece, true))),
+        }
+    }
+    out
 }
 
 /// Returns the chain of causes on one line. A cause that stands in the text before it already is not told again.
@@ -168,4 +188,18 @@ fn install_hooks(color: Color) {
         .install();
     // Without the hooks errors are merely less pretty.
     drop(installed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tame;
+
+    #[test]
+    fn colours_alone_are_left() {
+        let text = "\u{1b}[31mred\u{1b}[0m \u{1b}[2J\u{1b}]0;x\u{7}\nnext\u{1b}[";
+        assert_eq!(
+            tame(text),
+            "\u{1b}[31mred\u{1b}[0m \\u{1b}[2J\\u{1b}]0;x\\u{7}\nnext\\u{1b}["
+        );
+    }
 }

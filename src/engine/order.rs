@@ -148,7 +148,10 @@ mod tests {
                 "it begins step 4294967295, and there are 3",
             ),
             (vec!["done 0 ok 0"], "it ends step 0, which has not begun"),
-            (vec!["progress 0 x"], "it tells of step 0, which has not begun"),
+            (
+                vec!["progress 0 x"],
+                "it tells of step 0, which has not begun",
+            ),
             (
                 vec!["start 0", "start 1"],
                 "it begins step 1 in the middle of step 0",

@@ -18,6 +18,8 @@ use answers::{
 };
 
 const PROBE: &str = include_str!("probe.sh");
+/// Bytes of an answer that is none which are shown.
+const LAST: usize = 1024;
 /// Seconds since 1970 that a host's clock may show: up to the year 9999.
 const CLOCKS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
 /// Sent only where it is asked for: one control plane's question.
@@ -146,7 +148,7 @@ pub fn parse(facts: &Facts, nonce: &str, output: &[u8]) -> Result<Observed, Prob
         parser.line(&line)?;
     }
     if !ended {
-        let last = String::from_utf8_lossy(output);
+        let last = String::from_utf8_lossy(&output[output.len().saturating_sub(LAST)..]);
         let last = last.lines().rev().take(3).collect::<Vec<_>>();
         return Err(ProbeError(format!(
             "its end is missing; last lines: {}",

@@ -29,10 +29,17 @@ const ELSEWHERE: &[&str] = &["bgp_peers", "ansible_ssh_pass"];
 
 #[test]
 fn every_secret_variable_has_a_canary() {
-    let names = KNOWN.iter().map(|v| v.name).chain(ALIASES.iter().map(|(alias, _)| *alias));
+    let names = KNOWN
+        .iter()
+        .map(|v| v.name)
+        .chain(ALIASES.iter().map(|(alias, _)| *alias));
     for name in names.filter(|name| is_secret(name)) {
-        let meant = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, meant)| meant);
-        let has = VARIABLES.iter().any(|(v, _)| *v == name || *v == meant) || ELSEWHERE.contains(&name);
+        let meant = ALIASES
+            .iter()
+            .find(|(alias, _)| *alias == name)
+            .map_or(name, |(_, meant)| meant);
+        let has =
+            VARIABLES.iter().any(|(v, _)| *v == name || *v == meant) || ELSEWHERE.contains(&name);
         assert!(has, "{name} has no canary here");
     }
 }
@@ -70,7 +77,10 @@ fn case() -> Case {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").unwrap();
     let ip = socket.local_addr().unwrap().ip();
-    let user = std::process::Command::new("id").arg("-un").output().unwrap();
+    let user = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
     let user = String::from_utf8(user.stdout).unwrap().trim().to_owned();
     let hosts = format!("kube_control_plane: {{ hosts: {{ cp1: {{ ip: {ip} }} }} }}\n");
     let mut vars = format!(
@@ -83,7 +93,9 @@ fn case() -> Case {
     for (name, value) in VARIABLES {
         vars += &format!("{name}: \"{value}\"\n");
     }
-    let sealed = |text: &str| quorate::vault::ansible::seal(text.as_bytes(), b"c4n4ry-vault", None).into_bytes();
+    let sealed = |text: &str| {
+        quorate::vault::ansible::seal(text.as_bytes(), b"c4n4ry-vault", None).into_bytes()
+    };
     let target = sshd.path("app.conf");
     fs::write(&target, "word = c4n4ry-before\nauth_pass c4n4ry-old\n").unwrap();
     let tasks = format!(
@@ -94,7 +106,10 @@ fn case() -> Case {
     let bed = Bed::empty()
         .file(HOSTS_FILE, &hosts)
         .file("inventory/group_vars/all/vars.yml", &vars)
-        .bytes("inventory/group_vars/all/vault.yml", &sealed("app_word: c4n4ry-sealed\n"))
+        .bytes(
+            "inventory/group_vars/all/vault.yml",
+            &sealed("app_word: c4n4ry-sealed\n"),
+        )
         .file("inventory/roles/hosts/tasks/main.yml", &tasks)
         .file("known", &known)
         .file("pw", "#!/bin/sh\necho c4n4ry-vault\n");
@@ -125,7 +140,9 @@ fn watched(case: &Case, arguments: &[&str]) -> (i32, String) {
             found.extend(processes(Some(pid)));
             rounds += 1;
             let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
-            let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+            let core = limits
+                .lines()
+                .find(|line| line.starts_with("Max core file size"));
             limited |= core.is_some_and(|line| line.split_whitespace().nth(4) == Some("0"));
         }
         (found, rounds, limited)
@@ -134,7 +151,10 @@ fn watched(case: &Case, arguments: &[&str]) -> (i32, String) {
     ended.store(true, Ordering::SeqCst);
     let (found, rounds, limited) = watcher.join().unwrap();
     assert_eq!(found, [""; 0], "{arguments:?}");
-    assert!(rounds > 0 && limited, "{arguments:?}: {rounds} looks, without core dumps: {limited}");
+    assert!(
+        rounds > 0 && limited,
+        "{arguments:?}: {rounds} looks, without core dumps: {limited}"
+    );
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap(), text.into_owned())
 }
@@ -164,33 +184,60 @@ fn no_run_shows_a_canary() {
         assert!(!text.contains(WORD), "{arguments:?}: {text}");
         said += &text;
     };
-    run(&["exec", "-vvv", "--", "echo $SSH_CONNECTION; cat app.conf; env"], &[0]);
+    run(
+        &[
+            "exec",
+            "-vvv",
+            "--",
+            "echo $SSH_CONNECTION; cat app.conf; env",
+        ],
+        &[0],
+    );
     run(&["validate", "-vvv"], &[0]);
     run(&["inventory", "list"], &[0]);
     run(&["inventory", "host", "cp1", "--output", "json"], &[0]);
     run(&["vars", "explain", "cp1"], &[0]);
     if root {
         for output in ["plain", "pretty", "json"] {
-            run(&["plan", "--diff", "--detailed", "-vvv", "--output", output, "--out", "plan.json"], &[2]);
+            run(
+                &[
+                    "plan",
+                    "--diff",
+                    "--detailed",
+                    "-vvv",
+                    "--output",
+                    output,
+                    "--out",
+                    "plan.json",
+                ],
+                &[2],
+            );
         }
         run(&["status", "-vvv", "--metrics", "q.prom"], &[0, 1]);
     }
     for entry in fs::read_dir(case.bed.path(".quorate/journal")).unwrap() {
         let journal = entry.unwrap().path();
-        assert_eq!(fs::metadata(&journal).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&journal).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let journal = journal.to_str().unwrap();
         for arguments in [
             &["replay", "-vvv", "--diff", journal][..],
             &["report", journal, "--text", "--html", "page.html"],
         ] {
             let outcome = case.bed.run(arguments);
-            assert!(!(outcome.out + &outcome.err).contains(WORD), "{arguments:?}");
+            assert!(
+                !(outcome.out + &outcome.err).contains(WORD),
+                "{arguments:?}"
+            );
         }
     }
     let mut found = Vec::new();
     files(case.bed.root().as_std_path(), &mut found);
     found.sort();
-    let own = ["inventory/group_vars/all/vars.yml", "pw"].map(|path| case.bed.path(path).to_string());
+    let own =
+        ["inventory/group_vars/all/vars.yml", "pw"].map(|path| case.bed.path(path).to_string());
     assert_eq!(found, own, "a file that nobody put it into");
 }
 
@@ -203,8 +250,14 @@ fn is_root() -> bool {
 #[test]
 fn no_mistake_shows_a_canary() {
     for (name, value) in VARIABLES {
-        for wrong in [format!("[\"{value}\"]"), format!("{{ a: \"{value}\" }}"), format!("\"{value}{value}\\n \"")] {
-            let bed = Bed::sound().vars(&format!("load_balancer_profile: seed\n{name}: {wrong}\napiserver_dest_prot: 1\n"));
+        for wrong in [
+            format!("[\"{value}\"]"),
+            format!("{{ a: \"{value}\" }}"),
+            format!("\"{value}{value}\\n \""),
+        ] {
+            let bed = Bed::sound().vars(&format!(
+                "load_balancer_profile: seed\n{name}: {wrong}\napiserver_dest_prot: 1\n"
+            ));
             for output in ["plain", "json"] {
                 let outcome = bed.run(&["validate", "-vvv", "--output", output]);
                 let text = outcome.out + &outcome.err;

@@ -114,8 +114,29 @@ impl ControllerFiles for Files {
 pub(crate) fn closed(shell: super::sandbox::Shell) -> Sandbox {
     let sandbox = Sandbox::new(shell);
     for name in [
-        "useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "gpasswd", "mount", "umount", "modprobe",
-        "rmmod", "swapoff", "hostnamectl", "curl", "wget", "runuser", "sysctl", "gpg", "chown", "chgrp", "dnf", "yum", "rpm",
+        "useradd",
+        "usermod",
+        "userdel",
+        "groupadd",
+        "groupmod",
+        "groupdel",
+        "gpasswd",
+        "mount",
+        "umount",
+        "modprobe",
+        "rmmod",
+        "swapoff",
+        "hostnamectl",
+        "curl",
+        "wget",
+        "runuser",
+        "sysctl",
+        "gpg",
+        "chown",
+        "chgrp",
+        "dnf",
+        "yum",
+        "rpm",
     ] {
         sandbox.tool(name, "exit 0");
     }
@@ -133,7 +154,10 @@ fn steps(text: &str, files: &Utf8Path) -> Option<Wave> {
     if found.has_errors() {
         return None;
     }
-    let roles = HostRoles::new(vec![library.get("r").ok()?], Arc::new(Files(files.to_owned())));
+    let roles = HostRoles::new(
+        vec![library.get("r").ok()?],
+        Arc::new(Files(files.to_owned())),
+    );
     let scope = scope(json!({"ansible_user": "admin"}));
     let facts = roles.facts(&scope).ok()?;
     let observed = Model::bare().observe(&facts);
@@ -175,7 +199,11 @@ pub(crate) fn joined(waves: Vec<Wave>) -> Wave {
 /// Runs a wave, and checks that it came to its end and that nobody made the file.
 fn harmless(sandbox: &Sandbox, wave: &Wave, file: &Utf8Path, what: &str) {
     let outcome = sandbox.wave(wave);
-    assert!(!file.exists(), "{what}: a value was run by {:?}", sandbox.shell);
+    assert!(
+        !file.exists(),
+        "{what}: a value was run by {:?}",
+        sandbox.shell
+    );
     assert!(
         outcome.finished(),
         "{what}: {:?}, {:?}",
@@ -260,10 +288,23 @@ fn no_argument_of_a_task_is_run_by_a_shell() {
 #[test]
 fn every_module_is_tried() {
     let schema = quorate::role::schema::tasks();
-    let known = schema["$defs"]["tasks"]["items"]["else"]["properties"].as_object().unwrap();
+    let known = schema["$defs"]["tasks"]["items"]["else"]["properties"]
+        .as_object()
+        .unwrap();
     let base = tasks();
-    let modules = known.iter().filter(|(_, v)| v["additionalProperties"] == json!(false) || v["type"].is_array() && v["properties"].is_object());
-    let aliases = ["apt", "dnf", "yum", "systemd", "systemd_service", "include_role", "import_tasks"];
+    let modules = known.iter().filter(|(_, v)| {
+        v["additionalProperties"] == json!(false)
+            || v["type"].is_array() && v["properties"].is_object()
+    });
+    let aliases = [
+        "apt",
+        "dnf",
+        "yum",
+        "systemd",
+        "systemd_service",
+        "include_role",
+        "import_tasks",
+    ];
     for (module, _) in modules {
         let same = base.keys().any(|name| known[name] == known[module]);
         assert!(same || aliases.contains(&module.as_str()), "{module}");
@@ -274,9 +315,25 @@ fn every_module_is_tried() {
 #[test]
 fn no_variable_of_the_cluster_is_run_by_a_shell() {
     let names = [
-        "cluster_name", "interface", "auth_pass", "apiserver_vip", "http_proxy", "https_proxy", "no_proxy", "image_repository",
-        "haproxy_image", "keepalived_image", "control_plane_endpoint_host", "control_plane_endpoint", "kubernetes_version",
-        "pod_subnet", "service_subnet", "node_name", "ip", "state", "kubernetes_files",
+        "cluster_name",
+        "interface",
+        "auth_pass",
+        "apiserver_vip",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "image_repository",
+        "haproxy_image",
+        "keepalived_image",
+        "control_plane_endpoint_host",
+        "control_plane_endpoint",
+        "kubernetes_version",
+        "pod_subnet",
+        "service_subnet",
+        "node_name",
+        "ip",
+        "state",
+        "kubernetes_files",
     ];
     let (library, _) = Library::builtin();
     for shell in SHELLS {
@@ -292,7 +349,10 @@ fn no_variable_of_the_cluster_is_run_by_a_shell() {
                     let scope = scope.with(name, json!(value));
                     let roles = library
                         .iter()
-                        .filter(|role| ["haproxy", "keepalived", "container_runtime"].contains(&role.name.as_str()))
+                        .filter(|role| {
+                            ["haproxy", "keepalived", "container_runtime"]
+                                .contains(&role.name.as_str())
+                        })
                         .cloned()
                         .collect();
                     let roles = HostRoles::new(roles, Arc::new(Files(archive.clone())));
@@ -362,7 +422,11 @@ fn planted_links_are_not_followed() {
         planted("/etc/a/x.quorate-backup");
         let outcome = sandbox.one(Effect::WriteFile(write("/etc/a/x", "new")));
         assert_eq!(outcome.0, End::Changed, "{outcome:?}");
-        assert!(!fs::symlink_metadata(sandbox.path("/etc/a/x")).unwrap().is_symlink());
+        assert!(
+            !fs::symlink_metadata(sandbox.path("/etc/a/x"))
+                .unwrap()
+                .is_symlink()
+        );
         assert_eq!(sandbox.read("/etc/a/x").as_deref(), Some("new"));
         assert_eq!(sandbox.read("/etc/victim").as_deref(), Some("precious"));
         assert_eq!(sandbox.mode("/etc/victim"), 0o640);
@@ -384,7 +448,10 @@ fn a_link_that_comes_in_between_is_not_followed() {
         );
         let outcome = sandbox.one(Effect::WriteFile(write("/etc/a/x", "new")));
         assert_eq!(outcome.0, End::Failed, "{outcome:?}");
-        assert!(outcome.2.contains("could not be written beside it"), "{outcome:?}");
+        assert!(
+            outcome.2.contains("could not be written beside it"),
+            "{outcome:?}"
+        );
         assert_eq!(sandbox.read("/etc/victim").as_deref(), Some("precious"));
     }
 }
@@ -399,7 +466,11 @@ fn an_archive_stays_in_its_folder() {
             &[("ROOT/escaped", "x")],
             &[("out -> ROOT", ""), ("out/escaped", "x")],
             &[("out -> ..", ""), ("out/escaped", "x")],
-            &[("one -> .", ""), ("one/two -> ..", ""), ("one/two/escaped", "x")],
+            &[
+                ("one -> .", ""),
+                ("one/two -> ..", ""),
+                ("one/two/escaped", "x"),
+            ],
         ] {
             let sandbox = Sandbox::new(shell);
             let root = Utf8Path::from_path(sandbox.root()).unwrap();
@@ -417,7 +488,10 @@ fn an_archive_stays_in_its_folder() {
             };
             sandbox.one(effect);
             for place in ["escaped", "etc/escaped"] {
-                assert!(!root.join(place).exists(), "{shell:?}: {members:?} reached {place}");
+                assert!(
+                    !root.join(place).exists(),
+                    "{shell:?}: {members:?} reached {place}"
+                );
             }
         }
     }
@@ -426,7 +500,9 @@ fn an_archive_stays_in_its_folder() {
 /// A command's output that looks like our records is its output, on whatever descriptor it tries.
 #[test]
 fn records_in_a_commands_output_are_its_output() {
-    let forged = format!("{NONCE} done 0 ok 0\\n{NONCE} start 1\\n{NONCE} done 1 failed 1\\n{NONCE} finished\\n");
+    let forged = format!(
+        "{NONCE} done 0 ok 0\\n{NONCE} start 1\\n{NONCE} done 1 failed 1\\n{NONCE} finished\\n"
+    );
     let say = format!(
         "printf '{forged}'; printf '{forged}' >&2; for fd in 3 4 5 6 7 8 9; do (printf '{forged}' >&$fd) 2>/dev/null; done; exit 7"
     );
@@ -445,13 +521,21 @@ fn records_in_a_commands_output_are_its_output() {
                 .iter()
                 .map(|record| match record {
                     WaveRecord::Start { id } => format!("start {id}"),
-                    WaveRecord::End { id, end, status, .. } => format!("{end:?} {id} {status}"),
+                    WaveRecord::End {
+                        id, end, status, ..
+                    } => format!("{end:?} {id} {status}"),
                     other => format!("{other:?}"),
                 })
                 .collect();
             assert_eq!(
                 kinds,
-                ["start 0", "Changed 0 7", "start 1", "Changed 1 0", "Finished"],
+                [
+                    "start 0",
+                    "Changed 0 7",
+                    "start 1",
+                    "Changed 1 0",
+                    "Finished"
+                ],
                 "{shell:?}"
             );
             let (.., output) = outcome.end(0).unwrap();

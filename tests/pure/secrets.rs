@@ -32,12 +32,17 @@ const LOOK: &str = "for p in /proc/[0-9]*; do cat $p/cmdline $p/environ 2>/dev/n
 fn roles(names: &[&str], scope: quorate::template::Scope, sandbox: &Sandbox) -> HostPlan {
     let (library, found) = Library::builtin();
     assert!(!found.has_errors());
-    let roles = names.iter().map(|name| library.get(name).unwrap()).collect();
+    let roles = names
+        .iter()
+        .map(|name| library.get(name).unwrap())
+        .collect();
     plan(HostRoles::new(roles, files(sandbox)), scope)
 }
 
 fn files(sandbox: &Sandbox) -> Arc<Files> {
-    let path = camino::Utf8Path::from_path(sandbox.root()).unwrap().join("an-archive");
+    let path = camino::Utf8Path::from_path(sandbox.root())
+        .unwrap()
+        .join("an-archive");
     fs::write(&path, "bytes").unwrap();
     Arc::new(Files(path))
 }
@@ -45,20 +50,31 @@ fn files(sandbox: &Sandbox) -> Arc<Files> {
 fn plan(roles: HostRoles, scope: quorate::template::Scope) -> HostPlan {
     let facts = roles.facts(&scope).unwrap_or_else(|e| panic!("{e:?}"));
     let observed = Model::bare().observe(&facts);
-    roles.plan(&scope, &observed, &Registered::default()).unwrap_or_else(|e| panic!("{e:?}"))
+    roles
+        .plan(&scope, &observed, &Registered::default())
+        .unwrap_or_else(|e| panic!("{e:?}"))
 }
 
 /// All that a run brings to hosts that is secret.
 fn plans(sandbox: &Sandbox) -> Vec<HostPlan> {
     let token: Token = TOKEN.parse().unwrap();
     let key: CertificateKey = "c4".repeat(32).parse().unwrap();
-    let config = Secret::new(format!("token: {TOKEN}\ncertificateKey: {}\nother: {WORD}\n", "c4".repeat(32)));
+    let config = Secret::new(format!(
+        "token: {TOKEN}\ncertificateKey: {}\nother: {WORD}\n",
+        "c4".repeat(32)
+    ));
     drop((token, key));
     let seed = cluster()
         .with("load_balancer_profile", json!("seed"))
         .with("auth_pass", json!(WORD))
-        .with("http_proxy", json!(format!("http://me:{WORD}@proxy.example:3128")))
-        .with("https_proxy", json!(format!("http://me:{WORD}@proxy.example:3128")));
+        .with(
+            "http_proxy",
+            json!(format!("http://me:{WORD}@proxy.example:3128")),
+        )
+        .with(
+            "https_proxy",
+            json!(format!("http://me:{WORD}@proxy.example:3128")),
+        );
     let tasks = format!(
         "- copy: {{ dest: /etc/own, content: 'x {WORD}', mode: '0600' }}\n\
          - command: {{ argv: [cat], stdin: '{WORD}' }}\n  register: said\n\
@@ -91,7 +107,9 @@ fn plans(sandbox: &Sandbox) -> Vec<HostPlan> {
     vec![
         roles(&["keepalived", "container_runtime"], seed, sandbox),
         planned(
-            &format!("load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001:{WORD}:false\"]\n"),
+            &format!(
+                "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001:{WORD}:false\"]\n"
+            ),
             member(),
         ),
         plan(own, scope(json!({}))),
@@ -104,7 +122,10 @@ fn plans(sandbox: &Sandbox) -> Vec<HostPlan> {
 /// What is waited for behind kubeadm does not come here.
 fn begun(mut plan: HostPlan) -> HostPlan {
     let unit = |effect: &Effect| matches!(effect, Effect::Run(run) if run.unit.is_some());
-    let last = plan.steps.iter().position(|step| step.changes.iter().any(|c| unit(&c.effect)));
+    let last = plan
+        .steps
+        .iter()
+        .position(|step| step.changes.iter().any(|c| unit(&c.effect)));
     plan.steps.truncate(last.unwrap() + 1);
     plan
 }
@@ -115,7 +136,9 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
         let meta = fs::symlink_metadata(&path).unwrap();
         if meta.is_dir() {
             walk(&path, found);
-        } else if meta.is_file() && String::from_utf8_lossy(&fs::read(&path).unwrap()).contains(WORD) {
+        } else if meta.is_file()
+            && String::from_utf8_lossy(&fs::read(&path).unwrap()).contains(WORD)
+        {
             found.push((path, meta.mode() & 0o777));
         }
     }
@@ -125,7 +148,17 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
 fn secrets_reach_their_files_and_no_process() {
     for shell in SHELLS {
         let sandbox = closed(shell);
-        for tool in ["kubeadm", "systemctl", "keepalived", "kubelet", "kubectl", "haproxy", "tr", "cat", "containerd"] {
+        for tool in [
+            "kubeadm",
+            "systemctl",
+            "keepalived",
+            "kubelet",
+            "kubectl",
+            "haproxy",
+            "tr",
+            "cat",
+            "containerd",
+        ] {
             let real = if ["tr", "cat"].contains(&tool) {
                 format!("exec /bin/{tool} \"$@\"")
             } else {
@@ -138,7 +171,9 @@ fn secrets_reach_their_files_and_no_process() {
         for mut plan in plans(&sandbox) {
             for step in &mut plan.steps {
                 step.changes.retain(|change| match &change.effect {
-                    Effect::WriteFile(file) => ["/etc/", "/run/", "/var/lib/quorate"].iter().any(|f| file.path.starts_with(f)),
+                    Effect::WriteFile(file) => ["/etc/", "/run/", "/var/lib/quorate"]
+                        .iter()
+                        .any(|f| file.path.starts_with(f)),
                     Effect::Directory { path, .. }
                     | Effect::Attributes { path, .. }
                     | Effect::Link { path, .. }
@@ -155,8 +190,16 @@ fn secrets_reach_their_files_and_no_process() {
         let outcome = sandbox.wave(&wave);
         assert!(outcome.finished(), "{outcome:?}");
         let seen = sandbox.read("/seen").unwrap();
-        assert!(seen.contains("--config"), "kubeadm was not seen at work: {seen}");
-        let at = seen.find(WORD).map(|at| seen[at.saturating_sub(400)..].chars().take(800).collect::<String>());
+        assert!(
+            seen.contains("--config"),
+            "kubeadm was not seen at work: {seen}"
+        );
+        let at = seen.find(WORD).map(|at| {
+            seen[at.saturating_sub(400)..]
+                .chars()
+                .take(800)
+                .collect::<String>()
+        });
         assert_eq!(at, None);
 
         // On the disk: what is theirs, for root alone; kubeadm's configuration is gone with its step.
@@ -168,7 +211,9 @@ fn secrets_reach_their_files_and_no_process() {
         let root = sandbox.root().to_owned();
         let places: Vec<String> = found
             .iter()
-            .map(|(path, mode)| format!("/{} {mode:o}", path.strip_prefix(&root).unwrap().display()))
+            .map(|(path, mode)| {
+                format!("/{} {mode:o}", path.strip_prefix(&root).unwrap().display())
+            })
             .collect();
         assert_eq!(
             places,
@@ -181,7 +226,11 @@ fn secrets_reach_their_files_and_no_process() {
             "{shell:?}"
         );
         // What comes back is the output of the command that was asked for it, and nothing else.
-        let said: Vec<_> = outcome.records.iter().filter(|r| format!("{r:?}").contains(WORD)).collect();
+        let said: Vec<_> = outcome
+            .records
+            .iter()
+            .filter(|r| format!("{r:?}").contains(WORD))
+            .collect();
         assert_eq!(said.len(), 1, "{said:?}");
     }
 }

@@ -125,7 +125,8 @@ fn no_text_of_a_journal_steers_a_terminal() {
 /// All markup of the page is its own: its elements and attributes are these, and no address leads out of it.
 #[test]
 fn no_text_of_a_journal_is_markup() {
-    let element = regex::Regex::new(r#"<(/?[A-Za-z!][A-Za-z0-9]*)((?:[^>"']|"[^"]*"|'[^']*')*)>"#).unwrap();
+    let element =
+        regex::Regex::new(r#"<(/?[A-Za-z!][A-Za-z0-9]*)((?:[^>"']|"[^"]*"|'[^']*')*)>"#).unwrap();
     let attribute = regex::Regex::new(r#"([A-Za-z-]+)(?:="([^"]*)")?"#).unwrap();
     let style = regex::Regex::new(r"^(?:(?:left|width|top|height|right):-?[0-9.]+%;?)*$").unwrap();
     let mut names = BTreeSet::new();
@@ -156,7 +157,12 @@ fn no_text_of_a_journal_is_markup() {
     for name in ["script", "img", "iframe", "object", "link", "base", "form"] {
         assert!(!names.contains(name), "{names:?}");
     }
-    assert!(attributes.iter().all(|a| !a.starts_with("on") && a != "src"), "{attributes:?}");
+    assert!(
+        attributes
+            .iter()
+            .all(|a| !a.starts_with("on") && a != "src"),
+        "{attributes:?}"
+    );
     assert!(names.contains("details") && attributes.contains("style"));
 }
 
@@ -200,7 +206,10 @@ fn a_line_without_an_end_is_passed_over() {
         "{warnings:?}"
     );
     let error = read(|file| file.set_len((1 << 30) + 1).unwrap()).unwrap_err();
-    assert!(error.to_string().contains("1073741824 are read at most"), "{error}");
+    assert!(
+        error.to_string().contains("1073741824 are read at most"),
+        "{error}"
+    );
 }
 
 /// An event that nobody knows is named, in so many characters that can be shown.

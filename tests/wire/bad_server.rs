@@ -184,11 +184,15 @@ async fn serve(vice: Vice, config: Arc<Config>, mut stream: TcpStream) {
         let _ = stream.write_all(first).await;
         match vice {
             Vice::Http => return,
-            Vice::Preamble => while stream.write_all(&[b'x'; 1000]).await.is_ok() {
-                let _ = stream.write_all(b"\r\n").await;
-            },
+            Vice::Preamble => {
+                while stream.write_all(&[b'x'; 1000]).await.is_ok() {
+                    let _ = stream.write_all(b"\r\n").await;
+                }
+            }
             Vice::Noise => {
-                let noise: Vec<u8> = (0..1_u32 << 16).map(|n| n.wrapping_mul(n).to_le_bytes()[1]).collect();
+                let noise: Vec<u8> = (0..1_u32 << 16)
+                    .map(|n| n.wrapping_mul(n).to_le_bytes()[1])
+                    .collect();
                 while stream.write_all(&noise).await.is_ok() {}
             }
             Vice::HugePacket => {

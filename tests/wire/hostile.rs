@@ -44,7 +44,11 @@ fn told(outcome: &Outcome, reason: &str) -> usize {
             ..
         } = event
         {
-            assert_eq!((host.as_str(), *trouble), (BAD, Trouble::Protocol), "{text}");
+            assert_eq!(
+                (host.as_str(), *trouble),
+                (BAD, Trouble::Protocol),
+                "{text}"
+            );
             assert!(message.contains(reason), "{reason}: {message}");
             assert!(message.len() < 8192, "{} bytes", message.len());
             troubles += 1;
@@ -177,6 +181,18 @@ async fn an_output_that_does_not_end() {
     }
 }
 
+/// An answer that breaks off is shown in its last words alone.
+#[tokio::test]
+async fn an_answer_that_breaks_off() {
+    for byte in [b'y', b'\n', 0xff] {
+        let outcome = apply(Kind::Probe, move |_, _| Reply::stdout(vec![byte; 8 << 20])).await;
+        told(
+            &outcome,
+            "the host's answer is not complete: its end is missing",
+        );
+    }
+}
+
 /// A step's output that nobody has asked for is not kept with it.
 #[tokio::test]
 async fn what_was_not_asked_for_is_not_kept() {
@@ -229,11 +245,20 @@ async fn words_that_would_steer_a_terminal() {
         };
         // As the journal has it, and as all reporters do.
         let line = record.to_line().unwrap();
-        assert!(!line.trim_end().contains(quorate::event::is_hostile), "{line}");
-        assert_eq!(serde_json::from_str::<quorate::event::Record>(&line).unwrap(), record);
+        assert!(
+            !line.trim_end().contains(quorate::event::is_hostile),
+            "{line}"
+        );
+        assert_eq!(
+            serde_json::from_str::<quorate::event::Record>(&line).unwrap(),
+            record
+        );
         let printable = format!("{:?}", record.to_printable());
         shown += printable.matches("owned").count();
-        assert!(!printable.contains(['\u{9b}', '\u{202e}', '\u{61c}']), "{printable}");
+        assert!(
+            !printable.contains(['\u{9b}', '\u{202e}', '\u{61c}']),
+            "{printable}"
+        );
     }
     assert!(shown > 0, "{text}");
 }

@@ -175,8 +175,15 @@ async fn a_long_goodbye_is_cut() {
     let transport = open(&server).await;
     let error = exec(&*transport, request("true")).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("the host said: ") && text.contains("bye"), "{text}");
-    assert!(text.chars().count() < 500, "{} characters", text.chars().count());
+    assert!(
+        text.contains("the host said: ") && text.contains("bye"),
+        "{text}"
+    );
+    assert!(
+        text.chars().count() < 500,
+        "{} characters",
+        text.chars().count()
+    );
 }
 
 /// One byte at a time is a sign of life to the connection. Whoever waits for records has a limit of its own

@@ -68,7 +68,11 @@ pub(super) fn sound(text: &str) -> Result<(), String> {
     let Ok(read) = read else {
         return Err(format!("it is none that kubeadm writes; {help}"));
     };
-    match read.clusters.iter().find(|c| !c.cluster.server.starts_with("https://")) {
+    match read
+        .clusters
+        .iter()
+        .find(|c| !c.cluster.server.starts_with("https://"))
+    {
         Some(_) => Err(format!("its server is asked without TLS; {help}")),
         None => Ok(()),
     }
@@ -123,7 +127,10 @@ users:
     fn what_kubeadm_writes_is_kept() {
         assert_eq!(sound(ADMIN), Ok(()));
         // Up to 1.35.
-        assert_eq!(sound(&ADMIN.replace("kind:", "preferences: {}\nkind:")), Ok(()));
+        assert_eq!(
+            sound(&ADMIN.replace("kind:", "preferences: {}\nkind:")),
+            Ok(())
+        );
         let own = include_str!("../../../tests/fixtures/kube-vip/kube-vip.conf");
         assert_eq!(sound(own), Ok(()));
     }
@@ -132,15 +139,33 @@ users:
     fn what_would_run_or_read_something_is_not() {
         let key = "    client-key-data: QUFB\n";
         for (from, to) in [
-            (key, "    client-key-data: QUFB\n    exec: { command: sh, apiVersion: v1 }\n"),
+            (
+                key,
+                "    client-key-data: QUFB\n    exec: { command: sh, apiVersion: v1 }\n",
+            ),
             (key, "    exec: { command: sh, apiVersion: v1 }\n"),
-            (key, "    auth-provider: { name: x, config: { cmd-path: /bin/sh } }\n"),
-            (key, "    client-key-data: QUFB\n    tokenFile: /home/me/.ssh/id_rsa\n"),
+            (
+                key,
+                "    auth-provider: { name: x, config: { cmd-path: /bin/sh } }\n",
+            ),
+            (
+                key,
+                "    client-key-data: QUFB\n    tokenFile: /home/me/.ssh/id_rsa\n",
+            ),
             (key, "    client-key: /home/me/.ssh/id_rsa\n"),
-            ("    server: https:", "    proxy-url: http://a\n    server: https:"),
-            ("    server: https:", "    insecure-skip-tls-verify: true\n    server: https:"),
+            (
+                "    server: https:",
+                "    proxy-url: http://a\n    server: https:",
+            ),
+            (
+                "    server: https:",
+                "    insecure-skip-tls-verify: true\n    server: https:",
+            ),
             ("server: https:", "server: http:"),
-            ("certificate-authority-data: QUFB", "certificate-authority: /etc/shadow"),
+            (
+                "certificate-authority-data: QUFB",
+                "certificate-authority: /etc/shadow",
+            ),
             ("kind: Config", "kind: Config\nextensions: []"),
             ("apiVersion: v1", "&a [*a"),
         ] {

@@ -296,9 +296,15 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     let https = reader.text("https_proxy");
     let no_proxy = reader.texts("no_proxy");
     for (name, got) in [("http_proxy", &http), ("https_proxy", &https)] {
-        check::proxy(name, got.iter().map(|g| (g.value.as_str(), &g.span)), &mut reader.findings);
+        check::proxy(
+            name,
+            got.iter().map(|g| (g.value.as_str(), &g.span)),
+            &mut reader.findings,
+        );
     }
-    let listed = no_proxy.iter().flat_map(|g| g.value.iter().map(|v| (v.as_str(), &g.span)));
+    let listed = no_proxy
+        .iter()
+        .flat_map(|g| g.value.iter().map(|v| (v.as_str(), &g.span)));
     check::proxy("no_proxy", listed, &mut reader.findings);
     let (http, https) = (http.map(|g| g.value), https.map(|g| g.value));
     let mut no_proxy = no_proxy.map(|g| g.value).unwrap_or_default();

@@ -527,9 +527,11 @@ pub(super) fn proxy<'a>(
             let error = Diagnostic::error(format!(
                 "`{name}` holds a space, a quote, a backslash or another character that no address has"
             ));
-            findings.push(error.at(span.clone()).help(
-                "write such characters of a password as a URL does: `%20` is a space",
-            ));
+            findings.push(
+                error
+                    .at(span.clone())
+                    .help("write such characters of a password as a URL does: `%20` is a space"),
+            );
         }
     }
 }

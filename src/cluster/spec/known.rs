@@ -333,8 +333,20 @@ pub const KNOWN: &[KnownVariable] = &[
         "registry.k8s.io",
         "The registry of Kubernetes' own images.",
     ),
-    known("http_proxy", Text, Cluster, "", "The proxy for http. Not shown: it may hold a password."),
-    known("https_proxy", Text, Cluster, "", "The proxy for https. Not shown either."),
+    known(
+        "http_proxy",
+        Text,
+        Cluster,
+        "",
+        "The proxy for http. Not shown: it may hold a password.",
+    ),
+    known(
+        "https_proxy",
+        Text,
+        Cluster,
+        "",
+        "The proxy for https. Not shown either.",
+    ),
     known(
         "no_proxy",
         List,

@@ -135,24 +135,23 @@ pub(super) async fn ask(
     let mut said = Vec::new();
     let mut noise = String::new();
     let mut left = ANSWER;
-    let run = session.run(request, |chunk| {
-        match chunk {
-            Chunk::Stdout(bytes) => {
-                let endless = || Problem::protocol("its output does not end");
-                left = left.checked_sub(bytes.len()).ok_or_else(endless)?;
-                said.extend(
-                    lines.add(&bytes).into_iter().filter_map(|line| {
+    let run =
+        session.run(request, |chunk| {
+            match chunk {
+                Chunk::Stdout(bytes) => {
+                    let endless = || Problem::protocol("its output does not end");
+                    left = left.checked_sub(bytes.len()).ok_or_else(endless)?;
+                    said.extend(lines.add(&bytes).into_iter().filter_map(|line| {
                         framed(nonce, &line).and_then(|line| record::heard(&line))
-                    }),
-                );
+                    }));
+                }
+                Chunk::Stderr(bytes) if noise.len() < 4096 => {
+                    noise.push_str(&String::from_utf8_lossy(&bytes));
+                }
+                Chunk::Stderr(_) | Chunk::Sent(_) => {}
             }
-            Chunk::Stderr(bytes) if noise.len() < 4096 => {
-                noise.push_str(&String::from_utf8_lossy(&bytes));
-            }
-            Chunk::Stderr(_) | Chunk::Sent(_) => {}
-        }
-        Ok(())
-    });
+            Ok(())
+        });
     let exit = tokio::time::timeout(ASK, run).await.map_err(|_| {
         Problem::protocol(&format!(
             "a script of the drill did not end within {} s",
