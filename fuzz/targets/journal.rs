@@ -23,7 +23,9 @@ fuzz_target!(|data: &[u8]| {
         let path = camino::Utf8Path::from_path(file.path()).expect("a path that is text");
         journal::read(path)
     });
-    let Ok((records, warnings)) = read else { return };
+    let Ok((records, warnings)) = read else {
+        return;
+    };
     assert!(warnings.len() <= 32, "{} warnings", warnings.len());
     warnings.iter().for_each(|warning| tame(warning));
     let options = || Options {
@@ -36,7 +38,11 @@ fuzz_target!(|data: &[u8]| {
     let pretty = Buffer::default();
     let reporters: [Box<dyn Reporter>; 3] = [
         Box::new(Plain::new(Box::new(plain.clone()), options())),
-        Box::new(Pretty::new(Surface::Stream(Box::new(pretty.clone())), options(), false)),
+        Box::new(Pretty::new(
+            Surface::Stream(Box::new(pretty.clone())),
+            options(),
+            false,
+        )),
         Box::new(Json::new(Box::new(Buffer::default()))),
     ];
     for mut reporter in reporters {

@@ -31,7 +31,9 @@ impl ControllerFiles for AllThere {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     // Loops that are meant to be long are Tera's (docs/limits.md).
     if text.contains("range") {
         return;

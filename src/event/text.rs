@@ -1,5 +1,6 @@
 //! Text of the stream. What a host says is hostile: it must neither steer a terminal nor forge a line.
 
+use std::fmt::Write as _;
 use std::io;
 
 use serde::Serialize;
@@ -26,6 +27,22 @@ pub fn printable(text: &str, lines: bool) -> String {
             '\r' if chars.peek().is_none_or(|next| *next == '\n') => {}
             c if is_hostile(c) => out.extend(c.escape_default()),
             c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Returns JSON with the hostile characters of its strings escaped: outside of them it has none but line ends.
+pub fn tame_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_hostile(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
         }
     }
     out

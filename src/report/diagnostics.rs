@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::event::printable;
+use crate::event::{printable, tame_json};
 use crate::model::{Diagnostic, Diagnostics, Severity};
 
 use super::text::{RED, YELLOW, count, paint};
@@ -14,6 +14,8 @@ use super::text::{RED, YELLOW, count, paint};
 const MOST: usize = 100;
 /// So many findings are told to programs.
 const MOST_TOLD: usize = 1000;
+/// So many characters of a message are shown.
+const LONGEST_MESSAGE: usize = 4000;
 /// A longer line is shown without its text: no terminal shows it, and the renderer goes through it for each finding.
 const LONGEST_LINE: usize = 16 << 10;
 
@@ -68,7 +70,7 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let message = printable(&diagnostic.message, true);
+    let message = shown(&diagnostic.message);
     let title = level.primary_title(message);
     let mut group = match &diagnostic.span {
         Some(span) => {
@@ -85,9 +87,22 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         None => Group::with_title(title),
     };
     if let Some(help) = &diagnostic.help {
-        group = group.element(Level::HELP.message(printable(help, true)));
+        group = group.element(Level::HELP.message(shown(help)));
     }
     renderer.render(&[group])
+}
+
+/// Returns a message as it is shown.
+fn shown(text: &str) -> String {
+    printable(&short(text), true)
+}
+
+/// Returns a message that a person can read: names and values in it are as long as their file has them.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Returns the range cut to the text, its character boundaries and its first line: a span over a whole block would
@@ -109,7 +124,14 @@ fn inside(text: &str, start: usize, end: usize) -> (usize, usize) {
 /// Returns the lines around a range with the number of the first of them, and the range in them: the renderer goes through
 /// all that it gets.
 fn around(text: &str, start: usize, end: usize) -> (usize, &str, usize, usize) {
-    let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    // The end of a text lies behind the end of its last line, and not on a line of its own.
+    let within = text[..start]
+        .strip_suffix('\n')
+        .filter(|_| start == text.len());
+    let from = within
+        .unwrap_or(&text[..start])
+        .rfind('\n')
+        .map_or(0, |at| at + 1);
     let to = text[end..].find('\n').map_or(text.len(), |at| end + at);
     let first = text[..from].matches('\n').count() + 1;
     if to - from > LONGEST_LINE {
@@ -129,13 +151,13 @@ pub fn json(diagnostics: &Diagnostics) -> String {
         let value = serde_json::json!({
             "v": crate::event::VERSION,
             "severity": match diagnostic.severity { Severity::Error => "error", Severity::Warning => "warning" },
-            "message": diagnostic.message,
+            "message": short(&diagnostic.message),
             "file": place.map(|(file, _)| file),
             "line": place.map(|(_, (line, _))| line),
             "column": place.map(|(_, (_, column))| column),
-            "help": diagnostic.help,
+            "help": diagnostic.help.as_deref().map(short),
         });
-        let _ = writeln!(out, "{value}");
+        let _ = writeln!(out, "{}", tame_json(&value.to_string()));
     }
     let left = diagnostics.iter().count().saturating_sub(MOST_TOLD);
     if left > 0 {
