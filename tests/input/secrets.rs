@@ -85,8 +85,7 @@ fn case() -> Case {
     let hosts = format!("kube_control_plane: {{ hosts: {{ cp1: {{ ip: {ip} }} }} }}\n");
     let mut vars = format!(
         "ansible_host: 127.0.0.1\nansible_port: {}\nansible_user: {user}\nansible_become: false\nansible_ssh_private_key_file: {}\n\
-         kubernetes_version: \"1.36.3\"\nkubernetes_source: present\nload_balancer_profile: seed\napiserver_vip: 192.0.2.77\n\
-         own_password: c4n4ry-own\n",
+         kubernetes_version: \"1.36.3\"\nkubernetes_source: present\nload_balancer_profile: seed\napiserver_vip: 192.0.2.77\n",
         sshd.port,
         sshd.user_key("ed25519"),
     );
@@ -108,7 +107,7 @@ fn case() -> Case {
         .file("inventory/group_vars/all/vars.yml", &vars)
         .bytes(
             "inventory/group_vars/all/vault.yml",
-            &sealed("app_word: c4n4ry-sealed\n"),
+            &sealed("app_word: c4n4ry-sealed\nown_password: c4n4ry-own\n"),
         )
         .file("inventory/roles/hosts/tasks/main.yml", &tasks)
         .file("known", &known)

@@ -161,9 +161,13 @@ fn steps(text: &str, files: &Utf8Path) -> Option<Wave> {
     );
     let scope = scope(json!({"ansible_user": "admin"}));
     let facts = roles.facts(&scope).ok()?;
-    let observed = Model::bare().observe(&facts);
-    let plan = roles.plan(&scope, &observed, &Registered::default()).ok()?;
-    Some(wave(&plan, "r1", facts).0)
+    ["apt-get", "dnf"].into_iter().find_map(|manager| {
+        let mut model = Model::bare();
+        model.more.push(format!("system packages {manager}"));
+        let observed = model.observe(&facts);
+        let plan = roles.plan(&scope, &observed, &Registered::default());
+        Some(wave(&plan.ok()?, "r1", facts.clone()).0)
+    })
 }
 
 /// Puts waves behind one another, each of their steps tolerated.
@@ -557,4 +561,34 @@ fn records_in_a_commands_output_are_its_output() {
             assert_eq!(output.contains("failed 1"), capture, "{output}");
         }
     }
+}
+
+/// Moments that are none are not reckoned with, and words are cut.
+#[test]
+fn a_drills_streams_say_moments() {
+    use quorate::cluster::drill::record::{Heard, heard};
+    assert_eq!(
+        heard("clock 1800000000000"),
+        Some(Heard::Clock(1_800_000_000_000))
+    );
+    for line in [
+        "clock -1",
+        "clock 9223372036854775807",
+        "probe -9223372036854775808 200 0.1",
+        "probe 1800000000000 200 99999999999.0",
+        "holder 9223372036854775807 yes",
+        "watch -9223372036854775808 open",
+        "away 253402300800000",
+    ] {
+        assert_eq!(heard(line), None, "{line}");
+    }
+    let Some(Heard::Cannot(why)) = heard(&format!("cannot {}", "x".repeat(1 << 20))) else {
+        panic!("it is heard");
+    };
+    assert_eq!(why.len(), 500);
+    // The difference of any two moments is one.
+    let Some(Heard::Probe(probe)) = heard("probe 253402300799999 200 4294967.295") else {
+        panic!("it is heard");
+    };
+    assert!(Heard::Probe(probe).shifted(-253_402_300_799_999) != Heard::End);
 }
