@@ -57,6 +57,7 @@ fn tasks() -> Map<String, Value> {
         },
         "group": {"name": "grp", "gid": 4000},
         "hostname": {"name": "a"},
+        "image_pull": {"name": ["a.example/b:1"], "registry_config": "/etc/containerd/certs.d"},
         "include_vars": {"file": "a.yml", "name": "a"},
         "lineinfile": {"path": "/etc/line", "line": "a", "regexp": "^b", "create": true},
         "meta": {"action": "flush_handlers"},
@@ -72,12 +73,11 @@ fn tasks() -> Map<String, Value> {
         "set_fact": {"a": "a"},
         "swap": {"state": "absent"},
         "sysctl": {"name": "net.a", "value": "1"},
-        "systemd_timer": {"name": "a", "command": ["/bin/true"], "on_calendar": "daily", "description": "a", "user": "root"},
+        "systemd_timer": {"name": "a", "command": "/bin/true", "on_calendar": "daily", "description": "a", "user": "root"},
         "template": {"src": "a.tera", "dest": "/etc/templated", "mode": "0600"},
         "unarchive": {"src": "files/a.tar", "dest": "/etc/unpacked"},
         "user": {
-            "name": "usr", "uid": 4000, "group": "root", "groups": ["a"], "shell": "/bin/sh", "home": "/etc/home", "comment": "a",
-            "password": "!", "system": true,
+            "name": "usr", "uid": 4000, "group": "root", "groups": ["a"], "shell": "/bin/sh", "home": "/etc/home", "comment": "a", "system": true,
         },
     });
     tasks.as_object().unwrap().clone()
