@@ -75,7 +75,7 @@ fn tasks() -> Map<String, Value> {
         "sysctl": {"name": "net.a", "value": "1"},
         "systemd_timer": {"name": "a", "command": "/bin/true", "on_calendar": "daily", "description": "a", "user": "root"},
         "template": {"src": "a.tera", "dest": "/etc/templated", "mode": "0600"},
-        "unarchive": {"src": "files/a.tar", "dest": "/etc/unpacked"},
+        "unarchive": {"src": "/etc/a.tar", "dest": "/etc/unpacked"},
         "user": {
             "name": "usr", "uid": 4000, "group": "root", "groups": ["a"], "shell": "/bin/sh", "home": "/etc/home", "comment": "a", "system": true,
         },

@@ -82,9 +82,8 @@ fn poisoned() -> Vec<(&'static str, Vec<Record>)> {
 
 fn tame(what: &str, text: &str) {
     for (n, line) in text.lines().enumerate() {
-        if let Some(c) = line.chars().find(|c| is_hostile(*c)) {
-            panic!("{what}, line {}: {c:?} in {line:?}", n + 1);
-        }
+        let found = line.chars().find(|c| is_hostile(*c));
+        assert_eq!(found, None, "{what}, line {}: {line:?}", n + 1);
     }
 }
 
