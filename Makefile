@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab test-page lab-long torture bench bench-plan bench-scale
+.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab test-page lab-long torture bench bench-plan bench-scale fuzz
 
 # Where cargo puts it, also where somebody has moved that.
 QUORATE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/quorate
@@ -89,6 +89,17 @@ lab-long: build lab-up ## the lab ring's long stories
 # Hours: QUORATE_TORTURE_STEP=25 takes every 25th record alone.
 torture: build lab-up ## every kill point of init and join, and every record of the journal
 	$(LAB_TEST) torture::
+
+# On stable: without a sanitizer, with debug assertions. Seeds are in fuzz/seeds, what was found on the way in fuzz/corpus.
+FUZZ_SECONDS ?= 600
+FUZZ ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+fuzz: ## every fuzz target, FUZZ_SECONDS=600 each (FUZZ=role: that one)
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz"; exit 1; }
+	for target in $(FUZZ); do \
+		mkdir -p "fuzz/corpus/$$target"; \
+		cargo fuzz run -s none "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=32768 -timeout=30 -rss_limit_mb=4096 -print_final_stats=1; \
+	done
 
 bench-plan: build ## wall time of a plan without changes: ten runs, median
 	@scripts/bench.sh plan

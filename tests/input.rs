@@ -15,6 +15,8 @@ mod cluster;
 mod command;
 #[path = "input/files.rs"]
 mod files;
+#[path = "input/hostile.rs"]
+mod hostile;
 #[path = "input/hosts.rs"]
 mod hosts;
 #[path = "input/plan_file.rs"]
@@ -25,6 +27,8 @@ mod replay;
 mod role;
 #[path = "input/script.rs"]
 mod script;
+#[path = "input/secrets.rs"]
+mod secrets;
 #[path = "input/site.rs"]
 mod site;
 #[allow(dead_code, reason = "the tests of the wire use more of it")]

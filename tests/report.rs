@@ -8,6 +8,8 @@ mod drill;
 mod fleet;
 #[path = "report/history.rs"]
 mod history;
+#[path = "report/hostile.rs"]
+mod hostile;
 #[path = "report/journal.rs"]
 mod journals;
 #[path = "report/plan.rs"]

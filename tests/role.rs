@@ -19,6 +19,8 @@ mod control;
 mod drill_scripts;
 #[path = "pure/files.rs"]
 mod files;
+#[path = "pure/hostile.rs"]
+mod hostile;
 #[path = "pure/kube_vip.rs"]
 mod kube_vip;
 #[path = "pure/local.rs"]
@@ -45,6 +47,8 @@ mod role;
 mod sandbox;
 #[path = "pure/schema.rs"]
 mod schema;
+#[path = "pure/secrets.rs"]
+mod secrets;
 #[path = "pure/seed_inventory.rs"]
 mod seed_inventory;
 #[path = "pure/shell.rs"]

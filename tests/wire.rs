@@ -21,6 +21,8 @@ mod health;
 mod help;
 #[path = "wire/host_keys.rs"]
 mod host_keys;
+#[path = "wire/hostile.rs"]
+mod hostile;
 #[path = "wire/jumps.rs"]
 mod jumps;
 #[path = "wire/login.rs"]

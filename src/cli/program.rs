@@ -11,7 +11,7 @@ use super::args::{Cli, SchemaOf, Task};
 use super::exit::{self, WrongInput};
 use super::{demo, history, replay, run, vault};
 use crate::cluster::spec;
-use crate::event::ExitCode;
+use crate::event::{ExitCode, printable};
 use crate::model::{Diagnostic, Diagnostics};
 use crate::report::{self, Color, Options, Output, diagnostics};
 use crate::role;
@@ -20,6 +20,7 @@ const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 /// Runs the program and returns its exit code.
 pub fn main() -> std::process::ExitCode {
+    keep_memory_private();
     let words: Vec<_> = std::env::args_os().collect();
     let cli = match Cli::read(&words) {
         Ok(cli) => cli,
@@ -39,6 +40,24 @@ pub fn main() -> std::process::ExitCode {
         Err(_) => ExitCode::Failed,
     };
     exit.into()
+}
+
+/// Lets no core dump be written: memory holds passwords and keys. A limit of zero keeps files from being written; a program
+/// that dumps are piped to gets none of a process that is not dumpable (core(5)), and other processes of the same user
+/// cannot look into it (PR_SET_DUMPABLE(2const)), as ssh-agent(1) has it.
+fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // Whoever may not lower a limit is in a sandbox that keeps it already.
+    let _ = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }
 
 /// Returns the command line's definition, for completions and documentation.
@@ -107,13 +126,33 @@ fn fail(error: &Report, options: &Options) -> ExitCode {
         None if options.output == Output::Json => {
             diagnostics::json(&Diagnostics(vec![Diagnostic::error(causes(error))]))
         }
-        None if options.verbosity > 0 => format!("error: {error:?}\n"),
+        None if options.verbosity > 0 => format!("error: {}\n", tame(&format!("{error:?}"))),
         // Where in the code it came from is for -v.
-        None => format!("{ERROR}error:{ERROR:#} {}\n", causes(error)),
+        None => format!(
+            "{ERROR}error:{ERROR:#} {}\n",
+            printable(&causes(error), true)
+        ),
     };
     // There is nobody left to tell if standard error is closed.
     let _ = options.color.stderr().write_all(text.as_bytes());
     exit::of_error(error)
+}
+
+/// Returns a text in which colours (ECMA-48, SGR) are all that a terminal is told: a path in it may be somebody else's.
+fn tame(text: &str) -> String {
+    let mut pieces = text.split("\u{1b}[");
+    let mut out = printable(pieces.next().unwrap_or_default(), true);
+    for piece in pieces {
+        let end = piece.find(|c: char| !(c.is_ascii_digit() || c == ';'));
+        let colour = end.and_then(|end| Some((&piece[..end], piece[end..].strip_prefix('m')?)));
+        match colour {
+            Some((colour, rest)) => {
+                out.push_str(&format!("\u{1b}[{colour}m{}", printable(rest, true)));
+            }
+            None => out.push_str(&format!("\\u{{1b}}[{}", printable(piece, true))),
+        }
+    }
+    out
 }
 
 /// Returns the chain of causes on one line. A cause that stands in the text before it already is not told again.
@@ -149,4 +188,18 @@ fn install_hooks(color: Color) {
         .install();
     // Without the hooks errors are merely less pretty.
     drop(installed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tame;
+
+    #[test]
+    fn colours_alone_are_left() {
+        let text = "\u{1b}[31mred\u{1b}[0m \u{1b}[2J\u{1b}]0;x\u{7}\nnext\u{1b}[";
+        assert_eq!(
+            tame(text),
+            "\u{1b}[31mred\u{1b}[0m \\u{1b}[2J\\u{1b}]0;x\\u{7}\nnext\\u{1b}["
+        );
+    }
 }

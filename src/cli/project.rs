@@ -9,6 +9,7 @@ use serde_json::json;
 
 mod desired;
 mod drift;
+mod kubeconfig;
 mod manifests;
 mod plays;
 mod preflight;

@@ -11,7 +11,7 @@ use super::project;
 use super::request::{InventoryView, Request};
 use super::run::{print, warn, wrong};
 use crate::cluster::spec;
-use crate::event::{ExitCode, VERSION};
+use crate::event::{ExitCode, VERSION, printable, tame_json};
 use crate::inventory::{self, Origin, Variable};
 use crate::model::{Diagnostic, MASK, Value, nearest};
 use crate::report::Output;
@@ -55,7 +55,7 @@ pub(super) fn is_json(request: &Request) -> bool {
 }
 
 pub(super) fn line(value: Value) -> String {
-    format!("{value}\n")
+    tame_json(&format!("{value}\n"))
 }
 
 /// Returns a variable's value as it may be shown.
@@ -77,7 +77,10 @@ pub(super) fn roles_list(request: &Request) -> Result<ExitCode> {
                 "builtin": role.is_builtin(), "place": role.place().as_str(),
             }))
         } else {
-            format!("{:<20} {}\n", role.name, role.meta.description)
+            printable(
+                &format!("{:<20} {}\n", role.name, role.meta.description),
+                true,
+            )
         }
     });
     print(request, &roles.collect::<String>())?;
@@ -99,6 +102,9 @@ pub(super) fn roles_show(request: &Request, name: &str) -> Result<ExitCode> {
             file.source.as_ref().map_or("(binary)", |s| s.text.as_str())
         ));
     }
+    // Tabs are the files' own.
+    let lines = text.split('\t').map(|part| printable(part, true));
+    let text = lines.collect::<Vec<_>>().join("\t");
     print(request, &text)?;
     Ok(ExitCode::Done)
 }
@@ -115,7 +121,7 @@ pub(super) fn explain(request: &Request, host: &str, name: Option<&str>) -> Resu
     let text: String = chosen
         .map(|(variable, value)| match is_json(request) {
             true => line(explained(host.name.as_str(), variable, value)),
-            false => told(variable, value),
+            false => printable(&told(variable, value), true),
         })
         .collect();
     let text = match name {

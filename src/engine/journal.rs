@@ -7,15 +7,17 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::Deserialize;
 
-use crate::event::{Event, Record, Reporter, VERSION};
+use crate::event::{Event, Record, Reporter, VERSION, printable};
 use crate::model::HostName;
 
 /// How many journals may begin in one second with the same command.
 const MOST_PER_SECOND: u32 = 1000;
-/// A longer line is no record: a step's detail is cut far below this.
+/// A longer line is no record: a step's detail is cut far below this, and a difference is of a text that somebody reads.
 const LONGEST_LINE: u64 = 64 << 20;
+/// So many lines that cannot be read are named; how many more there are is said.
+const MOST_WARNINGS: usize = 20;
 
 /// A larger file is not read: the output of a thousand hosts, cut at [`OUTPUT_LIMIT`] each.
 const LARGEST: u64 = 1 << 30;
@@ -300,8 +302,18 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
     let (mut records, mut warnings) = (Vec::new(), Vec::new());
     let mut number = 0usize;
+    // A file that is none would give millions.
+    let mut unnamed = 0usize;
+    let mut warn = |warning: String| {
+        if warnings.len() < MOST_WARNINGS {
+            warnings.push(warning);
+        } else {
+            unnamed += 1;
+        }
+    };
+    let mut line = Vec::new();
     loop {
-        let mut line = Vec::new();
+        line.clear();
         let n = io::Read::take(&mut reader, LONGEST_LINE)
             .read_until(b'\n', &mut line)
             .map_err(failed)?;
@@ -309,6 +321,13 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
             break;
         }
         number += 1;
+        if n as u64 == LONGEST_LINE && !line.ends_with(b"\n") {
+            reader.skip_until(b'\n').map_err(failed)?;
+            warn(format!(
+                "{path}:{number}: longer than {LONGEST_LINE} bytes; passed over"
+            ));
+            continue;
+        }
         match parse(&line) {
             Ok(record) => records.push(record),
             Err(Problem::Newer(version)) => {
@@ -319,19 +338,22 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
             }
             Err(Problem::Blank) => {}
             Err(Problem::Unreadable) if !line.ends_with(b"\n") => {
-                warnings.push(format!(
+                warn(format!(
                     "{path}:{number}: the last line is cut off: the run was killed while writing it"
                 ));
             }
-            Err(Problem::Unreadable) => {
-                warnings.push(format!("{path}:{number}: no event; passed over"))
-            }
+            Err(Problem::Unreadable) => warn(format!("{path}:{number}: no event; passed over")),
             Err(Problem::Unknown(event)) => {
-                warnings.push(format!(
+                warn(format!(
                     "{path}:{number}: this quorate does not know the event `{event}`; passed over"
                 ));
             }
         }
+    }
+    if unnamed > 0 {
+        warnings.push(format!(
+            "{path}: {unnamed} more lines that are no events; passed over"
+        ));
     }
     if records.is_empty() {
         return Err(JournalError::NotAJournal {
@@ -348,21 +370,28 @@ enum Problem {
     Unknown(String),
 }
 
+/// What each record begins with.
+#[derive(Deserialize)]
+struct Head {
+    v: u64,
+    event: Option<String>,
+}
+
+/// So much is shown of an event's name that nobody knows.
+const LONGEST_NAME: usize = 80;
+
 fn parse(line: &[u8]) -> Result<Record, Problem> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::Blank);
     }
-    let value: Value = serde_json::from_slice(line).map_err(|_| Problem::Unreadable)?;
-    let version = value
-        .get("v")
-        .and_then(Value::as_u64)
-        .ok_or(Problem::Unreadable)?;
-    if version > u64::from(VERSION) {
-        return Err(Problem::Newer(version));
+    // What is no record may be large, and is not kept while it is looked at.
+    let head: Head = serde_json::from_slice(line).map_err(|_| Problem::Unreadable)?;
+    if head.v > u64::from(VERSION) {
+        return Err(Problem::Newer(head.v));
     }
-    let event = value
-        .get("event")
-        .and_then(Value::as_str)
-        .map(|event| event.escape_debug().to_string());
-    serde_json::from_value(value).map_err(|_| event.map_or(Problem::Unreadable, Problem::Unknown))
+    let event = head.event.map(|event| {
+        let event: String = event.chars().take(LONGEST_NAME).collect();
+        printable(&event, false)
+    });
+    serde_json::from_slice(line).map_err(|_| event.map_or(Problem::Unreadable, Problem::Unknown))
 }

@@ -1,6 +1,5 @@
 //! One host's connection: a probe, a wave, and what goes wrong with either.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,8 @@ use tokio::sync::mpsc;
 use super::Settings;
 use super::advice;
 use super::facts::FactReader;
+use super::lines::{LineBuffer, Tail};
+use super::order::{Heed, Order};
 use crate::event::{Event, ExecKind, Status, Trouble};
 use crate::host::record::{self, End, WaveRecord};
 use crate::host::{Facts, Kind, Observed, Request, probe, script};
@@ -22,7 +23,7 @@ use crate::transport::{Chunk, Exit, Target, Transport, TransportError};
 const PROBE_SECONDS: u64 = 120;
 /// How long a wave may take without a word: longer than any deadline inside it.
 const WAVE_SILENCE_SECONDS: u64 = 1900;
-/// The longest answer to a probe, in bytes.
+/// The longest answer to a probe, in bytes; and what a wave may say beside its steps' records.
 const ANSWER_LIMIT: usize = 16 << 20;
 
 /// What to do about an answer that is none: mostly a login script or a forced command stands between.
@@ -119,6 +120,7 @@ impl Session {
         let nonce = nonce();
         let request = probe::request(facts, &nonce);
         let (mut stdout, mut stderr) = (Vec::new(), Tail::default());
+        let mut noise = 0;
         let run = self.run(request, |chunk| match chunk {
             Chunk::Stdout(bytes) => {
                 if stdout.len() + bytes.len() > ANSWER_LIMIT {
@@ -128,6 +130,10 @@ impl Session {
                 Ok(())
             }
             Chunk::Stderr(bytes) => {
+                noise += bytes.len();
+                if noise > ANSWER_LIMIT {
+                    return Err(Problem::protocol("its output does not end"));
+                }
                 stderr.add(&bytes);
                 Ok(())
             }
@@ -192,6 +198,8 @@ impl Session {
         let exec = self.transport.exec(request, None, sender);
         tokio::pin!(exec);
         let mut exit = None;
+        // Bytes, beside the records of the steps.
+        let mut said = 0;
         let mut cancel = self.settings.cancel.clone();
         // Beside the reading: a host that waits to be read could not hear it.
         let stop = async {
@@ -213,14 +221,30 @@ impl Session {
                 }
                 chunk = chunks.recv() => match chunk {
                     Some(Chunk::Stdout(bytes)) => {
+                        said += bytes.len();
                         for line in lines.add(&bytes) {
-                            if let Some(record) = record::framed(&nonce, &line).and_then(|l| record::wave_record(&l)) {
-                                silent.as_mut().reset(tokio::time::Instant::now() + silence);
-                                reader.record(record).await;
+                            let framed = record::framed(&nonce, &line);
+                            let Some(record) = framed.and_then(|l| record::wave_record(&l)) else {
+                                continue;
+                            };
+                            match reader.order.take(&record) {
+                                // Steps are few, and each has one start and one end: these alone are not counted.
+                                Ok(Heed::Step) => said = said.saturating_sub(line.len()),
+                                Ok(Heed::Word) => {}
+                                Ok(Heed::Nothing) => continue,
+                                Err(message) => {
+                                    reader.end.problem = Some(Problem::foreign(&message));
+                                    break;
+                                }
                             }
+                            silent.as_mut().reset(tokio::time::Instant::now() + silence);
+                            reader.record(record).await;
                         }
                     }
-                    Some(Chunk::Stderr(bytes)) => stderr.add(&bytes),
+                    Some(Chunk::Stderr(bytes)) => {
+                        said += bytes.len();
+                        stderr.add(&bytes);
+                    }
                     Some(Chunk::Sent(bytes)) => {
                         silent.as_mut().reset(tokio::time::Instant::now() + silence);
                         reader.sent(bytes).await;
@@ -229,6 +253,13 @@ impl Session {
                 },
                 result = &mut exec, if exit.is_none() => exit = Some(result),
                 () = &mut stop, if !asked => asked = true,
+            }
+            if said > ANSWER_LIMIT {
+                let endless = || Problem::protocol("its output does not end");
+                reader.end.problem.get_or_insert_with(endless);
+            }
+            if reader.end.problem.is_some() {
+                break;
             }
         }
         if exit.is_none() && reader.end.problem.is_none() {
@@ -312,6 +343,7 @@ impl Session {
 /// Turns a wave's records into events and its end.
 struct WaveReader<'a, J> {
     session: &'a Session,
+    order: Order,
     titles: &'a [Step],
     facts: FactReader<'a>,
     judge: &'a J,
@@ -325,6 +357,7 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
     fn new(session: &'a Session, titles: &'a [Step], facts: &'a Facts, judge: &'a J) -> Self {
         Self {
             session,
+            order: Order::new(titles.len()),
             titles,
             facts: FactReader::new(facts),
             judge,
@@ -381,6 +414,9 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         let Some(step) = self.titles.get(id as usize) else {
             return;
         };
+        // What nobody has asked for is not kept: it is the last lines of a failure, and of other steps nothing.
+        let asked = step.register.is_some() || step.tolerant || end == End::Failed;
+        let output = if asked { output } else { String::new() };
         let seconds = self
             .under_way
             .take()
@@ -527,6 +563,15 @@ impl Problem {
             })
     }
 
+    /// What answers there does not do what our scripts do.
+    fn foreign(message: &str) -> Self {
+        Self {
+            trouble: Trouble::Protocol,
+            message: format!("what it says is not what this wave would say: {message}"),
+            help: Some("the host, or somebody on the way, answers in its name: do not trust it before you know why".into()),
+        }
+    }
+
     /// What was found on the host and what is wanted of it do not go together; the message says what to do.
     pub(super) fn unfit(message: String) -> Self {
         Self {
@@ -561,43 +606,5 @@ fn trouble(error: &TransportError) -> Trouble {
         TransportError::Login { .. }
         | TransportError::Payload { .. }
         | TransportError::ReadOnly => Trouble::Protocol,
-    }
-}
-
-/// The last lines of a stream, bounded.
-#[derive(Default)]
-struct Tail(VecDeque<u8>);
-
-impl Tail {
-    const LIMIT: usize = 4096;
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.0.extend(bytes);
-        let excess = self.0.len().saturating_sub(Self::LIMIT);
-        self.0.drain(..excess);
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let bytes: Vec<u8> = self.0.iter().copied().collect();
-        advice::tail(&String::from_utf8_lossy(&bytes))
-    }
-}
-
-/// Cuts a stream into lines; a line beyond the limit is cut.
-#[derive(Default)]
-pub(super) struct LineBuffer(Vec<u8>);
-
-impl LineBuffer {
-    pub(super) fn add(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let mut lines = Vec::new();
-        for piece in bytes.split_inclusive(|b| *b == b'\n') {
-            let room = record::LINE_LIMIT.saturating_sub(self.0.len());
-            self.0.extend(&piece[..piece.len().min(room)]);
-            if piece.ends_with(b"\n") {
-                self.0.pop_if(|end| *end == b'\n');
-                lines.push(std::mem::take(&mut self.0));
-            }
-        }
-        lines
     }
 }

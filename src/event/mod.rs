@@ -32,7 +32,7 @@ pub use planned::{ChangeKind, PlannedChange};
 pub use recap::{Failure, Health, HostRecap, Recap, TimeSplit};
 pub use reporter::Reporter;
 pub use seen::{Certificate, Part, Seen};
-pub use text::{is_hostile, printable};
+pub use text::{is_hostile, printable, tame_json};
 
 /// The stream's version, first in each line. A change that an old reader would misread raises it.
 pub const VERSION: u32 = 1;

@@ -1,5 +1,6 @@
 //! Text of the stream. What a host says is hostile: it must neither steer a terminal nor forge a line.
 
+use std::fmt::Write as _;
 use std::io;
 
 use serde::Serialize;
@@ -7,10 +8,11 @@ use serde::Serialize;
 use super::{Event, Record, Since};
 
 /// Returns whether `c` could steer a terminal or turn text around: control characters (C0, C1, DEL), line separators,
-/// and the marks that reorder or hide text.
+/// and the marks that reorder or hide text (Unicode's `Default_Ignorable_Code_Point`, but for what joins letters and emoji).
 pub fn is_hostile(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Returns `text` with hostile characters spelled out, such as `\u{1b}`; tabs become spaces. Line ends stay only
@@ -25,6 +27,22 @@ pub fn printable(text: &str, lines: bool) -> String {
             '\r' if chars.peek().is_none_or(|next| *next == '\n') => {}
             c if is_hostile(c) => out.extend(c.escape_default()),
             c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Returns JSON with the hostile characters of its strings escaped: outside of them it has none but line ends.
+pub fn tame_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_hostile(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
         }
     }
     out
@@ -45,8 +63,10 @@ impl serde_json::ser::Formatter for Escaping {
             let Some(c) = rest[at..].chars().next() else {
                 break;
             };
-            // All hostile characters lie in the basic plane, so that one escape is enough.
-            write!(writer, "\\u{:04x}", u32::from(c))?;
+            // JSON's escapes are of UTF-16 (RFC 8259, section 7).
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
             rest = &rest[at + c.len_utf8()..];
         }
         writer.write_all(rest.as_bytes())

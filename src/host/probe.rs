@@ -19,6 +19,10 @@ use answers::{
 };
 
 const PROBE: &str = include_str!("probe.sh");
+/// Bytes of an answer that is none which are shown.
+const LAST: usize = 1024;
+/// Seconds since 1970 that a host's clock may show: up to the year 9999.
+const CLOCKS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
 /// Sent only where it is asked for: one control plane's question.
 const ADDONS: &str = include_str!("addons.sh");
 /// Sent with a run's first look alone.
@@ -151,7 +155,7 @@ pub fn parse(facts: &Facts, nonce: &str, output: &[u8]) -> Result<Observed, Prob
         parser.line(&line)?;
     }
     if !ended {
-        let last = String::from_utf8_lossy(output);
+        let last = String::from_utf8_lossy(&output[output.len().saturating_sub(LAST)..]);
         let last = last.lines().rev().take(3).collect::<Vec<_>>();
         return Err(ProbeError(format!(
             "its end is missing; last lines: {}",
@@ -341,7 +345,10 @@ impl<'a> Parser<'a> {
             "processors" => system.processors = value.parse().unwrap_or(0),
             "memory" => system.memory_mib = value.parse().unwrap_or(0u64) / 1024,
             "free" => system.free_mib = value.parse().unwrap_or(0u64) / 1024,
-            "clock" => system.clock = value.parse().unwrap_or(0),
+            "clock" => {
+                let clock = value.parse().ok().filter(|at| CLOCKS.contains(at));
+                system.clock = clock.unwrap_or(0);
+            }
             "packages" => system.package_manager = value.trim_end_matches("-get").to_string(),
             "systemd" => system.systemd = true,
             _ => {}

@@ -83,7 +83,8 @@ put() { # path bytes digest mode owner group expected temporary backup size-clas
   fi
   [ -d "${1%/*}/" ] || folders "${1%/*}" || return 1
   rm -f -- "$8"
-  if ! receive "$2" >"$8"; then
+  # Never through what somebody has put there since: where others may write, that could be a link to a file of root's.
+  if ! (set -C && receive "$2" >"$8"); then
     rm -f -- "$8"
     echo "$1 is unchanged: the new content could not be written beside it."
     return 1
@@ -110,13 +111,14 @@ put() { # path bytes digest mode owner group expected temporary backup size-clas
   # Where the temporary file lies: not everywhere may a second file lie beside the first.
   copy=${8%/*}/${1##*/}
   if [ "$9" = backup ] && [ "$old" != absent ]; then
-    cp -p -- "$1" "$copy.$(date -u +%Y%m%dT%H%M%SZ).bak" || return 1
+    kept=$copy.$(date -u +%Y%m%dT%H%M%SZ).bak
+    rm -f -- "$kept" && cp -p -- "$1" "$kept" || return 1
   fi
   # A new file whose content is not on the disk yet is empty after a loss of power: what kubeadm has begun must be known then.
   case $1 in "$state"/*) sync -- "$8" 2>/dev/null ;; esac
   # A mount point, such as /etc/hosts in a container, cannot be renamed over: it is written in place.
   if ! mv -f -- "$8" "$1" 2>/dev/null; then
-    if ! cp -p -- "$1" "$copy.quorate-backup"; then
+    if ! { rm -f -- "$copy.quorate-backup" && cp -p -- "$1" "$copy.quorate-backup"; }; then
       rm -f -- "$8" "$copy.quorate-backup"
       return 1
     fi
@@ -376,7 +378,8 @@ fetch() { # address path digest mode owner group temporary
   fi
   [ -d "${2%/*}/" ] || folders "${2%/*}" || return 1
   rm -f -- "$7"
-  if ! download "$1" "$7" 3<&- 4>&- 5>&-; then
+  # As in `put`.
+  if ! (set -C && : >"$7") || ! download "$1" "$7" 3<&- 4>&- 5>&-; then
     rm -f -- "$7"
     echo "$1 could not be fetched: $2 is unchanged."
     return 1

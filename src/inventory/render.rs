@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::graph::ALL;
 use super::{Group, Host, Inventory, Variable};
+use crate::event::tame_json;
 use crate::model::{Diagnostic, GroupName, Map, Value, nearest};
 
 /// Shows a variable's value, or something else in its place: secrets are masked by whoever knows which they are.
@@ -124,7 +125,7 @@ pub fn to_json(value: &Value) -> String {
     if value.serialize(&mut serializer).is_err() {
         return String::new();
     }
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    let mut text = tame_json(&String::from_utf8_lossy(&bytes));
     text.push('\n');
     text
 }

@@ -275,8 +275,11 @@ impl Diagnostics {
 /// Returns the name among `known` that `name` was most likely meant to be: at most two edits away
 /// (Damerau-Levenshtein), and fewer edits than half its length.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Two edits change a length by two characters, of four bytes at most; a name may be as long as its file.
+    let near = |candidate: &&str| candidate.len().abs_diff(name.len()) <= 8;
     known
         .into_iter()
+        .filter(near)
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, candidate)| {
             *distance <= 2 && distance * 2 < candidate.chars().count().max(2)

@@ -45,7 +45,7 @@ fn built(all: &str) -> (ClusterSpec, Inventory, Vec<String>) {
 }
 
 /// A control plane as kubeadm leaves it.
-fn member() -> Kubernetes {
+pub(crate) fn member() -> Kubernetes {
     Kubernetes {
         ca: Some(Sha256::of("ca")),
         traces: [
@@ -91,7 +91,7 @@ fn host(kubernetes: Kubernetes) -> Observed {
     observed
 }
 
-fn planned(all: &str, kubernetes: Kubernetes) -> HostPlan {
+pub(crate) fn planned(all: &str, kubernetes: Kubernetes) -> HostPlan {
     let (spec, inventory, _) = built(all);
     let (library, found) = Library::builtin();
     assert!(!found.has_errors(), "{found:#?}");

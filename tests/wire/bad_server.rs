@@ -26,6 +26,14 @@ pub(crate) enum Vice {
     BannerOnly,
     /// Speaks another protocol.
     Http,
+    /// Sends lines before its banner, as RFC 4253 lets it, without end.
+    Preamble,
+    /// Sends its banner a byte at a time, and never its end.
+    Drip,
+    /// Sends noise behind its banner.
+    Noise,
+    /// Announces a packet of four GiB.
+    HugePacket,
     /// Takes no key.
     PasswordOnly,
     /// Never answers authentication.
@@ -44,8 +52,14 @@ pub(crate) enum Vice {
     ClosesChannel,
     /// Says goodbye in the middle of output.
     Disconnects,
+    /// Says goodbye with a long text that would steer a terminal.
+    Farewell,
     /// Writes without end.
     Endless,
+    /// Writes to standard error without end.
+    EndlessErrors,
+    /// Writes a byte at a time, and nothing else ever.
+    Trickle,
     /// Never reads: its window stays shut.
     Stuck,
     /// Never gives a status nor output.
@@ -162,12 +176,36 @@ async fn serve(vice: Vice, config: Arc<Config>, mut stream: TcpStream) {
         Vice::Silence => Some(&b""[..]),
         Vice::BannerOnly => Some(&b"SSH-2.0-OpenSSH_9.2\r\n"[..]),
         Vice::Http => Some(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..]),
+        Vice::Preamble | Vice::Drip => Some(&b""[..]),
+        Vice::Noise | Vice::HugePacket => Some(&b"SSH-2.0-OpenSSH_9.2\r\n"[..]),
         _ => None,
     };
     if let Some(first) = first {
         let _ = stream.write_all(first).await;
-        if vice == Vice::Http {
-            return;
+        match vice {
+            Vice::Http => return,
+            Vice::Preamble => {
+                while stream.write_all(&[b'x'; 1000]).await.is_ok() {
+                    let _ = stream.write_all(b"\r\n").await;
+                }
+            }
+            Vice::Noise => {
+                let noise: Vec<u8> = (0..1_u32 << 16)
+                    .map(|n| n.wrapping_mul(n).to_le_bytes()[1])
+                    .collect();
+                while stream.write_all(&noise).await.is_ok() {}
+            }
+            Vice::HugePacket => {
+                let _ = stream.write_all(&[0xff; 4]).await;
+                while stream.write_all(&[0; 1 << 16]).await.is_ok() {}
+            }
+            Vice::Drip => loop {
+                if stream.write_all(b"S").await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            },
+            _ => {}
         }
         // Ends when the client hangs up.
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
@@ -270,9 +308,33 @@ impl Handler for Bad {
                         .await;
                 });
             }
+            Vice::Farewell => {
+                let text = "\u{1b}[2J\u{202e}bye ".repeat(2000);
+                tokio::spawn(async move {
+                    let _ = handle
+                        .disconnect(Disconnect::ByApplication, text, "".into())
+                        .await;
+                });
+            }
             Vice::Endless => {
                 tokio::spawn(async move {
                     while handle.data(channel, vec![b'y'; 30_000]).await.is_ok() {}
+                });
+            }
+            Vice::EndlessErrors => {
+                tokio::spawn(async move {
+                    while handle
+                        .extended_data(channel, 1, vec![b'y'; 30_000])
+                        .await
+                        .is_ok()
+                    {}
+                });
+            }
+            Vice::Trickle => {
+                tokio::spawn(async move {
+                    while handle.data(channel, vec![b'y']).await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
                 });
             }
             _ => {}

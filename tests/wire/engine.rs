@@ -366,7 +366,7 @@ pub(crate) struct Model {
 
 impl Model {
     /// The lines of a probe's answer.
-    fn facts(&self, host: &str) -> Vec<String> {
+    pub(crate) fn facts(&self, host: &str) -> Vec<String> {
         let mut lines = self.as_told(host);
         if let Some(bend) = self.bent {
             bend(host, &mut lines);
@@ -491,7 +491,7 @@ pub(crate) fn framed(call: &Call, lines: impl IntoIterator<Item = String>) -> St
 }
 
 /// The numbers of a wave's steps, and whether their output comes back.
-fn steps(call: &Call) -> Vec<(u32, bool)> {
+pub(crate) fn steps(call: &Call) -> Vec<(u32, bool)> {
     let text = String::from_utf8_lossy(&call.stdin).into_owned();
     let mut all = Vec::new();
     for line in text.lines().filter_map(|l| l.strip_prefix("run_step ")) {
@@ -972,7 +972,7 @@ async fn a_kubeconfig_that_stays_due_fails_its_host() {
             }
             let mut lines: Vec<String> = steps(call)
                 .iter()
-                .map(|(id, _)| format!("done {id} changed 0"))
+                .flat_map(|(id, _)| [format!("start {id}"), format!("done {id} changed 0")])
                 .collect();
             lines.extend(model.lock().unwrap().facts(&call.host));
             lines.push("finished".into());
@@ -1000,7 +1000,7 @@ async fn an_attached_init_brings_no_token_of_ours() {
                 let output = BASE64.encode("quorate: started by run ffffffffffffffff");
                 let mut lines: Vec<String> = steps(call)
                     .iter()
-                    .map(|(id, _)| format!("done {id} ok 0 {output}"))
+                    .flat_map(|(id, _)| [format!("start {id}"), format!("done {id} ok 0 {output}")])
                     .collect();
                 lines.extend(model.lock().unwrap().facts(&call.host));
                 lines.push("finished".into());
@@ -1332,7 +1332,7 @@ async fn facts_that_cannot_be_read_are_asked_again() {
                 let output = BASE64.encode(format!("quorate: started by run {RUN}"));
                 let mut lines: Vec<String> = steps(call)
                     .iter()
-                    .map(|(id, _)| format!("done {id} ok 0 {output}"))
+                    .flat_map(|(id, _)| [format!("start {id}"), format!("done {id} ok 0 {output}")])
                     .collect();
                 lines.extend(["kubernetes nonsense".into(), "finished".into()]);
                 return Reply::stdout(framed(call, lines));

@@ -51,6 +51,15 @@ async fn connections_end_in_time_and_leave_nothing() {
             "{error}"
         );
     }
+    // However much comes, and however slowly: the limit is of the whole handshake.
+    for vice in [Vice::Preamble, Vice::Drip, Vice::Noise, Vice::HugePacket] {
+        let error = refusal(vice).await;
+        assert!(
+            matches!(error, TransportError::Unreachable { .. }),
+            "{vice:?}: {error:?}"
+        );
+        assert!(error.to_string().len() < 400, "{vice:?}: {error}");
+    }
     let error = refusal(Vice::AuthSilence).await;
     assert!(
         error.to_string().ends_with(
@@ -190,6 +199,78 @@ async fn what_a_host_does_not_take_is_not_read() {
         most <= 16 << 20,
         "{most} bytes were read for a host that took 64 KiB"
     );
+}
+
+/// A goodbye is somebody else's words: so many of them are kept.
+#[tokio::test]
+async fn a_long_goodbye_is_cut() {
+    let server = BadServer::start(Vice::Farewell).await;
+    let transport = open(&server).await;
+    let error = exec(&*transport, request("true")).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("the host said: ") && text.contains("bye"),
+        "{text}"
+    );
+    assert!(
+        text.chars().count() < 500,
+        "{} characters",
+        text.chars().count()
+    );
+}
+
+/// One byte at a time is a sign of life to the connection. Whoever waits for records has a limit of its own
+/// (`hostile::an_output_that_does_not_end` and the engine's silence); a command of the user's ends with the user's patience.
+#[tokio::test]
+async fn a_trickle_stops_with_its_reader() {
+    let server = BadServer::start(Vice::Trickle).await;
+    let transport = open(&server).await;
+    let (sender, mut output) = mpsc::channel(1);
+    let mut running = transport.exec(request("yes"), None, sender);
+    let mut bytes = 0;
+    let reading = async {
+        while bytes < 5 {
+            if let Some(Chunk::Stdout(chunk)) = output.recv().await {
+                bytes += chunk.len();
+            }
+        }
+    };
+    within(async {
+        tokio::select! {
+            result = &mut running => panic!("{result:?}"),
+            () = reading => {}
+        }
+    })
+    .await;
+    drop(running);
+    drop(transport);
+    server.is_left_alone().await;
+}
+
+#[tokio::test]
+async fn endless_errors_stop_with_their_reader() {
+    let server = BadServer::start(Vice::EndlessErrors).await;
+    let transport = open(&server).await;
+    let (sender, mut output) = mpsc::channel(1);
+    let mut running = transport.exec(request("yes"), None, sender);
+    let mut bytes = 0;
+    let reading = async {
+        while bytes < 8 << 20 {
+            if let Some(Chunk::Stderr(chunk)) = output.recv().await {
+                bytes += chunk.len();
+            }
+        }
+    };
+    within(async {
+        tokio::select! {
+            result = &mut running => panic!("{result:?}"),
+            () = reading => {}
+        }
+    })
+    .await;
+    drop(running);
+    drop(transport);
+    server.is_left_alone().await;
 }
 
 #[tokio::test]

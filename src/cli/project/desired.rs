@@ -1,19 +1,18 @@
 //! What is wanted of hosts and cluster, as the engine asks for it.
 
-use std::net::ToSocketAddrs;
 use std::sync::PoisonError;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Project, credentials, is_member, membership, preflight, set};
+use super::{Project, credentials, is_member, kubeconfig, membership, preflight, set};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::drift::Difference;
 use crate::cluster::kubeadm::{self, Credentials, Join};
 use crate::cluster::load_balancer::{Group, Holders, Remains, kube_vip};
 use crate::cluster::migrate::{self, steps::Mover};
 use crate::cluster::preflight::Finding;
-use crate::cluster::spec::{ClusterSpec, Way};
+use crate::cluster::spec::Way;
 use crate::cluster::{Act, Moving, Shape, View, load_balancer};
 use crate::engine::{Config, Desired, Seen, journal};
 use crate::event::{Category, Event, Status};
@@ -502,9 +501,10 @@ impl Desired for Project {
     }
 
     fn keep_kubeconfig(&self, admin_conf: &str) -> Result<String, String> {
+        kubeconfig::sound(admin_conf)?;
         let path = self.kubeconfig();
         journal::prepare(&self.home).map_err(|error| format!("{}: {error}", self.home))?;
-        let text = reachable(admin_conf, &self.spec);
+        let text = kubeconfig::reachable(admin_conf, &self.spec);
         let temporary = tempfile::Builder::new()
             .prefix(".kubeconfig")
             .tempfile_in(&self.home)
@@ -528,24 +528,5 @@ impl Desired for Project {
             .and_then(|data| BASE64.decode(data.trim()).ok())
             .map(Sha256::of);
         ca.is_none() || kept == ca
-    }
-}
-
-/// Returns the kubeconfig with an address that this machine can reach: the VIP's where the endpoint's name means
-/// nothing here. The VIP is in the API server's certificate.
-fn reachable(admin_conf: &str, spec: &ClusterSpec) -> String {
-    let endpoint = &spec.endpoint;
-    let known = (endpoint.host(), endpoint.port())
-        .to_socket_addrs()
-        .is_ok_and(|mut found| found.next().is_some());
-    match spec.load_balancer.vip {
-        Some(vip) if !known => admin_conf.replace(
-            &format!("https://{endpoint}"),
-            &format!(
-                "https://{}",
-                std::net::SocketAddr::new(vip, endpoint.port())
-            ),
-        ),
-        _ => admin_conf.to_string(),
     }
 }

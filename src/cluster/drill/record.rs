@@ -2,6 +2,10 @@
 
 use super::measure::Probe;
 
+/// Milliseconds since 1970 that are a moment of a drill: up to the year 9999. Nothing that is reckoned from such ones is
+/// too large.
+const MOMENTS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999;
+
 /// A line of one of the scripts. Moments are milliseconds since 1970 by the host's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
@@ -32,7 +36,12 @@ pub enum Heard {
 /// Returns what a framed line says; `None` for one that says nothing.
 pub fn heard(line: &str) -> Option<Heard> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let at = |text: &str| text.trim().parse::<i64>().ok();
+    let at = |text: &str| {
+        text.trim()
+            .parse::<i64>()
+            .ok()
+            .filter(|at| MOMENTS.contains(at))
+    };
     Some(match word {
         "clock" => Heard::Clock(at(rest)?),
         "probe" => {
@@ -55,11 +64,11 @@ pub fn heard(line: &str) -> Option<Heard> {
             Heard::Watch(at(ms)?, state == "open")
         }
         "armed" => Heard::Armed,
-        "cannot" => Heard::Cannot(rest.to_string()),
+        "cannot" => Heard::Cannot(words(rest)),
         "away" => Heard::Away(at(rest)?),
         "back" => Heard::Back(at(rest)?),
         "pending" => Heard::Pending,
-        "identity" => Heard::Identity(rest.to_string()),
+        "identity" => Heard::Identity(words(rest)),
         "end" => Heard::End,
         _ => return None,
     })
@@ -81,6 +90,11 @@ impl Heard {
             other => other,
         }
     }
+}
+
+/// Returns a host's own words, as many as stand in a message.
+fn words(text: &str) -> String {
+    text.chars().take(500).collect()
 }
 
 /// Reads curl's `time_total`, seconds with six digits, as milliseconds.

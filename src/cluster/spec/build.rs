@@ -294,12 +294,22 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     let kube_vip = read_kube_vip(reader, way, profile);
     let bgp = read_bgp(reader, way, profile, kube_vip.as_ref());
     check::bgp(&parts, bgp.as_ref(), &mut reader.findings);
-    let http = reader.text("http_proxy").map(|g| g.value);
-    let https = reader.text("https_proxy").map(|g| g.value);
-    let mut no_proxy = reader
-        .texts("no_proxy")
-        .map(|g| g.value)
-        .unwrap_or_default();
+    let http = reader.text("http_proxy");
+    let https = reader.text("https_proxy");
+    let no_proxy = reader.texts("no_proxy");
+    for (name, got) in [("http_proxy", &http), ("https_proxy", &https)] {
+        check::proxy(
+            name,
+            got.iter().map(|g| (g.value.as_str(), &g.span)),
+            &mut reader.findings,
+        );
+    }
+    let listed = no_proxy
+        .iter()
+        .flat_map(|g| g.value.iter().map(|v| (v.as_str(), &g.span)));
+    check::proxy("no_proxy", listed, &mut reader.findings);
+    let (http, https) = (http.map(|g| g.value), https.map(|g| g.value));
+    let mut no_proxy = no_proxy.map(|g| g.value).unwrap_or_default();
 
     let balancing = parts.hosts.iter().filter(|h| h.roles.load_balancer).count();
     check::vrrp(&parts, balancing, &mut reader.findings);

@@ -516,3 +516,24 @@ pub(super) fn vrrp(parts: &Parts, count: usize, findings: &mut Findings) {
             .push(warning.help("the highest priority holds the address anyway: leave `state` out"));
     }
 }
+
+/// Checks that an address of a proxy is one word: it becomes a part of a line of systemd's, between quotes.
+pub(super) fn proxy<'a>(
+    name: &str,
+    values: impl Iterator<Item = (&'a str, &'a Option<Span>)>,
+    findings: &mut Findings,
+) {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "\"'`\\".contains(c);
+    for (value, span) in values {
+        if value.contains(odd) {
+            let error = Diagnostic::error(format!(
+                "`{name}` holds a space, a quote, a backslash or another character that no address has"
+            ));
+            findings.push(
+                error
+                    .at(span.clone())
+                    .help("write such characters of a password as a URL does: `%20` is a space"),
+            );
+        }
+    }
+}

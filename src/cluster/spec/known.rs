@@ -333,8 +333,20 @@ pub const KNOWN: &[KnownVariable] = &[
         "registry.k8s.io",
         "The registry of Kubernetes' own images.",
     ),
-    known("http_proxy", Text, Cluster, "", "The proxy for http."),
-    known("https_proxy", Text, Cluster, "", "The proxy for https."),
+    known(
+        "http_proxy",
+        Text,
+        Cluster,
+        "",
+        "The proxy for http. Not shown: it may hold a password.",
+    ),
+    known(
+        "https_proxy",
+        Text,
+        Cluster,
+        "",
+        "The proxy for https. Not shown either.",
+    ),
     known(
         "no_proxy",
         List,
@@ -561,6 +573,6 @@ pub fn is_secret(name: &str) -> bool {
         .find(|(alias, _)| *alias == name)
         .map_or(name, |(_, name)| name);
     find(name).is_some_and(|v| v.kind == Secret)
-        // A peer may have a password in the middle of its text.
-        || name == "bgp_peers"
+        // A peer may have a password in the middle of its text, and so may a proxy's address.
+        || matches!(name, "bgp_peers" | "http_proxy" | "https_proxy")
 }

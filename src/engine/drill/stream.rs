@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::super::session::{LineBuffer, Problem, Session};
+use super::super::lines::LineBuffer;
+use super::super::session::{Problem, Session};
 use crate::cluster::drill::record::{self, Heard};
 use crate::host::{Request, record::framed};
 use crate::model::HostName;
@@ -16,6 +17,11 @@ use crate::transport::Chunk;
 const ASK: Duration = Duration::from_secs(60);
 /// How long a stream may take to end after its standard input has closed: a request's limit, and what is on its way.
 const END: Duration = Duration::from_secs(5);
+
+/// How many lines of a stream count: an hour's, where 25 requests a second begin and each says a line.
+const MOST: usize = 100_000;
+/// Bytes that a script may say which ends by itself.
+const ANSWER: usize = 1 << 20;
 
 /// What a stream is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +74,7 @@ impl Stream {
             };
             let read = async {
                 let mut lines = LineBuffer::default();
+                let mut told = 0;
                 // Until the host has said what time it is there, its clock counts as ours.
                 let mut offset = 0;
                 while let Some(chunk) = chunks.recv().await {
@@ -75,6 +82,10 @@ impl Stream {
                         continue;
                     };
                     for line in lines.add(&bytes) {
+                        told += 1;
+                        if told > MOST {
+                            return Err(Problem::protocol("its output does not end"));
+                        }
                         let heard = framed(&nonce, &line).and_then(|line| record::heard(&line));
                         match heard {
                             Some(Heard::Clock(there)) => offset = now() - there,
@@ -84,9 +95,10 @@ impl Stream {
                         }
                     }
                 }
+                Ok(())
             };
-            let (result, ()) = tokio::join!(owned.hold(request, Some(live), sender), read);
-            let end = match result {
+            let held = owned.hold(request, Some(live), sender);
+            let end = match tokio::try_join!(held, read) {
                 Ok(_) => Heard::End,
                 Err(problem) => Heard::Cannot(problem.message),
             };
@@ -122,21 +134,24 @@ pub(super) async fn ask(
     let mut lines = LineBuffer::default();
     let mut said = Vec::new();
     let mut noise = String::new();
-    let run = session.run(request, |chunk| {
-        match chunk {
-            Chunk::Stdout(bytes) => said.extend(
-                lines
-                    .add(&bytes)
-                    .into_iter()
-                    .filter_map(|line| framed(nonce, &line).and_then(|line| record::heard(&line))),
-            ),
-            Chunk::Stderr(bytes) if noise.len() < 4096 => {
-                noise.push_str(&String::from_utf8_lossy(&bytes));
+    let mut left = ANSWER;
+    let run =
+        session.run(request, |chunk| {
+            match chunk {
+                Chunk::Stdout(bytes) => {
+                    let endless = || Problem::protocol("its output does not end");
+                    left = left.checked_sub(bytes.len()).ok_or_else(endless)?;
+                    said.extend(lines.add(&bytes).into_iter().filter_map(|line| {
+                        framed(nonce, &line).and_then(|line| record::heard(&line))
+                    }));
+                }
+                Chunk::Stderr(bytes) if noise.len() < 4096 => {
+                    noise.push_str(&String::from_utf8_lossy(&bytes));
+                }
+                Chunk::Stderr(_) | Chunk::Sent(_) => {}
             }
-            Chunk::Stderr(_) | Chunk::Sent(_) => {}
-        }
-        Ok(())
-    });
+            Ok(())
+        });
     let exit = tokio::time::timeout(ASK, run).await.map_err(|_| {
         Problem::protocol(&format!(
             "a script of the drill did not end within {} s",

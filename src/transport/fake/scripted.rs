@@ -62,6 +62,13 @@ impl Reply {
         }
     }
 
+    /// Returns the answer of an exec that does not end behind it, unless it is dropped.
+    #[must_use]
+    pub fn and_never(mut self) -> Self {
+        self.for_ever = true;
+        self
+    }
+
     /// Returns the answer with more standard output.
     #[must_use]
     pub fn and_stdout(mut self, text: impl Into<Vec<u8>>) -> Self {

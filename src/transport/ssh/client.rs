@@ -83,7 +83,7 @@ impl Handler for Client {
     ) -> Result<(), ClientError> {
         let text = match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                format!("the host said: {}", info.message)
+                format!("the host said: {}", cut(&info.message))
             }
             DisconnectReason::Error(ClientError::Russh(error)) => explain(&error),
             DisconnectReason::Error(error) => error.to_string(),
@@ -91,6 +91,14 @@ impl Handler for Client {
         self.fate.decide(text);
         Ok(())
     }
+}
+
+/// So many characters of a host's own words stand in a sentence of ours.
+const WORDS: usize = 300;
+
+/// Returns the beginning of what a host says, which may be a packet long.
+fn cut(said: &str) -> String {
+    said.chars().take(WORDS).collect()
 }
 
 /// Returns what happened, in words that need no knowledge of russh.
@@ -107,7 +115,7 @@ pub(super) fn explain(error: &russh::Error) -> String {
         russh::Error::NoCommonAlgo { kind, ours, theirs } => {
             format!(
                 "no common {kind:?} algorithm: the host offers {}, quorate {}",
-                theirs.join(","),
+                cut(&theirs.join(",")),
                 ours.join(",")
             )
         }

@@ -411,6 +411,26 @@ impl Known {
     }
 }
 
+/// Reads `bytes` and asks them about a host, with a key and without.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8], address: &str, port: u16) {
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    let Ok(mut known) = Known::load(&Shelf::default(), &[], HostKeyPolicy::Strict, address, port)
+    else {
+        return;
+    };
+    known.read(
+        "known_hosts".into(),
+        &KnownFile::read(&String::from_utf8_lossy(bytes)),
+    );
+    known.order(&[Algorithm::Ed25519]);
+    known.has_authority();
+    if let Ok(key) = PublicKey::from_openssh(KEY) {
+        let _ = known.check_key(&key);
+    }
+}
+
 impl Record {
     fn place(&self) -> String {
         format!("{}:{}", self.file, self.line)

@@ -35,3 +35,9 @@ pub fn key_trouble(path: &camino::Utf8Path) -> Option<String> {
         Err(error) => Some(error.to_string()),
     }
 }
+
+/// Reads a known_hosts file and asks it about a host, for the fuzz target of that name alone.
+#[cfg(fuzzing)]
+pub fn fuzz_known_hosts(file: &[u8], address: &str, port: u16) {
+    known_hosts::fuzz(file, address, port);
+}
