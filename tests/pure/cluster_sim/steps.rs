@@ -96,7 +96,11 @@ impl History {
                         .push(format!("kubeadm on {key}, which is not prepared"));
                     return End::Bad;
                 }
-                if verb == "join" && self.world.hosts.values().any(|h| h.restarts && h.up) {
+                // One outside of the limit has its turn in another run.
+                let restarts = |(name, h): (&String, &Host)| {
+                    h.restarts && h.up && controller.limit.contains(name)
+                };
+                if verb == "join" && self.world.hosts.iter().any(restarts) {
                     let text = format!("{key} joins over a load balancer that starts anew");
                     self.world.wrong.push(text);
                 }
@@ -345,8 +349,12 @@ impl History {
             state.standing = Standing::Unknown("lost".into());
             controller.view.choose_api();
         }
-        let token = matches!(task.act, Some(Act::Init { .. } | Act::Mint { .. })) && good;
-        controller.view.token |= token && controller.token.is_some();
+        // Who attached to another run's init has no token in the cluster, whatever was minted before.
+        match task.act {
+            Some(Act::Init { .. }) if good => controller.view.token = controller.token.is_some(),
+            Some(Act::Mint { .. }) => controller.view.token |= good,
+            _ => {}
+        }
     }
 
     /// Beside a run, what an earlier one has started goes on by itself, and kubelets do.
