@@ -15,7 +15,7 @@ files.directory(name="folder for data", path=f"{d.dir}/data", mode="750")
 files.put(name="a file of a few lines", src=StringIO(f"role = {d.role}\n"), dest=f"{d.dir}/etc/role.conf", mode="644")
 files.put(name="a file of four kilobytes", src=f"{app}/files/rules.txt", dest=f"{d.dir}/etc/rules.txt", mode="644")
 for name, file, mode in [("server", "server.conf", "644"), ("limits", "limits.conf", "644"), ("environment", "environment", "600")]:
-    files.template(name=name, src=f"{app}/templates/{file}.j2", dest=f"{d.dir}/etc/{file}", mode=mode, jinja_env_kwargs={"keep_trailing_newline": True}, **values)
+    files.template(name=name, src=f"{app}/templates/{file}.j2", dest=f"{d.dir}/etc/{file}", mode=mode, **values)
 files.line(name="one line of a file", path=f"{d.dir}/etc/profile", line="^export APP_PORT=.*", replace=f"export APP_PORT={d.port}")
 files.line(name="another line of a file", path=f"{d.dir}/etc/modules", line="br_netfilter")
 files.put(name="what is readable for its owner alone", src=StringIO(f"key {d.role}\n"), dest=f"{d.dir}/data/key", mode="600")
