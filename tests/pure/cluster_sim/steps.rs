@@ -361,7 +361,9 @@ impl History {
     pub(super) fn meanwhile(&mut self, run: u32) {
         let names: Vec<String> = self.world.hosts.keys().cloned().collect();
         for host in &names {
-            match self.choices.below(6, 5) {
+            // On a tape everything goes on in turn: what never did would be a fault of its own.
+            let turn = self.choices.made.len() % 6;
+            match self.choices.below(6, turn) {
                 0 => {
                     let unit = self.world.hosts[host].unit.as_ref();
                     if unit.is_some_and(|unit| unit.run != run) {
