@@ -251,7 +251,7 @@ def tools(bed, options):
     name, value = CHANGE
 
     def quorate(count, changed):
-        words = [options.quorate or bed.peers, "apply", "-i", bed.inventory(count) / "hosts.yml", "--known-hosts", bed.home / "known_hosts"]
+        words = [bed.peers, "apply", "-i", bed.inventory(count) / "hosts.yml", "--known-hosts", bed.home / "known_hosts"]
         return words + (["-e", f"{name}={value}"] if changed else []), {"HOME": bed.home}
 
     def ansible(more):
@@ -472,7 +472,6 @@ def main():
     numbers = lambda text: [int(word) for word in text.split(",")]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", type=Path, required=True, help="the built example `peers`")
-    parser.add_argument("--quorate", type=Path, help="a quorate whose plays take hosts outside of a cluster, in the place of `peers apply`")
     parser.add_argument("--hosts", type=numbers, default=[1, 10, 50])
     parser.add_argument("--rtt", type=numbers, default=[0, 10, 50], help="round trips in ms")
     parser.add_argument("--only", help="names of programs, split at commas")
@@ -483,7 +482,6 @@ def main():
     options = parser.parse_args()
     options.cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quorate-bench"
     options.peers = options.peers.resolve()
-    options.quorate = options.quorate and options.quorate.resolve()
     if os.geteuid() != 0:
         raise SystemExit("bench-peers needs root: each host is an sshd in a mount namespace of its own")
     # Ended from outside it cleans up all the same.
@@ -513,8 +511,7 @@ def main():
                 if differs:
                     raise SystemExit(f"{name} did not make the same of {', '.join(differs)}")
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
-        print(f"{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} cores, load {load} at the beginning, "
-              f"quorate {'by its own command' if options.quorate else 'by its engine (peers apply)'}")
+        print(f"{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} cores, load {load} at the beginning")
         report(results, options.rtt, options.hosts, [tool.name for tool in chosen], skipped)
         if options.json:
             options.json.write_text(json.dumps({f"{rtt} ms, {count} hosts, {name}": found for (rtt, count, name), found in results.items()}, indent=1))
