@@ -301,9 +301,9 @@ def tools(bed, options):
         Tool("mitogen", ansible(mitogen)),
         Tool("pyinfra", pyinfra),
         Tool("ssh script", scripts(False)),
-        Tool("ssh script, open master", scripts(True), masters("open"), masters("exit")),
+        Tool("ssh script (open master)", scripts(True), masters("open"), masters("exit")),
         Tool("ssh true", lambda count, _: parallel("@ true", count), does=False),
-        Tool("ssh true, open master", lambda count, _: parallel("@ true", count, True), masters("open"), masters("exit"), does=False),
+        Tool("ssh true (open master)", lambda count, _: parallel("@ true", count, True), masters("open"), masters("exit"), does=False),
     ]
 
 
