@@ -60,8 +60,10 @@ pub(crate) async fn apply(words: &[String]) -> u8 {
     };
     let home = journal::home(&arguments.inventory);
     let journal = Journal::create(&home, "apply", Timestamp::now()).expect("a journal");
-    let mut options = report::Options::default();
-    options.journal = Some(journal.path().to_owned());
+    let options = report::Options {
+        journal: Some(journal.path().to_owned()),
+        ..report::Options::default()
+    };
     let reporter = report::reporter(&options, true);
     let reporters = Reporters::new()
         .with("journal", Box::new(journal))
