@@ -10,6 +10,7 @@ use super::world::{Host, KUBELET, SERVER, Unit};
 impl History {
     pub(super) fn step(&mut self, controller: &mut Controller, index: usize) -> End {
         let answers = self.world.answers();
+        let left_at_work = self.left_at_work(controller);
         let task = &mut controller.tasks[index];
         let key = task.host.clone();
         if !self.world.up(&key) {
@@ -48,6 +49,9 @@ impl History {
                 if !answers {
                     return End::Bad;
                 }
+                if left_at_work {
+                    return End::Going;
+                }
                 let joins = |h: &Host| h.unit.as_ref().is_some_and(|u| u.act == "join");
                 if self.world.hosts.values().any(joins) {
                     let text = format!("the load balancer of {key} starts anew below a join");
@@ -68,7 +72,8 @@ impl History {
             Act::Apply { .. } => panic!("no manifests are wanted"),
         };
         // The locks of all control planes: what a dead run rolls out is waited for.
-        if verb != "join-worker" && self.world.hosts.values().any(|h| h.rolling.is_some()) {
+        let rolls = self.world.hosts.values().any(|h| h.rolling.is_some());
+        if verb != "join-worker" && (rolls || left_at_work) {
             return End::Going;
         }
         task.step += 1;
@@ -169,6 +174,14 @@ impl History {
                 self.mark(&key, verb, controller.run, true, &begun)
             }
         }
+    }
+
+    /// Whether a dead run's kubeadm goes on on a control plane outside of the limit: the locks of all control planes wait for it.
+    fn left_at_work(&self, controller: &Controller) -> bool {
+        let outside = |(name, host): (&String, &Host)| {
+            host.control_plane && host.unit.is_some() && !controller.limit.contains(name)
+        };
+        self.world.hosts.iter().any(outside)
     }
 
     /// One step of a wave by the host's roles: the mark of the handler, the file, and the handler.
