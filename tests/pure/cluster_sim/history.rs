@@ -66,6 +66,8 @@ pub(super) struct Controller {
     pub(super) token: Option<u32>,
     /// Whether the control planes were looked at since the locks are held and no membership change went wrong.
     pub(super) certain: bool,
+    /// Whether its init was another run's kubeadm, which has brought that one's token.
+    pub(super) attached: bool,
     /// The hosts that it may change.
     pub(super) limit: BTreeSet<String>,
 }
@@ -316,6 +318,7 @@ impl History {
             tasks: Vec::new(),
             token,
             certain: self.mutation == Mutation::StaleWord,
+            attached: false,
             limit,
         }
     }

@@ -155,7 +155,7 @@ impl History {
                         && run != controller.run
                         && self.mutation != Mutation::AttachTrusted
                     {
-                        controller.token = None;
+                        controller.attached = true;
                     }
                     End::Going
                 }
@@ -364,7 +364,9 @@ impl History {
         }
         // Who attached to another run's init has no token in the cluster, whatever was minted before.
         match task.act {
-            Some(Act::Init { .. }) if good => controller.view.token = controller.token.is_some(),
+            Some(Act::Init { .. }) if good => {
+                controller.view.token = controller.token.is_some() && !controller.attached;
+            }
             Some(Act::Mint { .. }) => controller.view.token |= good,
             _ => {}
         }
