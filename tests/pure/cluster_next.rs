@@ -1366,6 +1366,8 @@ fn static_pods_wait_for_every_vote_in_etcd() {
     let mut view = seen("etcd");
     cut_off(&mut view);
     assert!(matches!(decide(&view), Decision::Done { .. }));
+    host(&mut view, "cp3").standing = Standing::Unknown("lost".into());
+    assert!(matches!(decide(&view), Decision::Done { .. }));
     // The API's last word may be of before that vote.
     api(&mut view).members.as_mut().unwrap().pop();
     assert!(matches!(decide(&view), Decision::Done { .. }));

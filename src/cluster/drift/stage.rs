@@ -185,13 +185,14 @@ fn may(host: &HostView, shape: &Shape, view: &View, name: &HostName) -> Result<(
     let members_of_etcd = view.api().and_then(|(_, api)| api.members.as_deref());
     let voters = members_of_etcd.unwrap_or_default().iter();
     let voters = voters.filter(|member| !member.learner).count();
-    // What a join that failed has made of etcd's members, the API's last word does not know.
+    // What a join that failed or was lost has made of etcd's members, the API's last word does not know.
     let is_half = |n: &&HostName| {
         let host = view.hosts.get(*n);
         *n != name
             && !members.contains(n)
-            && host
-                .is_some_and(|h| h.has_open_marker() || matches!(h.standing, Standing::Failed(_)))
+            && host.is_some_and(|h| {
+                !h.is_known() || h.has_open_marker() || matches!(h.standing, Standing::Failed(_))
+            })
     };
     let half = shape.control_planes.iter().any(|n| is_half(&n));
     let etcd = due(&host.drift, Part::ControlPlane)
