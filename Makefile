@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab test-page lab-long torture bench bench-plan bench-scale fuzz
+.PHONY: help prepare build lab lab-up lab-down lab-ssh test check test-pure test-wire test-tools test-lab test-page lab-long torture bench bench-plan bench-scale fuzz histories deny sbom bench-peers bench-code
 
 # Where cargo puts it, also where somebody has moved that.
 QUORATE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/quorate
@@ -13,7 +13,7 @@ NODE ?= cp1
 # hosts of their own.
 LB ?=
 # One lab, one test at a time; the tests' own output says what they wait for.
-LAB_TEST := QUORATE_BIN=$(QUORATE) cargo test --test lab -- --test-threads=1 --nocapture
+LAB_TEST := QUORATE_BIN=$(QUORATE) cargo test --locked --test lab -- --test-threads=1 --nocapture
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,8 +101,33 @@ fuzz: ## every fuzz target, FUZZ_SECONDS=600 each (FUZZ=role: that one)
 			-max_total_time=$(FUZZ_SECONDS) -max_len=32768 -timeout=30 -rss_limit_mb=4096 -print_final_stats=1; \
 	done
 
+# 2,000 of them are in `make test`; QUORATE_HISTORIES=1000000 says otherwise.
+QUORATE_HISTORIES ?= 100000
+histories: ## that many histories of a simulated cluster, in the release profile
+	QUORATE_HISTORIES=$(QUORATE_HISTORIES) cargo test --release --locked --test pure -- --nocapture cluster_sim
+
+# The advisories come from RustSec's repository: without a way there DENY="licenses bans sources" leaves them out, and says so.
+DENY ?= advisories licenses bans sources
+deny: ## licences, origins and known holes of what is built in (cargo install --locked cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny --locked check --hide-inclusion-graph $(DENY)
+	@$(if $(filter advisories,$(DENY)),,echo "skipped: advisories")
+
+sbom: ## what is in the binary, as CycloneDX (cargo install --locked cargo-cyclonedx)
+	@command -v cargo-cyclonedx >/dev/null || { echo "cargo-cyclonedx is missing: cargo install --locked cargo-cyclonedx"; exit 1; }
+	@scripts/sbom.sh
+
 bench-plan: build ## wall time of a plan without changes: ten runs, median
 	@scripts/bench.sh plan
+
+# PEERS="--hosts 1,10 --rtt 0,50" measures less; without it an hour may pass.
+PEERS ?=
+bench-peers: ## beside Ansible, mitogen, pyinfra and OpenSSH on sshd processes of this machine (root)
+	cargo build --release --locked --example peers
+	python3 tests/bench/peers.py --peers $(dir $(QUORATE))examples/peers $(PEERS)
+
+bench-code: ## inventories, templates, plans and probes without a host: cargo bench
+	cargo bench --locked
 
 bench: build lab-up ## bootstrap from bare: split, memory, sizes; then bench-plan
 	@scripts/bench.sh all

@@ -163,6 +163,7 @@ fn links_between_pages_lead_somewhere() {
     let mut all = vec![
         root().join("README.md"),
         root().join("CONTRIBUTING.md"),
+        root().join("SECURITY.md"),
         root().join("vagrant/README.md"),
     ];
     pages(&root().join("docs"), &mut all);
@@ -247,6 +248,41 @@ fn examples_call_what_there_is() {
         let parsed = serde_saphyr::from_str::<serde_json::Value>(&text);
         assert!(parsed.is_ok_and(|value| value.is_object()), "{path}");
     }
+}
+
+/// Returns the names of tests in a page: `folder/file::function`.
+fn named_tests(page: &str) -> Vec<(String, String)> {
+    let words = page.split('`').skip(1).step_by(2);
+    let named = words.filter_map(|word| word.split_once("::"));
+    let ours = named.filter(|(file, _)| {
+        let folder = file.split('/').next().unwrap_or_default();
+        file.contains('/') && root().join("tests").join(folder).is_dir()
+    });
+    ours.map(|(file, test)| (file.into(), test.into()))
+        .collect()
+}
+
+#[test]
+fn tests_that_the_reliability_page_names_are_there() {
+    let named = named_tests(&read("docs/reliability.md"));
+    assert!(named.len() > 60, "{}", named.len());
+    let mut missing = Vec::new();
+    for (file, test) in named {
+        let path = root().join("tests").join(format!("{file}.rs"));
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        // An attribute stands right before it, whatever else does.
+        let found = text.match_indices(&format!("fn {test}(")).any(|(at, _)| {
+            let before = text[..at].trim_end().trim_end_matches("async").trim_end();
+            let attributes = before.rsplit("\n\n").next().unwrap_or_default();
+            attributes.contains("test]")
+                || attributes.contains("test(")
+                || attributes.contains("proptest!")
+        });
+        if !found {
+            missing.push(format!("{file}::{test}"));
+        }
+    }
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
 
 /// systemd's own word on the units, where there is one.

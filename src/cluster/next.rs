@@ -472,7 +472,10 @@ fn mint(
             h.api().is_some() && h.is_known() && !matches!(h.standing, Standing::Failed(_))
         })
     };
-    match via.into_iter().chain(&shape.control_planes).find(able) {
+    let asked = || via.into_iter().chain(&shape.control_planes);
+    // One that the run may change, where there is one. Another is asked as well: it keeps nothing of it.
+    let own = asked().find(|n| able(n) && is(view, n, |h| h.ours));
+    match own.or_else(|| asked().find(able)) {
         Some(name) if acts.is_empty() && !is(view, name, |h| h.busy) => acts.push(Act::Mint {
             host: name.clone(),
             certificates: shape

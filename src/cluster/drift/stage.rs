@@ -181,11 +181,25 @@ fn may(host: &HostView, shape: &Shape, view: &View, name: &HostName) -> Result<(
         **n != name && host.is_some_and(|h| h.api().is_some_and(|api| api.ready))
     };
     let others = members.iter().filter(ready).count();
+    // Whoever has a vote counts, a host whose join has not come to its end too.
+    let members_of_etcd = view.api().and_then(|(_, api)| api.members.as_deref());
+    let voters = members_of_etcd.unwrap_or_default().iter();
+    let voters = voters.filter(|member| !member.learner).count();
+    // What a join that failed or was lost has made of etcd's members, the API's last word does not know.
+    let is_half = |n: &&HostName| {
+        let host = view.hosts.get(*n);
+        *n != name
+            && !members.contains(n)
+            && host.is_some_and(|h| {
+                !h.is_known() || h.has_open_marker() || matches!(h.standing, Standing::Failed(_))
+            })
+    };
+    let half = shape.control_planes.iter().any(|n| is_half(&n));
     let etcd = due(&host.drift, Part::ControlPlane)
         .any(|d| d.place == Place::Manifest("etcd".into()) || d.place == Place::Manifests);
     let reason = if members.len() > 1 && others == 0 {
         "its control plane is not as written, and no other API server is ready to serve meanwhile"
-    } else if etcd && others + 1 < members.len() {
+    } else if etcd && (half || others + 1 < members.len().max(voters)) {
         // A member of etcd starts anew: all others have to be there.
         "its control plane is not as written, and another one is not ready: etcd could lose its quorum"
     } else {
