@@ -24,7 +24,7 @@ use quorate::report::{self, Reporters};
 use quorate::role::{Disk, HostRoles, Library, Registered, Site, StepResult};
 use quorate::template::{self, Scope};
 use quorate::transport::ssh::SshOptions;
-use quorate::transport::{self, Counters, Elevation, Target};
+use quorate::transport::{self, Access, Counters, Elevation, Target};
 use tokio::sync::mpsc;
 
 /// As `quorate` has it: how many events may wait for who prints them.
@@ -148,6 +148,8 @@ fn read(arguments: &Arguments) -> (Plays, IndexMap<HostName, Target>) {
             user: connection.user.unwrap_or_else(|| "root".into()),
             keys: connection.private_key_file.into_iter().collect(),
             elevation: Elevation::None,
+            access: Access::default(),
+            jumps: Vec::new(),
         };
         (name, target)
     });
