@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::event::{printable, tame_json};
+use crate::event::{is_hostile, printable, tame_json};
 use crate::model::{Diagnostic, Diagnostics, Severity};
 
 use super::text::{RED, YELLOW, count, paint};
@@ -78,7 +78,7 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
             let (start, end) = inside(text, span.range.start, span.range.end);
             let path = printable(span.source.path.as_str(), false);
             let (first, text, start, end) = around(text, start, end);
-            let snippet = Snippet::source(text)
+            let snippet = Snippet::source(tame(text))
                 .line_start(first)
                 .path(path)
                 .annotation(AnnotationKind::Primary.span(start..end));
@@ -119,6 +119,18 @@ fn inside(text: &str, start: usize, end: usize) -> (usize, usize) {
     let end = floor(end).max(start);
     let line = text[start..].find('\n').map_or(text.len(), |n| start + n);
     (start, end.min(line))
+}
+
+/// Returns a line without what steers a terminal and the renderer leaves as it is; each character keeps its length, and so
+/// the range its place.
+fn tame(line: &str) -> String {
+    let stand_in = |c: char| match c.len_utf8() {
+        2 if is_hostile(c) => '·',
+        3 if is_hostile(c) => char::REPLACEMENT_CHARACTER,
+        4 if is_hostile(c) => '🛇',
+        _ => c,
+    };
+    line.chars().map(stand_in).collect()
 }
 
 /// Returns the lines around a range with the number of the first of them, and the range in them: the renderer goes through

@@ -224,3 +224,24 @@ fn an_unknown_event_with_a_long_name() {
     assert!(warnings[0].len() < 1000, "{}", warnings[0].len());
     tame("a warning", &warnings[0]);
 }
+
+/// A snippet shows a line of somebody's file. Found by the fuzz target `inventory_ini`.
+#[test]
+fn no_line_of_a_file_steers_a_terminal() {
+    use quorate::model::{Diagnostic, Diagnostics, Source, Span};
+    use quorate::report::diagnostics;
+    let text = "a: \u{84}\u{9b}31m\u{1b}[2J\u{7f}\u{ad}\u{61c}\u{202e}\u{feff}\u{e0041}\u{0}é [\n";
+    let source = std::sync::Arc::new(Source::new("in\u{9b}1m.yml", text));
+    let at = text.find('[').unwrap();
+    for range in [at..at + 1, 3..5, 0..text.len()] {
+        let span = Span {
+            source: source.clone(),
+            range,
+        };
+        let found = Diagnostics(vec![
+            Diagnostic::error("no \u{9b}1m").at(span).help("\u{1b}c"),
+        ]);
+        tame("a finding", &diagnostics::render(&found, false));
+        tame("a finding as JSON", &diagnostics::json(&found));
+    }
+}
