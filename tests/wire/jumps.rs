@@ -234,7 +234,7 @@ async fn what_goes_wrong_on_the_way_names_the_jump_host() {
     };
     let error = refusal(&connector, &way("end", "-J closed").await).await;
     let expected = format!(
-        "jump host closed: cannot reach 127.0.0.1:{closed}: connection refused: the host is up, and nothing listens at that port"
+        "jump host closed: cannot reach 127.0.0.1:{closed}: connection refused: a machine answers, but nothing listens on port {closed}"
     );
     assert_eq!(error.to_string(), expected);
     let error = refusal(&connector, &way("closed", "-J bastion").await).await;
