@@ -22,7 +22,9 @@ pub(super) fn findings(hosts: &[Host<'_>], found: &mut Vec<Finding>) {
 /// between the question and the answer.
 fn offset(host: &Host<'_>) -> Option<(i64, i64)> {
     let (sent, answered) = host.observed.asked?;
-    let clock = host.observed.system.clock.checked_mul(1000)?;
+    // 0 is what could not be read.
+    let clock = Some(host.observed.system.clock).filter(|clock| *clock != 0);
+    let clock = clock?.checked_mul(1000)?;
     Some((
         clock.checked_sub(answered)?,
         clock.checked_add(999)?.checked_sub(sent)?,
