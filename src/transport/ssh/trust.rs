@@ -151,7 +151,8 @@ impl SshConnector {
         certificates: bool,
     ) -> Result<Result<Shown, TransportError>, TransportError> {
         let address = Address(&target.address, target.port).to_string();
-        let limit = self.options.connect_timeout;
+        let own = target.access.connect_timeout;
+        let limit = own.unwrap_or(self.options.connect_timeout);
         let over = self.jump(&target.jumps).await?;
         let carrier = self
             .carrier(target, &address, over.as_deref(), limit)
