@@ -178,6 +178,14 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
 }
 
 async fn exec(request: &Request, words: &[String]) -> Result<ExitCode> {
+    if request.check {
+        let error = Diagnostic::error(
+            "what a command of `exec` would do is not known before: there is no `--check` for it",
+        );
+        return Err(
+            wrong(error.help("leave `--check` out, or run a command that only looks")).into(),
+        );
+    }
     let project = read(request)?;
     let ours = chosen(request, &project, project.spec.hosts.keys())?;
     if ours.is_empty() {

@@ -26,6 +26,10 @@ use crate::transport::{Target, TransportError};
 type Seen = (HostName, Result<HostKeys, TransportError>);
 
 pub(super) async fn trust(request: &Request) -> Result<ExitCode> {
+    if request.shard.is_some() {
+        let error = Diagnostic::error("`hosts trust` looks at all hosts at once: it has no shards");
+        return Err(wrong(error.help("leave `--shard` out; `--limit` chooses hosts")).into());
+    }
     let (inventory, mut found) = project::inventory(request);
     let (connections, wrong_ones) = spec::connections(&inventory);
     found.extend(wrong_ones);
@@ -75,7 +79,7 @@ pub(super) async fn trust(request: &Request) -> Result<ExitCode> {
         let trusted = ssh::trust(&hosts)?;
         for host in &trusted.left_out {
             let warning = Diagnostic::warning(format!(
-                "what {file} says of `{host}` has changed meanwhile: nothing of it was written"
+                "nothing was written of `{host}`: hosts have shown different keys under that name, or what {file} says of it has changed meanwhile"
             ));
             warn(request, &Diagnostics(vec![warning]));
         }

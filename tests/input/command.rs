@@ -15,6 +15,10 @@ fn what_is_no_command() {
         ("a_number_of_forks_that_is_none", &["plan", "-f", "0"]),
         ("exec_without_a_command", &["exec"]),
         ("exec_without_its_dashes", &["exec", "uptime"]),
+        (
+            "exec_that_only_checks",
+            &["exec", "-C", "--", "touch", "/x"],
+        ),
         ("inventory_without_more", &["inventory", "host"]),
         ("an_output_that_is_none", &["plan", "--output", "xml"]),
     ] {

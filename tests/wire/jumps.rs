@@ -214,6 +214,34 @@ async fn each_host_on_the_way_is_checked_under_its_own_name() {
     assert!(fs::read_to_string(&fresh).unwrap().starts_with(&of(&end)));
 }
 
+/// Who looks at keys writes none down, of a jump host neither.
+#[tokio::test]
+async fn a_look_at_keys_learns_none_on_the_way() {
+    let (jump, end) = (Sshd::with("LogLevel VERBOSE\n"), Sshd::start());
+    let mut home = Home::new();
+    home.host("bastion", &jump, "StrictHostKeyChecking no");
+    home.host("end", &end, "ProxyJump bastion");
+    home.known.clear();
+    let options = home.options();
+    let target = home.target("end", "").await;
+    let connector = SshConnector::new(options.clone());
+    let error = within(connector.host_keys(&target)).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("jump host bastion: host key of"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&options.known_hosts[0]).unwrap(), "");
+    // To connect is another matter.
+    let _ = within(connector.connect(&target)).await;
+    assert!(
+        fs::read_to_string(&options.known_hosts[0])
+            .unwrap()
+            .contains(&jump.host_key("ed25519"))
+    );
+}
+
 #[tokio::test]
 async fn what_goes_wrong_on_the_way_names_the_jump_host() {
     let (jump, end) = (Sshd::with("LogLevel VERBOSE\n"), Sshd::start());

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use quorate::transport::ssh::{
     HostKeyPolicy, HostKeys, SshConnector, SshOptions, Standing, removal, trust,
 };
@@ -75,6 +75,37 @@ async fn all_types_are_shown_and_written_once() {
     assert_eq!(standings(&look(&sshd, &options).await), ["known"; 3]);
     let target = target(sshd.port, &[&sshd.user_key("ed25519")]);
     assert!(connect(&options, &target).await.is_ok());
+}
+
+/// With the keys of both on record each would pass for the other.
+#[tokio::test]
+async fn two_hosts_under_one_name_are_not_written() {
+    let another_key = |root: &Utf8Path| {
+        let path = root.join("host_ed25519");
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(root.join("host_ed25519.pub")).unwrap();
+        keygen(&path, "ed25519", "");
+    };
+    let (one, two) = (Sshd::start(), Sshd::prepared("", another_key));
+    let file = one.path("new_known_hosts");
+    let connector = SshConnector::new(SshOptions {
+        known_hosts: vec![file.clone()],
+        ..one.options()
+    });
+    let mut hosts = Vec::new();
+    for sshd in [&one, &two] {
+        let mut target = target(sshd.port, &[]);
+        target.access.host_key_name = Some("fleet".into());
+        hosts.push(within(connector.host_keys(&target)).await.unwrap());
+    }
+    let trusted = trust(&hosts).unwrap();
+    assert_eq!(
+        (trusted.keys, trusted.left_out),
+        (0, vec!["fleet".to_string(); 2])
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap_or_default(), "");
+    // One of them alone is.
+    assert_eq!(trust(&hosts[..1]).unwrap().keys, 3);
 }
 
 #[tokio::test]

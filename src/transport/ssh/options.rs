@@ -10,6 +10,9 @@ use crate::transport::{Access, AgentChoice};
 /// The identity files that `ssh` tries by itself, in its order (ssh_config(5), IdentityFile), without those that need hardware.
 const IDENTITIES: [&str; 3] = ["id_rsa", "id_ecdsa", "id_ed25519"];
 
+/// The system's known_hosts files (ssh_config(5), GlobalKnownHostsFile).
+const SYSTEM: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+
 /// What happens to a host whose key is not on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostKeyPolicy {
@@ -79,8 +82,7 @@ impl SshOptions {
             options.identities = IDENTITIES.iter().map(|name| directory.join(name)).collect();
         }
         // ssh_config(5), GlobalKnownHostsFile.
-        options.known_hosts.push("/etc/ssh/ssh_known_hosts".into());
-        options.known_hosts.push("/etc/ssh/ssh_known_hosts2".into());
+        options.known_hosts.extend(SYSTEM.map(Utf8PathBuf::from));
         options
     }
 
@@ -90,7 +92,7 @@ impl SshOptions {
             .known_hosts
             .iter()
             .cloned()
-            .partition(|file| file.starts_with("/etc/ssh"));
+            .partition(|file| SYSTEM.contains(&file.as_str()));
         let mut files = access.known_hosts.clone().unwrap_or(own);
         if files.is_empty() {
             // No new key is to go into the system's files.

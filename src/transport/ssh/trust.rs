@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::connector::{Address, CIPHERS, HOST_KEYS, SshConnector};
 use super::known_hosts::{Book, Known, Refusal, Standing, WRITING, key_type, short_type};
+use super::options::HostKeyPolicy;
 use super::reach;
 use super::wire::Wire;
 use crate::transport::{Target, TransportError};
@@ -153,7 +154,12 @@ impl SshConnector {
         let address = Address(&target.address, target.port).to_string();
         let own = target.access.connect_timeout;
         let limit = own.unwrap_or(self.options.connect_timeout);
-        let over = self.jump(&target.jumps).await?;
+        // A key that nobody has looked at is not written down on the way either, whatever ssh's configuration says.
+        let mut jumps = target.jumps.clone();
+        for jump in &mut jumps {
+            jump.access.host_key_policy = Some(HostKeyPolicy::Strict);
+        }
+        let over = self.jump(&jumps).await?;
         let carrier = self
             .carrier(target, &address, over.as_deref(), limit)
             .await?;
@@ -246,6 +252,7 @@ pub fn trust(hosts: &[HostKeys]) -> Result<Trusted, TrustError> {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut books: BTreeMap<&Utf8Path, (Book, String)> = BTreeMap::new();
     let mut seen = BTreeSet::new();
+    let ambiguous = ambiguous(hosts);
     let mut trusted = Trusted::default();
     for host in hosts.iter().filter(|host| host.new_keys().next().is_some()) {
         let file = host.file().ok_or(TrustError::NoFile)?;
@@ -260,7 +267,7 @@ pub fn trust(hosts: &[HostKeys]) -> Result<Trusted, TrustError> {
         let keys: Vec<PublicKey> = host.keys.iter().map(|shown| shown.key.clone()).collect();
         let now = known.standing(&keys).map_err(unreadable)?;
         let is_fit = |standing: &Standing| matches!(standing, Standing::New | Standing::Known);
-        if !now.iter().all(is_fit) {
+        if ambiguous.contains(host.name.as_str()) || !now.iter().all(is_fit) {
             trusted.left_out.push(host.name.clone());
             continue;
         }
@@ -287,6 +294,21 @@ pub fn trust(hosts: &[HostKeys]) -> Result<Trusted, TrustError> {
         trusted.keys += lines.lines().count();
     }
     Ok(trusted)
+}
+
+/// Returns the names under which hosts have shown different keys of one type: with both on record each would pass for the other.
+fn ambiguous(hosts: &[HostKeys]) -> BTreeSet<&str> {
+    let mut first: BTreeMap<(&str, &str), &PublicKey> = BTreeMap::new();
+    let shown = hosts
+        .iter()
+        .flat_map(|host| host.keys.iter().map(move |shown| (host, shown)));
+    shown
+        .filter(|(host, shown)| {
+            let one = first.entry((&host.name, shown.kind)).or_insert(&shown.key);
+            one.key_data() != shown.key.key_data()
+        })
+        .map(|(host, _)| host.name.as_str())
+        .collect()
 }
 
 fn failed(file: &Utf8Path, error: &std::io::Error) -> TrustError {

@@ -78,10 +78,16 @@ impl Book {
             false => "\n",
         };
         let text = format!("{start}{lines}");
-        let written = self
-            .file
-            .write_all(text.as_bytes())
-            .and_then(|()| self.file.sync_all());
+        let is_file = self.file.metadata()?.is_file();
+        // /dev/null, which ssh's users name where nothing is to be kept, cannot be synchronised.
+        let written = self.file.write_all(text.as_bytes());
+        let written = written.and_then(|()| {
+            if is_file {
+                self.file.sync_all()
+            } else {
+                Ok(())
+            }
+        });
         if written.is_err() {
             let _ = self.file.set_len(before);
         }
@@ -126,5 +132,11 @@ mod tests {
         ] {
             assert_eq!(has_hashed(text), hashed, "{text}");
         }
+    }
+
+    #[test]
+    fn a_device_takes_what_nobody_keeps() {
+        let mut book = Book::open(Utf8Path::new("/dev/null")).unwrap();
+        book.append("host ssh-rsa AAAA\n").unwrap();
     }
 }
