@@ -219,84 +219,59 @@ async fn a_long_goodbye_is_cut() {
     );
 }
 
+/// Reads `enough` bytes of what never ends and goes away: then nothing is left of the exec or its connection.
+async fn stops_with_its_reader(vice: Vice, enough: usize, of: fn(Chunk) -> Option<usize>) {
+    let server = BadServer::start(vice).await;
+    let transport = open(&server).await;
+    let (sender, mut output) = mpsc::channel(1);
+    let mut running = transport.exec(request("yes"), None, sender);
+    let mut bytes = 0;
+    let reading = async {
+        while bytes < enough {
+            bytes += output.recv().await.and_then(of).unwrap_or_default();
+        }
+    };
+    within(async {
+        tokio::select! {
+            result = &mut running => panic!("{result:?}"),
+            () = reading => {}
+        }
+    })
+    .await;
+    drop(running);
+    drop(transport);
+    server.is_left_alone().await;
+}
+
+fn of_output(chunk: Chunk) -> Option<usize> {
+    match chunk {
+        Chunk::Stdout(bytes) => Some(bytes.len()),
+        _ => None,
+    }
+}
+
+fn of_errors(chunk: Chunk) -> Option<usize> {
+    match chunk {
+        Chunk::Stderr(bytes) => Some(bytes.len()),
+        _ => None,
+    }
+}
+
 /// One byte at a time is a sign of life to the connection. Whoever waits for records has a limit of its own
 /// (`hostile::an_output_that_does_not_end` and the engine's silence); a command of the user's ends with the user's patience.
 #[tokio::test]
 async fn a_trickle_stops_with_its_reader() {
-    let server = BadServer::start(Vice::Trickle).await;
-    let transport = open(&server).await;
-    let (sender, mut output) = mpsc::channel(1);
-    let mut running = transport.exec(request("yes"), None, sender);
-    let mut bytes = 0;
-    let reading = async {
-        while bytes < 5 {
-            if let Some(Chunk::Stdout(chunk)) = output.recv().await {
-                bytes += chunk.len();
-            }
-        }
-    };
-    within(async {
-        tokio::select! {
-            result = &mut running => panic!("{result:?}"),
-            () = reading => {}
-        }
-    })
-    .await;
-    drop(running);
-    drop(transport);
-    server.is_left_alone().await;
+    stops_with_its_reader(Vice::Trickle, 5, of_output).await;
 }
 
 #[tokio::test]
 async fn endless_errors_stop_with_their_reader() {
-    let server = BadServer::start(Vice::EndlessErrors).await;
-    let transport = open(&server).await;
-    let (sender, mut output) = mpsc::channel(1);
-    let mut running = transport.exec(request("yes"), None, sender);
-    let mut bytes = 0;
-    let reading = async {
-        while bytes < 8 << 20 {
-            if let Some(Chunk::Stderr(chunk)) = output.recv().await {
-                bytes += chunk.len();
-            }
-        }
-    };
-    within(async {
-        tokio::select! {
-            result = &mut running => panic!("{result:?}"),
-            () = reading => {}
-        }
-    })
-    .await;
-    drop(running);
-    drop(transport);
-    server.is_left_alone().await;
+    stops_with_its_reader(Vice::EndlessErrors, 8 << 20, of_errors).await;
 }
 
 #[tokio::test]
 async fn endless_output_stops_with_its_reader() {
-    let server = BadServer::start(Vice::Endless).await;
-    let transport = open(&server).await;
-    let (sender, mut output) = mpsc::channel(1);
-    let mut running = transport.exec(request("yes"), None, sender);
-    let mut bytes = 0;
-    let reading = async {
-        while bytes < 8 << 20 {
-            if let Some(Chunk::Stdout(chunk)) = output.recv().await {
-                bytes += chunk.len();
-            }
-        }
-    };
-    within(async {
-        tokio::select! {
-            result = &mut running => panic!("{result:?}"),
-            () = reading => {}
-        }
-    })
-    .await;
-    drop(running);
-    drop(transport);
-    server.is_left_alone().await;
+    stops_with_its_reader(Vice::Endless, 8 << 20, of_output).await;
 }
 
 #[tokio::test]
