@@ -446,11 +446,20 @@ fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> St
 /// started already and needs but another look at its Node. kubelet.conf alone is no sign: it is written as soon as the
 /// certificate is asked for (pkg/kubelet/certificate/bootstrap), and the file with the token that asks goes when kubeadm's
 /// wait for it fails. The phases behind finish what is missing.
+///
+/// A kubeconfig that was lost under a running static pod (kube-vip has super-admin.conf until init is done) has an empty folder
+/// in its place as soon as the container starts anew: containerd makes what a mount lacks, and the kubelet looks at a volume's
+/// type only once in a pod's life. kubeadm refuses the folder and would make the file.
 fn skip(verb: &str) -> String {
     let mut lines = format!(
         "for trace in {}; do [ ! -e \"$trace\" ] || skip=--skip-phases=preflight; done\n",
         TRACES.join(" ")
     );
+    if verb == "init" {
+        lines.push_str(
+            "for file in /etc/kubernetes/admin.conf /etc/kubernetes/super-admin.conf; do [ ! -d \"$file\" ] || rmdir \"$file\"; done\n",
+        );
+    }
     if verb == "join" {
         lines.push_str(&format!(
             "started() {{ [ -e {KUBELET_CONF} ] && [ -e {KUBELET_CERTIFICATE} ]; }}\n\

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cluster::holders;
+use crate::cluster::{digest, holders};
 use crate::drill::holder;
-use crate::driver::{CONTROL_PLANES, HOSTS, Lab, VIP, on, on_for, poll, root};
+use crate::driver::{CONTROL_PLANES, HOSTS, Lab, VIP, on, on_for, on_until, poll, root};
 use crate::kube_vip::{by, has_image};
 use crate::moves::{ARP, PODS, SERVICES, nothing_is_left};
 
@@ -89,6 +89,69 @@ pub(crate) fn image_missing(lab: &Lab) {
         let run = run.shows("holds the image ghcr.io/kube-vip/kube-vip:");
         assert!(!run.journal.has_act("probe"), "nobody is contacted");
     }
+}
+
+const SUPER_ADMIN: &str = "/etc/kubernetes/super-admin.conf";
+const POD: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
+
+/// kube-vip without the kubeconfig that it begins with. Lost in the middle of init, kubeadm makes it anew; locked away afterwards,
+/// as kubeadm advises, nobody asks for it; and a manifest that asks for it still is seen and put right.
+pub(crate) fn without_super_admin_conf(lab: &Lab) {
+    if !has_image() {
+        return;
+    }
+    lab.bare();
+    let variables = ["kube_vip_kubeconfig=admin"];
+    let quorate = |words: &[&str]| by(lab, ARP, &variables, words);
+    let mut running = quorate(&["apply"]).start();
+    let api_up = "[ \"$(curl -sk --max-time 1 https://10.77.0.11:6443/livez)\" = ok ]";
+    let killed = format!("{api_up} && systemctl kill -s KILL quorate-kubeadm.service");
+    on_until("cp1", "the API server", 240, &killed);
+    assert!(running.is_running(), "init was over before it was killed");
+    running.kill();
+    let ca = digest("cp1", "/etc/kubernetes/pki/ca.crt");
+    // What its pod finds when it starts anew.
+    on(
+        "cp1",
+        &format!("grep -q {SUPER_ADMIN} {POD} && rm {SUPER_ADMIN} && pkill -KILL -x kube-vip"),
+    )
+    .good("super-admin.conf is lost");
+    quorate(&["apply"]).run().expect(0);
+    lab.is_whole(&HOSTS);
+    assert_eq!(digest("cp1", "/etc/kubernetes/pki/ca.crt"), ca);
+    assert_eq!(holders(), 1);
+
+    let kept = format!("{SUPER_ADMIN}.kept");
+    on("cp1", &format!("mv {SUPER_ADMIN} {kept}")).good("it is locked away");
+    let plan = quorate(&["plan"]).run().expect(0);
+    assert_eq!(plan.journal.planned(), Vec::new());
+
+    on(
+        "cp1",
+        &format!("sed -i 's,/etc/kubernetes/admin.conf$,{SUPER_ADMIN},' {POD}"),
+    )
+    .good("a manifest that was never switched");
+    poll(
+        "kube-vip on cp1 has nothing to ask with",
+        Duration::from_secs(90),
+        || {
+            let status = quorate(&["status"]).run();
+            let told = format!("{}{}", status.out, status.err).contains("kube-vip not running");
+            (status.code == Some(1) && told).then_some(())
+        },
+    );
+    quorate(&["plan", "--diff"])
+        .run()
+        .expect(2)
+        .shows(SUPER_ADMIN);
+    let run = quorate(&["apply"]).run().expect(0);
+    assert!(run.journal.changed_hosts().iter().eq(["cp1"]));
+    poll("one holder again", Duration::from_secs(60), || {
+        (holders() == 1).then_some(())
+    });
+    on("cp1", &format!("test ! -e {SUPER_ADMIN}")).good("nothing stands in its place");
+    quorate(&["plan"]).run().expect(0);
+    lab.bare();
 }
 
 /// `kubeadm reset` on all hosts, by hand: it knows nothing of services, nor of who has the address.

@@ -292,6 +292,12 @@ fn an_image_that_is_missing() {
     crate::faults::image_missing(&Lab::take("kube-vip's image is missing"));
 }
 
+/// kube-vip without super-admin.conf: in the middle of init, and for good.
+#[test]
+fn super_admin_conf_is_absent() {
+    crate::faults::without_super_admin_conf(&Lab::take("super-admin.conf is absent"));
+}
+
 /// `kubeadm reset` on the same hosts, and a cluster by another way.
 #[test]
 fn another_way_after_a_reset() {

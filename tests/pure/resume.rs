@@ -155,6 +155,24 @@ fn the_host_decides_whether_a_resumed_init_skips_preflight() {
     }
 }
 
+/// What a container engine makes where a mount's file is lost: an empty folder goes, one with something in it does not, and neither
+/// does a first init touch any.
+#[test]
+fn an_empty_folder_in_the_place_of_a_kubeconfig_goes() {
+    let (lost, kept) = (
+        "/etc/kubernetes/super-admin.conf",
+        "/etc/kubernetes/admin.conf",
+    );
+    for (kind, resume) in SHELLS.into_iter().flat_map(|k| [(k, true), (k, false)]) {
+        let sandbox = Sandbox::new(kind);
+        std::fs::create_dir_all(sandbox.path(lost)).unwrap();
+        sandbox.write(&format!("{kept}/mine"), "");
+        asked(&sandbox, kubeadm(init(resume, &[])), &[SERVER], false);
+        assert_eq!(sandbox.path(lost).exists(), !resume, "{kind:?}");
+        assert!(sandbox.path(kept).join("mine").exists(), "{kind:?}");
+    }
+}
+
 /// A connection that is cut is tried again, with the manifest that came over standard input; a mistake in it is not.
 #[test]
 fn a_manifest_is_applied_again_when_the_connection_is_cut() {
