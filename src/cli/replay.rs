@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use color_eyre::eyre::{Result, WrapErr as _};
 
 use super::run::wrong;
-use crate::engine::journal;
+use crate::engine::journal::{self, JournalError};
 use crate::event::{self, Event, ExitCode, Recap, Record};
 use crate::model::Diagnostic;
 use crate::report::{self, Options};
@@ -42,8 +42,21 @@ pub(super) fn report(
     options: &Options,
 ) -> Result<ExitCode> {
     let named = |path: &Utf8PathBuf| path.file_name().unwrap_or(path.as_str()).to_owned();
-    let read = |path: &Utf8PathBuf| Ok((named(path), read(path, options)?));
-    let runs = paths.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let mut runs = Vec::new();
+    for path in paths {
+        match read(path, options) {
+            Ok(records) => runs.push((named(path), records)),
+            // A shard without hosts; alone it is what was asked for.
+            Err(error) if paths.len() > 1 && is_no_run(&error) => {
+                let _ = writeln!(options.color.stderr(), "warning: {error}; left out");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if runs.is_empty() {
+        let help = "name the journal of a run, or what it printed with --output json";
+        return Err(wrong(Diagnostic::error("none of them holds a run").help(help)).into());
+    }
     let name = match paths {
         [path] => named(path),
         paths => format!(
@@ -68,6 +81,10 @@ pub(super) fn report(
         }
     }
     Ok(ExitCode::Done)
+}
+
+fn is_no_run(error: &color_eyre::Report) -> bool {
+    matches!(error.downcast_ref(), Some(JournalError::NoRun { .. }))
 }
 
 fn read(path: &Utf8Path, options: &Options) -> Result<Vec<Record>> {

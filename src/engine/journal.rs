@@ -266,6 +266,14 @@ pub enum JournalError {
         /// What it is instead.
         what: String,
     },
+    /// A run's output that ended before it began: mistakes of the input, or a shard without hosts.
+    #[error("{path} holds no run: {said}")]
+    NoRun {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The first thing that was said instead.
+        said: String,
+    },
     /// No line of it is a record.
     #[error("{path} is no journal: none of its lines is an event")]
     NotAJournal {
@@ -304,6 +312,7 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
     let mut number = 0usize;
     // A file that is none would give millions.
     let mut unnamed = 0usize;
+    let mut said = None;
     let mut warn = |warning: String| {
         if warnings.len() < MOST_WARNINGS {
             warnings.push(warning);
@@ -337,6 +346,8 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
                 });
             }
             Err(Problem::Blank) => {}
+            Err(Problem::Diagnostic(message)) if said.is_none() => said = Some(message),
+            Err(Problem::Diagnostic(_)) => {}
             Err(Problem::Unreadable) if !line.ends_with(b"\n") => {
                 warn(format!(
                     "{path}:{number}: the last line is cut off: the run was killed while writing it"
@@ -356,8 +367,10 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
         ));
     }
     if records.is_empty() {
-        return Err(JournalError::NotAJournal {
-            path: path.to_owned(),
+        let path = path.to_owned();
+        return Err(match said {
+            Some(said) => JournalError::NoRun { path, said },
+            None => JournalError::NotAJournal { path },
         });
     }
     Ok((records, warnings))
@@ -365,6 +378,7 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
 
 enum Problem {
     Blank,
+    Diagnostic(String),
     Unreadable,
     Newer(u64),
     Unknown(String),
@@ -375,6 +389,9 @@ enum Problem {
 struct Head {
     v: u64,
     event: Option<String>,
+    /// What --output json says before a run begins has these instead of an event.
+    severity: Option<String>,
+    message: Option<String>,
 }
 
 /// So much is shown of an event's name that nobody knows.
@@ -388,6 +405,9 @@ fn parse(line: &[u8]) -> Result<Record, Problem> {
     let head: Head = serde_json::from_slice(line).map_err(|_| Problem::Unreadable)?;
     if head.v > u64::from(VERSION) {
         return Err(Problem::Newer(head.v));
+    }
+    if let (None, Some(_), Some(message)) = (&head.event, head.severity, head.message) {
+        return Err(Problem::Diagnostic(printable(&message, false).to_string()));
     }
     let event = head.event.map(|event| {
         let event: String = event.chars().take(LONGEST_NAME).collect();

@@ -287,7 +287,8 @@ const SKIPPED: &[&str] = &[
     ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
 ];
 
-/// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml, roles/ and files/.
+/// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml, roles/ and files/. A
+/// known_hosts that lies there would be read as INI.
 const NOT_INVENTORIES: &[&str] = &[
     "group_vars",
     "host_vars",
@@ -296,6 +297,7 @@ const NOT_INVENTORIES: &[&str] = &[
     "roles",
     "site.yml",
     "site.yaml",
+    "known_hosts",
 ];
 
 fn folder(path: &Utf8Path, locks: &mut Locks<'_>, input: &mut Input) {

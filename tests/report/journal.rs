@@ -159,6 +159,9 @@ fn a_journal_of_another_version() {
         Err(JournalError::NotAJournal { .. })
     ));
     assert!(matches!(read(b""), Err(JournalError::NotAJournal { .. })));
+    let said = br#"{"v":1,"severity":"warning","message":"shard 1/4 holds none","file":null}"#;
+    let error = read(said).unwrap_err();
+    assert!(matches!(&error, JournalError::NoRun { said, .. } if said == "shard 1/4 holds none"));
     assert!(matches!(
         journal::read("/nonexistent".into()),
         Err(JournalError::Read { .. })
