@@ -148,6 +148,7 @@ fn recap_line_is_the_contract_s() {
             host: host("cp1"),
             ok: 21,
             skipped: 2,
+            unshown: None,
         },
     ));
     records.push(at(
@@ -289,6 +290,7 @@ fn unchanged(name: &str) -> Event {
         host: host(name),
         ok: 3,
         skipped: 0,
+        unshown: None,
     }
 }
 

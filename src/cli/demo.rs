@@ -204,6 +204,7 @@ impl Stage {
             host: host.clone(),
             ok: 21,
             skipped: 2,
+            unshown: None,
         })
         .await;
         if self.demo.plan && n != 1 {

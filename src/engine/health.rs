@@ -94,6 +94,25 @@ fn address(state: &State) -> (Option<String>, bool) {
     (Some(said), well)
 }
 
+/// Returns the hosts that have an address which one alone may have, where nothing that is to be done there would take it away.
+pub(super) fn strays(state: &State) -> Vec<HostName> {
+    let desired = &state.settings.desired;
+    let holders = state.view.vip_holders(&desired.shape().load_balancers);
+    let idle = |name: &&HostName| state.hosts.get(*name).is_some_and(|h| h.plan.is_empty());
+    if desired.holders() != Holders::One || holders.len() < 2 || !holders.iter().all(idle) {
+        return Vec::new();
+    }
+    holders.into_iter().cloned().collect()
+}
+
+/// Returns what to do about an address on several hosts.
+pub(super) fn help_with_strays(state: &State) -> Option<String> {
+    let vip = state.settings.desired.vip()?;
+    Some(format!(
+        "an address that was put there by hand, or left behind, is nobody's to take away: see which interface has it with `ip -br address` on each, and remove it with `ip address del {vip}/32 dev INTERFACE` on all but one; keepalived and kube-vip put their own back"
+    ))
+}
+
 /// Returns what is down on which host that belongs to the cluster, or carries its load balancer. What was not asked, or not
 /// answered by a host that cannot be reached, is not judged here.
 pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<String>)> {

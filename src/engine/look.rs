@@ -108,6 +108,18 @@ async fn report_plan(state: &mut State) {
     if let Some(refusal) = forecast.refusal {
         refuse(settings, refusal).await;
     }
+    let strays = health::strays(state);
+    if !strays.is_empty() {
+        let event = Event::ClusterFailed {
+            message: format!(
+                "apply would fail: the virtual address is on {} hosts: {}",
+                strays.len(),
+                join(&strays.iter().collect::<Vec<_>>())
+            ),
+            help: health::help_with_strays(state),
+        };
+        settings.emit(event).await;
+    }
     report_left(settings, &state.view).await;
     seen::report(state).await;
     if let Some((summary, healthy)) = summary(state) {

@@ -99,6 +99,7 @@ pub(super) fn stale(state: &State) -> Option<Refusal> {
             host: name.clone(),
             ok: plan.ok,
             skipped: plan.skipped,
+            unshown: plan.unshown,
         });
         events.extend(of_host(name, &plan));
     }

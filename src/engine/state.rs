@@ -348,7 +348,12 @@ impl State {
 
     /// Reports that a host failed for a reason of its own.
     pub(super) async fn fail(&mut self, name: &HostName, message: &str) {
-        self.fail_as(name, Problem::protocol(message)).await;
+        let problem = Problem {
+            trouble: crate::event::Trouble::Stuck,
+            message: message.into(),
+            help: None,
+        };
+        self.fail_as(name, problem).await;
     }
 
     async fn fail_as(&mut self, name: &HostName, problem: Problem) {
@@ -376,6 +381,7 @@ impl State {
                     host: name,
                     ok: host.plan.ok,
                     skipped: host.plan.skipped,
+                    unshown: host.plan.unshown,
                 };
                 self.settings.emit(event).await;
             }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::HostName;
+use crate::model::{HostName, Sha256};
 
 pub use drill::{
     DrillPlan, DrillProbe, DrillRecap, DrillRound, Mark, SLOW_MS, Spread, Tenure, WatchGap,
@@ -106,6 +106,8 @@ pub enum Trouble {
     Locked,
     /// What was found on the host and what is wanted of it do not go together.
     Unfit,
+    /// What is next cannot be planned, or what was done did not come to what it was for.
+    Stuck,
     /// The host would not come up as a part of the cluster.
     Preflight,
 }
@@ -122,6 +124,7 @@ impl Trouble {
             Self::Protocol => "protocol",
             Self::Locked => "locked",
             Self::Unfit => "not as the inventory says",
+            Self::Stuck => "cannot go on",
             Self::Preflight => "preflight",
         }
     }
@@ -211,6 +214,10 @@ pub enum Event {
         ok: u32,
         /// How many tasks `when` left out.
         skipped: u32,
+        /// Digest of what tasks and variables say where a plan cannot show all that would be done: tasks that wait for a
+        /// result, commands that change nothing, what follows a failure. Absent where it shows all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unshown: Option<Sha256>,
     },
     /// Which tasks need no change, by their titles; hosts that are alike stand together. Behind [`Event::Unchanged`].
     AsWritten {

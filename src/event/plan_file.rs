@@ -13,6 +13,9 @@ const PLAN_FILE_VERSION: u64 = 1;
 const VERSION_KEY: &str = "quorate_plan";
 const SEAL_KEY: &str = "seal";
 
+/// Stands for all that a plan of a host cannot show.
+const UNSHOWN: &str = "what is decided or run without being shown";
+
 /// A step of a plan, as a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,8 +86,13 @@ pub fn planned_steps<'a>(
     let mut hosts: IndexMap<HostName, Vec<PlannedStep>> = IndexMap::new();
     for event in events {
         match event {
-            Event::Unchanged { host, .. } => {
-                hosts.entry(host.clone()).or_default();
+            Event::Unchanged { host, unshown, .. } => {
+                let unshown = unshown.map(|digest| PlannedStep {
+                    title: UNSHOWN.into(),
+                    kind: ChangeKind::Undecided,
+                    digest,
+                });
+                hosts.entry(host.clone()).or_default().extend(unshown);
             }
             Event::Planned {
                 host,

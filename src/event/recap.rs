@@ -181,7 +181,9 @@ impl Recap {
                 recap.bytes += bytes;
                 recap.execs += u32::from(!matches!(kind, ExecKind::Lock | ExecKind::Stop));
             }
-            Event::Unchanged { host, ok, skipped } => {
+            Event::Unchanged {
+                host, ok, skipped, ..
+            } => {
                 let recap = self.host(host);
                 recap.ok += ok;
                 recap.skipped += skipped;

@@ -3,6 +3,7 @@
 
 mod after;
 mod kind;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;

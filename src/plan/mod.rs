@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use crate::event::{Category, PlannedChange};
 use crate::host::Effect;
 use crate::host::script::Report;
-use crate::model::{MASK, Masks};
+use crate::model::{MASK, Masks, Sha256};
 
 pub use wave::{Titles, wave};
 
@@ -116,6 +116,10 @@ pub struct HostPlan {
     pub handlers: Vec<HandlerPlan>,
     /// What is waited for behind the handlers: the health gate of a change that disturbs a live cluster.
     pub gates: Vec<Step>,
+    /// Digest of what the host's tasks and variables say, where the plan cannot show all that may be done.
+    pub unshown: Option<Sha256>,
+    /// The title of the step whose failure nothing has rescued, once its `always` is done: nothing else is to be done here.
+    pub lost: Option<String>,
     /// Whether tasks are left that depend on a result of this wave: after it, plan again.
     pub more: bool,
     /// What tasks have to say to who reads the run (`debug`), each with its title.
@@ -130,6 +134,13 @@ impl HostPlan {
     /// Returns whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && !self.handlers.iter().any(|h| h.pending)
+    }
+
+    /// Returns whether something may be done that no plan shows beforehand: tasks that wait for a result, commands that say
+    /// that they change nothing, and what follows a failure that is caught.
+    pub fn hides(&self) -> bool {
+        let hidden = |step: &Step| step.report == Report::Ok || step.on_failure != OnFailure::Stop;
+        !self.known_after_apply.is_empty() || self.more || self.steps.iter().any(hidden)
     }
 
     /// Hides secrets, given by name and value, in texts that are shown.
@@ -155,9 +166,9 @@ impl HostPlan {
     /// those while it runs.
     pub fn exposes(&self, masks: &Masks) -> Option<&str> {
         let handlers = self.handlers.iter().flat_map(|h| &h.steps);
-        let exposed = |change: &Change| match &change.effect {
-            Effect::Run(run) => run.argv.iter().any(|word| masks.hide(word) != *word),
-            _ => false,
+        let exposed = |change: &Change| {
+            let mut words = change.effect.words().into_iter();
+            words.any(|word| masks.hide(word) != word)
         };
         let mut steps = self.steps.iter().chain(handlers);
         let step = steps.find(|step| step.changes.iter().any(exposed));

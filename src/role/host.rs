@@ -17,7 +17,7 @@ use super::{item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Facts, Observed, System};
-use crate::model::{Diagnostic, Diagnostics, Value, nearest};
+use crate::model::{Diagnostic, Diagnostics, Sha256, Value, nearest};
 use crate::plan::{HostPlan, Pace, Step};
 use crate::template::{self, Scope};
 
@@ -82,6 +82,34 @@ impl HostRoles {
             .iter()
             .flat_map(|role| role.used_names())
             .collect()
+    }
+
+    /// Returns a digest of what the roles say on this host: their tasks and files, and the variables that they name. Built-in
+    /// roles are the program's.
+    pub fn definition(&self, scope: &Scope) -> Sha256 {
+        let mut bytes = Vec::new();
+        let mut add = |part: &[u8]| {
+            bytes.extend((part.len() as u64).to_le_bytes());
+            bytes.extend(part);
+        };
+        let mut texts: BTreeSet<&str> = BTreeSet::new();
+        for role in self.roles.iter().filter(|role| !role.is_builtin()) {
+            add(role.name.as_bytes());
+            let tasks = role.tasks.iter().chain(&role.handlers);
+            texts.extend(tasks.map(|task| task.span.source.text.as_str()));
+            for (path, file) in role.contents() {
+                add(path.as_bytes());
+                add(file.bytes.as_deref().map_or(&[], Vec::as_slice));
+            }
+        }
+        texts.into_iter().for_each(|text| add(text.as_bytes()));
+        for name in self.used_names() {
+            if let Some(Ok(value)) = scope.get(&name) {
+                add(name.as_bytes());
+                add(value.to_string().as_bytes());
+            }
+        }
+        Sha256::of(bytes)
     }
 
     /// Returns whether the user chose a task.
@@ -283,14 +311,13 @@ impl HostRoles {
                                     action.facts(&mut questions);
                                     values.extend(action.sets().cloned().unwrap_or_default());
                                 }
-                                Err(_) if waits => {}
-                                Err(found) => errors.extend(found),
+                                Err(found) => errors.extend(certainly(found, waits)),
                             }
                         }
                     }
-                    Err(_) if waits => {}
-                    Err(found) => errors.extend(found),
+                    Err(found) => errors.extend(certainly(found, waits)),
                 }
+                errors.extend(item::unknown_in_judgement(task, scope));
             }
         }
         dedup(&mut errors);
@@ -336,9 +363,7 @@ impl HostRoles {
             None => walk.handlers(),
             // First what `always` asks for; the plan after it says that the host has failed.
             Some(_) if !walk.plan.is_empty() => walk.plan.more = true,
-            Some(title) => walk.errors.push(Diagnostic::error(format!(
-                "`{title}` failed, and no `rescue` is around it"
-            ))),
+            Some(title) => walk.plan.lost = Some(title),
         }
         if walk.errors.has_errors() {
             return Err(walk.errors);
@@ -397,6 +422,12 @@ impl HostRoles {
         }
         Ok(plain)
     }
+}
+
+/// Returns the errors of a task; of one that waits for a result those alone that no result can cure.
+fn certainly(found: Diagnostics, waits: bool) -> Diagnostics {
+    let certain = |error: &Diagnostic| !waits || template::is_unknown(error);
+    Diagnostics(found.0.into_iter().filter(certain).collect())
 }
 
 fn dedup(errors: &mut Diagnostics) {

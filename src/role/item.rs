@@ -7,7 +7,7 @@ use super::args::{Args, describe};
 use super::files::ControllerFiles;
 use super::library::{Role, RoleFile};
 use super::module::Action;
-use super::result::StepResult;
+use super::result::{self, StepResult};
 use super::task::{Condition, LoopControl, Task};
 use crate::event::Status;
 use crate::host::script::Report;
@@ -107,6 +107,26 @@ fn holds_one(condition: &Condition, scope: &Scope) -> Result<bool, Diagnostic> {
         Condition::Literal(value) => Ok(*value),
         Condition::Expression(text, span) => scope.eval_bool(text, Some(span)),
     }
+}
+
+/// Returns what is wrong with `failed_when` and `changed_when` whatever the result will be.
+pub(super) fn unknown_in_judgement(task: &Task, mut scope: Scope) -> Diagnostics {
+    if !task.is_judged() {
+        return Diagnostics::default();
+    }
+    let conditions = task
+        .failed_when
+        .iter()
+        .chain(task.changed_when.iter().flatten());
+    let result = result::value(Status::Ok, &StepResult::default());
+    for name in [Some("result"), task.register.as_deref()]
+        .into_iter()
+        .flatten()
+    {
+        scope.set(name, Binding::fixed(result.clone()));
+    }
+    let errors = conditions.filter_map(|condition| holds_one(condition, &scope).err());
+    Diagnostics(errors.filter(template::is_unknown).collect())
 }
 
 /// Returns whether all conditions hold; those behind one that does not are not looked at.

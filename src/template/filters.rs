@@ -1,4 +1,4 @@
-//! Filters beside Tera's own, with the names that Ansible gave them.
+//! Filters and tests beside Tera's own, with the names that Ansible gave them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,6 +34,24 @@ pub(super) fn register(tera: &mut Tera) {
     });
     tera.register_filter("map", map);
     tera.register_filter("dict2items", dict2items);
+    // Over what `register` keeps. Ansible: playbook_guide/playbooks_tests, "Testing task results".
+    for name in ["succeeded", "success", "successful"] {
+        tera.register_test(name, |result: &tera::Map, _: Kwargs, _: &State| {
+            !is_true(result, "failed")
+        });
+    }
+    for (name, key) in [
+        ("failed", "failed"),
+        ("failure", "failed"),
+        ("changed", "changed"),
+        ("change", "changed"),
+        ("skipped", "skipped"),
+        ("skip", "skipped"),
+    ] {
+        tera.register_test(name, move |result: &tera::Map, _: Kwargs, _: &State| {
+            is_true(result, key)
+        });
+    }
     if !ordered() {
         // Tera's own have another order each time then.
         tera.register_filter(
@@ -52,6 +70,11 @@ pub(super) fn register(tera: &mut Tera) {
             },
         );
     }
+}
+
+fn is_true(result: &tera::Map, key: &str) -> bool {
+    let mut fields = result.iter();
+    fields.any(|(name, value)| name.as_str() == Some(key) && value.is_truthy())
 }
 
 fn b64decode(text: &str, _: Kwargs, _: &State) -> TeraResult<String> {

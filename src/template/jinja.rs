@@ -136,18 +136,6 @@ const TESTS: &[(&str, &str)] = &[
         "versions cannot be compared here; a role can set a variable for each",
     ),
     ("empty", "write `x | length == 0`"),
-    (
-        "succeeded",
-        "write the registered result's field, such as `result.failed == false`",
-    ),
-    (
-        "failed",
-        "write the registered result's field, such as `result.failed`",
-    ),
-    (
-        "changed",
-        "write the registered result's field, such as `result.changed`",
-    ),
     ("sameas", "write `==`"),
     ("equalto", "write `==`"),
 ];

@@ -12,7 +12,7 @@ mod scope;
 
 pub use hosts::Hosts;
 pub use inventory::{MAGIC, bind, host_scope, host_scopes, host_scopes_over};
-pub use scope::{Binding, Scope, is_undefined};
+pub use scope::{Binding, Scope, is_undefined, is_unknown};
 
 use std::collections::BTreeSet;
 

@@ -602,6 +602,14 @@ fn within(span: &Span, text: &str, part: Range<usize>) -> Option<Span> {
     None
 }
 
+/// How errors begin that hold whatever the variables are: what Tera finds before it renders.
+const UNKNOWN: &str = "the template cannot be rendered: Unknown ";
+
+/// Returns whether an error says that a filter, a test or a function is not there.
+pub fn is_unknown(error: &Diagnostic) -> bool {
+    error.message.starts_with(UNKNOWN)
+}
+
 /// Returns whether an error says that a variable, or a part of one, is not defined.
 pub fn is_undefined(error: &Diagnostic) -> bool {
     error.message.ends_with("` is not defined")

@@ -36,6 +36,23 @@ pub(crate) fn killed_keepalived(lab: &Lab) {
         (holders() == 1).then_some(())
     });
     lab.plan_is_empty();
+
+    // Put there by hand, it is nobody's to take away: told, and never called well.
+    let holder = crate::drill::holder();
+    let other = CONTROL_PLANES.iter().find(|h| **h != holder).unwrap();
+    let address = |verb: &str| {
+        on(other, &format!("ip address {verb} {VIP}/32 dev lo")).good("an address");
+    };
+    address("add");
+    let said = lab.quorate(&["plan"]).run().expect(1);
+    said.shows("apply would fail: the virtual address is on 2 hosts")
+        .shows("ip address del");
+    lab.quorate(&["apply"])
+        .run()
+        .expect(1)
+        .shows("ip address del");
+    address("del");
+    lab.plan_is_empty();
 }
 
 /// An interface that is not there, and one that is down: named, before anything is done on that host.

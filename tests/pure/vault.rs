@@ -435,20 +435,48 @@ fn a_difference_hides_the_older_value_too() {
 fn a_command_with_a_decrypted_word_is_found() {
     use quorate::event::Category;
     use quorate::host::Effect;
-    use quorate::host::effect::Run;
+    use quorate::host::effect::{Content, Expect, Run, WriteFile};
+    use quorate::host::local::{Account, AccountAct, AccountKind};
+    use quorate::model::Mode;
     use quorate::plan::{Change, HostPlan, Step};
     let masks = Masks::new(["hidden-word".to_owned()]);
-    let plan = |run: Run| HostPlan {
+    let plan = |effect: Effect| HostPlan {
         steps: vec![Step::new(
             "t",
             Category::Own,
-            vec![Change::new(Effect::Run(run), "why")],
+            vec![Change::new(effect, "why")],
         )],
         ..HostPlan::default()
     };
-    assert_eq!(
-        plan(Run::new(["echo", "x=hidden-word"])).exposes(&masks),
-        Some("t")
-    );
-    assert_eq!(plan(Run::new(["echo", "x"])).exposes(&masks), None);
+    let file = |content: &str, validate: &str| {
+        Effect::WriteFile(WriteFile {
+            path: "/etc/x".into(),
+            content: Content::inline(content),
+            mode: Mode::PRIVATE,
+            owner: "root".into(),
+            group: "root".into(),
+            expect: Expect::Absent,
+            validate: Some(validate.into()),
+            backup: false,
+            large: false,
+        })
+    };
+    let account = |flag: &str| {
+        Effect::Account(Account {
+            kind: AccountKind::User,
+            act: AccountAct::Add,
+            name: "alice".into(),
+            flags: vec!["--comment".into(), flag.into()],
+        })
+    };
+    for (effect, expected) in [
+        (Effect::Run(Run::new(["echo", "x=hidden-word"])), Some("t")),
+        (Effect::Run(Run::new(["echo", "x"])), None),
+        (file("hidden-word", "grep x %s"), None),
+        (file("x", "grep hidden-word %s"), Some("t")),
+        (account("a hidden-word"), Some("t")),
+        (account("Alice"), None),
+    ] {
+        assert_eq!(plan(effect.clone()).exposes(&masks), expected, "{effect:?}");
+    }
 }

@@ -41,6 +41,7 @@ fn run(begin: i64, hosts: &[&str], changes: Option<&str>, down: Option<&str>) ->
                 host: name.clone(),
                 ok: 21,
                 skipped: 2,
+                unshown: None,
             },
         ));
         if changes == Some(name.as_str()) {

@@ -336,6 +336,27 @@ fn what_does_not_hold_any_more_is_named() {
         ))),
         ["w1 was not read for the plan, and has something to do now: `late`"]
     );
+    // What is decided later is bound by what the tasks say now.
+    let unshown = |text: Option<&str>| {
+        planned_steps(&[Event::Unchanged {
+            host: host("w1"),
+            ok: 1,
+            skipped: 0,
+            unshown: text.map(Sha256::of),
+        }])
+    };
+    let file = PlanFile {
+        hosts: unshown(Some("a")),
+        ..file.clone()
+    };
+    assert_eq!(file.differences(&unshown(Some("a"))), Vec::<String>::new());
+    for other in [Some("b"), None] {
+        let found = file.differences(&unshown(other));
+        assert!(
+            found[0].contains("is decided or run without being shown"),
+            "{found:?}"
+        );
+    }
     // What the workflow says of its reasons may count days; what it would do counts.
     let act = |why: &str| {
         let changes = vec![PlannedChange::new(ChangeKind::Join, "kubeadm join", why)];

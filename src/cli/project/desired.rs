@@ -82,17 +82,17 @@ impl Project {
         {
             return Err(found);
         }
+        let scope = self.scope(host, observed, registered.is_whole)?;
         let mut plan = desired
             .roles
-            .plan(
-                &self.scope(host, observed, registered.is_whole)?,
-                observed,
-                registered,
-            )
+            .plan(&scope, observed, registered)
             .map_err(|found| sentence(&found))?;
         let plays = &self.plays;
         let to_come = plays.to_come(host, is_member(observed), registered.is_whole);
         plan.known_after_apply.extend(to_come);
+        if plan.hides() {
+            plan.unshown = Some(desired.roles.definition(&scope));
+        }
         if let Some(title) = plan.exposes(&self.unsaid) {
             return Err(format!(
                 "`{title}` has a decrypted value in the words of its command, which any user of the host can read: put it into `stdin` or a file"

@@ -36,6 +36,13 @@ impl Run {
             Decision::Do(_) | Decision::Wait => {}
         }
         self.keep_missing_kubeconfig().await;
+        if !health::strays(&self.state).is_empty()
+            && let Err(message) = self.vip_is_up().await
+        {
+            let help = health::help_with_strays(&self.state);
+            let event = Event::ClusterFailed { message, help };
+            settings.emit(event).await;
+        }
         seen::report(&self.state).await;
         if let Some((summary, healthy)) = summary(&self.state) {
             settings.emit(Event::Cluster { summary, healthy }).await;

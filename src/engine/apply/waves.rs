@@ -221,6 +221,17 @@ impl Run {
         let waves = self.waves.get(&name).copied().unwrap_or_default();
         let planned = if more { self.state.plan(&name) } else { Ok(()) };
         self.state.tell(&name).await;
+        let lost = self
+            .state
+            .hosts
+            .get(&name)
+            .and_then(|h| h.plan.lost.clone());
+        if let (Ok(()), Some(title)) = (&planned, lost) {
+            // The step has said so itself.
+            self.count_failed(&name);
+            self.stand(&name, Standing::Failed(format!("`{title}` failed")));
+            return self.leave_queue(&name, false).await;
+        }
         let left = more && self.has_work(&name);
         let stuck = left
             && self
