@@ -7,7 +7,7 @@ use super::state::{HostState, State};
 use crate::event::{Certificate, Event, Part, Seen};
 use crate::model::HostName;
 
-/// Says of each host of the cluster that was read how it stands.
+/// Says of each host of the cluster that was read how it stands, and what lies among its static pods that is none.
 pub(super) async fn report(state: &State) {
     let ill = health::ill(state);
     let shape = state.settings.desired.shape();
@@ -16,9 +16,22 @@ pub(super) async fn report(state: &State) {
         let mut seen = seen(state, name, host);
         let down = ill.iter().filter(|(of, _)| of == name);
         seen.ill = down.flat_map(|(_, what)| what.clone()).collect();
-        let host = name.clone();
-        let event = Event::HostSeen { host, seen };
-        state.settings.emit(event).await;
+        let host_seen = Event::HostSeen {
+            host: name.clone(),
+            seen,
+        };
+        state.settings.emit(host_seen).await;
+        let kubernetes = host.observed.kubernetes.as_ref();
+        for copy in kubernetes.iter().flat_map(|k| &k.copies) {
+            let message = format!(
+                "{copy} is a pod too: the kubelet starts every file of that folder; move it elsewhere"
+            );
+            let event = Event::Warning {
+                host: Some(name.clone()),
+                message,
+            };
+            state.settings.emit(event).await;
+        }
     }
 }
 

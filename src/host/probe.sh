@@ -242,6 +242,13 @@ probe_kubernetes() {
     /etc/kubernetes/manifests/kube-scheduler.yaml /var/lib/etcd/member /var/lib/kubelet/config.yaml; do
     [ -e "$path" ] && say kubernetes trace "$path"
   done
+  # The kubelet starts every file that does not begin with a dot; a name that is none of ours could forge a line.
+  for path in /etc/kubernetes/manifests/*; do
+    case ${path##*/} in
+    *[!A-Za-z0-9._~-]* | *.yaml | *.yml | *.json) ;;
+    *) [ -f "$path" ] && say kubernetes copy "$path" ;;
+    esac
+  done
   # Which node the host is, by the certificate that its kubelet speaks to the cluster with; its key is in the same file.
   if [ -f /etc/kubernetes/kubelet.conf ]; then
     say kubernetes server "$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf | head -n 1)"

@@ -40,6 +40,10 @@ const UNHEARD_SECONDS: u32 = 25;
 /// How long the pods may take to come back. An image may have to be fetched.
 const SETTLED_SECONDS: u64 = 180;
 
+/// Why haproxy does not serve stands nowhere but in its own log.
+const LAST_WORDS: &str = r#"log=$(ls -t /var/log/pods/kube-system_haproxy-*/*/*.log 2>/dev/null | head -n 1)
+[ -z "$log" ] || { echo "haproxy's last words, in $log:"; tail -n 4 "$log" | cut -c 1-300; }"#;
+
 /// Returns the step that waits until the pods run from the manifests that lie there now, and the API answers through this
 /// host's own haproxy. Without it the next host's pods would be restarted while these are still going down.
 ///
@@ -47,7 +51,7 @@ const SETTLED_SECONDS: u64 = 180;
 fn settled(host: &Carrier) -> Step {
     let address = std::net::SocketAddr::new(host.address, host.dest_port);
     let condition = format!(
-        "{}\ncurl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{address}/healthz",
+        "{}\ncurl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{address}/healthz || {{\n{LAST_WORDS}\nexit 1\n}}",
         started("haproxy keepalived", host)
     );
     act::wait(
@@ -69,7 +73,7 @@ for pod in {pods}; do
   manifest=/etc/kubernetes/manifests/$pod.yaml
   [ -e "$manifest" ] || {{ echo "$manifest is not there"; exit 1; }}
   now=
-  for id in $(ctr -n k8s.io containers ls -q "{filter}"); do
+  for id in $(ctr -n k8s.io containers ls -q "{filter}" 2>/dev/null); do
     now=$now$(find "/run/containerd/io.containerd.runtime.v2.task/k8s.io/$id" -maxdepth 0 -newer "$manifest" 2>/dev/null)
   done
   [ -n "$now" ] || [ $(($(date +%s) - $(stat -c %Y "$manifest"))) -ge {UNHEARD_SECONDS} ] || {{ echo "$pod-$node has not been started since its manifest was written"; exit 1; }}

@@ -96,6 +96,10 @@ pub struct Kubernetes {
     pub ca: Option<Sha256>,
     /// Paths that only a member has, as found: kubelet.conf, admin.conf, manifests of the control plane, etcd's data.
     pub traces: Vec<String>,
+    /// Files among the static pods' manifests whose names do not end as a manifest's does: copies that somebody left, and that
+    /// the kubelet starts all the same (pkg/kubelet/config/file.go: whatever does not begin with a dot).
+    #[serde(default)]
+    pub copies: Vec<String>,
     /// `server:` in /etc/kubernetes/kubelet.conf.
     pub server: Option<String>,
     /// Which node the host is, as the certificate of its kubelet names it.
