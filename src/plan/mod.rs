@@ -247,10 +247,14 @@ impl Diff {
         }
     }
 
-    /// Returns the unified diff with three lines of context.
+    /// Returns the unified diff with three lines of context; where what is there now is not known, all that is to be there.
     pub fn unified(&self) -> String {
         let Some(before) = &self.before else {
-            return format!("(what is there now was not read)\n+++ {}\n", self.name);
+            let mut text = format!("(what is there now was not read)\n+++ {}\n", self.name);
+            for line in self.after.lines() {
+                text.extend(["+", line, "\n"]);
+            }
+            return text;
         };
         similar::TextDiff::from_lines(before.as_str(), self.after.as_str())
             .unified_diff()

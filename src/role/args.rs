@@ -312,6 +312,22 @@ impl Args<'_> {
         self.sound(name, text)
     }
 
+    /// Returns the absolute path of a file on the host. With a slash behind it Ansible would mean the folder that it is to be put
+    /// into.
+    pub(super) fn file_path(&mut self, name: &str) -> Option<String> {
+        let text = self.required(name)?;
+        if text.len() > 1 && text.ends_with('/') {
+            let message = format!("`{}` names a folder", text.escape_debug());
+            let help = format!(
+                "write the file's own path, as in `{}NAME`",
+                text.escape_debug()
+            );
+            self.complain(name, message, help);
+            return None;
+        }
+        self.sound(name, text)
+    }
+
     /// Returns an absolute path on the host, if there is one.
     pub(super) fn optional_path(&mut self, name: &str) -> Option<String> {
         if self.has(name) {

@@ -18,7 +18,7 @@ pub(super) const MODULE: Module = Module {
 };
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
-    let dest = args.path("dest");
+    let dest = args.file_path("dest");
     let content = match (args.has("src"), args.has("content")) {
         (true, false) => args.source("src"),
         (false, true) => args.text("content").map(Content::inline),

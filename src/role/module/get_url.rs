@@ -27,7 +27,7 @@ struct GetUrl {
 }
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
-    let (url, dest) = (args.required("url"), args.path("dest"));
+    let (url, dest) = (args.required("url"), args.file_path("dest"));
     let attributes = Attributes::read(args);
     let checksum = args.required("checksum")?;
     let Some(sha256) = checksum

@@ -19,7 +19,7 @@ pub(super) const MODULE: Module = Module {
 };
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
-    let (digests, dest) = (args.digests("digests"), args.path("dest"));
+    let (digests, dest) = (args.digests("digests"), args.file_path("dest"));
     let text = args.template("src", &digests?);
     let write = Write::read(args, dest, text.map(Content::inline))?;
     Some(Box::new(write))
