@@ -79,13 +79,13 @@ impl HostRoles {
 
     /// Returns the names of the roles that are the user's own.
     pub fn own_names(&self) -> BTreeSet<String> {
-        let own = self.roles.iter().filter(|role| !role.is_builtin());
+        let own = self.roles.iter().filter(|role| role.is_own());
         own.map(|role| role.name.clone()).collect()
     }
 
     /// Returns whether one of the roles is the user's own.
     pub fn has_own(&self) -> bool {
-        self.roles.iter().any(|role| !role.is_builtin())
+        self.roles.iter().any(|role| role.is_own())
     }
 
     /// Returns the variables that the roles name.
@@ -133,7 +133,7 @@ impl HostRoles {
     /// of the host yet: `facts` and `interface` have placeholders, and a task is left out only where its `when` says no
     /// without them.
     pub fn facts(&self, scope: &Scope) -> Result<Facts, Diagnostics> {
-        self.questions(scope, None, &Registered::default())
+        self.questions(scope, None, |_| true)
     }
 
     /// Returns what must be asked of a host that is known already. Where it is more than was asked before (a path that is made
@@ -144,7 +144,14 @@ impl HostRoles {
         system: &System,
         registered: &Registered,
     ) -> Result<Facts, Diagnostics> {
-        self.questions(scope, Some(system), registered)
+        let seen = scope::with_facts(scope, Some(system));
+        self.collect(scope, &seen, true, registered, |_| true)
+    }
+
+    /// Returns what the user's own roles must ask of a host that is known already. The built-in ones ask for nothing that hangs on
+    /// what a host is, and leave no variable to others.
+    pub fn own_facts_of(&self, scope: &Scope, system: &System) -> Result<Facts, Diagnostics> {
+        self.questions(scope, Some(system), Role::is_own)
     }
 
     /// Returns what is worth a look: marks of handlers that no role has any more.
@@ -239,33 +246,36 @@ impl HostRoles {
         ids
     }
 
+    /// Returns the questions of the roles that `takes` takes: those of another host where one was like this.
     fn questions(
         &self,
         scope: &Scope,
         system: Option<&System>,
-        registered: &Registered,
+        takes: fn(&Role) -> bool,
     ) -> Result<Facts, Diagnostics> {
         let (seen, is_known) = (scope::with_facts(scope, system), system.is_some());
-        let Some(kinds) = self.kinds.as_ref().filter(|_| registered.is_empty()) else {
-            return self.collect(scope, &seen, is_known, registered);
+        let none = Registered::default();
+        let Some(kinds) = &self.kinds else {
+            return self.collect(scope, &seen, is_known, &none, takes);
         };
         if let Some(facts) = kinds.find(&self.roles, is_known, &seen, scope) {
             return Ok(facts);
         }
         let (seen, bare) = (Watched::new(&seen), Watched::new(scope));
-        let facts = self.collect(&bare.scope, &seen.scope, is_known, registered)?;
+        let facts = self.collect(&bare.scope, &seen.scope, is_known, &none, takes)?;
         let asked = (seen.asked(), bare.asked());
         kinds.add(&self.roles, is_known, asked, &facts);
         Ok(facts)
     }
 
-    /// Collects the questions of all tasks. `seen` is the scope with facts: the host's own where it is known.
+    /// Collects the questions of all tasks of these roles. `seen` is the scope with facts: the host's own where it is known.
     fn collect(
         &self,
         scope: &Scope,
         seen: &Scope,
         is_known: bool,
         registered: &Registered,
+        takes: fn(&Role) -> bool,
     ) -> Result<Facts, Diagnostics> {
         let mut errors = Diagnostics::default();
         let mut questions = Questions {
@@ -280,7 +290,7 @@ impl HostRoles {
             (FAILED_TASK.to_string(), scope::fixed(json!({ "name": "" }))),
         ]);
         let mut open: BTreeSet<String> = values.keys().cloned().collect();
-        for role in &self.roles {
+        for role in self.roles.iter().filter(|role| takes(role)) {
             let base = scope::with_role(seen, role, &self.fixed);
             let bare = scope::with_role(scope, role, &self.fixed);
             let known = if is_known { &base } else { &bare };

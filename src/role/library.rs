@@ -69,6 +69,11 @@ impl Role {
         self.builtin
     }
 
+    /// Returns whether it is a user's own.
+    pub fn is_own(&self) -> bool {
+        !self.builtin
+    }
+
     /// Returns all its files by their paths in its folder, for showing and ejecting.
     pub fn contents(&self) -> impl Iterator<Item = (&str, &RoleFile)> {
         self.files.iter().map(|(name, file)| (name.as_str(), file))

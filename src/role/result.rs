@@ -43,11 +43,6 @@ impl Registered {
             .retain(|title, _| kept.iter().any(|role| is_of(title, role)));
     }
 
-    /// Returns whether no step ran in this run.
-    pub fn is_empty(&self) -> bool {
-        self.results.is_empty()
-    }
-
     /// Returns how the step of that title ended, if it ran in this run.
     pub fn get(&self, title: &str) -> Option<&(Status, StepResult)> {
         self.results.get(title)
