@@ -29,7 +29,7 @@ use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
 use crate::model::{Diagnostic, Diagnostics, HostName, Map, Masks, Severity, Sha256};
 use crate::role::site::{MEMBER, WHOLE};
-use crate::role::{Branches, Disk, HostRoles, Library, Selection, Site};
+use crate::role::{Branches, Disk, HostRoles, Kinds, Library, Selection, Site};
 use crate::template::{self, Binding, Scope};
 use plays::Plays;
 
@@ -147,6 +147,7 @@ impl Project {
         let scopes = spec.scopes(&inventory);
         let mut hosts = BTreeMap::new();
         let mut branches = Branches::default();
+        let kinds = Arc::new(Kinds::default());
         let outside: Vec<&HostName> = plays.outside(&inventory, &spec).collect();
         let (others, wrong) = spec::connections_of(&inventory, &outside);
         found.extend(wrong);
@@ -175,7 +176,8 @@ impl Project {
             let roles = HostRoles::new(roles, disk.clone())
                 .select(selection.clone())
                 .fixed(inventory.extra.keys().cloned())
-                .diffs(request.report.diff);
+                .diffs(request.report.diff)
+                .among(kinds.clone());
             // Whatever the host's state will say, its questions are among these.
             let mut any = scope.clone();
             if let Some(host) = host {

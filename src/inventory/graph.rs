@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::variable::{Level, Variable, Variables, layer};
 use super::yaml::{self, Entry, Kind, Node, Schema, Vaulted};
@@ -24,8 +24,8 @@ pub(super) struct Graph {
 #[derive(Debug, Default)]
 pub(super) struct RawGroup {
     pub(super) span: Option<Span>,
-    pub(super) hosts: Vec<HostName>,
-    pub(super) children: Vec<GroupName>,
+    pub(super) hosts: IndexSet<HostName>,
+    pub(super) children: IndexSet<GroupName>,
     pub(super) vars: Variables,
     pub(super) priority: i64,
 }
@@ -51,7 +51,7 @@ impl Graph {
     ) -> Self {
         let mut graph = Self::default();
         if let (Some(all), Some(ungrouped)) = (fixed(ALL), fixed(UNGROUPED)) {
-            graph.group(&all, None).children.push(ungrouped.clone());
+            graph.group(&all, None).children.insert(ungrouped.clone());
             graph.group(&ungrouped, None);
         }
         for source in sources {
@@ -217,10 +217,7 @@ impl Graph {
             );
             return;
         }
-        let group = self.group(parent, None);
-        if !group.children.contains(&child) {
-            group.children.push(child);
-        }
+        self.group(parent, None).children.insert(child);
     }
 
     /// Returns whether `to` is below `from`.
@@ -228,12 +225,7 @@ impl Graph {
         let mut open = vec![from];
         let mut seen = std::collections::HashSet::new();
         while let Some(name) = open.pop() {
-            for child in self
-                .groups
-                .get(name)
-                .map(|g| g.children.as_slice())
-                .unwrap_or_default()
-            {
+            for child in self.groups.get(name).iter().flat_map(|g| &g.children) {
                 if child == to {
                     return true;
                 }
@@ -364,10 +356,7 @@ impl Graph {
                     (key, variable)
                 });
                 layer(&mut host.vars, own);
-                let group = self.group(group, None);
-                if !group.hosts.contains(&name) {
-                    group.hosts.push(name);
-                }
+                self.group(group, None).hosts.insert(name);
             }
         }
     }
@@ -380,7 +369,7 @@ impl Graph {
         if self.groups.contains_key(&cluster) {
             return;
         }
-        let parts: Vec<GroupName> = ["kube_control_plane", "kube_node"]
+        let parts: IndexSet<GroupName> = ["kube_control_plane", "kube_node"]
             .into_iter()
             .filter_map(fixed)
             .filter(|g| self.groups.contains_key(g))
@@ -422,11 +411,7 @@ impl Graph {
             .collect();
         let group = self.group(&ungrouped, None);
         group.hosts.retain(|h| !grouped.contains(h));
-        for host in lone {
-            if !group.hosts.contains(&host) {
-                group.hosts.push(host);
-            }
-        }
+        group.hosts.extend(lone);
     }
 }
 

@@ -44,8 +44,8 @@ impl Inventory {
                 Group {
                     name: name.clone(),
                     span: raw.span.clone(),
-                    hosts: raw.hosts.clone(),
-                    children: raw.children.clone(),
+                    hosts: raw.hosts.iter().cloned().collect(),
+                    children: raw.children.iter().cloned().collect(),
                     parents: parents.remove(name).unwrap_or_default(),
                     depth: depths.get(name).copied().unwrap_or(0),
                     priority: raw.priority,
@@ -72,11 +72,10 @@ impl Inventory {
             let mut vars = Variables::new();
             // Ansible's VARIABLE_PRECEDENCE: what inventories say of `all`, then of the other groups, then
             // group_vars/all, then the other group_vars, from the top down; then the host's own.
-            let all: Vec<&GroupName> = groups.keys().filter(|g| g.as_str() == ALL).collect();
-            for group in all.iter().chain(&mine) {
-                if let Some(raw) = graph.groups.get(*group) {
-                    layer(&mut vars, raw.vars.clone());
-                }
+            let all = graph.groups.get(ALL).into_iter();
+            let others = mine.iter().filter_map(|group| graph.groups.get(*group));
+            for group in all.chain(others) {
+                layer(&mut vars, group.vars.clone());
             }
             layer_files(
                 &mut vars,
@@ -281,12 +280,7 @@ fn depths(graph: &Graph) -> HashMap<GroupName, usize> {
         .collect();
     while let Some(name) = open.pop() {
         let depth = *depths.entry(name.clone()).or_default();
-        for child in graph
-            .groups
-            .get(name)
-            .map(|g| g.children.as_slice())
-            .unwrap_or_default()
-        {
+        for child in graph.groups.get(name).iter().flat_map(|g| &g.children) {
             let below = depths.entry(child.clone()).or_default();
             *below = (*below).max(depth + 1);
             if let Some(parents) = waiting.get_mut(child) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::host::HostRoles;
 use super::library::Role;
+use super::scope::Left;
 use super::task::Task;
 use super::{item, scope};
 use crate::model::{Diagnostic, Diagnostics};
@@ -48,12 +49,12 @@ impl HostRoles {
                 .flat_map(|t| t.register.iter().cloned().chain(t.sets(role)))
                 .collect();
             for task in &role.tasks {
-                let certain = self.scope(&bare, task, &BTreeMap::new());
+                let certain = self.scope(&bare, task, &Left::new());
                 let left_out = item::holds(&task.when, &certain).is_ok_and(|holds| !holds);
                 if !left_out {
                     branches.taken.insert(task.span.to_string());
                 } else if task.used_names().is_disjoint(&set) {
-                    let scope = self.scope(&base, task, &BTreeMap::new());
+                    let scope = self.scope(&base, task, &Left::new());
                     let found = self.undefined(role, task, &scope);
                     branches.left.insert(task.span.to_string(), found);
                 }

@@ -1,14 +1,16 @@
 //! The roles of one host: what they must know, and what is to be done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::files::ControllerFiles;
+use super::kinds::Kinds;
 use super::library::Role;
 use super::module::Questions;
 use super::result::{self, Registered, StepResult};
+use super::scope::Left;
 use super::select::Selection;
 use super::spec;
 use super::task::{Task, id};
@@ -17,9 +19,9 @@ use super::{item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Facts, Observed, System};
-use crate::model::{Diagnostic, Diagnostics, Sha256, Value, nearest};
+use crate::model::{Diagnostic, Diagnostics, Sha256, nearest};
 use crate::plan::{HostPlan, Pace, Step};
-use crate::template::{self, Scope};
+use crate::template::{self, Scope, Watched};
 
 /// The roles that one host gets, in order.
 #[derive(Clone)]
@@ -29,6 +31,7 @@ pub struct HostRoles {
     selection: Selection,
     pub(super) fixed: BTreeSet<String>,
     diffs: bool,
+    kinds: Option<Arc<Kinds>>,
 }
 
 impl HostRoles {
@@ -40,7 +43,16 @@ impl HostRoles {
             selection: Selection::default(),
             fixed: BTreeSet::new(),
             diffs: true,
+            kinds: None,
         }
+    }
+
+    /// Returns them as those of one host of many, which share what they find out. All of these have the same files, selection,
+    /// `-e` and wish for diffs.
+    #[must_use]
+    pub fn among(mut self, kinds: Arc<Kinds>) -> Self {
+        self.kinds = Some(kinds);
+        self
     }
 
     /// Returns them with only the tasks that the user chose.
@@ -67,13 +79,13 @@ impl HostRoles {
 
     /// Returns the names of the roles that are the user's own.
     pub fn own_names(&self) -> BTreeSet<String> {
-        let own = self.roles.iter().filter(|role| !role.is_builtin());
+        let own = self.roles.iter().filter(|role| role.is_own());
         own.map(|role| role.name.clone()).collect()
     }
 
     /// Returns whether one of the roles is the user's own.
     pub fn has_own(&self) -> bool {
-        self.roles.iter().any(|role| !role.is_builtin())
+        self.roles.iter().any(|role| role.is_own())
     }
 
     /// Returns the variables that the roles name.
@@ -121,7 +133,7 @@ impl HostRoles {
     /// of the host yet: `facts` and `interface` have placeholders, and a task is left out only where its `when` says no
     /// without them.
     pub fn facts(&self, scope: &Scope) -> Result<Facts, Diagnostics> {
-        self.questions(scope, None, &Registered::default())
+        self.questions(scope, None, |_| true)
     }
 
     /// Returns what must be asked of a host that is known already. Where it is more than was asked before (a path that is made
@@ -132,7 +144,14 @@ impl HostRoles {
         system: &System,
         registered: &Registered,
     ) -> Result<Facts, Diagnostics> {
-        self.questions(scope, Some(system), registered)
+        let seen = scope::with_facts(scope, Some(system));
+        self.collect(scope, &seen, true, registered, |_| true)
+    }
+
+    /// Returns what the user's own roles must ask of a host that is known already. The built-in ones ask for nothing that hangs on
+    /// what a host is, and leave no variable to others.
+    pub fn own_facts_of(&self, scope: &Scope, system: &System) -> Result<Facts, Diagnostics> {
+        self.questions(scope, Some(system), Role::is_own)
     }
 
     /// Returns what is worth a look: marks of handlers that no role has any more.
@@ -227,11 +246,36 @@ impl HostRoles {
         ids
     }
 
+    /// Returns the questions of the roles that `takes` takes: those of another host where one was like this.
     fn questions(
         &self,
         scope: &Scope,
         system: Option<&System>,
+        takes: fn(&Role) -> bool,
+    ) -> Result<Facts, Diagnostics> {
+        let (seen, is_known) = (scope::with_facts(scope, system), system.is_some());
+        let none = Registered::default();
+        let Some(kinds) = &self.kinds else {
+            return self.collect(scope, &seen, is_known, &none, takes);
+        };
+        if let Some(facts) = kinds.find(&self.roles, is_known, &seen, scope) {
+            return Ok(facts);
+        }
+        let (seen, bare) = (Watched::new(&seen), Watched::new(scope));
+        let facts = self.collect(&bare.scope, &seen.scope, is_known, &none, takes)?;
+        let asked = (seen.asked(), bare.asked());
+        kinds.add(&self.roles, is_known, asked, &facts);
+        Ok(facts)
+    }
+
+    /// Collects the questions of all tasks of these roles. `seen` is the scope with facts: the host's own where it is known.
+    fn collect(
+        &self,
+        scope: &Scope,
+        seen: &Scope,
+        is_known: bool,
         registered: &Registered,
+        takes: fn(&Role) -> bool,
     ) -> Result<Facts, Diagnostics> {
         let mut errors = Diagnostics::default();
         let mut questions = Questions {
@@ -239,18 +283,17 @@ impl HostRoles {
             diffs: self.diffs,
         };
         questions.facts.insert(crate::host::Fact::System);
-        let seen = scope::with_facts(scope, system);
         // Nothing failed yet: who needs to know what did is planned when something has.
         let failed = result::value(Status::Failed, &StepResult::default());
-        let mut values: BTreeMap<String, Value> = BTreeMap::from([
-            (FAILED_RESULT.to_string(), failed),
-            (FAILED_TASK.to_string(), json!({ "name": "" })),
+        let mut values = Left::from([
+            (FAILED_RESULT.to_string(), scope::fixed(failed)),
+            (FAILED_TASK.to_string(), scope::fixed(json!({ "name": "" }))),
         ]);
         let mut open: BTreeSet<String> = values.keys().cloned().collect();
-        for role in &self.roles {
-            let base = scope::with_role(&seen, role, &self.fixed);
+        for role in self.roles.iter().filter(|role| takes(role)) {
+            let base = scope::with_role(seen, role, &self.fixed);
             let bare = scope::with_role(scope, role, &self.fixed);
-            let known = if system.is_some() { &base } else { &bare };
+            let known = if is_known { &base } else { &bare };
             let place = role.place().as_str();
             spec::check(&role.arguments, known, &role.name, place, &mut errors);
             for (task, handler) in role
@@ -278,14 +321,14 @@ impl HostRoles {
                             result::value(Status::Skipped, &StepResult::default())
                         }
                     };
-                    values.insert(name.clone(), value);
+                    values.insert(name.clone(), scope::fixed(value));
                 }
                 questions.diffs = self.diffs && !task.no_log;
                 // What `when` says without the host is certain.
-                let certain = if system.is_some() {
+                let certain = if is_known {
                     scope.clone()
                 } else {
-                    self.scope(&bare, task, &BTreeMap::new())
+                    self.scope(&bare, task, &Left::new())
                 };
                 match item::items(task, role, &scope) {
                     Ok(items) => {
@@ -298,18 +341,14 @@ impl HostRoles {
                             }
                             let action = match item::holds(&task.when, &scope) {
                                 Err(error) => Err(Diagnostics(vec![error])),
-                                Ok(_) => item::action(
-                                    task,
-                                    role,
-                                    &scope,
-                                    self.files.as_ref(),
-                                    system.is_some(),
-                                ),
+                                Ok(_) => {
+                                    item::action(task, role, &scope, self.files.as_ref(), is_known)
+                                }
                             };
                             match action {
                                 Ok(action) => {
                                     action.facts(&mut questions);
-                                    values.extend(action.sets().cloned().unwrap_or_default());
+                                    values.extend(scope::left(action.sets()));
                                 }
                                 Err(found) => errors.extend(certainly(found, waits)),
                             }
@@ -328,19 +367,14 @@ impl HostRoles {
         }
     }
 
-    pub(super) fn scope(
-        &self,
-        base: &Scope,
-        task: &Task,
-        values: &BTreeMap<String, Value>,
-    ) -> Scope {
+    pub(super) fn scope(&self, base: &Scope, task: &Task, values: &Left) -> Scope {
         let mut scope = base.clone();
         scope::set(&mut scope, &task.vars, &self.fixed);
         for (name, value) in values
             .iter()
             .filter(|(name, _)| !self.fixed.contains(*name))
         {
-            scope.set(name.clone(), template::Binding::fixed(value.clone()));
+            scope.set_shared(name.clone(), value.clone());
         }
         scope
     }

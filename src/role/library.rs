@@ -1,7 +1,7 @@
 //! Roles by name: those in the binary, and those beside the inventory, which win.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use include_dir::{Dir, include_dir};
@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use super::files::{self, Bytes, Folder};
 use super::meta::{self, Meta};
 use super::reader::{self, Sort};
+use super::scope::Layers;
 use super::spec::{self, Argument};
 use super::task::{Condition, Task};
 use crate::inventory::yaml::{self, Node, Schema};
@@ -53,6 +54,8 @@ pub struct Role {
     place: Utf8PathBuf,
     builtin: bool,
     files: BTreeMap<String, RoleFile>,
+    /// `defaults` and `vars` as scopes have them, made when the first host needs them.
+    layers: OnceLock<Layers>,
 }
 
 impl Role {
@@ -66,6 +69,11 @@ impl Role {
         self.builtin
     }
 
+    /// Returns whether it is a user's own.
+    pub fn is_own(&self) -> bool {
+        !self.builtin
+    }
+
     /// Returns all its files by their paths in its folder, for showing and ejecting.
     pub fn contents(&self) -> impl Iterator<Item = (&str, &RoleFile)> {
         self.files.iter().map(|(name, file)| (name.as_str(), file))
@@ -74,6 +82,12 @@ impl Role {
     /// Returns the titles of its tasks, in order.
     pub fn task_names(&self) -> impl Iterator<Item = &str> {
         self.tasks.iter().map(|t| t.name.as_str())
+    }
+
+    /// Returns its variables as scopes have them.
+    pub(super) fn layers(&self) -> &Layers {
+        let made = || Layers::of(&self.defaults, &self.vars);
+        self.layers.get_or_init(made)
     }
 
     pub(super) fn file(&self, src: &str) -> Option<&RoleFile> {
@@ -146,6 +160,7 @@ impl Role {
         when: &[Condition],
     ) -> Self {
         let mut role = self.clone();
+        role.layers = OnceLock::new();
         for (name, variable) in vars {
             if !role.vars.contains_key(name) {
                 role.vars.insert(name.clone(), variable.clone());
@@ -183,6 +198,7 @@ impl Role {
             place,
             builtin: false,
             files,
+            layers: OnceLock::new(),
         }
     }
 

@@ -1,15 +1,16 @@
 //! What a role's templates see beside the inventory's variables: facts, and the role's own variables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::library::Role;
 use crate::host::System;
 use crate::inventory::{Variable, Variables};
-use crate::model::Value;
-use crate::template::{Binding, Scope};
+use crate::model::{Map, Value};
+use crate::template::{Binding, Layer, Scope};
 
 /// Returns the value of `facts`.
 pub fn fact_values(system: &System) -> Value {
@@ -99,17 +100,53 @@ fn interface(scope: &Scope, system: &System) -> Option<String> {
     })
 }
 
+/// A role's variables as all hosts' scopes have them.
+#[derive(Debug, Clone)]
+pub(super) struct Layers {
+    defaults: Layer,
+    vars: Layer,
+}
+
+impl Layers {
+    /// Returns the variables of a role.
+    pub(super) fn of(defaults: &Variables, vars: &Variables) -> Self {
+        let bound = |(name, variable): (&String, &Variable)| (name.clone(), binding(variable));
+        // What hosts see of each other is no role's to say.
+        let defaults = defaults.iter().filter(|(name, _)| *name != "hostvars");
+        Self {
+            defaults: defaults.map(bound).collect(),
+            vars: vars.iter().map(bound).collect(),
+        }
+    }
+}
+
 /// Returns the scope with a role's variables: defaults below the inventory's, vars above them and below `-e`, whose names are
 /// `fixed`.
 pub(super) fn with_role(scope: &Scope, role: &Role, fixed: &BTreeSet<String>) -> Scope {
     let mut inner = scope.clone();
-    for (name, variable) in &role.defaults {
-        if !scope.contains(name) {
-            inner.set(name, binding(variable));
-        }
+    let layers = role.layers();
+    inner.push_below(&layers.defaults);
+    if role.vars.keys().any(|name| fixed.contains(name)) {
+        set(&mut inner, &role.vars, fixed);
+    } else {
+        inner.push_over(&layers.vars);
     }
-    set(&mut inner, &role.vars, fixed);
     inner
+}
+
+/// Values that tasks leave for those behind them, by name.
+pub(super) type Left = BTreeMap<String, Arc<Binding>>;
+
+/// Returns a value that is what it is, for any number of scopes.
+pub(super) fn fixed(value: Value) -> Arc<Binding> {
+    Arc::new(Binding::fixed(value))
+}
+
+/// Returns what a task sets for those behind it.
+pub(super) fn left(sets: Option<&Map>) -> Left {
+    let sets = sets.into_iter().flatten();
+    sets.map(|(name, value)| (name.clone(), fixed(value.clone())))
+        .collect()
 }
 
 /// Sets variables that win over the inventory's, but not over `-e`.

@@ -10,6 +10,7 @@ use super::host::HostRoles;
 use super::library::Role;
 use super::module::{Look, Verdict};
 use super::result::{self, Registered, StepResult};
+use super::scope::Left;
 use super::task::{Condition, Task, id};
 use super::{item, scope};
 use crate::event::Status;
@@ -37,7 +38,7 @@ pub(super) struct Walk<'a> {
     /// Handlers that a step of this wave notifies.
     notified: BTreeSet<String>,
     /// Values of `register` so far.
-    values: BTreeMap<String, Value>,
+    values: Left,
     /// Variables whose value this wave will bring.
     unknown: BTreeSet<String>,
     titles: BTreeMap<String, usize>,
@@ -67,7 +68,7 @@ impl<'a> Walk<'a> {
             plan: HostPlan::default(),
             errors: Diagnostics::default(),
             notified: BTreeSet::new(),
-            values: BTreeMap::new(),
+            values: Left::new(),
             unknown: BTreeSet::new(),
             titles: BTreeMap::new(),
             ended: false,
@@ -173,7 +174,7 @@ impl<'a> Walk<'a> {
         } else {
             known.pop().map_or(Value::Null, |(_, value)| value)
         };
-        self.values.insert(name.clone(), value);
+        self.values.insert(name.clone(), scope::fixed(value));
     }
 
     /// Takes down a task that the wave does not reach.
@@ -223,9 +224,9 @@ impl<'a> Walk<'a> {
                     told["stdout"] = "".into();
                     told["stdout_lines"] = json!([]);
                 }
-                self.values.insert(FAILED_RESULT.into(), told);
+                self.values.insert(FAILED_RESULT.into(), scope::fixed(told));
                 let failed = json!({ "name": task.name });
-                self.values.insert(FAILED_TASK.into(), failed);
+                self.values.insert(FAILED_TASK.into(), scope::fixed(failed));
                 return Some(value);
             }
             if status == Status::Changed && item::judges_change(task) && !notify.is_empty() {
@@ -245,9 +246,7 @@ impl<'a> Walk<'a> {
             self.plan.more = true;
             return None;
         }
-        if let Some(sets) = action.sets() {
-            self.values.extend(sets.clone());
-        }
+        self.values.extend(scope::left(action.sets()));
         if let Some(text) = action.says() {
             let text = if task.no_log {
                 "(not shown: no_log)".into()

@@ -3,15 +3,19 @@
 //! A variable that nobody set is an error with a place and the nearest name. Values of variables are templates
 //! themselves and are rendered when something needs them; a value that is one `{{ expression }}` keeps its type.
 
+mod alike;
 mod engine;
 mod filters;
 mod hosts;
 mod inventory;
 mod jinja;
+mod layers;
 mod scope;
 
+pub use alike::{Asked, Watched};
 pub use hosts::Hosts;
 pub use inventory::{MAGIC, bind, host_scope, host_scopes, host_scopes_over};
+pub use layers::Layer;
 pub use scope::{Binding, Scope, is_undefined, is_unknown};
 
 use std::collections::BTreeSet;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use indexmap::IndexMap;
 use tera::Context;
 
 use super::engine::{self, Fault};
 use super::hosts::Hosts;
+use super::layers::{Layer, Layers};
 use super::{is_template, jinja};
 use crate::model::{Diagnostic, Diagnostics, Map, Source, Span, Value, nearest};
 
@@ -60,6 +60,11 @@ impl Binding {
         }
     }
 
+    /// Returns whether it says the same, wherever it was set.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.template, self.last, &self.value) == (other.template, other.last, &other.value)
+    }
+
     fn resolved(&self) -> Resolved {
         let tera = self.tera.get_or_init(|| engine::to_tera(&self.value));
         Resolved {
@@ -81,8 +86,8 @@ fn holds_template(value: &Value) -> bool {
 /// The variables that a rendering sees. Values are rendered once, when they are first needed.
 #[derive(Debug, Default)]
 pub struct Scope {
-    bindings: IndexMap<String, Arc<Binding>>,
-    hosts: Option<Arc<Hosts>>,
+    pub(super) bindings: Layers,
+    pub(super) hosts: Option<Arc<Hosts>>,
     cache: Mutex<HashMap<String, Result<Resolved, Failure>>>,
 }
 
@@ -131,6 +136,18 @@ impl Scope {
         self.cache = Mutex::default();
     }
 
+    /// Lays variables below all others: they are there where nobody else sets one.
+    pub fn push_below(&mut self, layer: &Layer) {
+        self.bindings.push_below(layer);
+        self.cache = Mutex::default();
+    }
+
+    /// Lays variables over all others.
+    pub fn push_over(&mut self, layer: &Layer) {
+        self.bindings.push_over(layer);
+        self.cache = Mutex::default();
+    }
+
     /// Returns the scope with one more variable: a loop's item, a registered result.
     #[must_use]
     pub fn with(&self, name: impl Into<String>, value: Value) -> Self {
@@ -164,8 +181,7 @@ impl Scope {
     /// Returns the names of all variables.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.bindings
-            .keys()
-            .map(String::as_str)
+            .names()
             .chain(self.hosts.as_ref().map(|_| "hostvars"))
     }
 
@@ -214,8 +230,8 @@ impl Scope {
 
     /// Returns a variable's value, rendered; `None` if it is not set.
     pub fn get(&self, name: &str) -> Option<Result<Value, Diagnostic>> {
-        let binding = self.bindings.get_key_value(name)?;
-        let resolved = self.resolve(binding.0, binding.1, &mut Stack::new());
+        let (name, binding) = self.bindings.get_key_value(name)?;
+        let resolved = self.resolve(name, binding, &mut Stack::new());
         Some(
             resolved
                 .map(|r| (*r.value).clone())

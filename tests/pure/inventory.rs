@@ -1,5 +1,7 @@
 //! Reading inventories: precedence, origins, mistakes.
 
+use std::fmt::Write as _;
+
 use quorate::inventory::{Input, Inventory, Level, Variable, Variables, layer, load, merge};
 use quorate::model::Diagnostics;
 use serde_json::json;
@@ -221,4 +223,31 @@ fn what_cannot_be_read_is_told() {
     assert!(
         told(&["h.yml"], &["@/nowhere.yml"]).contains("there is no file of variables /nowhere.yml")
     );
+}
+
+/// Each host and each group is looked up, and not looked for: a search among all of them would take a minute.
+#[test]
+fn a_group_may_have_many_thousand_hosts_or_groups() {
+    const MANY: usize = 30_000;
+    let mut text = String::from("[big]\n");
+    for n in 0..MANY / 10_000 {
+        let _ = writeln!(text, "h{n}-[1:10000]");
+    }
+    text.push_str("[parent:children]\n");
+    for n in 0..MANY {
+        let _ = writeln!(text, "g{n}");
+    }
+    for n in 0..MANY {
+        let _ = writeln!(text, "[g{n}]");
+    }
+    let (inventory, found) = Inventory::build(&Input::from_text("hosts.ini", text));
+    assert!(!found.has_errors(), "{found:?}");
+    assert_eq!(inventory.groups["big"].hosts.len(), MANY);
+    assert_eq!(inventory.groups["parent"].children.len(), MANY);
+    assert_eq!(inventory.hosts_of("all").len(), MANY);
+    // Named again, a host is no second one.
+    let twice = "[big]\na\nb\na\n[other]\nb\n";
+    let (inventory, _) = Inventory::build(&Input::from_text("hosts.ini", twice));
+    let names = inventory.groups["big"].hosts.iter().map(|h| h.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["a", "b"]);
 }

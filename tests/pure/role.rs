@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use camino::Utf8Path;
+use quorate::host::{Fact, Facts};
 use quorate::model::{Masks, Sha256};
 use quorate::plan::HostPlan;
 use quorate::role::{
-    ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Library, Registered,
+    ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Kinds, Library, Registered,
 };
 use quorate::template::{Binding, Scope};
 use serde_json::{Value, json};
@@ -180,4 +181,56 @@ fn a_difference_shows_no_secret_of_either_side() {
         "{shown}"
     );
     assert!(masked("", "x hunter2 y\n").contains("+x *** y"));
+}
+
+#[test]
+fn hosts_that_are_alike_are_asked_alike_and_others_are_not() {
+    let tasks = "- copy: {content: x, dest: '/etc/{{ folder }}/a'}\n\
+                 - copy: {content: x, dest: '/etc/{{ facts.os }}/b'}\n\
+                 - copy: {content: x, dest: /etc/c}\n  when: extra is defined and extra\n\
+                 - copy: {content: x, dest: '/etc/{{ own }}/d'}\n  when: folder == 'three'\n";
+    let texts = [
+        ("tasks/main.yml", tasks),
+        (
+            "defaults/main.yml",
+            "folder: \"{{ place | default(value='none') }}\"\nown: mine\n",
+        ),
+    ];
+    let (library, found) = Library::from_texts("r", texts);
+    assert!(!found.has_errors(), "{found:#?}");
+    let role = library.get("r").unwrap();
+    let hosts = [
+        json!({"inventory_hostname": "a"}),
+        json!({"inventory_hostname": "b"}),
+        json!({"inventory_hostname": "c", "folder": "one"}),
+        json!({"inventory_hostname": "d", "place": "two"}),
+        json!({"inventory_hostname": "e", "place": "two", "extra": true}),
+        json!({"inventory_hostname": "f", "place": "two", "extra": false}),
+        json!({"inventory_hostname": "g", "folder": "three"}),
+        json!({"inventory_hostname": "h", "folder": "three", "own": "{{ inventory_hostname }}"}),
+        json!({"inventory_hostname": "i", "folder": "three", "own": "{{ inventory_hostname }}"}),
+        json!({"inventory_hostname": "j"}),
+    ];
+    let (unknown, known) = (Arc::new(Kinds::default()), Arc::new(Kinds::default()));
+    let system = |os: &str| {
+        let bare = super::simulated::Model::bare().observe(&Facts::from([Fact::System]));
+        quorate::host::System {
+            os: os.into(),
+            ..bare.system
+        }
+    };
+    for host in hosts {
+        let alone = HostRoles::new(vec![role.clone()], Arc::new(AllThere));
+        let scope = scope(host);
+        let among = alone.clone().among(unknown.clone());
+        assert_eq!(among.facts(&scope), alone.facts(&scope));
+        let among = alone.clone().among(known.clone());
+        for os in ["debian", "ubuntu"] {
+            let none = Registered::default();
+            let facts = alone.facts_of(&scope, &system(os), &none).unwrap();
+            assert_eq!(among.own_facts_of(&scope, &system(os)).unwrap(), facts);
+        }
+    }
+    // Three are alike; of the others each says something else, or nothing.
+    assert_eq!(unknown.count(), 8);
 }

@@ -193,9 +193,8 @@ impl Desired for Project {
         if let (Some(desired), Ok(mut scope)) = (own, self.scope(host, observed, true)) {
             // What comes with membership is asked too: it may come in this run.
             set(&mut scope, membership(true, true));
-            let none = Registered::default();
             // What is wrong is told by the plan.
-            let facts = desired.roles.facts_of(&scope, &observed.system, &none);
+            let facts = desired.roles.own_facts_of(&scope, &observed.system);
             let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
             learned.insert(host.clone(), facts.unwrap_or_default());
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use camino::Utf8PathBuf;
+use indexmap::IndexSet;
 use ipnet::IpNet;
 use serde_json::json;
 
@@ -99,14 +100,9 @@ impl ClusterSpec {
     pub fn outline(inventory: &Inventory, used: &BTreeSet<String>) -> (Outline, Diagnostics) {
         let defaults = defaults();
         let scopes = host_scopes_over(inventory, &defaults, &|_| Map::new());
-        let mut names: Vec<&str> = Vec::new();
-        for group in [CONTROL_PLANE, WORKER, LOAD_BALANCER, ETCD] {
-            for host in inventory.hosts_of(group) {
-                if !names.contains(&host.as_str()) {
-                    names.push(host.as_str());
-                }
-            }
-        }
+        let groups = [CONTROL_PLANE, WORKER, LOAD_BALANCER, ETCD];
+        let hosts = groups.iter().flat_map(|group| inventory.hosts_of(group));
+        let names: IndexSet<&str> = hosts.map(|host| host.as_str()).collect();
         let members = names
             .iter()
             .filter_map(|name| {
