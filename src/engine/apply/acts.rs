@@ -234,7 +234,12 @@ impl Run {
                     resume: begun("init"),
                     seen,
                 };
-                Ok(act::init(&input))
+                let mut plan = act::init(&input);
+                // Its own address answers it; the others reach the endpoint over routers, or not at all.
+                if desired.holders() == Holders::Each {
+                    plan.steps.extend(desired.settled(host));
+                }
+                Ok(plan)
             }
             Act::Mint { host, certificates } => {
                 // New ones: what an earlier run has brought may have expired.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::health::{self, summary};
 use super::super::look::{self, refuse};
 use super::super::seen;
-use super::super::state::{cluster_facts, trouble};
+use super::super::state::{HostState, cluster_facts, trouble};
 use super::Run;
 use crate::cluster::next::{Cause, Missing};
 use crate::cluster::{self, Decision, Standing, act};
@@ -18,10 +18,19 @@ use crate::model::HostName;
 /// How long what was seen to be down may take to be up when the cluster is whole: an API server's start, many times over.
 const WELL_SECONDS: u64 = 15;
 
+/// The hosts are as written, and yet the cluster does not serve as it should: whoever looks at the exit code alone has to know.
+fn unwell() -> Event {
+    Event::ClusterFailed {
+        message: "all is as written, and yet the cluster is not well".into(),
+        help: Some("what is not well stands behind `degraded`, and `quorate status` shows it by host; nothing of it is in the inventory's words, so apply has nothing to change".into()),
+    }
+}
+
 impl Run {
     pub(super) async fn end_quietly(&mut self) {
         let settings = self.settings();
         let decision = cluster::next(settings.desired.shape(), &self.state.view);
+        let mut told = true;
         match decision {
             Decision::Fail { message, help } => {
                 settings
@@ -32,7 +41,10 @@ impl Run {
                     .await;
             }
             Decision::Refuse(refusal) => return refuse(&self.settings(), refusal).await,
-            Decision::Done { missing } => self.report_missing(missing).await,
+            Decision::Done { missing } => {
+                told = !missing.is_empty();
+                self.report_missing(missing).await;
+            }
             Decision::Do(_) | Decision::Wait => {}
         }
         self.keep_missing_kubeconfig().await;
@@ -42,10 +54,20 @@ impl Run {
             let help = health::help_with_strays(&self.state);
             let event = Event::ClusterFailed { message, help };
             settings.emit(event).await;
+            told = true;
+        }
+        if !told {
+            self.look_at_the_ill().await;
         }
         seen::report(&self.state).await;
         if let Some((summary, healthy)) = summary(&self.state) {
+            let troubled =
+                |h: &HostState| !matches!(h.standing, Standing::Prepared | Standing::Left);
+            let told = told || self.state.hosts.values().any(troubled);
             settings.emit(Event::Cluster { summary, healthy }).await;
+            if !healthy && !told && !settings.cancel.is_asked() {
+                settings.emit(unwell()).await;
+            }
         }
     }
 
