@@ -23,8 +23,12 @@ pub(super) fn eject(request: &Request, name: &str) -> Result<ExitCode> {
         wrong(error)
     })?;
     let beside = project::beside(&request.inventory);
-    if !beside.is_dir() {
-        let error = Diagnostic::error(format!("there is no folder {beside}"));
+    let missing = request.inventory.iter().find(|path| !path.exists());
+    if missing.is_some() || !beside.is_dir() {
+        let error = Diagnostic::error(match missing {
+            Some(path) => format!("there is no inventory {path}"),
+            None => format!("there is no folder {beside}"),
+        });
         return Err(
             wrong(error.help("name the inventory whose role it is to be with `-i`")).into(),
         );

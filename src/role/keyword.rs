@@ -112,11 +112,63 @@ const REFUSED: &[(&str, &str)] = &[
         "tasks/main.yml is a list of tasks: plays stand in site.yml beside the inventory",
     ),
     ("wait_for", "wait inside a command, with a deadline"),
+    (
+        "authorized_key",
+        "use `lineinfile` on the user's ~/.ssh/authorized_keys, or `copy` for the whole file",
+    ),
+    ("become_method", "leave it out: root is reached by sudo"),
+    ("connection", "leave it out: every host is reached by SSH"),
+    ("fetch", "read files with `quorate exec HOSTS -- cat FILE`"),
+    (
+        "firewalld",
+        "say `prepare_firewall: true`, or use `command` with `creates`",
+    ),
+    (
+        "git",
+        "use `get_url` and `unarchive` with a release: hosts need no git",
+    ),
+    (
+        "iptables",
+        "say `prepare_firewall: true`, or write the rules' file with `template`",
+    ),
+    ("module_defaults", "write the arguments at each task"),
+    (
+        "pause",
+        "wait inside a command, with a deadline (`until`, `retries`, `delay`)",
+    ),
+    (
+        "reboot",
+        "leave it out: no role reboots a host; do it between two runs, host by host",
+    ),
+    ("remote_user", "set `ansible_user` in the inventory"),
+    ("slurp", "use `command: cat FILE` with `register`"),
+    (
+        "stat",
+        "leave it out: modules look for themselves; `creates` and `removes` are for commands",
+    ),
+    (
+        "tempfile",
+        "leave it out: files are written atomically by themselves",
+    ),
+    ("throttle", "write `serial` at a play in site.yml"),
+    (
+        "timeout",
+        "set it in the command: `argv: [timeout, \"60\", ...]`",
+    ),
+    (
+        "ufw",
+        "say `prepare_firewall: true`, or use `command` with `creates`",
+    ),
+    ("uri", "use `command: curl ...` with `register` and `until`"),
+    (
+        "wait_for_connection",
+        "leave it out: a connection that is lost is made again",
+    ),
 ];
 
 /// Returns what to say of a word that is none of ours, and what to write instead.
 pub(super) fn refused(word: &str) -> Option<(String, &'static str)> {
-    let bare = word.strip_prefix("ansible.builtin.").unwrap_or(word);
+    let bare = word.rsplit('.').next().unwrap_or(word);
     if bare.starts_with("with_") {
         return Some((
             format!("`{bare}` is not part of this language"),

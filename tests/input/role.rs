@@ -292,13 +292,12 @@ fn a_built_in_role_is_copied_beside_the_inventory_once() {
         "{}",
         outcome.err
     );
-    let outcome = bed.run(&["roles", "eject", "vrrp", "-i", "nowhere/hosts.yml"]);
-    assert_eq!(outcome.exit, 4);
-    assert!(
-        outcome.err.contains("there is no folder nowhere"),
-        "{}",
-        outcome.err
-    );
+    for nowhere in ["nowhere/hosts.yml", "nowhere"] {
+        let outcome = bed.run(&["roles", "eject", "vrrp", "-i", nowhere]);
+        assert_eq!(outcome.exit, 4);
+        let said = format!("there is no inventory {nowhere}");
+        assert!(outcome.err.contains(&said), "{}", outcome.err);
+    }
     let left: Vec<_> = std::fs::read_dir(bed.path("inventory/roles"))
         .unwrap()
         .collect();
