@@ -1,6 +1,7 @@
 //! What journals tell when they are read one after the other: which runs there were, and since when a host is not as
 //! written. Folds over records; pure.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Event, ExitCode, Health, Recap, Record, Status};
+use super::{Event, ExitCode, Health, PlannedChange, Recap, Record, Status};
 use crate::model::HostName;
 
 /// One run, as others name it.
@@ -77,6 +78,8 @@ pub struct History {
 struct Host {
     /// How many runs looked at it.
     runs: u32,
+    /// The newest that compared what Kubernetes says with what is wanted here.
+    compared: Option<RunRef>,
     tasks: HashMap<String, Task>,
 }
 
@@ -91,9 +94,21 @@ impl History {
     /// Adds a run older than those added before. Runs that compare nothing, such as `status`, say nothing; so does a journal
     /// whose first record is lost, because nobody could name its run.
     pub fn add_older(&mut self, records: &[Record]) {
-        for (host, tasks) in said(records) {
-            let host = self.hosts.entry(host).or_default();
+        let compared = compared(records);
+        for (name, tasks) in said(records) {
+            let host = self.hosts.entry(name.clone()).or_default();
             host.runs += 1;
+            if let Some(run) = compared.get(&name) {
+                host.compared.get_or_insert_with(|| run.clone());
+                // Nobody says of Kubernetes what is as written: whatever a comparison does not name.
+                let kept = host.tasks.iter_mut();
+                let kept = kept.filter(|(title, _)| {
+                    title.starts_with(KUBERNETES) && !tasks.contains_key(*title)
+                });
+                for (_, task) in kept {
+                    task.since.as_written.get_or_insert_with(|| run.clone());
+                }
+            }
             for (title, older) in tasks {
                 let task = host.tasks.entry(title).or_default();
                 task.named = host.runs;
@@ -108,8 +123,15 @@ impl History {
 
     /// Returns what is known of a task that is found to differ now; `None` where no journal names it.
     pub fn since(&self, host: &HostName, title: &str) -> Option<Since> {
-        let task = self.hosts.get(host)?.tasks.get(title)?;
-        Some(task.since.clone())
+        let host = self.hosts.get(host)?;
+        match host.tasks.get(title) {
+            Some(task) => Some(task.since.clone()),
+            None if title.starts_with(KUBERNETES) => Some(Since {
+                as_written: host.compared.clone(),
+                different: None,
+            }),
+            None => None,
+        }
     }
 
     /// Returns whether older runs have nothing to add to that.
@@ -118,9 +140,50 @@ impl History {
             return false;
         };
         let task = host.tasks.get(title);
+        if task.is_none() && title.starts_with(KUBERNETES) && host.compared.is_some() {
+            return true;
+        }
         let named = task.map_or(0, |task| task.named);
         task.is_some_and(|task| task.since.as_written.is_some()) || host.runs - named >= ENOUGH
     }
+}
+
+/// What the names of Kubernetes' own differences begin with here; no task's title does.
+const KUBERNETES: &str = "\0";
+
+/// Returns the name by which a difference is known from run to run: its task's title, and of Kubernetes' own state, whose
+/// title is `cluster` for all, what would be done.
+pub fn name_of<'a>(title: &'a str, changes: &[PlannedChange]) -> Cow<'a, str> {
+    match changes.first() {
+        Some(change) if title == CLUSTER => Cow::Owned(format!("{KUBERNETES}{}", change.what)),
+        _ => Cow::Borrowed(title),
+    }
+}
+
+const CLUSTER: &str = "cluster";
+
+/// Returns the hosts on which a run compared what Kubernetes says: a plan that saw them, and an apply that came to a good end.
+fn compared(records: &[Record]) -> HashMap<HostName, RunRef> {
+    let Some(run) = records.iter().find_map(run_of) else {
+        return HashMap::new();
+    };
+    let ended = |good: &[u8]| {
+        let mut events = records.iter().rev().map(|record| &record.event);
+        events.any(|event| matches!(event, Event::RunFinished { exit, .. } if good.contains(exit)))
+    };
+    let good = match run.command.as_str() {
+        "plan" | "apply --check" => ended(&[0, 2]),
+        "apply" => ended(&[0]),
+        _ => false,
+    };
+    if !good {
+        return HashMap::new();
+    }
+    let seen = records.iter().filter_map(|record| match &record.event {
+        Event::HostSeen { host, .. } => Some(host),
+        _ => None,
+    });
+    seen.map(|host| (host.clone(), run.clone())).collect()
 }
 
 /// Returns what one run said of each task.
@@ -131,6 +194,11 @@ fn said(records: &[Record]) -> HashMap<HostName, HashMap<String, Since>> {
     };
     if !matches!(run.command.as_str(), "plan" | "apply" | "apply --check") {
         return hosts;
+    }
+    for record in records {
+        if let Event::Unchanged { host, .. } = &record.event {
+            hosts.entry(host.clone()).or_default();
+        }
     }
     let mut say = |host: &HostName, title: &str, is_as_written: bool| {
         let titles = hosts.entry(host.clone()).or_default();
@@ -157,8 +225,13 @@ fn said(records: &[Record]) -> HashMap<HostName, HashMap<String, Since>> {
                 status: Status::Ok | Status::Changed,
                 ..
             } => say(host, title, true),
-            Event::Planned { host, title, .. }
-            | Event::StepFinished {
+            Event::Planned {
+                host,
+                title,
+                changes,
+                ..
+            } => say(host, &name_of(title, changes), false),
+            Event::StepFinished {
                 host,
                 title,
                 status: Status::Failed,

@@ -25,7 +25,7 @@ pub use drill::{
     DrillPlan, DrillProbe, DrillRecap, DrillRound, Mark, SLOW_MS, Spread, Tenure, WatchGap,
 };
 pub use exit::ExitCode;
-pub use history::{History, RunRef, RunSummary, Since};
+pub use history::{History, RunRef, RunSummary, Since, name_of};
 pub use merge::{MergeError, merge};
 pub use plan_file::{PlanFile, PlanFileError, PlanOrigin, PlannedStep, planned_steps};
 pub use planned::{ChangeKind, PlannedChange};

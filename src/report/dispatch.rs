@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::event::{ChangeKind, Event, History, Recap, Record, Reporter, Since, VERSION};
+use crate::event::{ChangeKind, Event, History, Recap, Record, Reporter, Since, VERSION, name_of};
 use crate::model::HostName;
 
 /// Everything that is told of a run, in the order in which it is told.
@@ -122,7 +122,7 @@ impl Reporters {
         if !ChangeKind::of(changes).is_state() {
             return;
         }
-        let known = self.past.since(host, title);
+        let known = self.past.since(host, &name_of(title, changes));
         // Of what never was as written, as on bare hosts, nobody asks since when.
         *since = known.filter(|known| known.as_written.is_some());
     }

@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use quorate::engine::journal::{self, Journal};
 use quorate::event::{
-    Category, ChangeKind, Event, History, PlannedChange, Record, RunSummary, Status, Trouble,
+    Category, ChangeKind, Event, History, PlannedChange, Record, RunSummary, Seen, Status, Trouble,
 };
 use quorate::report::{Entry, Reporters, history, history_lines};
 
@@ -165,6 +165,79 @@ fn since_when_a_thing_is_not_as_written() {
         let since = past.since(&host("cp1"), t);
         let said = since.map_or_else(|| "-".into(), |since| since.sentence());
         assert_eq!(said, wanted, "{name}");
+    }
+}
+
+/// Of what Kubernetes says no run names what is as written: a comparison that does not name a difference has not found it.
+#[test]
+fn since_when_kubernetes_says_something_else() {
+    let label = |what: &str| Event::Planned {
+        host: host("cp1"),
+        title: "cluster".into(),
+        changes: vec![PlannedChange::new(ChangeKind::RollOut, what, "")],
+        disturbs: false,
+        since: None,
+    };
+    let compared = |hour, command: &str, exit, found: Vec<Event>| {
+        let looked = Event::Unchanged {
+            host: host("cp1"),
+            ok: 1,
+            skipped: 0,
+            unshown: None,
+        };
+        let seen = Event::HostSeen {
+            host: host("cp1"),
+            seen: Seen::default(),
+        };
+        let end = Event::RunFinished { exit, seconds: 1.0 };
+        let events = [looked].into_iter().chain(found).chain([seen, end]);
+        run(hour, command, events.collect())
+    };
+    let cases: [(&str, Vec<Vec<Record>>, &str); 5] = [
+        ("no journal", vec![], "-"),
+        (
+            "an apply that came to a good end",
+            vec![compared(1, "apply", 0, vec![])],
+            "as written in the apply of 2026-11-14 11:00Z",
+        ),
+        (
+            "one that did not",
+            vec![
+                compared(1, "plan", 0, vec![]),
+                compared(2, "apply", 1, vec![]),
+            ],
+            "as written in the plan of 2026-11-14 11:00Z",
+        ),
+        (
+            "found twice, and something else before",
+            vec![
+                compared(1, "plan", 2, vec![label("another")]),
+                compared(2, "plan", 2, vec![label("label it")]),
+                compared(3, "plan", 2, vec![label("label it"), label("another")]),
+            ],
+            "as written in the plan of 2026-11-14 11:00Z, different since the plan of 2026-11-14 12:00Z",
+        ),
+        (
+            "mended in between",
+            vec![
+                compared(1, "plan", 2, vec![label("label it")]),
+                compared(2, "apply", 0, vec![]),
+            ],
+            "as written in the apply of 2026-11-14 12:00Z",
+        ),
+    ];
+    let changes = [PlannedChange::new(ChangeKind::RollOut, "label it", "")];
+    let name = quorate::event::name_of("cluster", &changes);
+    for (what, runs, wanted) in cases {
+        let mut past = History::default();
+        for records in runs.iter().rev() {
+            if !past.is_settled(&host("cp1"), &name) {
+                past.add_older(records);
+            }
+        }
+        let since = past.since(&host("cp1"), &name);
+        let said = since.map_or_else(|| "-".into(), |since| since.sentence());
+        assert_eq!(said, wanted, "{what}");
     }
 }
 
