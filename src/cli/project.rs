@@ -163,9 +163,13 @@ impl Project {
             if let Some(host) = host {
                 set(&mut scope, kube_vip::variables(&spec, host));
                 if host.roles.load_balancer {
-                    found
-                        .0
-                        .extend(settings::findings(&spec, host, &library, &scope));
+                    found.0.extend(settings::findings(
+                        &spec,
+                        host,
+                        &library,
+                        &scope,
+                        &entry.vars,
+                    ));
                 }
                 for role in role_names(&spec, host, parts.as_ref()) {
                     match library.get(role) {

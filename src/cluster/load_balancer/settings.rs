@@ -1,6 +1,7 @@
 //! Variables of the load balancer's own roles, held against the cluster's.
 
 use crate::cluster::spec::{ClusterSpec, HostSpec, Profile, Way, taken};
+use crate::inventory::Variables;
 use crate::model::{Diagnostic, Endpoint, Value};
 use crate::role::Library;
 use crate::template::Scope;
@@ -58,19 +59,20 @@ pub fn health_port(spec: &ClusterSpec, library: &Library, scope: &Scope) -> Opti
 }
 
 /// Returns what is wrong with the variables of a load-balancer host: ports on which somebody else listens, adverts that are too
-/// short, and variables that nothing reads.
+/// short, and variables that nothing reads. `set` are the host's variables as the inventory has them.
 pub fn findings(
     spec: &ClusterSpec,
     host: &HostSpec,
     library: &Library,
     scope: &Scope,
+    set: &Variables,
 ) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     if let Some(port) = health_port(spec, library, scope).and_then(|p| u16::try_from(p).ok()) {
         let help = "haproxy tells its own health there, on 127.0.0.1: choose a free port";
-        found.extend(collides(spec, host, scope, HEALTH_PORT, port, help));
+        found.extend(collides(spec, host, set, HEALTH_PORT, port, help));
     }
-    found.extend(metrics(spec, host, library, scope));
+    found.extend(metrics(spec, host, library, scope, set));
     found.extend(adverts(spec, library, scope));
     found.extend(unread(spec, library, scope));
     found
@@ -80,13 +82,15 @@ pub fn findings(
 fn collides(
     spec: &ClusterSpec,
     host: &HostSpec,
-    scope: &Scope,
+    set: &Variables,
     name: &str,
     port: u16,
     help: &str,
 ) -> Option<Diagnostic> {
     let balancer = &spec.load_balancer;
     let haproxy = balancer.way.uses_vrrp();
+    // In the scope the cluster's own variables have no place any more.
+    let place = |name: &str| set.get(name)?.origin.span.clone();
     let others = [
         ("apiserver_dest_port", balancer.dest_port, haproxy),
         (
@@ -98,11 +102,11 @@ fn collides(
     let other = others.iter().find(|(_, taken, on)| *on && *taken == port);
     let error = match other {
         Some((other, ..)) => Diagnostic::error(format!("`{name}` is {port}, and so is `{other}`"))
-            .at(scope.span(name).or_else(|| scope.span(other))),
+            .at(place(name).or_else(|| place(other))),
         None => {
             let owner = taken(port, host.roles)?;
             Diagnostic::error(format!("`{name}` cannot be {port}: {owner} listens there"))
-                .at(scope.span(name))
+                .at(place(name))
         }
     };
     Some(error.help(help))
@@ -114,6 +118,7 @@ fn metrics(
     host: &HostSpec,
     library: &Library,
     scope: &Scope,
+    set: &Variables,
 ) -> Option<Diagnostic> {
     if !spec.load_balancer.way.uses_kube_vip() {
         return None;
@@ -141,7 +146,7 @@ fn metrics(
                 .help(help),
         );
     };
-    collides(spec, host, scope, METRICS, endpoint.port(), help)
+    collides(spec, host, set, METRICS, endpoint.port(), help)
 }
 
 /// Returns that adverts follow each other more closely than hosts and networks bear.

@@ -309,7 +309,8 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     let mut no_proxy = no_proxy.map(|g| g.value).unwrap_or_default();
 
     let balancing = parts.hosts.iter().filter(|h| h.roles.load_balancer).count();
-    vrrp::check(&parts, balancing, &mut reader.findings);
+    let profile_set = reader.place("load_balancer_profile");
+    vrrp::check(&parts, balancing, profile_set, &mut reader.findings);
     let weight = weight(&parts);
     let priorities = vrrp::priorities_of(&parts);
     let (way, profile) = (parts.way, parts.profile);

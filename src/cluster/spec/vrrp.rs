@@ -11,7 +11,7 @@ use super::host::Draft;
 use super::read::{self, Findings, Got};
 use super::reader::Reader;
 use super::way::{Profile, Way};
-use crate::model::{Diagnostic, Secret, Sha256};
+use crate::model::{Diagnostic, Secret, Sha256, Span};
 
 /// keepalived's initial state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -208,7 +208,12 @@ pub(super) fn priorities_of(parts: &Parts) -> Vec<u8> {
 }
 
 /// Checks VRRP's numbers.
-pub(super) fn check(parts: &Parts, count: usize, findings: &mut Findings) {
+pub(super) fn check(
+    parts: &Parts,
+    count: usize,
+    profile_set: Option<Span>,
+    findings: &mut Findings,
+) {
     if !parts.way.uses_vrrp() {
         return;
     }
@@ -280,27 +285,20 @@ pub(super) fn check(parts: &Parts, count: usize, findings: &mut Findings) {
         let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
         let set = hosts.iter().rev().find_map(|h| h.priority.as_ref());
         let both = if names.len() == 2 { "both" } else { "all" };
-        let by = match (parts.profile, set) {
-            (Profile::Seed, None) => ", as kubeadm's document has it",
-            _ => "",
+        let at = set.and_then(|got| got.span.clone());
+        let (by, at) = match (parts.profile, set) {
+            (Profile::Seed, None) => (", as kubeadm's document has it", profile_set.clone()),
+            _ => ("", at),
         };
         // By hand in the lab, November 2026: in one of six rounds clients were without the address for 5.7 s.
         let message = format!(
             "{} have the priority {priority}{by}: {both} would take the address at once when its holder dies",
             read::list(&names)
         );
-        findings.push(
-            finding(message)
-                .at(set.and_then(|got| got.span.clone()))
-                .help(match parts.profile {
-                    Profile::Fast => {
-                        "give each host a priority of its own, or leave `priority` out"
-                    }
-                    Profile::Seed => {
-                        "`load_balancer_profile: fast` gives each host a priority of its own"
-                    }
-                }),
-        );
+        findings.push(finding(message).at(at).help(match parts.profile {
+            Profile::Fast => "give each host a priority of its own, or leave `priority` out",
+            Profile::Seed => "`load_balancer_profile: fast` gives each host a priority of its own",
+        }));
     }
     let masters: Vec<_> = balancers
         .iter()
