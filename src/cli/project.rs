@@ -18,7 +18,7 @@ use super::request::{Command, Request};
 use super::{controller, keys};
 use crate::cluster::act::{self, Manifest};
 use crate::cluster::kubeadm::{self, Credentials, Join, KubeadmInput};
-use crate::cluster::load_balancer::{Group, kube_vip};
+use crate::cluster::load_balancer::{Group, kube_vip, settings};
 use crate::cluster::preflight::Wish;
 use crate::cluster::spec::{self, ClusterSpec, Connection, HostSpec, Outline, Profile, known};
 use crate::cluster::{Lasting, Shape, load_balancer};
@@ -163,7 +163,13 @@ impl Project {
             if let Some(host) = host {
                 set(&mut scope, kube_vip::variables(&spec, host));
                 if host.roles.load_balancer {
-                    found.0.extend(health_port(&spec, &library, &scope));
+                    found.0.extend(settings::findings(
+                        &spec,
+                        host,
+                        &library,
+                        &scope,
+                        &entry.vars,
+                    ));
                 }
                 for role in role_names(&spec, host, parts.as_ref()) {
                     match library.get(role) {
@@ -393,21 +399,6 @@ fn not_yet(spec: &ClusterSpec, library: &Library, site: &Site) -> Diagnostics {
         }
     }
     found
-}
-
-/// Returns what is wrong with the port of haproxy's own health: clients or the API server listen there too.
-fn health_port(spec: &ClusterSpec, library: &Library, scope: &Scope) -> Option<Diagnostic> {
-    const NAME: &str = "haproxy_health_port";
-    let balancer = &spec.load_balancer;
-    let port = preflight::health_port(spec, library, scope)?;
-    let taken = [
-        ("apiserver_dest_port", balancer.dest_port),
-        ("apiserver_src_port", balancer.src_port),
-    ];
-    let (other, _) = taken.iter().find(|(_, taken)| u64::from(*taken) == port)?;
-    let message = format!("`{NAME}` is {port}, and so is `{other}`");
-    let error = Diagnostic::error(message).at(scope.span(NAME).or_else(|| scope.span(other)));
-    Some(error.help("haproxy tells its own health there, on 127.0.0.1: choose a free port"))
 }
 
 /// Returns the VRRP group that the load balancers are to be in.

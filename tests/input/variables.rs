@@ -323,6 +323,117 @@ fn a_port_of_haproxy_s_health_that_is_taken() {
     insta::assert_snapshot!(refused("haproxy_health_port: 8443\n"));
 }
 
+/// Ports of roles on which somebody else listens, with the place of whichever variable is set.
+#[test]
+fn ports_of_roles_that_are_taken() {
+    let kube_vip = "load_balancer: kube-vip-arp\n";
+    for (vars, place, message) in [
+        (
+            "haproxy_health_port: 10250\n".to_string(),
+            "6:22",
+            "`haproxy_health_port` cannot be 10250: the kubelet listens there",
+        ),
+        (
+            "haproxy_health_port: \"2381\"\n".to_string(),
+            "6:22",
+            "`haproxy_health_port` cannot be 2381: etcd's metrics listens there",
+        ),
+        (
+            "load_balancer: keepalived-haproxy-pods\nkeepalived_image: example.org/keepalived:2\nhaproxy_health_port: 22\n".to_string(),
+            "8:22",
+            "`haproxy_health_port` cannot be 22: SSH listens there",
+        ),
+        (
+            format!("{kube_vip}kube_vip_prometheus: \":6443\"\n"),
+            "7:22",
+            "`kube_vip_prometheus` is 6443, and so is `apiserver_src_port`",
+        ),
+        (
+            format!("{kube_vip}apiserver_src_port: 2112\n"),
+            "7:21",
+            "`kube_vip_prometheus` is 2112, and so is `apiserver_src_port`",
+        ),
+        (
+            format!("{kube_vip}kube_vip_prometheus: 127.0.0.1:10250\n"),
+            "7:22",
+            "`kube_vip_prometheus` cannot be 10250: the kubelet listens there",
+        ),
+        (
+            format!("{kube_vip}kube_vip_prometheus: 6443\n"),
+            "7:22",
+            "`kube_vip_prometheus` is an address and a port, not `6443`",
+        ),
+        (
+            format!("{kube_vip}kube_vip_prometheus: \"\"\n"),
+            "7:22",
+            "`kube_vip_prometheus` is an address and a port, not ``",
+        ),
+        (
+            format!("{kube_vip}kube_vip_prometheus: \":0\"\n"),
+            "7:22",
+            "`kube_vip_prometheus` is an address and a port, not `:0`",
+        ),
+    ] {
+        let said = refused(&vars);
+        assert!(said.contains(&format!("error: {message}\n")), "{said}");
+        assert!(said.contains(&format!("{VARS_FILE}:{place}\n")), "{said}");
+        assert_eq!(said.matches("error:").count(), 1, "{said}");
+    }
+    for vars in [
+        "load_balancer: kube-vip-arp\nkube_vip_prometheus: 127.0.0.1:2113\n",
+        "load_balancer: kube-vip-arp\nkube_vip_prometheus: \"[::1]:2113\"\nhaproxy_health_port: 10250\n",
+        "kube_vip_prometheus: \":6443\"\n",
+    ] {
+        assert_eq!(Bed::sound().vars(vars).warned(), "", "{vars}");
+    }
+}
+
+#[test]
+fn periods_and_failures_of_nothing() {
+    for name in [
+        "kube_vip_health_period",
+        "kube_vip_health_timeout",
+        "kube_vip_health_failures",
+    ] {
+        let said = refused(&format!(
+            "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.0.0.1:65001::false\"]\n{name}: 0\n"
+        ));
+        let message = format!("error: `{name}` takes 1 or more, not the number 0\n");
+        assert!(said.contains(&message), "{said}");
+        let place = format!("{VARS_FILE}:8:{}\n", name.len() + 3);
+        assert!(said.contains(&place), "{said}");
+    }
+}
+
+/// Adverts that are shorter than what bore a busy host are warned of, and variables that profile `seed` does not read.
+#[test]
+fn adverts_that_hosts_and_networks_may_not_bear() {
+    let warned = |vars: &str| Bed::sound().vars(vars).warned();
+    for vars in ["0.01", "0.1", "\"0.14\""] {
+        let said = warned(&format!("keepalived_advert_interval: {vars}\n"));
+        assert_eq!(said.matches("warning:").count(), 1, "{said}");
+        let number = vars.trim_matches('"');
+        let message = format!("warning: `keepalived_advert_interval` is {number} s: ");
+        assert!(said.contains(&message), "{said}");
+        assert!(said.contains(&format!("{VARS_FILE}:6:29\n")), "{said}");
+    }
+    for vars in ["0.15", "1", "\"0.2\""] {
+        let said = warned(&format!("keepalived_advert_interval: {vars}\n"));
+        assert_eq!(said, "");
+    }
+    assert_eq!(
+        warned("load_balancer: kube-vip-arp\nkeepalived_advert_interval: 0.1\n"),
+        ""
+    );
+    insta::assert_snapshot!(warned("keepalived_advert_interval: 0.1\n"));
+    insta::assert_snapshot!(
+        "with_the_profile_seed",
+        warned(
+            "load_balancer_profile: seed\nkeepalived_advert_interval: 0.1\nhaproxy_maxconn: 9\nweight: -5\n"
+        )
+    );
+}
+
 #[test]
 fn numbers_of_roles_that_no_program_takes() {
     insta::assert_snapshot!(refused(

@@ -264,7 +264,7 @@ fn a_run_shows_and_records_no_secret() {
     let user = String::from_utf8(user.stdout).unwrap();
     let vars = format!(
         "ansible_host: 127.0.0.1\nansible_port: {}\nansible_user: {}\nansible_become: false\nansible_ssh_private_key_file: {}\n\
-         kubernetes_version: \"1.36.3\"\nkubernetes_source: present\nload_balancer: external\ncontrol_plane_endpoint: \"localhost:6443\"\n\
+         kubernetes_version: \"1.36.3\"\nkubernetes_source: present\nload_balancer: external\ncontrol_plane_endpoint: \"{ip}:6443\"\n\
          ignore_preflight_errors: [NumCPU, Mem, SystemVerification, DiskSpace, KernelModule, MaskedUnit]\n",
         sshd.port,
         user.trim(),

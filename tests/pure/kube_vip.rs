@@ -166,7 +166,7 @@ fn cases() -> Vec<(&'static str, String, Kubernetes)> {
         (
             "arp-services-seed-admin",
             format!(
-                "load_balancer: kube-vip-arp\n{seed}kube_vip_services: true\nkube_vip_kubeconfig: admin\n"
+                "load_balancer: kube-vip-arp\n{seed}kube_vip_lease: 15/10/2\nkube_vip_services: true\nkube_vip_kubeconfig: admin\n"
             ),
             member(),
         ),
@@ -185,6 +185,48 @@ fn cases() -> Vec<(&'static str, String, Kubernetes)> {
         ("bgp-fast", bgp.into(), member()),
         ("bgp-bfd", format!("{bgp}bgp_bfd: true\n"), member()),
     ]
+}
+
+/// With profile `seed` every number of the document's example manifests is in ours. What is listed is a placeholder, or has
+/// another name in the kube-vip of today.
+#[test]
+fn seed_has_the_numbers_of_the_document() {
+    let seed = "load_balancer_profile: seed\nkube_vip_kubeconfig: admin\n";
+    let peers = "bgp_peers: [\"192.168.0.10:65000::false\", \"192.168.0.11:65000::false\"]\n";
+    for (fixture, all, numbers) in [
+        (
+            "kube-vip-arp",
+            format!("load_balancer: kube-vip-arp\n{seed}"),
+            7,
+        ),
+        (
+            "kube-vip-bgp",
+            format!("load_balancer: kube-vip-bgp\n{seed}{peers}"),
+            9,
+        ),
+    ] {
+        let path = format!("tests/fixtures/seed/{fixture}.yaml");
+        let document = environment(&yaml(&std::fs::read_to_string(path).unwrap()));
+        let ours = environment(&manifest(&all, member()));
+        let value = |name: &str| ours.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+        let mut same = 0;
+        for (name, theirs) in document {
+            match (name.as_str(), value(&name)) {
+                ("vip_interface" | "bgp_routerid", Some(_)) => {}
+                ("vip_address", None) => assert!(value("address").is_some()),
+                ("vip_cidr", None) => {
+                    assert_eq!(value("vip_subnet").unwrap()["value"], theirs["value"]);
+                }
+                // Its default.
+                ("vip_ddns", None) => assert_eq!(theirs["value"], "false"),
+                (_, found) => {
+                    assert_eq!(found, Some(&theirs), "{fixture}: {name}");
+                    same += 1;
+                }
+            }
+        }
+        assert_eq!(same, numbers, "{fixture}");
+    }
 }
 
 /// One manifest of each, and which options they were made by.

@@ -126,7 +126,7 @@ fn a_derived_priority_is_none_that_is_set() {
     for (set, priorities, weight) in [
         ("_ 100 _", "200 100 99", -102),
         ("100 _ _", "100 150 99", -52),
-        ("100 100 _", "100 100 99", -2),
+        ("_ 100 101", "200 100 101", -101),
         ("_ 200 _", "199 200 100", -101),
         ("_ _ 150", "200 149 150", -52),
         ("_ _ 200 199", "198 167 200 199", -34),
@@ -358,6 +358,23 @@ fn findings_about_variables() {
         "priority: 100",
         "weight: -50",
         "weight: 0",
+        "load_balancer_profile: seed",
+        "load_balancer_profile: seed\nweight: -101",
+        "load_balancer_profile: seed\nload_balancer: kube-vip-arp\nweight: -101",
+        "load_balancer_profile: seed\npriority: 150",
+        "apiserver_src_port: 2379",
+        "load_balancer: external\ncontrol_plane_endpoint: api.example.org:443\napiserver_src_port: 10250",
+        "load_balancer: external\ncontrol_plane_endpoint: localhost:6443",
+        "load_balancer: external\ncontrol_plane_endpoint: api.localhost:6443",
+        "load_balancer: external\ncontrol_plane_endpoint: 127.0.0.1:6443",
+        "load_balancer: external\ncontrol_plane_endpoint: 0.0.0.0:6443",
+        "load_balancer: external\ncontrol_plane_endpoint: '[::1]:6443'",
+        "load_balancer: external\ncontrol_plane_endpoint: 192.0.2.1:6443",
+        "control_plane_endpoint: localhost:8443",
+        "kube_vip_image: ghcr.io/kube-vip/kube-vip:v1.0.0",
+        "kube_vip_image: registry.example:5000/kube-vip",
+        "kube_vip_image: registry.example:5000/kube-vip:v1.0.4@sha256:0a",
+        "kube_vip_image: kube-vip@sha256:0a",
         "state: MASTER",
         "state: master",
         "pod_subnet: 10.0.0.0/16",
@@ -508,7 +525,55 @@ fn the_seed_profile_warns_where_fast_refuses() {
     assert_eq!(
         found,
         [
-            "hosts.yml:3:35: a failed check takes 2 off a priority, and the priorities are 2 apart: the address would stay on a failed host (set `weight: -3`, or priorities that are closer)"
+            "hosts.yml:3:35: a failed check takes 2 off a priority, and the priorities are 2 apart: the address would stay on a failed host (choose priorities that are 1 apart at most, or `load_balancer_profile: fast`)"
         ]
     );
+}
+
+/// The document's own text says -2: a `weight` beside it neither counts nor silences what is said of the priorities.
+#[test]
+fn the_seed_profile_has_the_documents_weight() {
+    let hosts = "kube_control_plane:\n  hosts:\n    cp1: {ip: 10.0.0.1, priority: 200}\n    cp2: {ip: 10.0.0.2, priority: 150}\n    cp3: {ip: 10.0.0.3, priority: 100}\n";
+    let (spec, diagnostics) = build(
+        hosts,
+        &format!("{ALL}load_balancer_profile: seed\nweight: -101\n"),
+    );
+    assert_eq!(spec.unwrap().load_balancer.vrrp.unwrap().weight, -2);
+    let found: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "all.yml:4:9: `weight` means nothing with the profile `seed`: -2 stands in the document's own text (leave it out, or set `load_balancer_profile: fast`)",
+            "hosts.yml:3:35: a failed check takes 2 off a priority, and the priorities are 100 apart: the address would stay on a failed host (choose priorities that are 1 apart at most, or `load_balancer_profile: fast`)"
+        ]
+    );
+}
+
+/// On hosts that hold the address alone only SSH is in the way.
+#[test]
+fn ports_are_taken_where_somebody_listens() {
+    let apart = format!(
+        "{HOSTS}load_balancer: {{hosts: {{lb1: {{ip: 10.0.0.31}}, lb2: {{ip: 10.0.0.32}}}}}}\n"
+    );
+    let worker = format!("{HOSTS}load_balancer: {{hosts: {{w1: , lb2: {{ip: 10.0.0.32}}}}}}\n");
+    for (hosts, port, owner) in [
+        (HOSTS, 2379, Some("etcd")),
+        (HOSTS, 10259, Some("the scheduler")),
+        (HOSTS, 443, None),
+        (apart.as_str(), 6443, None),
+        (&apart, 2379, None),
+        (&apart, 10250, None),
+        (&apart, 22, Some("SSH")),
+        (&worker, 2379, None),
+        (&worker, 10250, Some("the kubelet")),
+    ] {
+        let (_, diagnostics) = build(hosts, &format!("{ALL}apiserver_dest_port: {port}\n"));
+        let found: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
+        let expected = owner.map(|owner| {
+            format!(
+                "all.yml:3:22: `apiserver_dest_port` cannot be {port}: {owner} listens there (choose a free port)"
+            )
+        });
+        assert_eq!(found, Vec::from_iter(expected), "{port}\n{hosts}");
+    }
 }

@@ -4,31 +4,14 @@ use std::collections::BTreeSet;
 
 use super::Project;
 use crate::cluster::kubeadm::{self, KubeadmInput};
+use crate::cluster::load_balancer::settings::{health_port, setting};
 use crate::cluster::preflight::{self, Finding, Host, Wish};
-use crate::cluster::spec::{ClusterSpec, Profile};
+use crate::cluster::spec::ClusterSpec;
 use crate::engine::Seen;
 use crate::host::{Fact, Facts, Observed};
 use crate::model::{HostName, Map, Value};
 use crate::role::Library;
 use crate::template::Scope;
-
-/// Returns a role's variable: the host's, else the role's default where that is no template.
-pub(super) fn setting(library: &Library, scope: &Scope, role: &str, name: &str) -> Option<Value> {
-    match scope.get(name) {
-        Some(value) => value.ok(),
-        None => Some(library.get(role).ok()?.defaults.get(name)?.value.clone()),
-    }
-}
-
-/// Returns the port of haproxy's own health, where the load balancer has one.
-pub(super) fn health_port(spec: &ClusterSpec, library: &Library, scope: &Scope) -> Option<u64> {
-    let balancer = &spec.load_balancer;
-    if !balancer.way.uses_vrrp() || balancer.profile != Profile::Fast {
-        return None;
-    }
-    let port = setting(library, scope, "haproxy", "haproxy_health_port")?;
-    port.as_u64().or_else(|| port.as_str()?.parse().ok())
-}
 
 /// Returns what a host's variables say.
 pub(super) fn wish(

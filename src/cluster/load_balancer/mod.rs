@@ -6,6 +6,7 @@ pub mod kube_vip;
 mod leaves;
 mod pods;
 mod services;
+pub mod settings;
 
 use super::spec::Way;
 use crate::plan::Step;

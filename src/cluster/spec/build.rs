@@ -22,7 +22,7 @@ use super::release::{read_containerd, read_version};
 use super::stand_in::{self, StandIns};
 use super::vrrp::read_vrrp;
 use super::{ClusterSpec, LoadBalancer, Origin, Outline, Profile, Proxies, Version, Vrrp, Way};
-use super::{kubeadm, unknown, vrrp};
+use super::{kubeadm, ports, unknown, vrrp};
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, Diagnostics, Endpoint, Map, Value};
 use crate::template::host_scopes_over;
@@ -212,6 +212,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     };
     check::groups(inventory, way, way_set, &mut reader.findings);
     check::addresses(&parts, &mut reader.findings);
+    ports::check(&parts, &mut reader.findings);
 
     let kubernetes_source = read_origin(
         reader,
@@ -287,7 +288,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
         .unwrap_or_default();
     let name = read_name(reader);
     let (keepalived_image, haproxy_image) = read_images(reader, way, profile);
-    let kube_vip = read_kube_vip(reader, way, profile);
+    let kube_vip = read_kube_vip(reader, way);
     let bgp = read_bgp(reader, way, profile, kube_vip.as_ref());
     check::bgp(&parts, bgp.as_ref(), &mut reader.findings);
     let http = reader.text("http_proxy");
@@ -308,9 +309,10 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
     let mut no_proxy = no_proxy.map(|g| g.value).unwrap_or_default();
 
     let balancing = parts.hosts.iter().filter(|h| h.roles.load_balancer).count();
-    check::vrrp(&parts, balancing, &mut reader.findings);
+    let profile_set = reader.place("load_balancer_profile");
+    vrrp::check(&parts, balancing, profile_set, &mut reader.findings);
     let weight = weight(&parts);
-    let priorities = check::priorities(&parts);
+    let priorities = vrrp::priorities_of(&parts);
     let (way, profile) = (parts.way, parts.profile);
     let (dest_port, src_port) = (parts.dest_port.value, parts.src_port.value);
     let mut subnet = |name, got: Option<Got<IpNet>>, default| {
@@ -405,7 +407,7 @@ fn read_cluster(reader: &mut Reader<'_>, inventory: &Inventory) -> Outline {
 fn weight(parts: &Parts) -> i16 {
     match &parts.weight {
         Some(weight) => weight.value,
-        None => vrrp::weight(parts.profile, &check::priorities(parts)),
+        None => vrrp::weight(parts.profile, &vrrp::priorities_of(parts)),
     }
 }
 

@@ -8,8 +8,7 @@ use indexmap::IndexMap;
 use super::Bgp;
 use super::build::{CLUSTER, CONTROL_PLANE, ETCD, LOAD_BALANCER, Parts, WORKER};
 use super::read::{self, Findings};
-use super::vrrp::{self, State};
-use super::way::{Profile, Way};
+use super::way::Way;
 use crate::inventory::Inventory;
 use crate::model::{Diagnostic, Span};
 
@@ -267,42 +266,6 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
                 .help("choose networks apart from each other"),
         );
     }
-    let shares = parts
-        .hosts
-        .iter()
-        .any(|h| h.roles.control_plane && h.roles.load_balancer);
-    if matches!(
-        parts.way,
-        Way::KeepalivedHaproxy | Way::KeepalivedHaproxyPods
-    ) && shares
-        && parts.dest_port.value == parts.src_port.value
-    {
-        let port = parts.dest_port.value;
-        let error = Diagnostic::error(format!(
-            "haproxy and the API server would both listen on port {port} of the control planes"
-        ));
-        let at = parts
-            .dest_port
-            .span
-            .clone()
-            .or_else(|| parts.src_port.span.clone());
-        findings.push(error.at(at).help("give `apiserver_dest_port` and `apiserver_src_port` different values, such as 8443 and 6443"));
-    }
-    if matches!(parts.way, Way::KubeVipArp | Way::KubeVipBgp)
-        && parts.dest_port.value != parts.src_port.value
-        // The endpoint of a cluster that was moved to kube-vip: its port is redirected.
-        && !parts.endpoint_is_set
-    {
-        let message = format!(
-            "kube-vip serves the API servers' own port {}, not {}",
-            parts.src_port.value, parts.dest_port.value
-        );
-        findings.push(
-            Diagnostic::error(message)
-                .at(parts.dest_port.span.clone())
-                .help("leave `apiserver_dest_port` out; for a live cluster that is moved here, set `control_plane_endpoint` to what it is"),
-        );
-    }
     if let (Way::External, Some(endpoint)) = (parts.way, &parts.endpoint) {
         let own = |host: &&super::host::Draft| {
             let address = host.ip.as_ref().map(|ip| ip.address);
@@ -318,44 +281,6 @@ pub(super) fn addresses(parts: &Parts, findings: &mut Findings) {
             findings.push(warning.help("name the load balancer that leads to all control planes"));
         }
     }
-    for (what, port) in [
-        ("apiserver_src_port", &parts.src_port),
-        ("apiserver_dest_port", &parts.dest_port),
-    ] {
-        if parts.way.has_vip()
-            && shares
-            && let Some((_, owner)) = TAKEN.iter().find(|(p, _)| *p == port.value)
-        {
-            let error = Diagnostic::error(format!(
-                "`{what}` cannot be {}: {owner} listens there",
-                port.value
-            ));
-            findings.push(error.at(port.span.clone()).help("choose a free port"));
-        }
-    }
-}
-
-/// Ports of a control plane that are taken (kubernetes.io, "Ports and Protocols"; 22 is SSH's).
-const TAKEN: &[(u16, &str)] = &[
-    (22, "SSH"),
-    (2379, "etcd"),
-    (2380, "etcd"),
-    (2381, "etcd's metrics"),
-    (10248, "the kubelet's health check"),
-    (10249, "kube-proxy's metrics"),
-    (10250, "the kubelet"),
-    (10256, "kube-proxy's health check"),
-    (10257, "the controller manager"),
-    (10259, "the scheduler"),
-];
-
-/// Returns the priorities of all hosts that hold the address between them, set or derived, in their order.
-pub(super) fn priorities(parts: &Parts) -> Vec<u8> {
-    let hosts = parts.hosts.iter().filter(|h| h.roles.load_balancer);
-    let set: Vec<Option<u8>> = hosts
-        .map(|h| h.priority.as_ref().map(|g| g.value))
-        .collect();
-    vrrp::priorities(parts.profile, &set)
 }
 
 /// Checks BGP's addresses: who announces, to whom, under which number.
@@ -415,105 +340,6 @@ pub(super) fn bgp(parts: &Parts, bgp: Option<&Bgp>, findings: &mut Findings) {
             let error = Diagnostic::error(message).at(at);
             findings.push(error.help("each host has one of its own: leave `bgp_router_id` out"));
         }
-    }
-}
-
-/// Checks VRRP's numbers.
-pub(super) fn vrrp(parts: &Parts, count: usize, findings: &mut Findings) {
-    if !parts.way.uses_vrrp() {
-        return;
-    }
-    // Profile `seed` is the document's own text, word for word: what is unsound in it is said, not refused.
-    let finding = |message: String| match parts.profile {
-        Profile::Fast => Diagnostic::error(message),
-        Profile::Seed => Diagnostic::warning(message),
-    };
-    if parts.profile == Profile::Fast && count > vrrp::MOST_HOSTS {
-        findings.push(Diagnostic::error(format!(
-            "{count} hosts cannot all have priorities of their own; {} can",
-            vrrp::MOST_HOSTS
-        )));
-        return;
-    }
-    let balancers: Vec<_> = parts
-        .hosts
-        .iter()
-        .filter(|h| h.roles.load_balancer)
-        .collect();
-    let priorities = priorities(parts);
-    let spread = vrrp::spread(&priorities);
-    let weight = parts
-        .weight
-        .as_ref()
-        .map_or_else(|| vrrp::weight(parts.profile, &priorities), |g| g.value);
-    // keepalived's own limits of a weight are -253 and 253 (keepalived.conf(5)).
-    if spread >= 253 {
-        let message =
-            format!("the priorities are {spread} apart: keepalived knows no weight that is larger");
-        let at = balancers
-            .iter()
-            .find_map(|h| h.priority.as_ref()?.span.clone());
-        findings.push(
-            finding(message)
-                .at(at)
-                .help("choose priorities that are closer, or leave `priority` out"),
-        );
-        return;
-    }
-    if weight.abs() <= spread {
-        let message = format!(
-            "a failed check takes {} off a priority, and the priorities are {spread} apart: the address would stay on a failed host",
-            weight.abs()
-        );
-        let at = parts.weight.as_ref().and_then(|g| g.span.clone());
-        let at = at.or_else(|| {
-            balancers
-                .iter()
-                .find_map(|h| h.priority.as_ref()?.span.clone())
-        });
-        findings.push(finding(message).at(at).help(format!(
-            "set `weight: -{}`, or priorities that are closer",
-            spread + 1
-        )));
-    }
-    let mut seen: HashMap<u8, &str> = HashMap::new();
-    for (host, priority) in balancers.iter().zip(&priorities) {
-        if let Some(other) = seen.insert(*priority, host.name.as_str())
-            && (parts.profile == Profile::Fast || host.priority.is_some())
-        {
-            let message = format!(
-                "`{}` and `{other}` have the priority {priority}: both would take the address at once",
-                host.name
-            );
-            let at = host.priority.as_ref().and_then(|g| g.span.clone());
-            findings.push(
-                Diagnostic::warning(message)
-                    .at(at)
-                    .help("give each host a priority of its own"),
-            );
-        }
-    }
-    let masters: Vec<_> = balancers
-        .iter()
-        .enumerate()
-        .filter(|(i, h)| {
-            h.state
-                .as_ref()
-                .map_or_else(|| vrrp::state(*i), |g| g.value)
-                == State::Master
-        })
-        .collect();
-    if let [(_, first), .., (_, last)] = masters[..] {
-        let at = [last, first]
-            .iter()
-            .find_map(|h| h.state.as_ref()?.span.clone());
-        let warning = Diagnostic::warning(format!(
-            "`{}` and `{}` both start as MASTER",
-            first.name, last.name
-        ))
-        .at(at);
-        findings
-            .push(warning.help("the highest priority holds the address anyway: leave `state` out"));
     }
 }
 

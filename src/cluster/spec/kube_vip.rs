@@ -13,23 +13,16 @@ const OLDEST: Version = Version::new(0, 8, 0);
 /// The first minor release that was not: newer than all that were.
 const UNTRIED: Version = Version::new(1, 3, 0);
 
-pub(super) fn read_kube_vip(
-    reader: &mut Reader<'_>,
-    way: Way,
-    profile: Profile,
-) -> Option<KubeVip> {
-    let image = image(reader, "kube_vip_image");
-    let image = image.unwrap_or_else(|| "ghcr.io/kube-vip/kube-vip".to_owned());
+pub(super) fn read_kube_vip(reader: &mut Reader<'_>, way: Way) -> Option<KubeVip> {
+    let image = read_image(reader);
     let kube_vip = way.uses_kube_vip();
     let (version, release) = read_release(reader, kube_vip);
     let services = reader.boolean("kube_vip_services").unwrap_or(false);
     let dedicated = reader
         .one_of("kube_vip_kubeconfig", &["dedicated", "admin"])
         .is_none_or(|g| g.value == "dedicated");
-    let mut lease = match profile {
-        Profile::Fast => [5, 3, 1],
-        Profile::Seed => [15, 10, 2],
-    };
+    // Those of kubeadm's document, with both profiles.
+    let mut lease = [5, 3, 1];
     if let Some(got) = reader.text("kube_vip_lease") {
         let numbers = got.value.split('/').map(|n| n.trim().parse().ok());
         let numbers: Option<Vec<u16>> = numbers.collect();
@@ -65,6 +58,31 @@ pub(super) fn read_kube_vip(
         services,
         dedicated_kubeconfig: dedicated,
     })
+}
+
+/// Reads `kube_vip_image`: the tag has a variable of its own, since the manifest hangs on it.
+fn read_image(reader: &mut Reader<'_>) -> String {
+    const NAME: &str = "kube_vip_image";
+    let default = || "ghcr.io/kube-vip/kube-vip".to_owned();
+    let Some(name) = image(reader, NAME) else {
+        return default();
+    };
+    let (bare, digest) = match name.split_once('@') {
+        Some((bare, _)) => (bare, true),
+        None => (name.as_str(), false),
+    };
+    // A colon before a slash is a registry's port.
+    let tag = bare.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+    let (what, bare, version) = match (digest, tag) {
+        (false, None) => return name,
+        (true, None) => ("a digest", bare, "v1.2.3"),
+        (true, Some((bare, tag))) => ("a digest", bare, tag),
+        (false, Some((bare, tag))) => ("a tag", bare, tag),
+    };
+    let error = Diagnostic::error(format!("`{NAME}` has {what}: `{name}`")).at(reader.place(NAME));
+    let help = format!("write {NAME}: {bare} and kube_vip_version: {version}");
+    reader.findings.push(error.help(help));
+    default()
 }
 
 /// Reads `kube_vip_version`: a tag, `vX.Y.Z` with whatever a private build appends. What the manifest may say depends on it.

@@ -45,6 +45,20 @@ pub(super) fn read_endpoint(
         return None;
     };
     let got = read::parsed::<Endpoint>("control_plane_endpoint", got, &mut reader.findings)?;
+    if let Some(problem) = nowhere(&got.value, way) {
+        let message = format!(
+            "`control_plane_endpoint` cannot be at {}: {problem}",
+            got.value.host()
+        );
+        let help = if way.has_vip() {
+            "leave the endpoint out, or give it a DNS name of its own"
+        } else {
+            "name the load balancer that leads to all control planes"
+        };
+        let error = Diagnostic::error(message).at(got.span);
+        reader.findings.push(error.help(help));
+        return None;
+    }
     let port = got.value.port();
     if way.uses_kube_vip() && dest_port.span.is_none() {
         // A cluster that was moved keeps its endpoint: its certificates and kubeconfigs name it.
@@ -88,6 +102,24 @@ pub(super) fn read_endpoint(
         *dest_port = Got::new(port, got.span.clone());
     }
     Some(got)
+}
+
+/// Returns why an endpoint leads every host to itself, or nowhere.
+fn nowhere(endpoint: &Endpoint, way: Way) -> Option<&'static str> {
+    let host = endpoint.host();
+    // RFC 6761, 6.3, and what distributions put into /etc/hosts.
+    let names = [
+        "localhost",
+        "localhost.localdomain",
+        "ip6-localhost",
+        "ip6-loopback",
+    ];
+    if names.contains(&host) || host.ends_with(".localhost") {
+        return Some("it is every host's own loopback");
+    }
+    // Another address than the virtual one is told apart from this.
+    let address = endpoint.address().filter(|_| !way.has_vip())?;
+    read::unusable(address)
 }
 
 /// `pod_subnet` unless it is set.
