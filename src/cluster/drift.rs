@@ -22,7 +22,7 @@ pub mod steps;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::host::fact::{Api, Kubernetes, OwnNode};
+use crate::host::fact::{Api, Kubernetes, OwnNode, Written};
 use crate::model::{MASK, Masks, Sha256, Value};
 
 /// The taint of a control plane that runs no workload, and the label that keeps it out of external load balancers
@@ -287,6 +287,7 @@ pub fn of_host(wanted: &Wanted, host: &Kubernetes) -> Vec<Difference> {
         for (component, state) in &written.manifests {
             found.extend(manifest::compare(component, state, &wanted.cluster));
         }
+        found.extend(lost(written));
         if let Some(made_from) = &written.made_from {
             found.extend(of_making(made_from, &digest(&wanted.cluster)));
         }
@@ -306,6 +307,25 @@ pub fn of_host(wanted: &Wanted, host: &Kubernetes) -> Vec<Difference> {
         found.extend(of_node(wanted, node));
     }
     found
+}
+
+/// Components of a control plane that serves whose manifest is gone. Without its API server's or etcd's it is no such thing:
+/// what then has to be done is the workflow's to say.
+fn lost(written: &Written) -> Vec<Difference> {
+    let there = |component: &str| written.manifests.contains_key(component);
+    if !there("kube-apiserver") || !there("etcd") {
+        return Vec::new();
+    }
+    let parts = ["kube-controller-manager", "kube-scheduler"].into_iter();
+    parts
+        .filter(|part| !there(part))
+        .map(|part| Difference {
+            place: Place::Manifest(part.into()),
+            path: "manifest".into(),
+            live: None,
+            wanted: Some("what kubeadm writes".into()),
+        })
+        .collect()
 }
 
 /// Static pods that are as kubeadm made them, of a configuration that is not the inventory's any more.

@@ -166,6 +166,12 @@ const STATIC_PODS: &[Drift] = &[
     ),
     drift(
         "cp2",
+        "rm /etc/kubernetes/manifests/kube-scheduler.yaml",
+        "kube-scheduler (manifest is not there, is to be what kubeadm writes)",
+        &["cp2"],
+    ),
+    drift(
+        "cp2",
         "sed -i 's/cpu: 200m/cpu: 100m/' /etc/kubernetes/manifests/kube-controller-manager.yaml",
         "kube-controller-manager (resources.requests.cpu is 100m, is to be 200m)",
         &["cp2"],

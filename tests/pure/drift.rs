@@ -55,6 +55,13 @@ fn api() -> Api {
     }
 }
 
+const COMPONENTS: [&str; 4] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "etcd",
+];
+
 fn host(wanted: &Wanted) -> Kubernetes {
     let label = "node.kubernetes.io/exclude-from-external-load-balancers";
     let as_made = |name: &str| (name.to_string(), ManifestState::AsMade);
@@ -62,7 +69,7 @@ fn host(wanted: &Wanted) -> Kubernetes {
         certificate_names: Some(vec!["cp1".into(), "vip.mycluster.local".into()]),
         certificate_addresses: Some(vec!["10.77.0.100".parse().unwrap()]),
         written: Written {
-            manifests: [as_made("kube-apiserver"), as_made("etcd")].into(),
+            manifests: COMPONENTS.map(as_made).into(),
             made_from: Some(drift::digest(&wanted.cluster)),
             kubelet: Some(KUBELET.replace(
                 "containerRuntimeEndpoint: \"\"",
@@ -93,6 +100,28 @@ fn host(wanted: &Wanted) -> Kubernetes {
 
 fn told(found: &[Difference]) -> Vec<String> {
     found.iter().map(ToString::to_string).collect()
+}
+
+/// A scheduler or controller manager whose manifest is gone is written anew; a host without its API server's or etcd's is no
+/// control plane whose parts could be.
+#[test]
+fn a_manifest_that_is_gone_is_a_difference() {
+    let wanted = wanted();
+    let without = |gone: &[&str]| {
+        let mut host = host(&wanted);
+        let manifests = &mut host.written.manifests;
+        manifests.retain(|name, _| !gone.contains(&name.as_str()));
+        told(&drift::of_host(&wanted, &host))
+    };
+    assert_eq!(without(&["kube-scheduler"]).len(), 1);
+    assert!(without(&["kube-scheduler"])[0].starts_with("kube-scheduler"));
+    assert_eq!(
+        without(&["kube-scheduler", "kube-controller-manager"]).len(),
+        2
+    );
+    for gone in ["etcd", "kube-apiserver"] {
+        assert_eq!(without(&[gone, "kube-scheduler"]), Vec::<String>::new());
+    }
 }
 
 /// What kubeadm fills in by itself is no difference, in any of the documents.
