@@ -197,12 +197,12 @@ fn seed_has_the_numbers_of_the_document() {
         (
             "kube-vip-arp",
             format!("load_balancer: kube-vip-arp\n{seed}"),
-            7,
+            8,
         ),
         (
             "kube-vip-bgp",
             format!("load_balancer: kube-vip-bgp\n{seed}{peers}"),
-            9,
+            10,
         ),
     ] {
         let path = format!("tests/fixtures/seed/{fixture}.yaml");
