@@ -172,6 +172,7 @@ impl Browser {
         let Some(folder) = std::env::var_os("QUORATE_SHOTS") else {
             return;
         };
+        std::fs::create_dir_all(&folder).unwrap();
         let shot = self.call(
             "Page.captureScreenshot",
             json!({ "captureBeyondViewport": true, "format": "png" }),

@@ -137,6 +137,12 @@ const CHEAP: &[Drift] = &[
         &["cp2"],
     ),
     drift(
+        "cp3",
+        "chown nobody:nogroup /etc/keepalived/keepalived.conf",
+        "set owner root, group root of /etc/keepalived/keepalived.conf",
+        &["cp3"],
+    ),
+    drift(
         "w1",
         "rm /usr/local/bin/kubectl",
         "/usr/local/bin/kubectl",
