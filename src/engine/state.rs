@@ -381,7 +381,8 @@ impl State {
                     host: name,
                     ok: host.plan.ok,
                     skipped: host.plan.skipped,
-                    unshown: host.plan.unshown,
+                    // For a plan's file; an apply shows what it does.
+                    unshown: host.plan.unshown.filter(|_| self.settings.command != APPLY),
                 };
                 self.settings.emit(event).await;
             }
