@@ -56,6 +56,8 @@ pub struct Role {
     files: BTreeMap<String, RoleFile>,
     /// `defaults` and `vars` as scopes have them, made when the first host needs them.
     layers: OnceLock<Layers>,
+    /// What `used_names` returns: finding it reads every template.
+    names: OnceLock<BTreeSet<String>>,
 }
 
 impl Role {
@@ -129,6 +131,10 @@ impl Role {
 
     /// Returns the variables that its tasks, handlers, templates and own variables name.
     pub fn used_names(&self) -> BTreeSet<String> {
+        self.names.get_or_init(|| self.find_names()).clone()
+    }
+
+    fn find_names(&self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self.arguments.iter().map(|a| a.name.clone()).collect();
         for task in self.tasks.iter().chain(&self.handlers) {
             names.extend(task.used_names());
@@ -161,6 +167,7 @@ impl Role {
     ) -> Self {
         let mut role = self.clone();
         role.layers = OnceLock::new();
+        role.names = OnceLock::new();
         for (name, variable) in vars {
             if !role.vars.contains_key(name) {
                 role.vars.insert(name.clone(), variable.clone());
@@ -199,6 +206,7 @@ impl Role {
             builtin: false,
             files,
             layers: OnceLock::new(),
+            names: OnceLock::new(),
         }
     }
 
