@@ -6,7 +6,7 @@
 //! |---|---|
 //! | the ConfigMaps kubeadm-config, kubelet-config, kube-proxy | [`Act::Upload`](super::Act::Upload) |
 //! | the control plane's static pods, the API server's certificate | [`Act::RollOut`](super::Act::RollOut) |
-//! | /var/lib/kubelet/config.yaml and kubeadm-flags.env | [`Act::Kubelet`](super::Act::Kubelet) |
+//! | /var/lib/kubelet/config.yaml, kubeadm-flags.env, the server in kubelet.conf | [`Act::Kubelet`](super::Act::Kubelet) |
 //! | labels and taints of a Node | [`Act::Mark`](super::Act::Mark) |
 //!
 //! What kubeadm fills in by itself is no difference ([`known`]). A static pod is compared with what kubeadm made of it, which
@@ -16,6 +16,7 @@
 mod fields;
 mod known;
 mod manifest;
+mod names;
 pub mod stage;
 pub mod steps;
 
@@ -73,6 +74,8 @@ pub enum Place {
     Kubelet,
     /// /var/lib/kubelet/kubeadm-flags.env.
     KubeletFlags,
+    /// /etc/kubernetes/kubelet.conf.
+    KubeletConf,
     /// The Node's labels.
     Labels,
     /// The Node's taints.
@@ -103,6 +106,10 @@ pub struct Wanted {
     pub proxy: Value,
     /// Names and addresses that the API server's certificate on this host has to carry.
     pub names: Vec<String>,
+    /// The host's name, as its Node has it.
+    pub node: String,
+    /// What the kubelet may talk to, as `https://HOST:PORT`: first what it is to talk to where it talks to none of them.
+    pub servers: Vec<String>,
     /// The kubelet's flags, as its node registration has them: name and value.
     pub kubelet_flags: Vec<(String, String)>,
     /// The Node's labels.
@@ -124,6 +131,7 @@ impl fmt::Display for Place {
             Self::Certificate => f.write_str("API server's certificate"),
             Self::Kubelet => f.write_str("kubelet"),
             Self::KubeletFlags => f.write_str("kubelet's flags"),
+            Self::KubeletConf => f.write_str("kubelet.conf"),
             Self::Labels => f.write_str("label"),
             Self::Taints => f.write_str("taint"),
         }
@@ -263,7 +271,12 @@ pub fn of_cluster(wanted: &Wanted, api: &Api) -> Vec<Difference> {
     for (place, wanted, filled, live) in maps {
         match live.as_deref().map(read) {
             None => {}
-            Some(Some(live)) => found.extend(fields::compare(&place, wanted, &live, &filled)),
+            Some(Some(live)) => {
+                found.extend(fields::compare(&place, wanted, &live, &filled));
+                if place == Place::ClusterConfiguration {
+                    found.extend(names::of_configuration(wanted, &live));
+                }
+            }
             Some(None) => found.push(unreadable(&place)),
         }
     }
@@ -291,7 +304,7 @@ pub fn of_host(wanted: &Wanted, host: &Kubernetes) -> Vec<Difference> {
         if let Some(made_from) = &written.made_from {
             found.extend(of_making(made_from, &digest(&wanted.cluster)));
         }
-        found.extend(of_certificate(wanted, host));
+        found.extend(names::of_certificate(wanted, host));
     }
     if let Some(live) = &written.kubelet {
         let filled = known::kubelet(&wanted.cluster);
@@ -302,6 +315,17 @@ pub fn of_host(wanted: &Wanted, host: &Kubernetes) -> Vec<Difference> {
     }
     if let Some(live) = &written.kubelet_flags {
         found.extend(of_flags(wanted, live));
+    }
+    if let Some(live) = &host.server
+        && !wanted.servers.is_empty()
+        && !wanted.servers.contains(live)
+    {
+        found.push(Difference {
+            place: Place::KubeletConf,
+            path: "server".into(),
+            live: Some(live.clone()),
+            wanted: wanted.servers.first().cloned(),
+        });
     }
     if let Some(node) = &host.own_node {
         found.extend(of_node(wanted, node));
@@ -339,26 +363,6 @@ fn of_making(made_from: &str, wanted: &str) -> Vec<Difference> {
             path: "configuration".into(),
             live: Some("made from another ClusterConfiguration".into()),
             wanted: Some("made from the inventory's".into()),
-        })
-        .collect()
-}
-
-fn of_certificate(wanted: &Wanted, host: &Kubernetes) -> Vec<Difference> {
-    let (Some(names), Some(addresses)) = (&host.certificate_names, &host.certificate_addresses)
-    else {
-        return Vec::new();
-    };
-    let carries = |name: &&String| {
-        let address = name.parse().is_ok_and(|a| addresses.contains(&a));
-        address || names.iter().any(|n| n.eq_ignore_ascii_case(name))
-    };
-    let missing = wanted.names.iter().filter(|name| !carries(name));
-    missing
-        .map(|name| Difference {
-            place: Place::Certificate,
-            path: "subjectAltName".into(),
-            live: None,
-            wanted: Some(name.clone()),
         })
         .collect()
 }

@@ -18,6 +18,9 @@ const KUBECTL: &str = "export KUBECONFIG=/etc/kubernetes/admin.conf; ";
 /// Edits a ConfigMap of kube-system by sed.
 const EDIT: &str = "edit() { kubectl -n kube-system get cm \"$1\" -o yaml | sed \"$2\" | kubectl replace -f - ; }; ";
 
+/// Makes the API server's certificate anew from the cluster's configuration, edited by sed.
+const CERTIFICATE: &str = "certificate() { kubectl -n kube-system get cm kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' | sed \"$1\" >/tmp/certificate.yaml && rm /etc/kubernetes/pki/apiserver.crt /etc/kubernetes/pki/apiserver.key && kubeadm init phase certs apiserver --config /tmp/certificate.yaml; }; ";
+
 const fn drift(
     host: &'static str,
     script: &'static str,
@@ -56,6 +59,12 @@ const CHEAP: &[Drift] = &[
         "cp1",
         "edit kubeadm-config 's/certificateValidityPeriod: 8760h0m0s/certificateValidityPeriod: 24h0m0s/'",
         "ClusterConfiguration (certificateValidityPeriod is 24h0m0s, is to be 8760h0m0s)",
+        &["cp1"],
+    ),
+    drift(
+        "cp1",
+        "edit kubeadm-config 's/^\\( *\\)- vip.mycluster.local/&\\n\\1- old.example/'",
+        "ClusterConfiguration (apiServer.certSANs is 10.77.0.100 10.77.0.11 10.77.0.12 10.77.0.13 old.example vip.mycluster.local, is to be 10.77.0.100 10.77.0.11 10.77.0.12 10.77.0.13 vip.mycluster.local)",
         &["cp1"],
     ),
     drift(
@@ -101,6 +110,24 @@ const CHEAP: &[Drift] = &[
         &["w1"],
     ),
     drift(
+        "w1",
+        "sed -i 's,server: .*,server: https://10.77.0.12:6443,' /etc/kubernetes/kubelet.conf && systemctl restart kubelet",
+        "kubelet.conf (server is https://10.77.0.12:6443, is to be https://vip.mycluster.local:8443)",
+        &["w1"],
+    ),
+    drift(
+        "cp3",
+        "certificate '/^apiServer:/,/certSANs:/s/ *certSANs:/&\\n  - old.example\\n  - 192.0.2.7/'",
+        "API server's certificate (subjectAltName is old.example, and nothing asks for it)",
+        &["cp3"],
+    ),
+    drift(
+        "cp2",
+        "certificate '/- 10.77.0.100/d'",
+        "API server's certificate (subjectAltName is not there, is to be 10.77.0.100)",
+        &["cp2"],
+    ),
+    drift(
         "cp1",
         "kubectl label node cp2 node.kubernetes.io/exclude-from-external-load-balancers-",
         "label (node.kubernetes.io/exclude-from-external-load-balancers is not there, is to be empty)",
@@ -129,6 +156,24 @@ const CHEAP: &[Drift] = &[
         "systemctl disable kubelet 2>/dev/null",
         "enable kubelet",
         &["w1"],
+    ),
+    drift(
+        "w1",
+        "ctr -n k8s.io images ls -q | grep coredns | xargs ctr -n k8s.io images rm --sync",
+        "coredns",
+        &["w1"],
+    ),
+    drift(
+        "w1",
+        "rm /etc/sysctl.d/90-quorate.conf",
+        "90-quorate.conf",
+        &["w1"],
+    ),
+    drift(
+        "cp2",
+        "dpkg -r --force-depends openssl",
+        "install openssl",
+        &["cp2"],
     ),
     drift(
         "cp2",
@@ -198,7 +243,7 @@ const STATIC_PODS: &[Drift] = &[
 
 fn mended(lab: &Lab, table: &[Drift]) {
     for one in table {
-        let script = format!("{KUBECTL}{EDIT}{}", one.script);
+        let script = format!("{KUBECTL}{EDIT}{CERTIFICATE}{}", one.script);
         on(one.host, &script).good(one.script);
         // A pod that somebody edited may be away for a moment: then its Node cannot be asked.
         let plan = lab.quorate(&["plan"]).run().expect(2);

@@ -20,7 +20,7 @@ fn wanted() -> Wanted {
             "clusterName": "kubernetes", "kubernetesVersion": "v1.36.3",
             "controlPlaneEndpoint": "vip.mycluster.local:8443",
             "networking": {"podSubnet": "10.244.0.0/16", "serviceSubnet": "10.96.0.0/12"},
-            "apiServer": {"certSANs": ["vip.mycluster.local", "10.77.0.100", "10.77.0.11"]},
+            "apiServer": {"certSANs": ["vip.mycluster.local", "10.77.0.100", "10.77.0.11", "10.77.0.12", "10.77.0.13"]},
         }),
         kubelet: json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
@@ -34,6 +34,11 @@ fn wanted() -> Wanted {
             "conntrack": {"maxPerCore": 0, "min": null, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         }),
         names: vec!["vip.mycluster.local".into(), "10.77.0.100".into()],
+        node: "cp1".into(),
+        servers: vec![
+            "https://10.77.0.11:6443".into(),
+            "https://vip.mycluster.local:8443".into(),
+        ],
         kubelet_flags: vec![("node-ip".into(), "10.77.0.11".into())],
         labels: BTreeMap::new(),
         taints: vec![(
@@ -62,12 +67,30 @@ const COMPONENTS: [&str; 4] = [
     "etcd",
 ];
 
+/// What kubeadm 1.36 put into the certificate of cp1, as openssl shows it.
+const NAMES: [&str; 6] = [
+    "cp1",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "vip.mycluster.local",
+];
+const ADDRESSES: [&str; 5] = [
+    "10.96.0.1",
+    "10.77.0.11",
+    "10.77.0.100",
+    "10.77.0.12",
+    "10.77.0.13",
+];
+
 fn host(wanted: &Wanted) -> Kubernetes {
     let label = "node.kubernetes.io/exclude-from-external-load-balancers";
     let as_made = |name: &str| (name.to_string(), ManifestState::AsMade);
     Kubernetes {
-        certificate_names: Some(vec!["cp1".into(), "vip.mycluster.local".into()]),
-        certificate_addresses: Some(vec!["10.77.0.100".parse().unwrap()]),
+        certificate_names: Some(NAMES.map(str::to_string).into()),
+        certificate_addresses: Some(ADDRESSES.map(|a| a.parse().unwrap()).into()),
+        server: Some("https://10.77.0.11:6443".into()),
         written: Written {
             manifests: COMPONENTS.map(as_made).into(),
             made_from: Some(drift::digest(&wanted.cluster)),
@@ -273,7 +296,28 @@ fn an_edit_of_a_config_map_is_told_by_its_field() {
             "scheduler:\n  extraArgs:\n  - {name: v, value: \"2\"}\n",
             &["ClusterConfiguration scheduler.extraArgs.v: is 2, and nothing asks for it"],
         ),
+        (
+            "  - 10.77.0.100\n",
+            "  - old.example\n",
+            &[
+                "ClusterConfiguration apiServer.certSANs: is 10.77.0.11 10.77.0.12 10.77.0.13 old.example vip.mycluster.local, is to be 10.77.0.100 10.77.0.11 10.77.0.12 10.77.0.13 vip.mycluster.local",
+            ],
+        ),
+        (
+            "  - vip.mycluster.local\n",
+            "",
+            &[
+                "ClusterConfiguration apiServer.certSANs: is 10.77.0.100 10.77.0.11 10.77.0.12 10.77.0.13, is to be 10.77.0.100 10.77.0.11 10.77.0.12 10.77.0.13 vip.mycluster.local",
+            ],
+        ),
+        // A control plane that came later: kubeadm adds its address there.
+        ("  - 10.77.0.13\n", "", &[]),
         // Another order, another style: nothing.
+        (
+            "  - vip.mycluster.local\n  - 10.77.0.100\n",
+            "  - 10.77.0.100\n  - vip.mycluster.local\n",
+            &[],
+        ),
         (
             "  podSubnet: 10.244.0.0/16\n  serviceSubnet: 10.96.0.0/12\n",
             "  serviceSubnet: \"10.96.0.0/12\"\n  podSubnet: '10.244.0.0/16'\n",
@@ -443,6 +487,49 @@ fn a_host_is_told_by_what_differs_on_it() {
     assert_eq!(
         seen(|h| h.certificate_names = Some(Vec::new())),
         ["API server's certificate subjectAltName: is not there, is to be vip.mycluster.local"]
+    );
+    let named = |name: &str| format!("API server's certificate subjectAltName: {name}");
+    let of_others = named("is old.example, and nothing asks for it");
+    assert_eq!(
+        seen(|h| h
+            .certificate_names
+            .as_mut()
+            .unwrap()
+            .push("old.example".into())),
+        [of_others]
+    );
+    let address = named("is 192.0.2.7, and nothing asks for it");
+    assert_eq!(
+        seen(|h| h
+            .certificate_addresses
+            .as_mut()
+            .unwrap()
+            .push("192.0.2.7".parse().unwrap())),
+        [address]
+    );
+    // Names have no case (RFC 4343).
+    assert_eq!(
+        seen(|h| h.certificate_names = Some(NAMES.map(str::to_uppercase).into())),
+        Vec::<String>::new()
+    );
+    // What somebody else gave his own control plane is his business.
+    assert_eq!(
+        seen(|h| {
+            h.written.made_from = None;
+            h.certificate_names
+                .as_mut()
+                .unwrap()
+                .push("old.example".into());
+        }),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        seen(|h| h.server = Some("https://10.77.0.12:6443".into())),
+        ["kubelet.conf server: is https://10.77.0.12:6443, is to be https://10.77.0.11:6443"]
+    );
+    assert_eq!(
+        seen(|h| h.server = Some("https://vip.mycluster.local:8443".into())),
+        Vec::<String>::new()
     );
     assert_eq!(
         seen(|h| h.written.kubelet_flags =

@@ -38,8 +38,16 @@ impl Project {
             .filter(|name| !others.iter().any(|o| o == name))
             .map(str::to_string)
             .collect();
+        // From 1.33 on a control plane's kubelet talks to its own API server (ControlPlaneKubeletLocalMode).
+        let mut servers = vec![format!("https://{}", input.endpoint)];
+        if input.node.is_control_plane {
+            let own = format!("https://{}:{}", input.node.address, input.bind_port);
+            servers.insert(0, own);
+        }
         Ok(Wanted {
             names,
+            node: input.node.name.clone(),
+            servers,
             kubelet: document("KubeletConfiguration"),
             proxy: document("KubeProxyConfiguration"),
             kubelet_flags: list("kubeletExtraArgs")

@@ -9,7 +9,7 @@ use super::fields::Filled;
 use crate::model::Value;
 
 /// `networking.dnsDomain` where nothing else is said.
-const DNS_DOMAIN: &str = "cluster.local";
+pub(super) const DNS_DOMAIN: &str = "cluster.local";
 
 /// Returns what stands in a ClusterConfiguration beside what was asked for (kubeadm's apis/kubeadm/v1beta4/defaults.go).
 pub(super) fn cluster() -> Filled {
@@ -23,7 +23,7 @@ pub(super) fn cluster() -> Filled {
             ("imageRepository", json!("registry.k8s.io")),
             ("networking.dnsDomain", json!(DNS_DOMAIN)),
         ],
-        // Those of the certificates themselves are compared: each host's own address stands in its own alone.
+        // Compared as sets, by [`super::names`].
         ignored: &["apiServer.certSANs", "apiVersion", "kind"],
         spoken_false: None,
     }
@@ -54,7 +54,10 @@ pub(super) fn kubelet(cluster: &Value) -> Filled {
         ("staticPodPath", json!("/etc/kubernetes/manifests")),
     ];
     let services = cluster.pointer("/networking/serviceSubnet");
-    if let Some(dns) = services.and_then(Value::as_str).and_then(dns_address) {
+    if let Some(dns) = services
+        .and_then(Value::as_str)
+        .and_then(|subnet| service_address(subnet, DNS))
+    {
         values.push(("clusterDNS", json!([dns.to_string()])));
     }
     Filled {
@@ -83,20 +86,22 @@ pub(super) fn proxy(cluster: &Value) -> Filled {
     }
 }
 
-/// Returns the address of the cluster's DNS: the tenth of the services' network (kubeadm's constants.GetDNSIP).
-fn dns_address(subnet: &str) -> Option<IpAddr> {
+/// Which address of the services' network the cluster's DNS has (kubeadm's constants.GetDNSIP); the first is the API's
+/// (constants.GetAPIServerVirtualIP).
+const DNS: u8 = 10;
+
+/// Returns an address of the services' network, counted from the network's own.
+pub(super) fn service_address(subnet: &str, number: u8) -> Option<IpAddr> {
     match subnet.split(',').next()?.trim().parse().ok()? {
         IpNet::V4(net) => {
             let first = u32::from(net.network());
-            Some(IpAddr::from(std::net::Ipv4Addr::from(
-                first.checked_add(10)?,
-            )))
+            let address = first.checked_add(number.into())?;
+            Some(IpAddr::from(std::net::Ipv4Addr::from(address)))
         }
         IpNet::V6(net) => {
             let first = u128::from(net.network());
-            Some(IpAddr::from(std::net::Ipv6Addr::from(
-                first.checked_add(10)?,
-            )))
+            let address = first.checked_add(number.into())?;
+            Some(IpAddr::from(std::net::Ipv6Addr::from(address)))
         }
     }
 }

@@ -84,6 +84,18 @@ roll() { # COMPONENT URL PHASE...
   fi
   put "$file" "$keep/$component.yaml" || exit 1
 }
+# Whoever it is that asks: an answer that refuses him is one.
+shows() { curl -s --noproxy '*' --max-time 3 --cacert "$pki/ca.crt" --connect-to "::$own" -o /dev/null "https://$1:${own##*:}/livez"; }
+# The certificate is not this name's: 51 before curl 7.62 (curl(1)).
+denies() {
+  shows "$1"
+  case $? in 51 | 60) : ;; *) return 1 ;; esac
+}
+again() {
+  tries=$((tries + 1))
+  [ $tries -lt 120 ] || { echo "the API server does not show its new certificate, $1"; exit 1; }
+  sleep 1
+}
 # The certificate is made anew and the API server reads it by itself; what is there is kept until then.
 certify() {
   for end in crt key; do
@@ -95,12 +107,15 @@ certify() {
     done
     exit 1
   fi
+  tries=0
   for name in $names; do
-    tries=0
-    until curl -sf --noproxy '*' --max-time 3 --cacert "$pki/ca.crt" --connect-to "::$own" -o /dev/null "https://$name:${own##*:}/livez"; do
-      tries=$((tries + 1))
-      [ $tries -lt 120 ] || { echo "the API server does not show its new certificate, which names $name"; exit 1; }
-      sleep 1
+    until shows "$name"; do
+      again "which names $name"
+    done
+  done
+  for name in $gone; do
+    until denies "$name"; do
+      again "which does not name $name any more"
     done
   done
   echo "the API server shows its new certificate"

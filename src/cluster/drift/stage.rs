@@ -46,7 +46,7 @@ impl Place {
             | Self::KubeletConfiguration
             | Self::KubeProxyConfiguration => Part::Cluster,
             Self::Manifest(_) | Self::Manifests | Self::Certificate => Part::ControlPlane,
-            Self::Kubelet | Self::KubeletFlags => Part::Kubelet,
+            Self::Kubelet | Self::KubeletFlags | Self::KubeletConf => Part::Kubelet,
             Self::Labels | Self::Taints => Part::Node,
         }
     }

@@ -2,7 +2,7 @@
 //! a kubeadm cluster", by kubeadm's own phases.
 
 use super::stage::{Part, due};
-use super::{CONTROL_PLANE, Difference, EXCLUDED, Place, Wanted, flags};
+use super::{CONTROL_PLANE, Difference, EXCLUDED, Place, Wanted, flags, names};
 use crate::cluster::act::{self, file};
 use crate::event::Category;
 use crate::host::{Effect, Run};
@@ -131,19 +131,27 @@ pub fn roll_out(input: &RollOut) -> HostPlan {
     let of_etcd = |d: &&Difference| d.place == Place::Manifest("etcd".into());
     let etcd = found().any(|d| of_etcd(&d));
     let pods = found().any(|d| !of_etcd(&d) && d.place != Place::Certificate);
-    let names: Vec<&str> = found()
-        .filter(|d| d.place == Place::Certificate)
-        .filter_map(|d| d.wanted.as_deref())
+    let certificate: Vec<&Difference> = found().filter(|d| d.place == Place::Certificate).collect();
+    let list = |names: Vec<&str>| {
+        let all: Vec<String> = names.into_iter().filter_map(asked_by).collect();
+        all.join(" ")
+    };
+    let of =
+        |pick: fn(&Difference) -> Option<&str>| certificate.iter().filter_map(move |d| pick(d));
+    let names = of(|d| d.wanted.as_deref()).collect();
+    let gone = of(|d| d.live.as_deref())
+        .filter(|name| !names::stands_for(input.wanted, name))
         .collect();
     let quoted = crate::host::sh::words;
     let mut script = format!(
-        "config={CONFIG}\nown={}\nothers={}\nmembers={}\nnames={}\n{ROLLOUT}",
+        "config={CONFIG}\nown={}\nothers={}\nmembers={}\nnames={}\ngone={}\n{ROLLOUT}",
         crate::host::sh::quote(&input.own),
         crate::host::sh::quote(&input.others.join(" ")),
         crate::host::sh::quote(&input.members.join(" ")),
-        crate::host::sh::quote(&names.join(" ")),
+        crate::host::sh::quote(&list(names)),
+        crate::host::sh::quote(&list(gone)),
     );
-    if !names.is_empty() {
+    if !certificate.is_empty() {
         script.push_str("certify\n");
     }
     if etcd {
@@ -172,6 +180,14 @@ pub fn roll_out(input: &RollOut) -> HostPlan {
     let mut step = run(title, label, &script, &told(found()), Some("rollout"));
     step.disturbs = true;
     plan(vec![configuration(input.config), step])
+}
+
+/// Returns a name that a client can ask for to see whether a certificate has it: one of those that a wildcard stands for.
+/// `None` for what no URL can name.
+fn asked_by(name: &str) -> Option<String> {
+    let name = name.replacen('*', "any", 1);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }
 
 /// Returns where a component tells how it is; empty where the user has put it elsewhere.
@@ -204,9 +220,12 @@ pub fn kubelet(wanted: &Wanted, differences: &[Difference], flags_line: Option<&
         address.filter(|a| *a != "0.0.0.0").unwrap_or("127.0.0.1"),
         port.unwrap_or(10248)
     );
+    let mut servers = found().filter(|d| d.place == Place::KubeletConf);
+    let server = servers.find_map(|d| d.wanted.as_deref()).unwrap_or("");
     let script = format!(
-        "flags={}\nhealth={}\n{KUBELET}",
+        "flags={}\nserver={}\nhealth={}\n{KUBELET}",
         crate::host::sh::quote(&flags),
+        crate::host::sh::quote(server),
         crate::host::sh::quote(&health)
     );
     let label = "kubeadm upgrade node phase kubelet-config, and the kubelet anew";
