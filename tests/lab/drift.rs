@@ -122,6 +122,12 @@ const CHEAP: &[Drift] = &[
         &["cp3"],
     ),
     drift(
+        "cp1",
+        "rm /etc/kubernetes/pki/apiserver.crt",
+        "API server's certificate (file is not there, is to be what kubeadm writes)",
+        &["cp1"],
+    ),
+    drift(
         "cp2",
         "certificate '/- 10.77.0.100/d'",
         "API server's certificate (subjectAltName is not there, is to be 10.77.0.100)",

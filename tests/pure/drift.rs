@@ -512,6 +512,10 @@ fn a_host_is_told_by_what_differs_on_it() {
         seen(|h| h.certificate_names = Some(NAMES.map(str::to_uppercase).into())),
         Vec::<String>::new()
     );
+    assert_eq!(
+        seen(|h| (h.certificate_names, h.certificate_addresses) = (None, None)),
+        ["API server's certificate file: is not there, is to be what kubeadm writes"]
+    );
     // What somebody else gave his own control plane is his business.
     assert_eq!(
         seen(|h| {

@@ -38,7 +38,7 @@ fn asked(cluster: &Value) -> BTreeSet<&str> {
 pub(super) fn of_certificate(wanted: &Wanted, host: &Kubernetes) -> Vec<Difference> {
     let (Some(names), Some(addresses)) = (&host.certificate_names, &host.certificate_addresses)
     else {
-        return Vec::new();
+        return lost(host).into_iter().collect();
     };
     let differs = |live: Option<&str>, wanted: Option<&str>| Difference {
         place: Place::Certificate,
@@ -68,6 +68,18 @@ pub(super) fn stands_for(wanted: &Wanted, name: &str) -> bool {
     let wildcards = wanted.names.iter().filter_map(|n| n.strip_prefix("*."));
     let mut rests = wildcards.filter(|wild| !rest.is_empty() && wild.eq_ignore_ascii_case(rest));
     rests.next().is_some()
+}
+
+/// A certificate that is gone, as a roll-out that was killed leaves it: the API server lives on with what it has read, and does not
+/// start again.
+fn lost(host: &Kubernetes) -> Option<Difference> {
+    let serves = host.written.manifests.contains_key("kube-apiserver");
+    (serves && host.certificate_expiry.is_none()).then(|| Difference {
+        place: Place::Certificate,
+        path: "file".into(),
+        live: None,
+        wanted: Some("what kubeadm writes".into()),
+    })
 }
 
 /// Whether two names, or two addresses, are one.
