@@ -284,12 +284,7 @@ impl View {
 
     /// Returns the node of this name, as the API lists it.
     pub fn node(&self, name: &HostName) -> Option<&NodeState> {
-        self.api()?
-            .1
-            .nodes
-            .as_ref()?
-            .iter()
-            .find(|node| node.name == name.as_str())
+        self.api()?.1.node(name.as_str())
     }
 
     /// Returns whether the host carries the certificate of the cluster that the API server speaks for.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use indexmap::IndexMap;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Settings;
 use super::lock::Lock;
@@ -351,18 +351,28 @@ impl Run {
                 }
             }
             match self.tasks.join_next().await {
-                // On the heap: what a run holds at once would not fit a small stack.
-                Some(Ok(done)) => Box::pin(self.done(done)).await,
-                Some(Err(error)) => {
-                    let message = format!("a task ended abnormally: {error}");
-                    settings
-                        .emit(Event::ClusterFailed {
-                            message,
-                            help: None,
-                        })
-                        .await;
-                }
+                Some(ended) => self.ended(ended).await,
                 None => return,
+            }
+            // Of thousands of hosts many are done while one decision is made, and it looks at all of them: one for all these.
+            while let Some(ended) = self.tasks.try_join_next() {
+                self.ended(ended).await;
+            }
+        }
+    }
+
+    async fn ended(&mut self, ended: Result<Done, JoinError>) {
+        match ended {
+            // On the heap: what a run holds at once would not fit a small stack.
+            Ok(done) => Box::pin(self.done(done)).await,
+            Err(error) => {
+                let message = format!("a task ended abnormally: {error}");
+                self.settings()
+                    .emit(Event::ClusterFailed {
+                        message,
+                        help: None,
+                    })
+                    .await;
             }
         }
     }

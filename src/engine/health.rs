@@ -1,5 +1,7 @@
 //! How well a cluster is, in one sentence: what is down is named by its host.
 
+use std::collections::HashSet;
+
 use super::state::{HostState, State};
 use crate::cluster::load_balancer::Holders;
 use crate::host::fact::{Kubernetes, Reach};
@@ -14,9 +16,8 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
     let (_, api) = state.view.api()?;
     let desired = &state.settings.desired;
     let shape = desired.shape();
-    let nodes = api.nodes.as_deref().unwrap_or_default();
     let wanted = shape.control_planes.len() + shape.workers.len();
-    let listed = |name: &&HostName| nodes.iter().find(|n| n.name == name.as_str());
+    let listed = |name: &&HostName| api.node(name.as_str());
     let there = shape.nodes().filter_map(|name| listed(&name)).count();
     let waiting: Vec<&HostName> = shape
         .nodes()
@@ -58,11 +59,9 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         parts.push(format!("an etcd member at {peers} has never started"));
         healthy = false;
     }
-    let extra: Vec<&str> = nodes
-        .iter()
-        .map(|n| n.name.as_str())
-        .filter(|n| !shape.nodes().any(|h| h.as_str() == *n))
-        .collect();
+    let ours: HashSet<&str> = shape.nodes().map(HostName::as_str).collect();
+    let nodes = api.nodes.iter().flatten().map(|n| n.name.as_str());
+    let extra: Vec<&str> = nodes.filter(|n| !ours.contains(n)).collect();
     if !extra.is_empty() {
         parts.push(format!(
             "not in the inventory any more: {} (to remove one: `kubectl drain NODE --ignore-daemonsets`, `kubectl delete node NODE`, `kubeadm reset` there)",

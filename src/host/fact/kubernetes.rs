@@ -89,6 +89,19 @@ pub struct Api {
     pub leads: Option<bool>,
 }
 
+impl Api {
+    /// Returns the node of this name, as the API lists it.
+    pub fn node(&self, name: &str) -> Option<&NodeState> {
+        let nodes = self.nodes.as_deref()?;
+        // An API server lists them in the order of etcd's keys, thousands of them too.
+        let at = nodes.binary_search_by(|node| node.name.as_str().cmp(name));
+        match at {
+            Ok(at) => nodes.get(at),
+            Err(_) => nodes.iter().find(|node| node.name == name),
+        }
+    }
+}
+
 /// What a host shows of a Kubernetes cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kubernetes {
