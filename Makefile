@@ -32,7 +32,7 @@ lab: build lab-up ## a lab of four hosts with a real cluster on it (LB=kube-vip-
 	$(if $(filter dedicated,$(LB)),vagrant/lab add lb1 lb2)
 	$(QUORATE) $(LAB) $(if $(filter dedicated,$(LB)),-i inventory/lab-load-balancers) apply \
 		$(if $(filter-out dedicated,$(LB)),-e load_balancer=$(LB))
-	@scripts/lab-summary.sh
+	@LB=$(LB) scripts/lab-summary.sh
 
 lab-down: ## removes this checkout's lab
 	vagrant/lab down

@@ -26,4 +26,4 @@ echo
 echo "kubeconfig: $PWD/$kubeconfig"
 echo "kubectl:    $PWD/$kubectl"
 images
-echo "again: make lab   a host: make lab-ssh NODE=cp1   away with it: make lab-down"
+echo "again: make lab${LB:+ LB=$LB}   a host: make lab-ssh NODE=cp1   away with it: make lab-down"

@@ -55,7 +55,7 @@ fuzz_target!(|data: &[u8]| {
     tame(&anstream::adapter::strip_str(&pretty.text()).to_string());
     tame(&letter(&records, "j.jsonl"));
     Recap::of(&records).exit();
-    History::default().add(&records);
+    History::default().add_older(&records);
     // All markup is the page's own: of a text there is no `<` left.
     let html = page(&records, "j.jsonl");
     for tag in ["<script>alert", "<img src=x", "onerror=\"", "javascript:"] {

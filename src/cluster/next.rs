@@ -284,11 +284,19 @@ fn begin(shape: &Shape, view: &View) -> Decision {
                 missing: vec![Missing::new(first, reason, Cause::Limit)],
             };
         }
-        return Decision::Fail {
-            message: format!(
+        let message = match name == first {
+            // Its own init may have come to its end before it failed.
+            true => format!(
+                "the cluster does not come any further: {first} is not as it has to be ({})",
+                reason(view, name)
+            ),
+            false => format!(
                 "no init on {first}: {name} is not ready for it ({})",
                 reason(view, name)
             ),
+        };
+        return Decision::Fail {
+            message,
             help: "mend what failed there and run again; what is done stays done".into(),
         };
     }
@@ -339,6 +347,32 @@ fn moving(shape: &Shape, view: &View) -> Option<Decision> {
     Some(Decision::Do(acts))
 }
 
+/// Why no router has learnt the address, where routers are to: no control plane of the cluster has a session with one.
+fn unheard(shape: &Shape, view: &View) -> Option<String> {
+    let members = shape
+        .load_balancers
+        .iter()
+        .filter(|name| view.is_control_plane(name));
+    let mut first = None;
+    for name in members {
+        let why = view.hosts.get(name)?.silent.as_ref()?;
+        first = first.or_else(|| Some(format!("{name} has {why}")));
+    }
+    first
+}
+
+/// A join that would not find the API is none.
+fn heard(unheard: &Option<String>, name: &HostName, join: Join) -> Join {
+    match (join, unheard) {
+        (Join::Now { .. }, Some(why)) => {
+            let reason = format!("nobody has learnt the way to the cluster's address: {why}");
+            let help = "mend `bgp_peers`, `bgp_local_as` or the router, then run again".to_string();
+            Join::Not(Missing::new(name, reason, Cause::Unsafe(help)))
+        }
+        (join, _) => join,
+    }
+}
+
 /// An API server knows the cluster: bring in who is missing.
 fn grow(shape: &Shape, view: &View) -> Decision {
     let Some((via, api)) = view.api() else {
@@ -358,6 +392,8 @@ fn grow(shape: &Shape, view: &View) -> Decision {
             ),
         };
     }
+    // Who joins talks to the cluster by its address.
+    let unheard = unheard(shape, view);
     // One change of membership at a time, and none while somebody is at work on the path to the API.
     let mut path = shape.control_planes.iter().chain(&shape.load_balancers);
     let mut occupied = path.any(|n| is(view, n, HostView::is_at_work));
@@ -398,7 +434,7 @@ fn grow(shape: &Shape, view: &View) -> Decision {
             }
             continue;
         }
-        match join(view, name, host, "join") {
+        match heard(&unheard, name, join(view, name, host, "join")) {
             Join::Not(missed) => missing.push(missed),
             Join::Later => waiting = true,
             Join::Now { .. } if occupied => waiting = true,
@@ -427,7 +463,7 @@ fn grow(shape: &Shape, view: &View) -> Decision {
             }
             continue;
         }
-        match join(view, name, host, "join-worker") {
+        match heard(&unheard, name, join(view, name, host, "join-worker")) {
             Join::Not(missed) => missing.push(missed),
             Join::Later => waiting = true,
             Join::Now { resume } => acts.push(Act::JoinWorker {

@@ -78,6 +78,8 @@ pub struct HostView {
     pub vip_answered_by: Option<String>,
     /// How the endpoint answers from here, asked where the load balancer is somebody else's.
     pub reach: Option<Reach>,
+    /// Why nobody learns the address from here, where routers are to; `None` where one does, or nobody has to.
+    pub silent: Option<String>,
     /// The host's own link-layer addresses.
     pub links: Vec<String>,
     /// The digest of the kubeadm configuration that this run would use here, without its secrets.

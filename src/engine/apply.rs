@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Settings;
+use super::health;
 use super::lock::Lock;
 use super::look::{refuse, start, warn_of_endpoint};
 use super::planned;
@@ -181,6 +182,7 @@ impl Run {
         let mut pending = pending;
         pending.retain(|h| !outwaited.contains(h));
         pending.extend(self.look_at_the_outwaited().await);
+        pending.sort_by_key(|host| health::turn(&self.state, host));
         self.begin("prepare", &pending).await;
         for host in pending {
             self.dispatch(&host).await;

@@ -90,7 +90,19 @@ fn address(state: &State) -> (Option<String>, bool) {
         Holders::One => holders.len() == 1,
         Holders::Each => holders.len() == carriers.len(),
     };
-    (Some(said), well)
+    let others = state.view.hosts.iter().filter(|(_, host)| host.holds_vip);
+    let others: Vec<&HostName> = others
+        .map(|(name, _)| name)
+        .filter(|n| !carriers.contains(n))
+        .collect();
+    if others.is_empty() {
+        return (Some(said), well);
+    }
+    let said = format!(
+        "{said}, and on {}, which is to have no load balancer",
+        join(&others)
+    );
+    (Some(said), false)
 }
 
 /// Returns the hosts that have an address which one alone may have, where nothing that is to be done there would take it away.
@@ -127,14 +139,8 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<String>)> {
             let kubernetes = host.observed.kubernetes.as_ref();
             down.extend(kubernetes.map_or_else(Vec::new, |k| control_plane(state, name, k)));
         }
-        for (part, fact) in state.settings.desired.balancers(name) {
-            // A static pod waits for the kubelet, and with it for kubeadm.
-            let due = member || matches!(fact, Fact::Unit(_));
-            let how = running(host, &fact);
-            if due && !matches!(how, "active" | "running" | "up" | "unknown") {
-                down.push(format!("{part} {how}{}", refused(host, &fact)));
-            }
-        }
+        down.extend(balancer(state, name));
+        down.extend(expired(state, name, host));
         let kubelet = host.observed.unit(KUBELET);
         if member
             && let Known::Is(unit) = kubelet
@@ -145,6 +151,91 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<String>)> {
         (!down.is_empty()).then(|| (name.clone(), down))
     })
     .collect()
+}
+
+/// Returns which certificates are over on a host, by its own clock: what speaks by them goes on until it starts anew, or asks
+/// again.
+fn expired(state: &State, name: &HostName, host: &HostState) -> Vec<String> {
+    let shape = state.settings.desired.shape();
+    let Some(kubernetes) = &host.observed.kubernetes else {
+        return Vec::new();
+    };
+    let client = kubernetes.kube_vip.as_ref().and_then(|k| k.client.as_ref());
+    let client = client.filter(|_| shape.load_balancers.contains(name));
+    let server = kubernetes.certificate_expiry;
+    let server = server.filter(|_| shape.control_planes.contains(name));
+    [
+        ("the API server's", server),
+        ("kube-vip's", client.map(|client| client.not_after)),
+    ]
+    .into_iter()
+    .filter(|(_, end)| end.is_some_and(|end| end <= host.observed.system.clock))
+    .map(|(whose, _)| format!("{whose} certificate has expired"))
+    .collect()
+}
+
+/// Returns what of the load balancer is down on a host.
+fn balancer(state: &State, name: &HostName) -> Vec<String> {
+    let Some(host) = state.hosts.get(name).filter(|host| host.session.is_some()) else {
+        return Vec::new();
+    };
+    let member = state.view.node(name).is_some();
+    let parts = state.settings.desired.balancers(name).into_iter();
+    parts
+        .filter_map(|(part, fact)| {
+            // A static pod waits for the kubelet, and with it for kubeadm.
+            let due = member || matches!(fact, Fact::Unit(_));
+            let how = running(host, &fact);
+            let down = due && !matches!(how, "active" | "running" | "up" | "unknown");
+            down.then(|| format!("{part} {how}{}", refused(host, &fact)))
+        })
+        .collect()
+}
+
+/// Returns whose load balancer is down, and what of it, so that a host may not be changed whose own one is well: else a
+/// configuration that no daemon bears would take one host after the other, run by run.
+pub(super) fn bars(state: &State, name: &HostName) -> Option<(HostName, Vec<String>)> {
+    let carriers = state.settings.desired.shape().load_balancers.iter();
+    let down = carriers.map(|of| (of.clone(), balancer(state, of)));
+    barred_by(name, down.collect())
+}
+
+fn barred_by(
+    name: &HostName,
+    down: Vec<(HostName, Vec<String>)>,
+) -> Option<(HostName, Vec<String>)> {
+    let (_, own) = down.iter().find(|(of, _)| of == name)?;
+    if !own.is_empty() {
+        return None;
+    }
+    down.into_iter().find(|(_, down)| !down.is_empty())
+}
+
+/// Returns in which order load balancers are changed: those that are down, then those that are well, and who has the address
+/// last.
+pub(super) fn turn(state: &State, name: &HostName) -> u8 {
+    let holds = state.view.hosts.get(name).is_some_and(|h| h.holds_vip);
+    match balancer(state, name).is_empty() {
+        false => 0,
+        true if holds => 2,
+        true => 1,
+    }
+}
+
+/// Returns why no router learns the address from a host, where routers are to.
+pub(super) fn silent(state: &State, name: &HostName) -> Option<String> {
+    let host = state.hosts.get(name)?;
+    let parts = state.settings.desired.balancers(name).into_iter();
+    let mut sessions = parts.filter_map(|(_, fact)| match &fact {
+        Fact::BgpSessions(peers) => {
+            let none = host.observed.any_peer_of(peers).is(|any| !any);
+            let told: Vec<String> = peers.iter().map(ToString::to_string).collect();
+            let why = refused(host, &fact);
+            none.then(|| format!("no BGP session with {}{why}", told.join(", ")))
+        }
+        _ => None,
+    });
+    sessions.next()
 }
 
 /// Returns what of a control plane is down on a host that is a node of the cluster.
@@ -287,5 +378,37 @@ pub(super) fn running<'a>(host: &'a HostState, fact: &Fact) -> &'a str {
             Known::Unknown => "unknown",
         },
         _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_balancer_that_is_well_is_not_touched_while_another_is_down() {
+        let name = |n: &str| HostName::new(n).unwrap();
+        let hosts = |down: &[&str]| -> Vec<(HostName, Vec<String>)> {
+            let what = |n: &str| match down.contains(&n) {
+                true => vec!["haproxy not running".to_owned()],
+                false => Vec::new(),
+            };
+            ["cp1", "cp2", "cp3"].map(|n| (name(n), what(n))).into()
+        };
+        for (down, host, by) in [
+            (&[][..], "cp2", None),
+            (&["cp1"], "cp2", Some("cp1")),
+            (&["cp3"], "cp1", Some("cp3")),
+            // Who is down himself has nothing to lose.
+            (&["cp1"], "cp1", None),
+            (&["cp1", "cp2"], "cp2", None),
+            (&["cp1", "cp2"], "cp3", Some("cp1")),
+            // Whoever carries none is no matter of theirs.
+            (&["cp1"], "w1", None),
+        ] {
+            let barred = barred_by(&name(host), hosts(down));
+            let barred = barred.map(|(of, _)| of.to_string());
+            assert_eq!(barred.as_deref(), by, "{down:?}, {host}");
+        }
     }
 }

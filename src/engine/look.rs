@@ -92,6 +92,7 @@ async fn report_plan(state: &mut State) {
             settings.emit(event).await;
         }
     }
+    warn_of_barred(state).await;
     warn_of_endpoint(state).await;
     let forecast = cluster::next::forecast(shape, &state.view);
     for event in planned::of_cluster(settings, &forecast) {
@@ -124,6 +125,26 @@ async fn report_plan(state: &mut State) {
     seen::report(state).await;
     if let Some((summary, healthy)) = summary(state) {
         settings.emit(Event::Cluster { summary, healthy }).await;
+    }
+}
+
+/// Says which load balancers an apply would not touch, since another one is down.
+async fn warn_of_barred(state: &State) {
+    let settings = &state.settings;
+    let disturbed = state.hosts.iter().filter(|(_, host)| host.plan.disturbs());
+    for (name, _) in disturbed.filter(|(name, _)| settings.is_ours(name)) {
+        if let Some((other, down)) =
+            health::bars(state, name).filter(|_| state.view.api().is_some())
+        {
+            let down = down.join(", ");
+            let event = Event::Warning {
+                host: Some(name.clone()),
+                message: format!(
+                    "apply changes it only when {other} is well again ({down}): one load balancer that is down is enough"
+                ),
+            };
+            settings.emit(event).await;
+        }
     }
 }
 
@@ -303,15 +324,19 @@ fn host_status(state: &State, name: &HostName, host: &super::state::HostState) -
             let (Ok(how) | Err(how)) = health::etcd(state, name, kubernetes);
             etcd = format!("etcd {how}");
         }
-        let days = |end: i64| (end - host.observed.system.clock) / 86_400;
+        let clock = host.observed.system.clock;
+        let left = |end: i64| match (end - clock) / 86_400 {
+            _ if end <= clock => "expired".to_string(),
+            days => format!("{days} days"),
+        };
         if let Some(end) = kubernetes.certificate_expiry {
-            expiry = format!("certificate {} days", days(end));
+            expiry = format!("certificate {}", left(end));
         }
         let client = kubernetes.kube_vip.as_ref().and_then(|k| k.client.as_ref());
         if let Some(client) = client.filter(|_| shape.load_balancers.contains(name)) {
             expiry.push_str(&format!(
-                ", kube-vip's certificate {} days",
-                days(client.not_after)
+                ", kube-vip's certificate {}",
+                left(client.not_after)
             ));
         }
     }

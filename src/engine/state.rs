@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use indexmap::IndexMap;
 
-use super::health::KUBELET;
+use super::health::{self, KUBELET};
 use super::look::probing;
 use super::session::{Problem, Session};
 use super::settings::APPLY;
@@ -69,6 +69,9 @@ pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
             facts.insert(Fact::Endpoint(desired.shape().endpoint.clone()));
         }
     }
+    // How its load balancer is decides whether another one may be touched, and whether anybody may join.
+    let parts = desired.balancers(host).into_iter();
+    facts.extend(parts.map(|(_, fact)| fact));
     facts
 }
 
@@ -175,10 +178,7 @@ impl State {
                     let session = Session::open(&settings, &target).await?;
                     let mut facts = facts(settings.desired.as_ref(), &target.name);
                     facts.extend(claimed(settings.desired.as_ref(), &target.name));
-                    if settings.command == STATUS {
-                        let shown = settings.desired.balancers(&target.name);
-                        facts.extend(shown.into_iter().map(|(_, fact)| fact));
-                    } else {
+                    if settings.command != STATUS {
                         facts.extend(settings.desired.preflight_facts(&target.name));
                     }
                     let mut observed = session.probe(&facts).await?;
@@ -330,6 +330,7 @@ impl State {
             holds_vip,
             vip_answered_by: host.observed.claimed_by.clone().filter(|_| sure),
             reach: host.observed.reach,
+            silent: health::silent(self, name),
             links: host.observed.system.links.clone(),
             config: desired.digest(name),
             credential_due: desired.credential_due(name, &host.observed),

@@ -392,6 +392,13 @@ impl Observed {
         Known::of(each.map(|each| each.into_iter().all(|s| s == BgpSession::Up)))
     }
 
+    /// Returns whether a BGP session with at least one of these stands.
+    pub fn any_peer_of(&self, all: &[IpAddr]) -> Known<bool> {
+        let each: Option<Vec<BgpSession>> =
+            all.iter().map(|p| self.sessions.get(p).copied()).collect();
+        Known::of(each.map(|each| each.contains(&BgpSession::Up)))
+    }
+
     /// Returns those of these BGP peers with which an AS number is not agreed on.
     pub fn peers_of_another_as(&self, all: &[IpAddr]) -> Vec<IpAddr> {
         let other = |peer: &&IpAddr| self.sessions.get(peer) == Some(&BgpSession::OtherAs);

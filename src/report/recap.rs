@@ -31,7 +31,13 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
                 names(&recap.under_way, NAMED)
             );
         }
-        out.push_str("  help: run the same command again; it goes on from where the hosts are\n\n");
+        let help = match &recap.drill {
+            Some(_) => {
+                "whom the drill took away comes back by itself, when its time is over at the latest: `quorate status` shows it"
+            }
+            None => "run the same command again; it goes on from where the hosts are",
+        };
+        let _ = writeln!(out, "  help: {help}\n");
     }
     host_lines(&mut out, recap, verbose);
     if let Some(drill) = &recap.drill {

@@ -55,6 +55,7 @@ fn bare() -> View {
             holds_vip: false,
             vip_answered_by: None,
             reach: None,
+            silent: None,
             links: Vec::new(),
             config: "config".into(),
             credential_due: None,
@@ -450,6 +451,28 @@ fn a_cluster_that_is_down_is_a_failure_and_never_a_second_init() {
     );
 }
 
+/// With BGP the address is on each control plane's own `lo`: whoever joins needs a router that has learnt the way.
+#[test]
+fn nobody_joins_over_an_address_that_no_router_has_learnt() {
+    let why = "no BGP session with 10.0.0.99";
+    let mut view = live(&["cp1", "cp2"]);
+    host(&mut view, "cp1").silent = Some(why.into());
+    assert!(!acts(&view).is_empty(), "cp2 announces");
+    host(&mut view, "cp2").silent = Some(why.into());
+    // Who is no member announces nothing yet.
+    host(&mut view, "cp3").silent = Some(why.into());
+    let Decision::Done { missing } = decide(&view) else {
+        panic!("{:?}", decide(&view))
+    };
+    let told: Vec<String> = missing
+        .iter()
+        .map(|m| format!("{}: {}", m.host, m.reason))
+        .collect();
+    let reason = format!("nobody has learnt the way to the cluster's address: cp1 has {why}");
+    assert_eq!(told, [format!("cp3: {reason}"), format!("w1: {reason}")]);
+    assert!(matches!(&missing[0].cause, Cause::Unsafe(help) if help.contains("bgp_peers")));
+}
+
 #[test]
 fn what_failed_before_init_is_named() {
     let mut view = bare();
@@ -459,7 +482,7 @@ fn what_failed_before_init_is_named() {
     };
     assert_eq!(
         message,
-        "no init on cp1: cp1 is not ready for it (`kubeadm` failed)"
+        "the cluster does not come any further: cp1 is not as it has to be (`kubeadm` failed)"
     );
     // A worker that is down stops nobody.
     let mut view = bare();

@@ -870,6 +870,7 @@ fn waited_for(step: fn(&Carrier) -> Step) -> String {
         node: "cp1".into(),
         address: "10.77.0.11".parse().unwrap(),
         dest_port: 6443,
+        bgp: Some((65000, vec![("10.77.0.2".parse().unwrap(), 65001)])),
     });
     let Effect::Wait { condition, .. } = &step.changes[0].effect else {
         panic!("{step:?}")
@@ -930,7 +931,9 @@ fn a_session_is_waited_for_before_the_next_hosts_turn() {
         ];
         under_both_shells(&script, &tools, |_, code, said| {
             assert_eq!(code, expected, "{said}");
-            assert_eq!(said.contains("no BGP session"), expected == 1, "{said}");
+            let told =
+                "no BGP session of cp1 (bgp_local_as 65000) with 10.77.0.2 (AS 65001) stands: is";
+            assert_eq!(said.contains(told), expected == 1, "{said}");
         });
     }
 }

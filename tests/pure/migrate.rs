@@ -95,6 +95,7 @@ fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
         holds_vip: holds,
         vip_answered_by: None,
         reach: None,
+        silent: None,
         links: Vec::new(),
         config: "config".into(),
         credential_due: None,

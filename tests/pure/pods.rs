@@ -366,6 +366,7 @@ fn a_host_s_turn_is_over_when_its_pods_are_new() {
         node: "cp1".into(),
         address: "10.0.0.11".parse().unwrap(),
         dest_port: 8443,
+        bgp: None,
     };
     let gate = pods.settled.unwrap()(&carrier);
     let Effect::Wait { condition, .. } = &gate.changes[0].effect else {

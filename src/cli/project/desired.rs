@@ -12,7 +12,7 @@ use crate::cluster::kubeadm::{self, Credentials, Join};
 use crate::cluster::load_balancer::{Group, Holders, Remains, kube_vip};
 use crate::cluster::migrate::{self, steps::Mover};
 use crate::cluster::preflight::Finding;
-use crate::cluster::spec::Way;
+use crate::cluster::spec::{BgpPeer, Way};
 use crate::cluster::{Act, Moving, Shape, View, load_balancer};
 use crate::engine::{Config, Desired, Seen, journal};
 use crate::event::{Category, Event, Status};
@@ -240,6 +240,10 @@ impl Desired for Project {
                 node: spec.node_name.clone(),
                 address: spec.ip.address,
                 dest_port: self.spec.load_balancer.dest_port,
+                bgp: self.spec.load_balancer.bgp.as_ref().map(|bgp| {
+                    let peer = |peer: &BgpPeer| (peer.address, peer.autonomous_system);
+                    (bgp.local_as, bgp.peers.iter().map(peer).collect())
+                }),
             })
         })
     }

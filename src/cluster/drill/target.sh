@@ -36,6 +36,7 @@ arm() {
     echo 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
     cat
     stamp_later back
+    echo "rm -f $run/drill-away.sh $run/drill-restore.sh"
   } >"$run/drill-restore.sh" || cannot "$run/drill-restore.sh cannot be written"
   said=$(unit quorate-drill-restore "$run/drill-restore.sh" --on-active="$1" --timer-property=AccuracySec=50ms 2>&1) ||
     cannot "the timer that brings the host back was not started: $said"

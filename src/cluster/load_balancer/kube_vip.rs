@@ -353,17 +353,31 @@ pub fn runs(host: &Carrier) -> Step {
     running(&pod_runs(host), what)
 }
 
+/// Tells by kube-vip's log whether a peer refuses an AS number: the probe's own words.
+const BAD_AS: &str = include_str!("../../host/bad_as.sh");
+
 /// Returns the step that waits until the pod runs and a BGP session of this host stands. The address is on its own `lo`, so
 /// that the API answers there whatever the routers think: with an AS number that they refuse, host after host would go. Such a
 /// router accepts a connection and ends it when it has read the number: the same one has to be there three seconds later.
 pub fn announces(host: &Carrier) -> Step {
     let node = &host.node;
+    let (own, peers) = host.bgp.clone().unwrap_or_default();
+    let told = |(address, number): &(std::net::IpAddr, u32)| format!("{address} (AS {number})");
+    let told: Vec<String> = peers.iter().map(told).collect();
+    let told = told.join(", ");
+    let addresses: Vec<String> = peers.iter().map(|(a, _)| a.to_string()).collect();
+    let addresses = addresses.join(" ");
     let condition = format!(
         "{}\ncommand -v ss >/dev/null 2>&1 || exit 0\n\
          sessions() {{ ss -Htn state established dport = :179 | awk '{{ print $3, $4 }}' | sort; }}\n\
          first=$(sessions)\n\
-         [ -n \"$first\" ] && sleep 3 && sessions | grep -qxF -e \"$first\" || {{ echo \"no BGP session of this host stands: does the peer know it, by bgp_local_as and this address, and is the AS number in bgp_peers its own? kubectl -n kube-system logs kube-vip-{node}\"; exit 1; }}",
-        pod_runs(host)
+         [ -n \"$first\" ] && sleep 3 && sessions | grep -qxF -e \"$first\" && exit 0\n\
+         {BAD_AS}\
+         for peer in {addresses}; do bad_as \"$peer\" && why=\": $peer refuses an AS number, {own} as this host's or the one of bgp_peers as its own\"; done\n\
+         echo \"no BGP session of {node} (bgp_local_as {own}) with {told} stands${{why-: is the router there, and does it know {} as a neighbour? kubectl -n kube-system logs kube-vip-{node}}}\"\n\
+         exit 1",
+        pod_runs(host),
+        host.address,
     );
     let what = "kube-vip's pod runs as its manifest says, and a BGP session stands";
     running(&condition, what)

@@ -62,6 +62,8 @@ pub struct Carrier {
     pub address: std::net::IpAddr,
     /// `apiserver_dest_port`.
     pub dest_port: u16,
+    /// `bgp_local_as`, and the routers by address and AS number; `None` where nobody announces.
+    pub bgp: Option<(u32, Vec<(std::net::IpAddr, u32)>)>,
 }
 
 /// Returns the parts of a way; `None` for a way that is not built yet, which the inventory's reader refuses by name.

@@ -230,8 +230,7 @@ impl Run {
                 return;
             }
             let looks = self.sessions_of(&ill).into_iter().map(|(host, session)| {
-                let mut facts = cluster_facts(desired, &host);
-                facts.extend(desired.balancers(&host).into_iter().map(|(_, fact)| fact));
+                let facts = cluster_facts(desired, &host);
                 async move { (host, session.probe(&facts).await) }
             });
             for (name, seen) in futures::future::join_all(looks).await {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::Settings;
 use super::super::lock::Lock;
 use super::super::planned;
 use super::super::session::{Problem, Session, WaveEnd};
 use super::super::state::{cluster_facts, facts, trouble};
+use super::super::{Settings, health};
 use super::{Done, Run, pace};
 use crate::cluster::{Standing, act, migrate};
 use crate::event::{Event, Status, Trouble};
@@ -60,6 +60,9 @@ impl Run {
             return self.give_up(name, &failed).await;
         }
         self.stand(name, Standing::Preparing);
+        if !self.queue.contains(name) && self.queue.is_empty() && self.is_barred(name).await {
+            return;
+        }
         if !self.queue.contains(name) {
             self.queue.push_back(name.clone());
         }
@@ -274,8 +277,12 @@ impl Run {
         }
         self.queue.pop_front();
         if good {
-            if let Some(next) = self.queue.front().cloned() {
-                self.start_wave_or_stop(&next);
+            while let Some(next) = self.queue.front().cloned() {
+                if self.is_barred(&next).await {
+                    self.queue.pop_front();
+                    continue;
+                }
+                return self.start_wave_or_stop(&next);
             }
             return;
         }
@@ -298,6 +305,31 @@ impl Run {
         for left in std::mem::take(&mut self.queue) {
             self.stopped(&left);
         }
+    }
+
+    /// Fails a host whose load balancer may not be touched now: another one is down.
+    async fn is_barred(&mut self, name: &HostName) -> bool {
+        let shape = self.state.settings.desired.shape();
+        let moves = migrate::under_way(shape, &self.state.view);
+        let Some((other, down)) = health::bars(&self.state, name).filter(|_| self.live && !moves)
+        else {
+            return false;
+        };
+        let down = down.join(", ");
+        let message = format!(
+            "not changed: on {other} is {down}, and while one load balancer is down no other is touched"
+        );
+        let help = format!(
+            "see why on {other}, mend it there or in the inventory, and run again: those that are down come first"
+        );
+        self.stand(name, Standing::Failed(message.clone()));
+        let problem = Problem {
+            trouble: Trouble::Stuck,
+            message,
+            help: Some(help),
+        };
+        trouble(&self.settings(), name, problem).await;
+        true
     }
 
     async fn give_up(&mut self, name: &HostName, failed: &HostName) {

@@ -298,6 +298,7 @@ impl History {
                 holds_vip: false,
                 vip_answered_by: None,
                 reach: None,
+                silent: None,
                 links: Vec::new(),
                 config: "config".into(),
                 credential_due: self.due(host.as_str()),
