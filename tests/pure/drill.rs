@@ -186,6 +186,43 @@ fn who_held_the_address_when() {
     assert_eq!((result.away, result.redundant), (None, None));
 }
 
+/// Who was cut off as the holder and has let go of the address unseen: his first word says so.
+#[test]
+fn a_target_is_asked_anew_when_it_is_back() {
+    let (cp1, cp2) = (host("cp1"), host("cp2"));
+    let told = |words: &[(i64, bool)]| {
+        let mut timeline = Timeline::default();
+        timeline.holds(&cp1, 1000, true);
+        timeline.holds(&cp2, 9600, true);
+        timeline.asks_anew(&cp1);
+        for (at, holds) in words {
+            timeline.holds(&cp1, *at, *holds);
+        }
+        let course = Course {
+            away: 4000,
+            back: Some(19_000),
+            redundant: Some(20_000),
+            cut_off: true,
+        };
+        let result = timeline.result(1, &cp1, &course);
+        (result.holders, result.doubled)
+    };
+    let (before, other) = (tenure("cp1", -3.0, 0.0), tenure("cp2", 5.6, None));
+    assert_eq!(
+        told(&[(19_900, false)]),
+        (vec![before.clone(), other.clone()], 0.0)
+    );
+    // What the stream from before has to say comes late.
+    assert_eq!(
+        told(&[(19_900, false), (9000, false)]),
+        (vec![before.clone(), other.clone()], 0.0)
+    );
+    // It has it still: two hosts do.
+    let (holders, doubled) = told(&[(19_900, true), (21_000, false)]);
+    assert_eq!(holders, [before, other, tenure("cp1", 15.0, 17.0)]);
+    assert_eq!(doubled, 2.0);
+}
+
 #[test]
 fn what_became_of_the_watch() {
     let gap = |states: &[(i64, bool)]| {

@@ -135,6 +135,8 @@ pub struct Timeline {
     pub probes: Vec<Probe>,
     /// When each host began and ceased to carry the virtual address, in order.
     holders: IndexMap<HostName, Vec<(i64, bool)>>,
+    /// The first word of hosts that are asked anew, once it has come.
+    anew: IndexMap<HostName, Option<(i64, bool)>>,
     /// When a watch delivered (`true`) or broke.
     watch: Vec<(i64, bool)>,
 }
@@ -142,6 +144,9 @@ pub struct Timeline {
 impl Timeline {
     /// Takes a look at a host: whether it carries the address. Returns whether that is a change.
     pub fn holds(&mut self, host: &HostName, at: i64, holds: bool) -> bool {
+        if let Some(word @ None) = self.anew.get_mut(host) {
+            *word = Some((at, holds));
+        }
         let states = self.holders.entry(host.clone()).or_default();
         let before = states.last().map(|(_, holds)| *holds);
         if before == Some(holds) {
@@ -150,6 +155,11 @@ impl Timeline {
         states.push((at, holds));
         // The first word is no news unless it is a yes.
         before.is_some() || holds
+    }
+
+    /// Notes that a host which nobody could reach is asked anew: what it said before says nothing of now.
+    pub fn asks_anew(&mut self, host: &HostName) {
+        self.anew.insert(host.clone(), None);
     }
 
     /// Takes what the watch did. Returns whether that is news.
@@ -225,6 +235,12 @@ impl Timeline {
         let mut holders = self.tenures(zero);
         if course.cut_off {
             holders = clipped(holders, target, back.map(|back| seconds(back - zero)));
+            // Its first word was a no: nobody saw when it let go.
+            if let Some(Some((at, false))) = self.anew.get(target) {
+                let until = Some(seconds(at - zero));
+                let is_seen = |t: &Tenure| t.host != *target || t.from <= 0.0 || t.until != until;
+                holders.retain(is_seen);
+            }
         }
         let doubled = doubled(&holders);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

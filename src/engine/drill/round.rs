@@ -395,6 +395,10 @@ impl Drill<'_> {
         course.back.get_or_insert_with(now);
         if rebooted {
             self.locks.swap_remove(&target);
+        }
+        if self.wish.by.breaks_connections() {
+            // Its stream from before is away, or hangs until TCP tries again.
+            round.timeline.asks_anew(&target);
             self.follow_holder(round, &session);
         }
         true
