@@ -175,6 +175,26 @@ fn announced() -> Vec<String> {
     said.lines().map(str::to_string).collect()
 }
 
+/// A wrong AS number from the beginning: told by its peer after init, and by each run after that; nobody joins.
+fn nobody_joins_over_a_wrong_number(lab: &Lab, way: &str) {
+    lab.bare();
+    let other = ["{\"bgp_peers\": [\"10.77.0.2:65009::false\"]}"];
+    let told = "10.77.0.2 (AS 65009) stands: 10.77.0.2 refuses an AS number";
+    by(lab, way, &other, &["apply"]).run().expect(1).shows(told);
+    let again = by(lab, way, &other, &["apply"]).run().expect(1);
+    let again = again
+        .shows("nobody has learnt the way to the cluster's address")
+        .shows("not agreed with 10.77.0.2 on an AS number");
+    assert_eq!(again.journal.steps("changed"), Vec::new());
+    for host in ["cp2", "cp3", "w1"] {
+        let traces = on(host, "ls /etc/kubernetes/kubelet.conf 2>/dev/null").out;
+        assert_eq!(traces, "", "{host} has not begun to join");
+    }
+    // With the right one the run goes on from there.
+    by(lab, way, &[], &["apply"]).run().expect(0);
+    lab.is_whole(&HOSTS);
+}
+
 /// By BGP: every control plane announces, and one whose API server is dead does not.
 pub(crate) fn bgp(lab: &Lab) {
     if !has_image() {
@@ -182,6 +202,7 @@ pub(crate) fn bgp(lab: &Lab) {
     }
     let way = "kube-vip-bgp";
     lab.lab(&["router"]);
+    nobody_joins_over_a_wrong_number(lab, way);
     bootstrap(lab, way, &[]);
     assert_eq!(holders(), 3, "the VIP is on lo of every control plane");
     let all = ["10.77.0.11", "10.77.0.12", "10.77.0.13"];
@@ -212,12 +233,22 @@ pub(crate) fn bgp(lab: &Lab) {
     // A peer of another AS: the first host's turn ends the change, and the others go on announcing.
     let other = ["{\"bgp_peers\": [\"10.77.0.2:65009::false\"]}"];
     let run = by(lab, way, &other, &["apply"]).run().expect(1);
-    let run = run.shows("no BGP session of this host stands");
+    let run = run
+        .shows("no BGP session of cp")
+        .shows("with 10.77.0.2 (AS 65009) stands: 10.77.0.2 refuses an AS number");
     assert_eq!(
         run.journal.changed_hosts().len(),
         1,
         "one host after the other"
     );
+    assert_eq!(announced().len(), 2, "the others announce");
+    // The same once more, and a plan of it: nobody else is touched.
+    let plan = by(lab, way, &other, &["plan"]).run().expect(2);
+    plan.shows("apply changes it only when cp")
+        .shows("not agreed with 10.77.0.2 on an AS number");
+    let again = by(lab, way, &other, &["apply"]).run().expect(1);
+    let again = again.shows("while one load balancer is down no other is touched");
+    assert_eq!(again.journal.steps("changed"), Vec::new());
     assert_eq!(announced().len(), 2, "the others announce");
     by(lab, way, &other, &["status"])
         .run()
