@@ -37,6 +37,8 @@ mod pods;
 mod polling;
 #[path = "pure/preflight.rs"]
 mod preflight;
+#[path = "pure/refused.rs"]
+mod refused;
 #[path = "pure/repositories.rs"]
 mod repositories;
 #[path = "pure/resume.rs"]

@@ -403,12 +403,31 @@ const TITLE: &str = "cluster : kubeadm ";
 
 /// The last words of the pods that kubeadm waits for, of those that have said anything since it began: why they do not start
 /// stands nowhere else.
-const LAST_WORDS: &str = r#"for pod in etcd kube-apiserver; do
+const LAST_WORDS: &str = r#"for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
   log=$(ls -t /var/log/pods/kube-system_$pod-*/*/*.log 2>/dev/null | head -n 1)
   [ -n "$log" ] && [ -n "$(find "$log" -newer /var/lib/quorate/kubeadm)" ] || continue
   echo "$pod's last words, in $log:"
   tail -n 2 "$log" | cut -c 1-400
 done"#;
+
+/// Ends kubeadm where a pod that it waits for can never serve: its own wait is four minutes long (v1beta4
+/// `timeouts.controlPlaneComponentHealthCheck`). kubeadm writes a manifest even where the same lies there, so that an older
+/// one's is not looked at. A kubeadm that was ended so is taken up again like one that was killed there.
+const WATCH: &str = r#"kubeadm=$!
+(
+while sleep 2 && kill -0 "$kubeadm"; do
+  for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+    [ -n "$(find "/etc/kubernetes/manifests/$pod.yaml" -newer /var/lib/quorate/kubeadm)" ] || continue
+    if refused "$pod"; then kill "$kubeadm"; exit; fi
+  done
+done
+) 2>/dev/null &
+watch=$!
+wait "$kubeadm"
+status=$?
+kill "$watch" 2>/dev/null"#;
+/// The shell function `refused`.
+pub(super) const REFUSED: &str = include_str!("refused.sh");
 
 /// kubeadm as a unit's script. Its configuration goes when it ends or is stopped, not when the connection does; that of a
 /// later run, which may have come in between, stays.
@@ -417,7 +436,7 @@ done"#;
 fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> Step {
     let skip = if resume { skip(verb) } else { String::new() };
     let script = format!(
-        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip\nstatus=$?\nif [ $status -ne 0 ]; then\n{LAST_WORDS}\nfi\necho '{}'\nexit $status",
+        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{REFUSED}{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip &\n{WATCH}\nif [ $status -ne 0 ]; then\n{LAST_WORDS}\nfi\necho '{}'\nexit $status",
         started_by(run)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);

@@ -13,7 +13,7 @@ const CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 const BOOTSTRAP: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 const SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 
-fn kubeadm(plan: HostPlan) -> Effect {
+pub(super) fn kubeadm(plan: HostPlan) -> Effect {
     let mut changes = plan.steps.into_iter().flat_map(|step| step.changes);
     let unit = |effect: &Effect| matches!(effect, Effect::Run(run) if run.unit.is_some());
     changes
@@ -35,7 +35,7 @@ fn join(resume: bool) -> Effect {
     }))
 }
 
-fn init(resume: bool, manifests: &[act::Manifest]) -> HostPlan {
+pub(super) fn init(resume: bool, manifests: &[act::Manifest]) -> HostPlan {
     act::init(&Init {
         made_from: "digest digest",
         config: &Secret::new("config".to_string()),

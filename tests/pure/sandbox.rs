@@ -177,6 +177,7 @@ impl Sandbox {
             "/etc/",
             "/var/lib/quorate",
             "/var/lib/kubelet",
+            "/var/log/pods",
             "/run/",
             "/proc/",
             "/sys/module",

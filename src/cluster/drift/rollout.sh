@@ -72,7 +72,7 @@ roll() { # COMPONENT URL PHASE...
       done
       [ -n "$new" ] && serves "$url" && break
       tries=$((tries + 1))
-      if [ $tries -ge 480 ]; then
+      if refused "$component" || [ $tries -ge 480 ]; then
         echo "$component does not serve with its new manifest; it is put back as it was"
         last_words "$component"
         restore
