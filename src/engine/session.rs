@@ -452,7 +452,7 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
                     detail.push(format!("it said nothing, and its exit status is {status}"));
                 }
             }
-            Status::Ok | Status::Skipped => {}
+            Status::Ok | Status::Skipped | Status::Rescued => {}
         }
         if judged == Status::Failed {
             self.end.failed = Some((step.title.clone(), detail.clone()));
@@ -474,8 +474,7 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
         let event = Event::StepFinished {
             host: self.session.host.clone(),
             title: step.title.clone(),
-            // The host has not failed. What it did until then is not known: it counts as a change.
-            status: if rescued { Status::Changed } else { judged },
+            status: if rescued { Status::Rescued } else { judged },
             category: step.category,
             seconds,
             help: (judged == Status::Failed && !rescued)

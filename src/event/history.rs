@@ -234,7 +234,7 @@ fn said(records: &[Record]) -> HashMap<HostName, HashMap<String, Since>> {
             Event::StepFinished {
                 host,
                 title,
-                status: Status::Failed,
+                status: Status::Failed | Status::Rescued,
                 ..
             } => say(host, title, false),
             _ => {}

@@ -66,6 +66,8 @@ pub enum Status {
     Skipped,
     /// It was tried and did not work.
     Failed,
+    /// It was tried and did not work, and its block's `rescue` follows: the host has not failed.
+    Rescued,
 }
 
 /// What a step's time is counted as in the recap.

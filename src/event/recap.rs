@@ -47,6 +47,8 @@ pub struct HostRecap {
     pub failed: u32,
     /// Tasks that `when` left out.
     pub skipped: u32,
+    /// Tasks that failed inside a block whose `rescue` followed. What they did until then is not known.
+    pub rescued: u32,
     /// Connections made.
     pub sessions: u32,
     /// Probe, wave and command execs; the lock's and the stop's are not among them.
@@ -204,6 +206,7 @@ impl Recap {
                     Status::Ok => recap.ok += 1,
                     Status::Changed => recap.changed += 1,
                     Status::Skipped => recap.skipped += 1,
+                    Status::Rescued => recap.rescued += 1,
                     Status::Failed => {
                         recap.failed += 1;
                         recap.health = Health::Failed;

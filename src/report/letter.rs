@@ -233,6 +233,9 @@ fn hosts(out: &mut String, recap: &Recap) {
         if host.failed > 0 {
             parts.push(format!("{} failed", host.failed));
         }
+        if host.rescued > 0 {
+            parts.push(format!("{} rescued", host.rescued));
+        }
         match host.health {
             Health::Good => parts.push(seconds(host.seconds)),
             Health::Unreachable => parts.push("could not be reached".into()),

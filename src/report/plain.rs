@@ -73,7 +73,7 @@ fn level(event: &Event) -> i8 {
         | Event::Interrupted { .. }
         | Event::Output { .. } => -1,
         Event::StepFinished {
-            status: Status::Changed,
+            status: Status::Changed | Status::Rescued,
             ..
         }
         | Event::RunStarted { .. }

@@ -89,7 +89,8 @@ impl Pretty {
                 ..
             } => {
                 // Of many hosts each would have its lines, and what matters would scroll away among them.
-                let shown = *s == Status::Changed && self.recap.hosts.len() <= FOLD_ABOVE;
+                let shown = matches!(s, Status::Changed | Status::Rescued)
+                    && self.recap.hosts.len() <= FOLD_ABOVE;
                 let needed = if shown { 0 } else { 1 };
                 if verbosity >= needed {
                     let (word, style) = status(*s);

@@ -111,7 +111,13 @@ fn rows(recap: &Recap, verbose: bool) -> Vec<Row<'_>> {
     let folds = recap.hosts.len() > FOLD_ABOVE && !verbose;
     let mut rows: IndexMap<_, Row<'_>> = IndexMap::new();
     for (place, (name, host)) in recap.hosts.iter().enumerate() {
-        let counts = [host.ok, host.changed, host.failed, host.skipped];
+        let counts = [
+            host.ok,
+            host.changed,
+            host.failed,
+            host.skipped,
+            host.rescued,
+        ];
         let trips = [host.sessions, host.execs];
         let key = (counts, trips, host.health, if folds { 0 } else { place });
         let row = rows.entry(key).or_insert_with(|| Row {
@@ -203,7 +209,10 @@ fn cells(row: &Row<'_>) -> [String; 8] {
         format!("ok={}", host.ok),
         format!("changed={}", host.changed),
         format!("failed={}", host.failed),
-        format!("skipped={}", host.skipped),
+        match host.rescued {
+            0 => format!("skipped={}", host.skipped),
+            rescued => format!("skipped={} rescued={rescued}", host.skipped),
+        },
         count(host.sessions, "session"),
         count(host.execs, "exec"),
         if least == most {

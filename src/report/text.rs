@@ -89,6 +89,7 @@ pub(super) fn status(status: Status) -> (&'static str, Style) {
         Status::Changed => ("changed", YELLOW),
         Status::Skipped => ("skipped", DIM),
         Status::Failed => ("failed", RED),
+        Status::Rescued => ("rescued", YELLOW),
     }
 }
 

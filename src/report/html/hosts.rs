@@ -42,9 +42,13 @@ pub(super) fn render(out: &mut String, view: &View, recap: &Recap) {
         } else {
             format!("<span class=\"chip {class}\">{word}</span>")
         };
+        let rescued = match host.rescued {
+            0 => String::new(),
+            rescued => format!(" <span class=\"chip warn\">{rescued} rescued</span>"),
+        };
         let _ = writeln!(
             out,
-            "<tr><td><b>{}</b><td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td>{chip}</tr>",
+            "<tr><td><b>{}</b><td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td>{chip}{rescued}</tr>",
             Escaped(name.as_str()),
             host.ok,
             host.changed,
@@ -77,6 +81,7 @@ fn one(out: &mut String, step: &Step) {
         Status::Changed => ("warn", "changed"),
         Status::Skipped => ("dim", "skipped"),
         Status::Failed => ("bad", "failed"),
+        Status::Rescued => ("warn", "rescued"),
     };
     let _ = write!(
         out,
