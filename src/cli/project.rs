@@ -48,7 +48,7 @@ pub(super) struct Project {
     /// Decrypted values, which no text may hold that is shown or recorded.
     pub(super) masks: Masks,
     /// Those of them that no command may have among its words.
-    unsaid: Masks,
+    unsaid: Arc<Masks>,
     /// Whether somebody asked for differences (`--diff`).
     diffs: bool,
     /// Whether some tasks are left out (`--tags`, `--skip-tags`).
@@ -111,8 +111,8 @@ impl Project {
         found.extend(spec::adopt(&mut inventory));
         let masks = inventory.masks();
         // What a variable of quorate's own is for is known: an address or a version may be said, in whatever file it stood.
-        let unsaid =
-            inventory.masks_of(&|name| known::find(name).is_none() || known::is_secret(name));
+        let may_be_said = |name: &str| known::find(name).is_some() && !known::is_secret(name);
+        let unsaid = Arc::new(inventory.masks_of(&|name| !may_be_said(name)));
         let (library, roles_found) = library(request);
         let is_partial = inventory.partial || roles_found.0.iter().any(is_about_variables);
         found.extend(roles_found);
@@ -183,6 +183,7 @@ impl Project {
                 .select(selection.clone())
                 .fixed(inventory.extra.keys().cloned())
                 .diffs(request.report.diff)
+                .unsaid(unsaid.clone())
                 .among(kinds.clone());
             // Whatever the host's state will say, its questions are among these.
             let mut any = scope.clone();

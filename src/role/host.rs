@@ -15,11 +15,11 @@ use super::select::Selection;
 use super::spec;
 use super::task::{Task, id};
 use super::walk::{FAILED_RESULT, FAILED_TASK, Walk};
-use super::{item, scope};
+use super::{exposed, item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Facts, Observed, System};
-use crate::model::{Diagnostic, Diagnostics, Sha256, nearest};
+use crate::model::{Diagnostic, Diagnostics, Masks, Sha256, nearest};
 use crate::plan::{HostPlan, Pace, Step};
 use crate::template::{self, Scope, Watched};
 
@@ -31,6 +31,7 @@ pub struct HostRoles {
     selection: Selection,
     pub(super) fixed: BTreeSet<String>,
     diffs: bool,
+    unsaid: Arc<Masks>,
     kinds: Option<Arc<Kinds>>,
 }
 
@@ -43,12 +44,13 @@ impl HostRoles {
             selection: Selection::default(),
             fixed: BTreeSet::new(),
             diffs: true,
+            unsaid: Arc::default(),
             kinds: None,
         }
     }
 
     /// Returns them as those of one host of many, which share what they find out. All of these have the same files, selection,
-    /// `-e` and wish for diffs.
+    /// `-e`, wish for diffs and values that are not to be said.
     #[must_use]
     pub fn among(mut self, kinds: Arc<Kinds>) -> Self {
         self.kinds = Some(kinds);
@@ -74,6 +76,13 @@ impl HostRoles {
     #[must_use]
     pub fn diffs(mut self, diffs: bool) -> Self {
         self.diffs = diffs;
+        self
+    }
+
+    /// Returns them with the values that no command may have among its words.
+    #[must_use]
+    pub fn unsaid(mut self, unsaid: Arc<Masks>) -> Self {
+        self.unsaid = unsaid;
         self
     }
 
@@ -347,6 +356,12 @@ impl HostRoles {
                             };
                             match action {
                                 Ok(action) => {
+                                    if !is_known && !self.unsaid.is_empty() {
+                                        let action = action.as_ref();
+                                        let found =
+                                            exposed::check(action, &self.unsaid, role, task);
+                                        errors.0.extend(found);
+                                    }
                                     action.facts(&mut questions);
                                     values.extend(scope::left(action.sets()));
                                 }

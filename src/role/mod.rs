@@ -3,6 +3,7 @@
 mod archive;
 mod args;
 mod branch;
+mod exposed;
 mod fate;
 mod files;
 mod glob;

@@ -248,6 +248,47 @@ fn an_encrypted_file_of_a_role() {
     assert!(said.contains("keep the secret there"), "{said}");
 }
 
+/// Found without a host, by `validate` and by all others: in a handler, behind a result, in a loop and where a fact decides; not in what
+/// another command takes, nor in a task that no host can take.
+#[test]
+fn a_secret_is_found_in_the_words_of_a_command() {
+    let tasks = "- name: told {{ app_word }}\n  command: \"echo {{ app_word }}\"\n\
+        - {name: given, command: { argv: [cat], stdin: \"{{ app_word }}\" }, register: given}\n\
+        - {name: behind, shell: \"echo {{ given.stdout }} {{ app_word }}\"}\n\
+        - {name: of many, command: \"echo {{ item }}\", loop: [a, \"{{ app_word }}\"]}\n\
+        - {name: of some, command: \"echo {{ app_word }}\", when: facts.os == 'x'}\n\
+        - {name: of none, command: \"echo {{ app_word }}\", when: kubernetes_version == '1.0.0'}\n\
+        - {name: written, copy: { dest: /etc/app.conf, content: \"{{ app_word }}\" }, notify: late}\n";
+    let handlers = "- {name: late, command: \"echo {{ app_word }}\"}\n";
+    let bed = Bed::sound()
+        .bytes(
+            "inventory/group_vars/kube_control_plane.yml",
+            &seal("app_word: hidden-word\n"),
+        )
+        .bytes(
+            "inventory/group_vars/kube_node.yml",
+            &seal("app_word: hidden-word\n"),
+        )
+        .file("inventory/roles/hosts/tasks/main.yml", tasks)
+        .file("inventory/roles/hosts/handlers/main.yml", handlers)
+        .file("pw", "correct horse");
+    let said = bed.refused_with(&["--vault-password-file", "pw"]);
+    assert!(!said.contains("hidden"), "{said}");
+    let found: Vec<&str> = said
+        .lines()
+        .filter(|l| l.contains("has a decrypted value in the words of its command"))
+        .map(|l| l.split('`').nth(1).unwrap())
+        .collect();
+    let expected = [
+        "hosts : told {{ app_word }}",
+        "hosts : behind",
+        "hosts : of many",
+        "hosts : of some",
+        "hosts : late",
+    ];
+    assert_eq!(found, expected, "{said}");
+}
+
 /// What hosts say, titles, differences and the journal: a real run over SSH.
 #[test]
 fn a_run_shows_and_records_no_secret() {
