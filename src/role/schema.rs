@@ -105,11 +105,13 @@ fn definitions() -> Value {
         block.insert(part.into(), reference("tasks"));
     }
     let handler = object(keywords(keyword::KEYWORDS), Some(&["name"]));
+    let mut task = keywords(keyword::KEYWORDS);
+    task.remove("listen");
     json!({
         "tasks": list(json!({
             "if": { "required": ["block"] },
             "then": { "type": "object", "properties": block, "additionalProperties": false },
-            "else": object(keywords(keyword::KEYWORDS), None),
+            "else": object(task, None),
         })),
         "handlers": list(handler),
     })
@@ -126,12 +128,25 @@ fn object(keywords: Map, required: Option<&[&str]>) -> Value {
     }
     // Ansible's full names.
     let full = module::COLLECTIONS.map(|c| c.replace('.', "\\."));
-    let full = format!("^({})", full.join("|"));
+    let names: Vec<&str> = module::names().collect();
+    let full = format!("^({})({})$", full.join("|"), names.join("|"));
+    let command = |name: &str| {
+        let full = module::COLLECTIONS.map(|c| json!({ "required": [format!("{c}{name}")] }));
+        [vec![json!({ "required": [name] })], full.to_vec()].concat()
+    };
+    let commands = [command("command"), command("shell")].concat();
+    let commands = json!({ "anyOf": commands });
+    let of_commands = ["until", "retries", "delay", "changed_when", "failed_when"];
+    let of_commands: Map = of_commands
+        .into_iter()
+        .map(|keyword| (keyword.to_string(), commands.clone()))
+        .collect();
     let mut schema = json!({
         "type": "object",
         "properties": properties,
         "patternProperties": { full: {} },
         "additionalProperties": false,
+        "dependentSchemas": of_commands,
     });
     if let Some(required) = required {
         schema["required"] = json!(required);
@@ -157,15 +172,43 @@ fn arguments(module: &Module) -> Value {
     schema
 }
 
+/// What makes a text a template (`template::is_template`).
+const TEMPLATE: &str = "\\{[{%#]";
+
+/// The name of a variable.
+fn variable() -> Value {
+    json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" })
+}
+
+/// A whole number, as itself, as text, or as what a template makes.
+fn number(least: u32, text: &str) -> Value {
+    json!({ "anyOf": [
+        { "type": "integer", "minimum": least, "maximum": u32::MAX },
+        { "type": "string", "pattern": format!("{text}|{TEMPLATE}") },
+    ] })
+}
+
 fn keywords(names: &[&str]) -> Map {
     let of = |name: &str| match name {
         "when" | "changed_when" => condition(),
         "failed_when" => json!({ "type": ["string", "boolean"] }),
         "notify" | "listen" | "tags" => texts(),
         "become" | "no_log" => json!({ "type": "boolean" }),
-        "vars" | "loop_control" => json!({ "type": "object" }),
+        "vars" => json!({ "type": "object" }),
+        "loop_control" => json!({
+            "type": "object",
+            "properties": {
+                "loop_var": variable(), "index_var": variable(), "label": { "type": "string" },
+            },
+            "additionalProperties": false,
+        }),
+        "register" => variable(),
+        "become_user" => json!({ "type": "string", "pattern": "^[A-Za-z0-9_.$][A-Za-z0-9_.$-]*$" }),
+        // An expression already, without braces.
+        "until" => json!({ "type": "string", "not": { "pattern": TEMPLATE } }),
         "loop" => json!({ "type": ["array", "string"] }),
-        "retries" | "delay" => json!({ "type": ["integer", "string"] }),
+        "retries" => number(1, "^\\+?0*[1-9][0-9]*$"),
+        "delay" => number(0, "^\\+?[0-9]+$"),
         // A name may look like a number.
         "name" => json!({ "type": ["string", "number", "boolean"] }),
         _ => json!({ "type": "string" }),

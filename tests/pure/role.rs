@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use camino::Utf8Path;
 use quorate::host::{Fact, Facts};
-use quorate::model::{Masks, Sha256};
+use quorate::model::{Diagnostics, Masks, Sha256};
 use quorate::plan::HostPlan;
 use quorate::role::{
     ControllerFile, ControllerFiles, FileError, HostRoles, ImageArchive, Kinds, Library, Registered,
@@ -52,6 +52,22 @@ pub(crate) fn effects(plan: &HostPlan) -> Vec<String> {
         .collect()
 }
 
+/// Returns what is wrong in tasks, found in reading them or in their first rendering.
+fn wrong<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>, scope: &Scope) -> Diagnostics {
+    let (library, found) = Library::from_texts("r", texts);
+    if found.has_errors() {
+        return found;
+    }
+    let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
+    roles.facts(scope).err().unwrap_or_default()
+}
+
+/// Returns the first that is wrong in tasks on a host that knows nothing of its own.
+pub(crate) fn found(tasks: &str) -> Option<String> {
+    let found = wrong([("tasks/main.yml", tasks)], &scope(json!({})));
+    found.iter().next().map(ToString::to_string)
+}
+
 /// Returns each role's tasks with what is wrong in them, found in reading them or in their first rendering; `more` are other
 /// files of the role.
 pub(crate) fn mistakes(
@@ -63,13 +79,7 @@ pub(crate) fn mistakes(
     for tasks in cases {
         let texts = [("tasks/main.yml", *tasks)];
         let texts = texts.into_iter().chain(more.iter().copied());
-        let (library, found) = Library::from_texts("r", texts);
-        let found = if found.has_errors() {
-            found
-        } else {
-            let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
-            roles.facts(&scope(tasks)).err().unwrap_or_default()
-        };
+        let found = wrong(texts, &scope(tasks));
         assert!(found.has_errors(), "nothing is wrong with {tasks}");
         all.push_str(&format!("{tasks}\n"));
         for finding in found.iter() {

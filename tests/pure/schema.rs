@@ -142,6 +142,53 @@ fn what_the_program_takes_and_refuses() {
     }
 }
 
+/// The schema takes of a keyword what the reader of roles takes, and refuses what it refuses.
+#[test]
+fn keywords_are_as_strict_as_the_program() {
+    let validator = validator(&schema::tasks());
+    for (of_task, is_good) in [
+        ("command: x\n  retries: abc", false),
+        ("command: x\n  retries: 0", false),
+        ("command: x\n  retries: '0'", false),
+        ("command: x\n  retries: 1.5", false),
+        ("command: x\n  retries: -1", false),
+        ("command: x\n  retries: true", false),
+        ("command: x\n  retries: '3'", true),
+        ("command: x\n  retries: '{{ 1 + 2 }}'", true),
+        ("shell: x\n  delay: 0", true),
+        ("shell: x\n  delay: soon", false),
+        ("ansible.builtin.shell: x\n  delay: 1", true),
+        ("package: {name: x}\n  retries: 3", false),
+        ("package: {name: x}\n  changed_when: true", false),
+        ("command: x\n  failed_when: [a, b]", false),
+        ("command: x\n  until: result.rc == 0", true),
+        ("command: x\n  until: '{{ result.rc == 0 }}'", false),
+        ("command: x\n  until: true", false),
+        ("command: x\n  register: a b", false),
+        ("command: x\n  register: said_1", true),
+        ("command: x\n  become_user: -x", false),
+        ("command: x\n  become_user: alice", true),
+        ("command: x\n  listen: web", false),
+        ("command: x\n  loop: 3", false),
+        (
+            "command: x\n  loop: [1]\n  loop_control: {loop_var: each, index_var: i, label: a}",
+            true,
+        ),
+        (
+            "command: x\n  loop: [1]\n  loop_control: {loop_var: a-b}",
+            false,
+        ),
+        ("command: x\n  loop: [1]\n  loop_control: {pause: 3}", false),
+        ("command: x\n  loop: [1]\n  loop_control: {label: 3}", false),
+        ("ansible.builtin.pakage: x", false),
+    ] {
+        let text = format!("- {of_task}\n");
+        assert_eq!(validator.is_valid(&yaml(&text)), is_good, "{text}");
+        let found = super::role::found(&text);
+        assert_eq!(found.is_none(), is_good, "{text}{found:?}");
+    }
+}
+
 #[test]
 fn nothing_is_without_a_description() {
     let schema = spec::schema::variables();
