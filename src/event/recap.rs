@@ -138,15 +138,21 @@ impl Recap {
         for record in records {
             recap.add(record);
         }
-        if !recap.finished {
-            recap.seconds = recap.clock.until(recap.clock.last);
-            recap.wall = recap.clock.split();
-            // Nobody said how long its hosts took: up to their last word it was so long.
-            for (name, host) in recap.hosts.iter_mut().filter(|(_, h)| h.seconds == 0.0) {
-                host.seconds = recap.clock.until(recap.clock.hosts.get(name).copied());
-            }
-        }
+        recap.close();
         recap
+    }
+
+    /// Says that nothing comes any more. Where the run did not come to its end, nobody said how long it and its hosts took: up
+    /// to their last word it was so long.
+    pub fn close(&mut self) {
+        if self.finished {
+            return;
+        }
+        self.seconds = self.clock.until(self.clock.last);
+        self.wall = self.clock.split();
+        for (name, host) in self.hosts.iter_mut().filter(|(_, h)| h.seconds == 0.0) {
+            host.seconds = self.clock.until(self.clock.hosts.get(name).copied());
+        }
     }
 
     /// Adds one record.

@@ -39,22 +39,45 @@ impl Reporter for Plain {
         self.recap.add(&record);
         self.plan.add(&record);
         let mut text = lines(&record, &self.recap.command, &self.options);
-        if self.recap.finished && recap::wanted(&self.recap, self.options.verbosity) {
-            text.push('\n');
-            if self.recap.is_read_only() {
-                text.push_str(&self.plan.summary(&self.recap));
-                text.push_str("\n\n");
-            }
-            let journal = self.options.journal.as_ref().map(|path| path.as_str());
-            text.push_str(&recap::render(
-                &self.recap,
-                journal,
-                self.options.verbosity > 0,
-            ));
+        if self.recap.finished {
+            text.push_str(&self.closing());
         }
+        self.write(&text)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        // Without its last event a run was killed; what is known is shown all the same.
+        if self.recap.finished {
+            return Ok(());
+        }
+        self.recap.close();
+        let text = self.closing();
+        self.write(&text)
+    }
+}
+
+impl Plain {
+    /// Returns the plan's sum and the recap.
+    fn closing(&self) -> String {
+        let mut text = String::new();
+        if !recap::wanted(&self.recap, self.options.verbosity) {
+            return text;
+        }
+        text.push('\n');
+        if self.recap.is_read_only() {
+            text.push_str(&self.plan.summary(&self.recap));
+            text.push_str("\n\n");
+        }
+        let journal = self.options.journal.as_ref().map(|path| path.as_str());
+        let verbose = self.options.verbosity > 0;
+        text.push_str(&recap::render(&self.recap, journal, verbose));
+        text
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
         // The lines are for programs and have no colour, whatever the stream would take.
-        self.out
-            .write_all(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
+        let text = anstream::adapter::strip_str(text).to_string();
+        self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
 }

@@ -239,6 +239,7 @@ impl Reporter for Pretty {
         if self.recap.finished {
             Ok(())
         } else {
+            self.recap.close();
             self.end()
         }
     }

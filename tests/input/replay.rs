@@ -48,6 +48,23 @@ fn a_run_that_was_killed_while_it_wrote() {
     ));
 }
 
+/// Of a run that was killed it is known how long it took up to its last record.
+#[test]
+fn a_run_without_an_end_has_its_time() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/apply.jsonl");
+    let whole = std::fs::read_to_string(path).unwrap();
+    let cut: Vec<&str> = whole.lines().take(40).collect();
+    let bed = Bed::empty().file("cut.jsonl", &(cut.join("\n") + "\n"));
+    for arguments in [&[][..], &["--output", "plain"]] {
+        let outcome = bed.run(&[&["replay", "cut.jsonl"], arguments].concat());
+        assert_eq!(outcome.exit, 1, "{}", outcome.err);
+        let said = outcome.out;
+        let ended = "the run did not end: its journal stops here\n51 s = ";
+        assert!(said.contains(ended), "{said}");
+        assert!(!said.contains(" 0.0 s\n"), "{said}");
+    }
+}
+
 #[test]
 fn a_command_s_output() {
     let (exit, text) = replay("lab-exec", &[]);
