@@ -351,3 +351,38 @@ fn a_journal_as_text_and_as_a_page_at_once() {
             .ends_with("</html>\n")
     );
 }
+
+/// `vagrant/lab attach` where no hosts run, and where no engine answers: it says what to do, and leaves nothing behind.
+#[test]
+fn the_lab_attaches_to_nothing_and_says_so() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let lab = folder.path().join("vagrant");
+    let there = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("vagrant");
+    for part in ["scripts", "kubernetes/kubernetes"] {
+        std::fs::create_dir_all(lab.join(part)).unwrap();
+    }
+    for file in ["lab", "scripts/common.sh", "kubernetes/kubernetes/go.mod"] {
+        std::fs::copy(there.join(file), lab.join(file)).unwrap();
+    }
+    let docker = folder.path().join("docker");
+    for (engine, said) in [
+        ("exit 0", "no hosts of a lab are running on this machine"),
+        ("exit 1", "this machine's container engine does not answer"),
+    ] {
+        std::fs::write(&docker, format!("#!/bin/sh\n{engine}\n")).unwrap();
+        std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let outcome = Command::new(lab.join("lab"))
+            .arg("attach")
+            .env("PATH", path)
+            .assert()
+            .failure();
+        let err = String::from_utf8_lossy(&outcome.get_output().stderr).into_owned();
+        assert!(
+            err.contains(said) && err.contains("vagrant/lab up"),
+            "{err}"
+        );
+        assert!(!lab.join(".lab").exists(), "{err}");
+    }
+}
