@@ -93,7 +93,22 @@ pub(super) fn origin(request: &Request, project: &Project) -> PlanOrigin {
         shard: shard(&request.shard),
         tags: request.tags.clone(),
         skip_tags: request.skip_tags.clone(),
+        extra_vars: extra_vars(project),
     }
+}
+
+/// Returns the names of the variables that `-e` sets.
+pub(super) fn extra_vars(project: &Project) -> Vec<String> {
+    let mut names: Vec<String> = project.inventory.extra.keys().cloned().collect();
+    names.sort();
+    names
+}
+
+/// Returns a warning where a plan was made with `-e` and the request has none: input that is wrong may be so for want of it.
+pub(super) fn lacks_extra_vars(request: &Request, plan: &PlanFile) -> Option<Diagnostic> {
+    let otherwise = plan.origin.other_extra_vars(&[])?;
+    let warning = Diagnostic::warning(otherwise).help("give the same `-e` to `apply FILE`");
+    request.extra_vars.is_empty().then_some(warning)
 }
 
 /// Returns `--shard` as a plan file has it.

@@ -128,7 +128,11 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
     let approved = plan_file::adopt(&mut request)?;
     let request = &request;
     plan_file::has_room(request)?;
-    let project = read(request)?;
+    let project = read(request).inspect_err(|_| {
+        let plan = approved.as_ref().map(|(_, plan)| plan);
+        let lacks = plan.and_then(|plan| plan_file::lacks_extra_vars(request, plan));
+        warn(request, &Diagnostics(lacks.into_iter().collect()));
+    })?;
     // What is no part of the cluster has no part in its state.
     let others = project
         .others()
@@ -247,6 +251,7 @@ pub(super) fn settings(
     let connect: Arc<dyn Connect> =
         transport::stack(reach.options, read_only, Arc::new(Counters::default()));
     let masks = desired.masks.clone();
+    let extra_vars = plan_file::extra_vars(&desired);
     let (events, receiver) = mpsc::channel(EVENTS);
     let receiver = if masks.is_empty() {
         receiver
@@ -269,6 +274,7 @@ pub(super) fn settings(
         owner: format!("{user}@{} (process {})", machine.trim(), std::process::id()),
         break_lock: request.break_lock,
         approved: None,
+        extra_vars,
         patience: Patience::USUAL,
         events,
         cancel,

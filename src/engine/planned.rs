@@ -85,6 +85,8 @@ pub(super) async fn tell_differences(settings: &Settings, name: &HostName, plan:
     }
 }
 
+const AGAIN: &str = "make a new plan with `quorate plan --out FILE`, look at it, and apply that";
+
 /// Returns why the plan that the user agreed to may not be carried out: something is not as it was seen then. `None`
 /// where all is, or where no plan binds the run.
 pub(super) fn stale(state: &State) -> Option<Refusal> {
@@ -125,6 +127,9 @@ pub(super) fn stale(state: &State) -> Option<Refusal> {
             approved.at.strftime("%Y-%m-%d %H:%MZ"),
             found.join("\n")
         ),
-        help: "make a new plan with `quorate plan --out FILE`, look at it, and apply that".into(),
+        help: match approved.origin.other_extra_vars(&settings.extra_vars) {
+            Some(otherwise) => format!("{otherwise}: say the same; or {AGAIN}"),
+            None => AGAIN.into(),
+        },
     })
 }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub break_lock: bool,
     /// The plan that alone may be carried out (`apply FILE`).
     pub approved: Option<Arc<PlanFile>>,
+    /// The names of the variables that `-e` sets, in the alphabet's order.
+    pub extra_vars: Vec<String>,
     /// How long is waited for what comes to its end by itself.
     pub patience: Patience,
     /// Where events go. Bounded: whoever prints slowly slows the run, and loses nothing.

@@ -47,6 +47,33 @@ pub struct PlanOrigin {
     pub tags: Vec<String>,
     /// `--skip-tags`.
     pub skip_tags: Vec<String>,
+    /// The names of the variables that `-e` set, in the alphabet's order. Their values may be secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_vars: Vec<String>,
+}
+
+impl PlanOrigin {
+    /// Returns what a run with these variables set by `-e` says otherwise than the plan's did; `None` where the names are the
+    /// same. What a plan of before this was recorded was made with is not known, and looks like none.
+    pub fn other_extra_vars(&self, here: &[String]) -> Option<String> {
+        let only = |one: &[String], other: &[String]| {
+            let names = one.iter().filter(|name| !other.contains(name));
+            names.cloned().collect::<Vec<_>>().join(", ")
+        };
+        let (gone, new) = (only(&self.extra_vars, here), only(here, &self.extra_vars));
+        match (gone.as_str(), new.as_str()) {
+            ("", "") => None,
+            (gone, "") => Some(format!(
+                "the plan was made with `-e` of {gone}, which this run lacks"
+            )),
+            ("", new) => Some(format!(
+                "the plan was made without `-e` of {new}, which this run has"
+            )),
+            (gone, new) => Some(format!(
+                "the plan was made with `-e` of {gone}, which this run lacks, and without {new}, which it has"
+            )),
+        }
+    }
 }
 
 /// A plan, as digests.

@@ -54,6 +54,7 @@ pub(crate) async fn apply(words: &[String]) -> u8 {
         owner: "a benchmark".into(),
         break_lock: false,
         approved: None,
+        extra_vars: Vec::new(),
         patience: Patience::USUAL,
         events,
         cancel,

@@ -15,6 +15,7 @@ fn plan(edit: impl Fn(&mut PlanOrigin)) -> String {
         shard: None,
         tags: vec!["kernel".into()],
         skip_tags: Vec::new(),
+        extra_vars: Vec::new(),
     };
     edit(&mut origin);
     PlanFile {
@@ -74,6 +75,22 @@ fn what_is_no_plan_of_this_inventory() {
         bed.nobody_came();
         insta::assert_snapshot!(format!("plan_file_{name}"), outcome.err);
     }
+}
+
+/// A plan that was made with `-e`, and an apply whose input is wrong without it: nobody is contacted, names alone are told.
+#[test]
+fn a_plan_with_other_extra_variables() {
+    let text = plan(|origin| origin.extra_vars = vec!["a_word".into(), "vip".into()]);
+    let bed = Bed::sound()
+        .vars("cluster_name: \"{{ a_word }}\"\n")
+        .bytes("plan.json", text.as_bytes());
+    let outcome = bed.run(&["apply", "plan.json"]);
+    assert_eq!((outcome.exit, outcome.out.as_str()), (4, ""));
+    let hint = "the plan was made with `-e` of a_word, vip, which this run lacks";
+    assert!(outcome.err.contains(hint), "{}", outcome.err);
+    let outcome = bed.run(&["apply", "plan.json", "-e", "other=1"]);
+    assert!(!outcome.err.contains("was made with"), "{}", outcome.err);
+    bed.nobody_came();
 }
 
 #[test]

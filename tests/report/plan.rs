@@ -191,6 +191,7 @@ fn origin() -> PlanOrigin {
         shard: None,
         tags: vec!["haproxy".into()],
         skip_tags: Vec::new(),
+        extra_vars: vec!["word".into()],
     }
 }
 

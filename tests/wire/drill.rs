@@ -310,6 +310,7 @@ async fn drill(model: Model, wish: Wish) -> Outcome {
         owner: "me@here".into(),
         break_lock: false,
         approved: None,
+        extra_vars: Vec::new(),
         patience: engine::Patience::NONE,
         events,
         cancel,

@@ -773,6 +773,7 @@ impl Bench {
             owner: "me@here".into(),
             break_lock: false,
             approved: self.approved.map(Arc::new),
+            extra_vars: Vec::new(),
             patience: self.patience,
             events,
             cancel,
@@ -1062,6 +1063,7 @@ fn as_file(outcome: &Outcome, bench: &Bench) -> PlanFile {
             limit: None,
             tags: Vec::new(),
             skip_tags: Vec::new(),
+            extra_vars: Vec::new(),
         },
         hosts: planned_steps(&outcome.events),
     }
@@ -1107,6 +1109,17 @@ async fn a_plan_that_was_agreed_to_is_carried_out_while_all_is_as_it_was_seen() 
         (outcome.count(Kind::Wave), outcome.count(Kind::Lock)),
         (0, 0)
     );
+
+    // Other variables may be why.
+    let mut otherwise = bench();
+    otherwise.model.lock().unwrap().forget_file("cp2");
+    let mut with = file.clone();
+    with.origin.extra_vars = vec!["word".into()];
+    otherwise.approved = Some(with);
+    let outcome = otherwise.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    let hint = "the plan was made with `-e` of word, which this run lacks: say the same; or make a new plan";
+    assert!(outcome.text().contains(hint), "{}", outcome.text());
 
     // Somebody has done it already.
     let mut done = Bench::cluster(&["cp1", "cp2", "w1"]).converged();
