@@ -8,14 +8,14 @@ use serde_json::json;
 use super::fate::Fates;
 use super::host::HostRoles;
 use super::library::Role;
-use super::module::{Look, Verdict};
+use super::module::{Action, Look, Verdict};
 use super::result::{self, Registered, StepResult};
 use super::scope::Left;
 use super::task::{Condition, Task, id};
 use super::{item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
-use crate::host::{Effect, Observed, Run};
+use crate::host::{Effect, FileKind, FileState, Observed, Run};
 use crate::model::{Diagnostic, Diagnostics, Value};
 use crate::plan::{Change, HandlerPlan, HostPlan, OnFailure, Step};
 use crate::template::Scope;
@@ -255,10 +255,7 @@ impl<'a> Walk<'a> {
             };
             self.plan.notes.push((title.clone(), text));
         }
-        let changes = match action.plan(&Look {
-            now: &self.now,
-            steady: &self.steady,
-        }) {
+        let changes = match self.verdict(action.as_ref()) {
             Verdict::Nothing(_) => {
                 self.plan.ok += 1;
                 self.plan.as_written.push(title);
@@ -291,6 +288,19 @@ impl<'a> Walk<'a> {
         };
         self.step(role, task, title, changes, notify);
         None
+    }
+
+    /// Returns what is to be done, unless it is seen already that the host will refuse it.
+    fn verdict(&self, action: &dyn Action) -> Verdict {
+        let verdict = action.plan(&Look {
+            now: &self.now,
+            steady: &self.steady,
+        });
+        let refusal = match &verdict {
+            Verdict::Changes(changes) | Verdict::Always(changes) => in_the_way(changes, &self.now),
+            _ => None,
+        };
+        refusal.map_or(verdict, Verdict::Refused)
     }
 
     fn step(
@@ -412,10 +422,7 @@ impl<'a> Walk<'a> {
             }
             let notify = self.host.notified(role, handler, &mut self.errors);
             match item::action(handler, role, &scope, self.host.files.as_ref(), true) {
-                Ok(action) => match action.plan(&Look {
-                    now: &self.now,
-                    steady: &self.steady,
-                }) {
+                Ok(action) => match self.verdict(action.as_ref()) {
                     Verdict::Changes(changes) | Verdict::Always(changes) => {
                         for change in &changes {
                             change.effect.apply(&mut self.now);
@@ -444,4 +451,22 @@ impl<'a> Walk<'a> {
         }
         steps
     }
+}
+
+/// Returns why a file or link cannot be made: the host replaces no directory by one (`wave.sh`, `put`, `link` and `fetch`).
+fn in_the_way(changes: &[Change], now: &Observed) -> Option<String> {
+    let removes = |change: &&Change| matches!(change.effect, Effect::Remove { .. });
+    let stay = changes.iter().take_while(|change| !removes(change));
+    let mut made = stay.filter_map(|change| match &change.effect {
+        Effect::WriteFile(file) => Some((&file.path, "file")),
+        Effect::Fetch(fetch) => Some((&fetch.path, "file")),
+        Effect::Link { path, .. } => Some((path, "link")),
+        _ => None,
+    });
+    let is_directory =
+        |state: &Option<&FileState>| state.is_some_and(|s| s.kind == FileKind::Directory);
+    let (path, what) = made.find(|(path, _)| now.file(path).is(is_directory))?;
+    Some(format!(
+        "{path} is a directory: it is not replaced by a {what}; name another path, or remove it first"
+    ))
 }

@@ -10,6 +10,7 @@ mod hosts;
 mod inventory;
 mod jinja;
 mod layers;
+mod place;
 mod scope;
 
 pub use alike::{Asked, Watched};

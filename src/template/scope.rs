@@ -1,7 +1,6 @@
 //! What a rendering sees, and rendering itself.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tera::Context;
@@ -9,6 +8,7 @@ use tera::Context;
 use super::engine::{self, Fault};
 use super::hosts::Hosts;
 use super::layers::{Layer, Layers};
+use super::place::within;
 use super::{is_template, jinja};
 use crate::model::{Diagnostic, Diagnostics, Map, Source, Span, Value, nearest};
 
@@ -114,6 +114,9 @@ struct Failure {
     /// Whether it is only that a variable is not defined: `is defined` and `default` may ask for that.
     undefined: bool,
 }
+
+/// What is known where something failed, and nowhere else.
+const FAILED: [&str; 2] = ["ansible_failed_task", "ansible_failed_result"];
 
 /// Variables that are being rendered, the outermost first.
 type Stack<'s> = Vec<&'s str>;
@@ -421,7 +424,7 @@ impl Scope {
             // Read again below, where the ranges of faults are right.
             Err(_) => (Context::new(), Vec::new()),
         };
-        match engine::evaluate(expression, &context) {
+        match self.chained(&context, |context| engine::evaluate(expression, context)) {
             Ok(Some(value)) => Ok(value),
             Ok(None) => {
                 // Tera names what is undefined when it prints it.
@@ -451,7 +454,30 @@ impl Scope {
         let names =
             engine::names(text).map_err(|fault| self.explain(fault, text, span, Vec::new()))?;
         let (context, missing) = self.context(names, stack)?;
-        engine::render(text, &context).map_err(|fault| self.explain(fault, text, span, missing))
+        self.chained(&context, |context| engine::render(text, context))
+            .map_err(|fault| self.explain(fault, text, span, missing))
+    }
+
+    /// Renders, and where only what failed is not defined once more with nothing in it: `ansible_failed_task.name | default(...)`
+    /// is asked in an `always` that nothing failed before, and Tera has no defaults for a part of what is not there.
+    fn chained<T>(
+        &self,
+        context: &Context,
+        render: impl Fn(&Context) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let fault = match render(context) {
+            Err(fault) => fault,
+            done => return done,
+        };
+        let named = |name: &&str| fault.message.starts_with(&format!("Variable `{name}`"));
+        if !FAILED.iter().any(named) {
+            return Err(fault);
+        }
+        let mut chained = context.clone();
+        for name in FAILED.iter().filter(|n| !self.bindings.contains_key(n)) {
+            chained.insert_value(*name, engine::to_tera(&Value::Object(Map::new())));
+        }
+        render(&chained).map_err(|_| fault)
     }
 
     /// Returns the context with the named variables, and why those that were left out could not be had.
@@ -485,6 +511,10 @@ impl Scope {
             Diagnostic::error(format!("the variable `{name}` is not defined")).at(place);
         if let Some(near) = nearest(name, self.names()) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        } else if FAILED.contains(&name) {
+            diagnostic = diagnostic.help(format!(
+                "nothing has failed there: write `{name}.… | default(value=…)`, or `when: {name} is defined`"
+            ));
         } else if name.starts_with("ansible_") {
             diagnostic = diagnostic
                 .help("Ansible's facts are not gathered; what is known of a host is in `facts`");
@@ -584,38 +614,6 @@ fn asks_whether_defined(expression: &str, name: &str) -> bool {
                     .strip_prefix('|')
                     .is_some_and(|r| r.trim_start().starts_with("default")))
     })
-}
-
-/// Returns the place of a part of a text whose whole place is `span`. The file may hold the text as it is, or indented
-/// (block scalars): then its lines are looked for one by one. `None` where escapes changed it.
-fn within(span: &Span, text: &str, part: Range<usize>) -> Option<Span> {
-    let file = span.source.text.get(span.range.clone())?;
-    let at = |start: usize| {
-        let start = span.range.start + start;
-        Some(Span {
-            source: span.source.clone(),
-            range: start..start + part.len(),
-        })
-    };
-    if let Some(offset) = file.find(text) {
-        return at(offset + part.start);
-    }
-    let mut cursor = 0;
-    let mut line_start = 0;
-    for line in text.split_inclusive('\n') {
-        let content = line.trim();
-        if !content.is_empty() {
-            let found = cursor + file.get(cursor..)?.find(content)?;
-            if part.start < line_start + line.len() {
-                let inside =
-                    (part.start - line_start).saturating_sub(line.len() - line.trim_start().len());
-                return at(found + inside);
-            }
-            cursor = found + content.len();
-        }
-        line_start += line.len();
-    }
-    None
 }
 
 /// How errors begin that hold whatever the variables are: what Tera finds before it renders.

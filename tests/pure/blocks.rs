@@ -492,3 +492,36 @@ fn what_a_plan_does_not_show_has_a_digest() {
         "a task"
     );
 }
+
+/// Where nothing failed the two names are not defined, as in Ansible: `default` stands in for them, also for a part of them.
+#[test]
+fn what_failed_is_undefined_where_nothing_did() {
+    let form = "ansible_failed_task.name | default(value=\"nothing\")";
+    let result = "ansible_failed_result.rc | default(value=7)";
+    let tasks = format!(
+        "- block: [{{name: a, command: a}}]\n  always:\n    - name: said\n      command: 'say {{{{ {form} }}}} {{{{ {result} }}}}'\n    - {{name: of some, command: c, when: ansible_failed_task is defined}}\n"
+    );
+    let (roles, scope) = only(&tasks);
+    let words = |plan: &HostPlan| -> Vec<String> {
+        let run = |s: &quorate::plan::Step| match &s.changes[0].effect {
+            Effect::Run(run) => run.argv.join(" "),
+            other => panic!("{other:?}"),
+        };
+        plan.steps.iter().map(run).collect()
+    };
+    let none = Registered::default();
+    assert_eq!(
+        words(&plan(&roles, &scope, &none).unwrap()),
+        ["a", "say nothing 7"]
+    );
+    let mut failed = Registered::default();
+    let said = StepResult {
+        rc: 3,
+        ..StepResult::default()
+    };
+    failed.record("r : a", Status::Failed, said);
+    assert_eq!(
+        words(&plan(&roles, &scope, &failed).unwrap()),
+        ["say a 3", "c"]
+    );
+}

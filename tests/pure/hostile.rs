@@ -297,9 +297,10 @@ fn every_module_is_tried() {
         .as_object()
         .unwrap();
     let base = tasks();
-    let modules = known.iter().filter(|(_, v)| {
-        v["additionalProperties"] == json!(false)
-            || v["type"].is_array() && v["properties"].is_object()
+    let modules = known.iter().filter(|(name, v)| {
+        let is_map = v["additionalProperties"] == json!(false)
+            || v["type"].is_array() && v["properties"].is_object();
+        is_map && *name != "loop_control"
     });
     let aliases = [
         "apt",

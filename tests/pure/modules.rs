@@ -18,6 +18,50 @@ fn plan_on(tasks: &str, model: &Model) -> HostPlan {
         .unwrap_or_else(|e| panic!("{tasks}\n{e:?}"))
 }
 
+/// What the host would refuse is seen in the plan: no file or link takes a directory's place. Inside a block it is a step like
+/// others, and what comes behind the directory's removal is not refused.
+#[test]
+fn a_directory_in_the_way_is_a_failure_of_the_plan() {
+    let model = model();
+    let said = |tasks: &str| {
+        let (roles, scope) = only(tasks);
+        let facts = roles.facts(&scope).unwrap();
+        let plan = roles.plan(&scope, &model.observe(&facts), &Registered::default());
+        plan.map(|plan| effects(&plan))
+    };
+    let refused = "/etc/d is a directory: it is not replaced by a";
+    for (module, what) in [
+        ("copy: {dest: /etc/d, content: b}", "file"),
+        ("template: {src: t, dest: /etc/d}", "file"),
+        ("file: {path: /etc/d, state: link, src: a}", "link"),
+        (
+            "get_url: {url: 'https://x.example/d', dest: /etc/d, checksum: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}",
+            "file",
+        ),
+    ] {
+        let (roles, scope) = with([
+            ("tasks/main.yml", format!("- {module}\n").as_str()),
+            ("templates/t", "x"),
+        ]);
+        let facts = roles.facts(&scope).unwrap();
+        let found = roles
+            .plan(&scope, &model.observe(&facts), &Registered::default())
+            .unwrap_err();
+        let found = found.iter().next().unwrap().to_string();
+        assert!(found.contains(&format!("{refused} {what}")), "{found}");
+    }
+    let copy = "copy: {dest: /etc/d, content: b}";
+    let removed = said(&format!(
+        "- file: {{path: /etc/d, state: absent}}\n- {copy}\n"
+    ));
+    assert_eq!(removed.unwrap().len(), 2);
+    let rescued = said(&format!(
+        "- block: [{{{copy}}}]\n  rescue: [{{command: b}}]\n"
+    ));
+    let rescued = rescued.unwrap();
+    assert!(rescued[0].contains("leads out of its block"), "{rescued:?}");
+}
+
 /// Module and arguments; what is planned on the host below.
 const TABLE: &[(&str, &[&str])] = &[
     ("package: curl", &[]),
