@@ -233,6 +233,22 @@ const WIDE: &str = r"
   return found;
 })()";
 
+/// Returns boxes that are scrolled sideways and have no shadow, over which covers scroll along, at the edge behind which there is more.
+const CUT: &str = r"
+(() => {
+  const found = [];
+  let cut = 0;
+  for (const node of document.querySelectorAll('.wide')) {
+    if (node.scrollWidth <= node.clientWidth || !node.checkVisibility()) continue;
+    cut += 1;
+    const style = getComputedStyle(node);
+    const shadows = style.backgroundImage.split('linear-gradient').length - 1;
+    if (shadows !== 4 || style.backgroundAttachment !== 'local, local, scroll, scroll') found.push(`${node.parentElement.id}: ${style.backgroundImage}`);
+  }
+  if (cut === 0 && innerWidth < 560) found.push('no box is scrolled');
+  return found;
+})()";
+
 fn strings(value: Value) -> Vec<String> {
     serde_json::from_value(value).unwrap()
 }
@@ -273,6 +289,7 @@ fn each_page_is_readable_everywhere() {
             // What is folded has to be readable too.
             browser.eval("document.querySelectorAll('details').forEach((d) => { d.open = true; })");
             assert_eq!(strings(browser.eval(WIDE)), Vec::<String>::new(), "{place}");
+            assert_eq!(strings(browser.eval(CUT)), Vec::<String>::new(), "{place}");
             let pale = PALE.replace("LEAST", &CONTRAST.to_string());
             assert_eq!(
                 strings(browser.eval(&pale)),
