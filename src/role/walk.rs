@@ -18,7 +18,7 @@ use crate::host::script::Report;
 use crate::host::{Effect, FileKind, FileState, Observed, Run};
 use crate::model::{Diagnostic, Diagnostics, Value};
 use crate::plan::{Change, HandlerPlan, HostPlan, OnFailure, Step};
-use crate::template::Scope;
+use crate::template::{self, Scope};
 
 /// The variables by which `rescue` and `always` know what failed; Ansible's names.
 pub(super) const FAILED_RESULT: &str = "ansible_failed_result";
@@ -93,12 +93,37 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Counts the titles of a task that is not done: another one of the same title keeps its number, by which runs know it.
+    fn pass_over(&mut self, role: &Role, task: &Task, base: &Scope) {
+        let twice = self.host.roles.iter().filter(|r| r.name == role.name);
+        let twins = role.tasks.iter().filter(|other| other.name == task.name);
+        let is_known = twice.count() < 2 && twins.count() < 2;
+        if is_known && !template::is_template(&task.name) {
+            return;
+        }
+        let scope = self.host.scope(base, task, &self.values);
+        // What is wrong with it is told where it is done.
+        for each in item::items(task, role, &scope).unwrap_or_default() {
+            let mut scope = scope.clone();
+            each.enter(&task.control, &mut scope);
+            let name = scope.render_text(&task.name, None);
+            if let (Ok(name), Ok(label)) = (name, each.label(&task.control, &scope)) {
+                self.title(role, &name, label);
+            }
+        }
+    }
+
     /// Plans a role's tasks; returns the one that `judge` looks for as soon as it is found.
     pub(super) fn role<'r>(&mut self, role: &'r Arc<Role>) -> Option<&'r Task> {
         let base = scope::with_role(&self.seen, role, &self.host.fixed);
-        for task in role.tasks.iter().filter(|t| self.host.takes(t)) {
+        for task in &role.tasks {
+            if !self.host.takes(task) {
+                self.pass_over(role, task, &base);
+                continue;
+            }
             self.fates.leave(&task.around);
             if !self.fates.reach(&task.around) {
+                self.pass_over(role, task, &base);
                 continue;
             }
             self.task(role, task, &base);

@@ -525,3 +525,40 @@ fn what_failed_is_undefined_where_nothing_did() {
         ["say a 3", "c"]
     );
 }
+
+/// Two tasks of one title are told apart by a number, which stays what it is when the other one is not chosen, or not reached: by
+/// it later runs know since when a task differs.
+#[test]
+fn a_title_s_number_stays() {
+    let tasks = "\
+- {name: same, command: one, tags: [a]}
+- {name: same, command: two, tags: [b]}
+- {name: 'of {{ n }}', command: three, tags: [a], vars: {n: 1}}
+- {name: 'of 1', command: four, tags: [b]}
+- {name: each, command: five, tags: [a], loop: [x, y]}
+- {name: each, command: six, tags: [b], loop: [y, z]}
+";
+    let (roles, scope) = only(tasks);
+    let chosen = |tag: &str| {
+        let tags = [tag.to_string()].into();
+        let skip = Default::default();
+        let roles = roles.clone().select(Selection { tags, skip });
+        let found = plan(&roles, &scope, &Registered::default()).unwrap();
+        let titles: Vec<String> = titles(&found).into_iter().map(String::from).collect();
+        titles
+    };
+    assert_eq!(chosen("a"), ["same", "of 1", "each (x)", "each (y)"]);
+    assert_eq!(
+        chosen("b"),
+        ["same #2", "of 1 #2", "each (y) #2", "each (z)"]
+    );
+
+    let tasks = "- block:\n    - {name: a, command: a}\n    - {name: same, command: b}\n  always: [{name: same, command: c}]\n";
+    let (roles, scope) = only(tasks);
+    let whole = plan(&roles, &scope, &Registered::default()).unwrap();
+    assert_eq!(titles(&whole), ["a", "same", "same #2"]);
+    let mut failed = Registered::default();
+    failed.record("r : a", Status::Failed, StepResult::default());
+    let cleaned = plan(&roles, &scope, &failed).unwrap();
+    assert_eq!(titles(&cleaned), ["same #2"]);
+}
