@@ -94,11 +94,13 @@ impl History {
     /// Adds a run older than those added before. Runs that compare nothing, such as `status`, say nothing; so does a journal
     /// whose first record is lost, because nobody could name its run.
     pub fn add_older(&mut self, records: &[Record]) {
-        let compared = compared(records);
-        for (name, tasks) in said(records) {
-            let host = self.hosts.entry(name.clone()).or_default();
+        let Some(Said { run, hosts }) = said(records) else {
+            return;
+        };
+        for (name, SaidOfHost { compared, tasks }) in hosts {
+            let host = self.hosts.entry(name).or_default();
             host.runs += 1;
-            if let Some(run) = compared.get(&name) {
+            if compared {
                 host.compared.get_or_insert_with(|| run.clone());
                 // Nobody says of Kubernetes what is as written: whatever a comparison does not name.
                 let kept = host.tasks.iter_mut();
@@ -162,47 +164,38 @@ pub fn name_of<'a>(title: &'a str, changes: &[PlannedChange]) -> Cow<'a, str> {
 
 const CLUSTER: &str = "cluster";
 
-/// Returns the hosts on which a run compared what Kubernetes says: a plan that saw them, and an apply that came to a good end.
-fn compared(records: &[Record]) -> HashMap<HostName, RunRef> {
-    let Some(run) = records.iter().find_map(run_of) else {
-        return HashMap::new();
-    };
-    let ended = |good: &[u8]| {
-        let mut events = records.iter().rev().map(|record| &record.event);
-        events.any(|event| matches!(event, Event::RunFinished { exit, .. } if good.contains(exit)))
-    };
-    let good = match run.command.as_str() {
-        "plan" | "apply --check" => ended(&[0, 2]),
-        "apply" => ended(&[0]),
-        _ => false,
-    };
-    if !good {
-        return HashMap::new();
-    }
-    let seen = records.iter().filter_map(|record| match &record.event {
-        Event::HostSeen { host, .. } => Some(host),
-        _ => None,
-    });
-    seen.map(|host| (host.clone(), run.clone())).collect()
+/// What one run said.
+struct Said {
+    run: RunRef,
+    hosts: HashMap<HostName, SaidOfHost>,
 }
 
-/// Returns what one run said of each task.
-fn said(records: &[Record]) -> HashMap<HostName, HashMap<String, Since>> {
-    let mut hosts: HashMap<HostName, HashMap<String, Since>> = HashMap::new();
-    let Some(run) = records.iter().find_map(run_of) else {
-        return hosts;
-    };
-    if !matches!(run.command.as_str(), "plan" | "apply" | "apply --check") {
-        return hosts;
+#[derive(Default)]
+struct SaidOfHost {
+    /// Whether the run compared what Kubernetes says of it: a plan that saw it, and an apply that came to a good end.
+    compared: bool,
+    tasks: HashMap<String, Since>,
+}
+
+/// Returns the exit codes with which a run of this command compared what Kubernetes says; `None` of commands that compare nothing.
+fn comparing(command: &str) -> Option<&'static [u8]> {
+    match command {
+        "plan" | "apply --check" => Some(&[0, 2]),
+        "apply" => Some(&[0]),
+        _ => None,
     }
-    for record in records {
-        if let Event::Unchanged { host, .. } = &record.event {
-            hosts.entry(host.clone()).or_default();
-        }
-    }
+}
+
+/// Returns what one run said of each host that it looked at; `None` where it compares nothing, or nobody could name it.
+fn said(records: &[Record]) -> Option<Said> {
+    let run = records.iter().find_map(run_of)?;
+    let good = comparing(&run.command)?;
+    let mut hosts: HashMap<HostName, SaidOfHost> = HashMap::new();
+    let mut seen: Vec<&HostName> = Vec::new();
+    let mut is_good = false;
     let mut say = |host: &HostName, title: &str, is_as_written: bool| {
-        let titles = hosts.entry(host.clone()).or_default();
-        let since = titles.entry(title.to_string()).or_default();
+        let host = hosts.entry(host.clone()).or_default();
+        let since = host.tasks.entry(title.to_string()).or_default();
         if is_as_written {
             *since = Since {
                 as_written: Some(run.clone()),
@@ -212,8 +205,10 @@ fn said(records: &[Record]) -> HashMap<HostName, HashMap<String, Since>> {
             since.different.get_or_insert_with(|| run.clone());
         }
     };
+    let mut looked: Vec<&HostName> = Vec::new();
     for record in records {
         match &record.event {
+            Event::Unchanged { host, .. } => looked.push(host),
             Event::AsWritten { hosts, titles } => {
                 for host in hosts {
                     titles.iter().for_each(|title| say(host, title, true));
@@ -237,10 +232,21 @@ fn said(records: &[Record]) -> HashMap<HostName, HashMap<String, Since>> {
                 status: Status::Failed | Status::Rescued,
                 ..
             } => say(host, title, false),
+            Event::HostSeen { host, .. } => seen.push(host),
+            Event::RunFinished { exit, .. } => is_good |= good.contains(exit),
             _ => {}
         }
     }
-    hosts
+    for host in looked {
+        hosts.entry(host.clone()).or_default();
+    }
+    // What was seen counts for hosts that tasks were looked at for.
+    for host in seen.into_iter().filter(|_| is_good) {
+        if let Some(host) = hosts.get_mut(host) {
+            host.compared = true;
+        }
+    }
+    Some(Said { run, hosts })
 }
 
 fn run_of(record: &Record) -> Option<RunRef> {

@@ -98,7 +98,7 @@ fn since_when_a_thing_is_not_as_written() {
         unreachable!()
     };
     let t = title.as_str();
-    let cases: [(&str, Vec<Vec<Record>>, &str); 9] = [
+    let cases: [(&str, Vec<Vec<Record>>, &str); 10] = [
         ("no journal", vec![], "-"),
         (
             "made so by an apply",
@@ -135,6 +135,14 @@ fn since_when_a_thing_is_not_as_written() {
             vec![
                 run(1, "plan", vec![as_written(&["cp1"], t)]),
                 run(2, "apply", vec![done(Status::Failed)]),
+            ],
+            "as written in the plan of 2026-11-14 11:00Z, different since the apply of 2026-11-14 12:00Z",
+        ),
+        (
+            "tried to mend, and rescued",
+            vec![
+                run(1, "plan", vec![as_written(&["cp1"], t)]),
+                run(2, "apply", vec![done(Status::Rescued)]),
             ],
             "as written in the plan of 2026-11-14 11:00Z, different since the apply of 2026-11-14 12:00Z",
         ),
