@@ -864,6 +864,11 @@ fn a_kubeconfig_is_put_in_place_whole_or_not_at_all() {
 /// Where a container's task lies that began with it.
 const TASK: &str = "/run/quorate/containerd/io.containerd.runtime.v2.task/k8s.io/abc";
 
+/// containerd's client: `tasks` says how its one task is, `containers` which are there.
+fn ctr(tasks: &str, containers: &str) -> String {
+    format!("case \"$*\" in *'tasks ls'*) {tasks} ;; *) {containers} ;; esac")
+}
+
 /// Returns the condition of the step that a host of kube-vip is waited for with, for [`under_both_shells`].
 fn waited_for(step: fn(&Carrier) -> Step) -> String {
     let step = step(&Carrier {
@@ -905,14 +910,23 @@ fn the_pod_of_the_manifest_is_waited_for() {
         let script = format!(
             "mkdir -p {TASK}; touch -d '2001-01-01 00:00:00' {file}; touch {other}\n{condition}"
         );
-        under_both_shells(
-            &script,
-            &[("kubectl", answer), ("ctr", containers)],
-            |_, code, said| {
-                assert_eq!(code, expected, "{answer}, {containers}, {older}: {said}");
-            },
-        );
+        let ctr = ctr("echo 'abc 12 RUNNING'", containers);
+        let tools = [("kubectl", answer), ("ctr", &ctr), ("sleep", "exit 0")];
+        under_both_shells(&script, &tools, |_, code, said| {
+            assert_eq!(code, expected, "{answer}, {containers}, {older}: {said}");
+        });
     }
+    // One that ends at once, and is begun again, runs at the first look and not at the second.
+    let script = format!(
+        "mkdir -p {TASK}; touch -d '2001-01-01 00:00:00' {MANIFEST}; touch {TASK}\n{condition}"
+    );
+    let once = "[ -e \"$0.seen\" ] || echo 'abc 12 RUNNING'; : >\"$0.seen\"";
+    let ctr = ctr(once, "echo abc");
+    let tools = [("kubectl", yes), ("ctr", &ctr), ("sleep", "exit 0")];
+    under_both_shells(&script, &tools, |_, code, said| {
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("kube-vip-cp1 does not stay up"), "{said}");
+    });
 }
 
 /// By BGP the API answers on the host itself whatever its routers think: a session has to stand too.
@@ -926,7 +940,8 @@ fn a_session_is_waited_for_before_the_next_hosts_turn() {
     for (sessions, expected) in [(sessions, 0), ("", 1)] {
         let tools = [
             ("kubectl", "echo '0123456789abcdef true'"),
-            ("ctr", "echo abc"),
+            ("ctr", &ctr("echo 'abc 12 RUNNING'", "echo abc")),
+            ("sleep", "exit 0"),
             ("ss", &format!("printf '%s' '{sessions}'")),
         ];
         under_both_shells(&script, &tools, |_, code, said| {

@@ -401,6 +401,14 @@ fn a_host_s_turn_is_over_when_its_pods_are_new() {
         };
         touch("/etc/kubernetes/manifests/haproxy.yaml", 5);
         touch("/etc/kubernetes/manifests/keepalived.yaml", 60);
+        // Nobody waits here for what the tools below say at once.
+        sandbox.tool("sleep", "exit 0");
+        let (end, _, said) = failed();
+        assert!(
+            end == End::Failed && said.contains("keepalived-cp1 does not stay up"),
+            "{kind:?} {said}"
+        );
+        sandbox.tool("ctr", &CTR.replace("STOPPED", "RUNNING"));
         let (end, _, said) = failed();
         assert_eq!(end, End::Changed, "{kind:?} {said}");
         let asked = sandbox.read("/curls").unwrap();

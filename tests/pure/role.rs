@@ -149,7 +149,7 @@ fn builtin_roles_are_read_and_planned() {
         .plan(&cluster(), &observed, &Registered::default())
         .unwrap();
     println!("planned in {:?}", start.elapsed());
-    assert!(facts.len() > 40 && plan.handlers.len() == 6 && plan.known_after_apply.is_empty());
+    assert!(facts.len() > 40 && plan.handlers.len() == 7 && plan.known_after_apply.is_empty());
     assert!(!plan.steps.is_empty());
 }
 

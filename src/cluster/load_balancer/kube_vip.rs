@@ -368,10 +368,11 @@ pub fn announces(host: &Carrier) -> Step {
     let addresses: Vec<String> = peers.iter().map(|(a, _)| a.to_string()).collect();
     let addresses = addresses.join(" ");
     let condition = format!(
-        "{}\ncommand -v ss >/dev/null 2>&1 || exit 0\n\
-         sessions() {{ ss -Htn state established dport = :179 | awk '{{ print $3, $4 }}' | sort; }}\n\
-         first=$(sessions)\n\
-         [ -n \"$first\" ] && sleep 3 && sessions | grep -qxF -e \"$first\" && exit 0\n\
+        "sessions() {{ ss -Htn state established dport = :179 2>/dev/null | awk '{{ print $3, $4 }}' | sort; }}\n\
+         stood=$(sessions)\n\
+         {}\n\
+         command -v ss >/dev/null 2>&1 || exit 0\n\
+         [ -n \"$stood\" ] && sessions | grep -qxF -e \"$stood\" && exit 0\n\
          {BAD_AS}\
          for peer in {addresses}; do bad_as \"$peer\" && why=\": $peer refuses an AS number, {own} as this host's or the one of bgp_peers as its own\"; done\n\
          echo \"no BGP session of {node} (bgp_local_as {own}) with {told} stands${{why-: is the router there, and does it know {} as a neighbour? kubectl -n kube-system logs kube-vip-{node}}}\"\n\
@@ -396,10 +397,11 @@ fn pod_runs(host: &Carrier) -> String {
     let node = &host.node;
     let started = super::pods::started("kube-vip", host);
     format!(
-        "file={MANIFEST}; [ -e $file ] || exit 0\n{started}\n\
+        "file={MANIFEST}; [ -e $file ] || exit 0\n{started}\n{stays}\n\
          want=$(sed -n 's/^ *quorate\\/revision: *//p' $file | tr -d '\"')\n\
          seen=$(kubectl --kubeconfig {ADMIN} --request-timeout=5s -n kube-system get pod kube-vip-{node} \
          -o 'jsonpath={{.metadata.annotations.quorate/revision}} {{.status.containerStatuses[0].ready}}') || exit 1\n\
-         [ \"$seen\" = \"$want true\" ] || {{ echo \"kube-vip-{node} is $seen, not $want true\"; exit 1; }}"
+         [ \"$seen\" = \"$want true\" ] || {{ echo \"kube-vip-{node} is $seen, not $want true\"; exit 1; }}",
+        stays = super::pods::stays("kube-vip", host),
     )
 }

@@ -40,9 +40,14 @@ const UNHEARD_SECONDS: u32 = 25;
 /// How long the pods may take to come back. An image may have to be fetched.
 const SETTLED_SECONDS: u64 = 180;
 
-/// Why haproxy does not serve stands nowhere but in its own log.
-const LAST_WORDS: &str = r#"log=$(ls -t /var/log/pods/kube-system_haproxy-*/*/*.log 2>/dev/null | head -n 1)
-[ -z "$log" ] || { echo "haproxy's last words, in $log:"; tail -n 4 "$log" | cut -c 1-300; }"#;
+/// Why a pod does not serve stands nowhere but in its own log.
+const LAST_WORDS: &str = r#"last_words() {
+  log=$(ls -t /var/log/pods/kube-system_"$1"-*/*/*.log 2>/dev/null | head -n 1)
+  [ -z "$log" ] || { echo "$1's last words, in $log:"; tail -n 4 "$log" | cut -c 1-300; }
+}"#;
+/// How long a container has to have run, in seconds, before it counts. One that cannot work ends at once, and is begun again:
+/// in between, containerd and the API call it running and ready.
+const STAYS_SECONDS: u32 = 3;
 
 /// Returns the step that waits until the pods run from the manifests that lie there now, and the API answers through this
 /// host's own haproxy. Without it the next host's pods would be restarted while these are still going down.
@@ -50,9 +55,11 @@ const LAST_WORDS: &str = r#"log=$(ls -t /var/log/pods/kube-system_haproxy-*/*/*.
 /// A container is newer than its manifest if the folder of its task is (containerd's state directory).
 fn settled(host: &Carrier) -> Step {
     let address = std::net::SocketAddr::new(host.address, host.dest_port);
+    let pods = "haproxy keepalived";
     let condition = format!(
-        "{}\ncurl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{address}/healthz || {{\n{LAST_WORDS}\nexit 1\n}}",
-        started("haproxy keepalived", host)
+        "{}\n{}\ncurl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{address}/healthz || {{\nlast_words haproxy\nexit 1\n}}",
+        started(pods, host),
+        stays(pods, host)
     );
     act::wait(
         "load balancer : static pods",
@@ -62,11 +69,42 @@ fn settled(host: &Carrier) -> Step {
     )
 }
 
+/// Returns the filter of containerd's client for the containers of `$pod` on `$node`, to stand in double quotes.
+fn filter() -> String {
+    let filter = "labels.\"io.kubernetes.pod.namespace\"==kube-system,labels.\"io.kubernetes.pod.name\"==\"$pod-$node\",labels.\"io.kubernetes.container.name\"==$pod";
+    filter.replace('"', "\\\"")
+}
+
+/// Returns the shell condition that the containers of static pods run, and are the same some seconds later. What it prints says
+/// which does not, with its last words.
+pub(super) fn stays(pods: &str, host: &Carrier) -> String {
+    format!(
+        r#"{LAST_WORDS}
+node={node}
+up() {{
+  tasks=$(ctr -n k8s.io tasks ls 2>/dev/null)
+  for pod in {pods}; do
+    for id in $(ctr -n k8s.io containers ls -q "{filter}" 2>/dev/null); do
+      printf '%s\n' "$tasks" | grep -q "^$id .*RUNNING" && echo "$pod $id"
+    done
+  done
+}}
+first=$(up)
+sleep {STAYS_SECONDS}
+later=$(up)
+for pod in {pods}; do
+  id=$(printf '%s\n' "$first" | sed -n "s/^$pod //p" | tail -n 1)
+  [ -n "$id" ] && printf '%s\n' "$later" | grep -qxF "$pod $id" || {{ echo "$pod-$node does not stay up"; last_words "$pod"; exit 1; }}
+done"#,
+        node = sh::quote(&host.node),
+        filter = filter(),
+    )
+}
+
 /// Returns the shell condition that static pods, whose containers bear the pods' names, are newer than their manifests.
 /// What it prints says which is not.
 pub(super) fn started(pods: &str, host: &Carrier) -> String {
-    let filter = "labels.\"io.kubernetes.pod.namespace\"==kube-system,labels.\"io.kubernetes.pod.name\"==\"$pod-$node\",labels.\"io.kubernetes.container.name\"==$pod";
-    let filter = filter.replace('"', "\\\"");
+    let filter = filter();
     format!(
         r#"node={node}
 for pod in {pods}; do
