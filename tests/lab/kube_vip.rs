@@ -150,7 +150,43 @@ pub(crate) fn arp(lab: &Lab) {
     by(lab, way, &[], &["apply"]).run().expect(0);
     assert_eq!(digest("cp2", MANIFEST), whole);
     poll("one holder again", MOVED, || (holders() == 1).then_some(()));
+    one_that_cannot_start_costs_one_host(lab, way);
+    // Its kubeconfig given up: the file and its key go, once nothing names it any more.
+    let admin = ["kube_vip_kubeconfig=admin"];
+    by(lab, way, &admin, &["apply"]).run().expect(0);
+    for host in CONTROL_PLANES {
+        assert_eq!(digest(host, KUBECONFIG), "", "{host}");
+    }
+    nothing_is_left_to_do(lab, way, &admin);
     lab.bare();
+}
+
+/// A pod that ends at once, and is begun again and again: it costs one host, which is not the address's.
+fn one_that_cannot_start_costs_one_host(lab: &Lab, way: &str) {
+    let holder =
+        |host: &&str| on(host, &format!("ip -o addr show | grep -qF ' {VIP}/'")).code == Some(0);
+    let holder = CONTROL_PLANES.into_iter().find(holder).expect("a holder");
+    lab.quorate(&["roles", "eject", "kube_vip"]).run().expect(0);
+    let role = lab.inventory().join("roles/kube_vip");
+    let template = role.join("templates/kube-vip.yaml.tera");
+    let text = std::fs::read_to_string(&template).expect("the template");
+    let worse = text.replace("- manager", "- managr");
+    assert_ne!(text, worse);
+    std::fs::write(&template, worse).expect("a worse one");
+    let first = by(lab, way, &[], &["apply"]).run();
+    let second = by(lab, way, &[], &["apply"]).run();
+    std::fs::remove_dir_all(role).expect("the built-in role counts again");
+    let first = first.expect(1).shows("does not stay up").shows("managr");
+    let changed = first.journal.changed_hosts();
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert!(!changed.contains(holder), "who has the address is the last");
+    let second = second
+        .expect(1)
+        .shows("while one load balancer is down no other is touched");
+    assert_eq!(second.journal.steps("changed"), Vec::new());
+    let run = by(lab, way, &[], &["apply"]).run().expect(0);
+    assert_eq!(run.journal.changed_hosts(), changed);
+    poll("one holder", MOVED, || (holders() == 1).then_some(()));
 }
 
 /// By ARP with admin.conf: the switch from super-admin.conf, and no kubeconfig of its own.

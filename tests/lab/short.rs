@@ -274,6 +274,30 @@ fn d_a_refused_haproxy_configuration_leaves_the_old() {
     lab.plan_is_empty();
 }
 
+/// What `haproxy -c` takes and haproxy does not: an address that no host has. systemd calls the reload done all the same.
+#[test]
+fn d_a_reload_that_haproxy_does_not_carry_out() {
+    let lab = Lab::take("haproxy goes on with its old configuration");
+    lab.converged();
+    lab.quorate(&["roles", "eject", "haproxy"]).run().expect(0);
+    let role = lab.inventory().join("roles/haproxy");
+    let template = role.join("templates/fast/haproxy.cfg.tera");
+    let text = fs::read_to_string(&template).expect("the template");
+    let more = "listen other\n    mode tcp\n    bind 192.0.2.9:8999\n";
+    fs::write(&template, format!("{text}\n{more}")).expect("a worse one");
+    let first = lab.quorate(&["apply"]).run();
+    // The handler's mark is still there: the same host once more, and no other.
+    let second = lab.quorate(&["apply"]).run();
+    fs::remove_dir_all(role).expect("the built-in role counts again");
+    let first = first.expect(1).shows("goes on with its old configuration");
+    let changed = first.journal.changed_hosts();
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    second.expect(1).shows("goes on with its old configuration");
+    let run = lab.quorate(&["apply"]).run().expect(0);
+    assert_eq!(run.journal.changed_hosts(), changed);
+    lab.plan_is_empty();
+}
+
 /// A full disk in the middle of a write: the old file stays.
 #[test]
 fn d_a_full_disk_leaves_the_old_file() {
