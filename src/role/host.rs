@@ -19,7 +19,7 @@ use super::{exposed, item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Facts, Observed, System};
-use crate::model::{Diagnostic, Diagnostics, Masks, Sha256, nearest};
+use crate::model::{Diagnostic, Diagnostics, Masks, nearest};
 use crate::plan::{HostPlan, Pace, Step};
 use crate::template::{self, Scope, Watched};
 
@@ -103,34 +103,6 @@ impl HostRoles {
             .iter()
             .flat_map(|role| role.used_names())
             .collect()
-    }
-
-    /// Returns a digest of what the roles say on this host: their tasks and files, and the variables that they name. Built-in
-    /// roles are the program's.
-    pub fn definition(&self, scope: &Scope) -> Sha256 {
-        let mut bytes = Vec::new();
-        let mut add = |part: &[u8]| {
-            bytes.extend((part.len() as u64).to_le_bytes());
-            bytes.extend(part);
-        };
-        let mut texts: BTreeSet<&str> = BTreeSet::new();
-        for role in self.roles.iter().filter(|role| !role.is_builtin()) {
-            add(role.name.as_bytes());
-            let tasks = role.tasks.iter().chain(&role.handlers);
-            texts.extend(tasks.map(|task| task.span.source.text.as_str()));
-            for (path, file) in role.contents() {
-                add(path.as_bytes());
-                add(file.bytes.as_deref().map_or(&[], Vec::as_slice));
-            }
-        }
-        texts.into_iter().for_each(|text| add(text.as_bytes()));
-        for name in self.used_names() {
-            if let Some(Ok(value)) = scope.get(&name) {
-                add(name.as_bytes());
-                add(value.to_string().as_bytes());
-            }
-        }
-        Sha256::of(bytes)
     }
 
     /// Returns whether the user chose a task.

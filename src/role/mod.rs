@@ -3,6 +3,7 @@
 mod archive;
 mod args;
 mod branch;
+mod definition;
 mod exposed;
 mod fate;
 mod files;

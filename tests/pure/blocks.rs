@@ -1,11 +1,13 @@
 //! Blocks: what they hand on to their tasks, and where a failure inside leads; on paper and in real shells.
 
+use std::sync::Arc;
+
 use quorate::event::Status;
 use quorate::host::record::End;
 use quorate::host::script::{Handler, Step, Wave};
 use quorate::host::{Effect, Fact, Facts, Known, Run};
 use quorate::plan::{HostPlan, OnFailure, wave};
-use quorate::role::{HostRoles, Library, Registered, Selection, StepResult};
+use quorate::role::{Disk, HostRoles, Library, Registered, Selection, StepResult};
 use quorate::template::Scope;
 
 use super::role::{only, with};
@@ -491,6 +493,33 @@ fn what_a_plan_does_not_show_has_a_digest() {
         digest("- {name: a, command: 'b {{ v }}'}\n", "1"),
         "a task"
     );
+}
+
+/// A file of the controller that an undecided task sends is a part of what a plan is bound by.
+#[test]
+fn what_a_plan_cannot_show_is_bound_by_the_files_that_are_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = camino::Utf8PathBuf::from_path_buf(folder.path().into()).unwrap();
+    let path = base.join("sent");
+    let digest = |tasks: &str, text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let (library, diagnostics) = Library::from_texts("r", [("tasks/main.yml", tasks)]);
+        assert!(!diagnostics.has_errors(), "{diagnostics:#?}");
+        let disk = Arc::new(Disk::with_cache(&base, None));
+        let roles = HostRoles::new(vec![library.get("r").unwrap()], disk);
+        roles.definition(&super::role::scope(serde_json::json!({ "named": path })))
+    };
+    let waits = "- {name: a, command: a, register: r, changed_when: false}\n";
+    for copy in [
+        format!("{{src: {path}, dest: /opt/a}}"),
+        "{src: '{{ named }}', dest: '/opt/{{ r.stdout }}'}".to_owned(),
+        format!("{{src: '{{{{ item }}}}', dest: '/opt/{{{{ r.stdout }}}}'}}\n  loop: [{path}]"),
+        "{src: '{{ own }}{{ r.stdout }}', dest: /opt/a}\n  vars: {own: '{{ named }}'}".to_owned(),
+    ] {
+        let tasks = format!("{waits}- name: b\n  copy: {copy}\n");
+        assert_eq!(digest(&tasks, "one"), digest(&tasks, "one"), "{tasks}");
+        assert_ne!(digest(&tasks, "one"), digest(&tasks, "other"), "{tasks}");
+    }
 }
 
 /// Where nothing failed the two names are not defined, as in Ansible: `default` stands in for them, also for a part of them.

@@ -47,7 +47,7 @@ pub(super) fn always(shape: &Shape, view: &View) -> Option<Refusal> {
                 "the live cluster's control-plane endpoint is {live}, the inventory says {wanted}"
             ),
             help: format!(
-                "set control_plane_endpoint: {live}; every certificate and kubeconfig of the cluster names it"
+                "set control_plane_endpoint: {live}, or `load_balancer` to the way that the cluster was made with; every certificate and kubeconfig of the cluster names the endpoint"
             ),
         });
     }
