@@ -369,7 +369,11 @@ impl State {
     pub(super) async fn report_unchanged(&mut self, names: impl Iterator<Item = HostName>) {
         let names: Vec<HostName> = names.collect();
         for name in &names {
-            self.tell(name).await;
+            let reached = match self.settings.command == APPLY {
+                true => 0,
+                false => usize::MAX,
+            };
+            self.tell(name, reached).await;
         }
         let mut alike: IndexMap<&[String], Vec<HostName>> = IndexMap::new();
         for name in names {
@@ -395,21 +399,21 @@ impl State {
         }
     }
 
-    /// Passes on what the host's tasks have to say, once each.
-    pub(super) async fn tell(&mut self, name: &HostName) {
+    /// Passes on what the host's tasks have to say, once each: those that are reached when so many steps are done.
+    pub(super) async fn tell(&mut self, name: &HostName, done: usize) {
         let Some(host) = self.hosts.get_mut(name) else {
             return;
         };
         let notes = host.plan.notes.iter();
         let told = &mut host.told;
         let new: Vec<_> = notes
-            .filter(|(title, _)| told.insert(title.clone()))
+            .filter(|note| note.after <= done && told.insert(note.title.clone()))
             .collect();
-        for (title, text) in new {
+        for note in new {
             let event = Event::Output {
                 host: name.clone(),
                 stderr: false,
-                line: format!("{title}: {text}"),
+                line: format!("{}: {}", note.title, note.text),
             };
             self.settings.emit(event).await;
         }

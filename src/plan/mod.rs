@@ -101,6 +101,17 @@ pub struct Batch {
     pub may_fail: usize,
 }
 
+/// What a task has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The task's title.
+    pub title: String,
+    /// What it says.
+    pub text: String,
+    /// How many steps stand before it: where one of them fails, it is not reached.
+    pub after: usize,
+}
+
 /// One wave of one host, and what is as written already.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HostPlan {
@@ -122,8 +133,8 @@ pub struct HostPlan {
     pub lost: Option<String>,
     /// Whether tasks are left that depend on a result of this wave: after it, plan again.
     pub more: bool,
-    /// What tasks have to say to who reads the run (`debug`), each with its title.
-    pub notes: Vec<(String, String)>,
+    /// What tasks have to say to who reads the run (`debug`), in order.
+    pub notes: Vec<Note>,
     /// Titles of the tasks that are left, for a plan that cannot go further.
     pub known_after_apply: Vec<String>,
     /// The plays with steps in it that do not go over all hosts at once, in their order.
@@ -161,8 +172,8 @@ impl HostPlan {
             .flat_map(|s| &mut s.changes)
             .filter_map(|c| c.diff.as_mut());
         diffs.for_each(|diff| diff.mask(secrets, decrypted));
-        for (_, text) in &mut self.notes {
-            *text = masked(&decrypted.hide(text), secrets);
+        for note in &mut self.notes {
+            note.text = masked(&decrypted.hide(&note.text), secrets);
         }
     }
 

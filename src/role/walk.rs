@@ -17,7 +17,7 @@ use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Effect, FileKind, FileState, Observed, Run};
 use crate::model::{Diagnostic, Diagnostics, Value};
-use crate::plan::{Change, HandlerPlan, HostPlan, OnFailure, Step};
+use crate::plan::{Change, HandlerPlan, HostPlan, Note, OnFailure, Step};
 use crate::template::{self, Scope};
 
 /// The variables by which `rescue` and `always` know what failed; Ansible's names.
@@ -278,7 +278,11 @@ impl<'a> Walk<'a> {
             } else {
                 text
             };
-            self.plan.notes.push((title.clone(), text));
+            self.plan.notes.push(Note {
+                title: title.clone(),
+                text,
+                after: self.plan.steps.len(),
+            });
         }
         let changes = match self.verdict(action.as_ref()) {
             Verdict::Nothing(_) => {

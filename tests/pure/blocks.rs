@@ -258,7 +258,7 @@ fn what_is_not_to_be_logged_is_not_handed_to_the_rescue() {
     };
     registered.record("r : a", Status::Failed, result);
     let plan = plan(&roles, &scope, &registered).unwrap();
-    assert_eq!(plan.notes[0].1, "ansible_failed_result.stdout = ");
+    assert_eq!(plan.notes[0].text, "ansible_failed_result.stdout = ");
 }
 
 #[test]

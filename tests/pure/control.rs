@@ -37,7 +37,7 @@ fn commands(plan: &HostPlan) -> Vec<String> {
 fn notes(plan: &HostPlan) -> Vec<String> {
     let notes = plan.notes.iter();
     notes
-        .map(|(title, text)| format!("{}: {text}", title.trim_start_matches("r : ")))
+        .map(|note| format!("{}: {}", note.title.trim_start_matches("r : "), note.text))
         .collect()
 }
 

@@ -19,7 +19,7 @@ use quorate::event::{
 };
 use quorate::host::{Content, Effect, Expect, Fact, Facts, Kind, Known, Observed, Run, WriteFile};
 use quorate::model::{Endpoint, HostName, Mode, Secret, Sha256};
-use quorate::plan::{Batch, Change, Diff, HostPlan, OnFailure, Pace, Step};
+use quorate::plan::{Batch, Change, Diff, HostPlan, Note, OnFailure, Pace, Step};
 use quorate::role::{Registered, StepResult};
 use quorate::transport::fake::{Call, FakeConnector, Reply};
 use quorate::transport::{
@@ -293,9 +293,11 @@ fn caught(wanted: &Wanted, registered: &Registered) -> Result<HostPlan, String> 
             step.on_failure = on_failure;
             step.disturbs = wanted.disturbs;
             plan.steps.push(step);
+            plan.notes = vec![said("before it", 0), said("not reached", 1)];
         }
         (Some(Status::Failed), None) => {
             plan.steps.push(step("example : behind"));
+            plan.notes = vec![said("behind it", 1)];
             plan.more = on_failure == OnFailure::Always;
         }
         (Some(Status::Failed), _) if on_failure == OnFailure::Always => {
@@ -304,6 +306,15 @@ fn caught(wanted: &Wanted, registered: &Registered) -> Result<HostPlan, String> 
         _ => {}
     }
     Ok(plan)
+}
+
+/// What a task says behind so many steps.
+fn said(text: &str, after: usize) -> Note {
+    Note {
+        title: format!("note {text}"),
+        text: text.into(),
+        after,
+    }
 }
 
 /// A plan of one command.
@@ -1237,6 +1248,10 @@ async fn a_failure_that_is_rescued_is_a_wave_more_and_no_failed_host() {
     let recap = quorate::report::render_recap(&outcome.recap, None, false);
     assert!(recap.contains("failed=0 skipped=0 rescued=1"), "{recap}");
     assert_eq!(outcome.recap.warnings, 1);
+    let notes = outcome.text();
+    assert!(notes.contains("note before it: before it"), "{notes}");
+    assert!(notes.contains("note behind it: behind it"), "{notes}");
+    assert!(!notes.contains("not reached"), "{notes}");
     let warned = "`example : try` failed, its block's `rescue` follows: it is refused";
     assert!(outcome.text().contains(warned), "{}", outcome.text());
 }

@@ -189,6 +189,13 @@ impl Run {
             };
             host.registered.record(step.title.clone(), *status, result);
         }
+        let good = end.results.iter();
+        let good = good.take_while(|(_, status, ..)| *status != Status::Failed);
+        let done = match end.is_good() {
+            true => usize::MAX,
+            false => good.count(),
+        };
+        self.state.tell(&name, done).await;
         if end.goes_on() {
             return self.wave_good(name, end).await;
         }
@@ -223,7 +230,7 @@ impl Run {
         self.observe(&name, observed);
         let waves = self.waves.get(&name).copied().unwrap_or_default();
         let planned = if more { self.state.plan(&name) } else { Ok(()) };
-        self.state.tell(&name).await;
+        self.state.tell(&name, 0).await;
         let lost = self
             .state
             .hosts
