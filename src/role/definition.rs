@@ -44,7 +44,11 @@ impl HostRoles {
         }
         texts.into_iter().for_each(|text| add(text.as_bytes()));
         for name in self.used_names() {
-            if let Some(Ok(value)) = scope.get(&name) {
+            if name == "hostvars"
+                && let Some(all) = scope.digest_of_hosts()
+            {
+                add(all.to_string().as_bytes());
+            } else if let Some(Ok(value)) = scope.get(&name) {
                 add(name.as_bytes());
                 add(value.to_string().as_bytes());
             }

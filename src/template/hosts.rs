@@ -5,12 +5,14 @@ use std::sync::OnceLock;
 use indexmap::IndexMap;
 
 use super::scope::Scope;
+use crate::model::Sha256;
 
 /// All hosts' scopes. They are rendered once, when the first template asks for `hostvars`.
 #[derive(Debug, Default)]
 pub struct Hosts {
     scopes: IndexMap<String, Scope>,
     rendered: OnceLock<tera::Value>,
+    digest: OnceLock<Sha256>,
 }
 
 impl Hosts {
@@ -20,12 +22,19 @@ impl Hosts {
         Self {
             scopes: scopes.into_iter().collect(),
             rendered: OnceLock::new(),
+            digest: OnceLock::new(),
         }
     }
 
     /// Returns a host's scope.
     pub fn get(&self, host: &str) -> Option<&Scope> {
         self.scopes.get(host)
+    }
+
+    /// Returns a digest of all of them. It is made once.
+    pub(super) fn digest(&self) -> Sha256 {
+        let text = || serde_json::to_string(&self.rendered()).unwrap_or_default();
+        *self.digest.get_or_init(|| Sha256::of(text()))
     }
 
     /// Returns `hostvars`. Values that cannot be rendered are left out: who needs one learns that it is not defined,

@@ -10,7 +10,7 @@ use super::hosts::Hosts;
 use super::layers::{Layer, Layers};
 use super::place::within;
 use super::{is_template, jinja};
-use crate::model::{Diagnostic, Diagnostics, Map, Source, Span, Value, nearest};
+use crate::model::{Diagnostic, Diagnostics, Map, Sha256, Source, Span, Value, nearest};
 
 /// A variable of a scope.
 #[derive(Debug)]
@@ -164,6 +164,11 @@ impl Scope {
     pub fn with_hosts(mut self, hosts: Arc<Hosts>) -> Self {
         self.hosts = Some(hosts);
         self
+    }
+
+    /// Returns a digest of the variables of all hosts; `None` where the scope has no `hostvars`.
+    pub fn digest_of_hosts(&self) -> Option<Sha256> {
+        self.hosts.as_ref().map(|hosts| hosts.digest())
     }
 
     /// Returns whether a variable is what it is ([`Binding::fixed`]).

@@ -176,7 +176,10 @@ fn one_that_cannot_start_costs_one_host(lab: &Lab, way: &str) {
     let first = by(lab, way, &[], &["apply"]).run();
     let second = by(lab, way, &[], &["apply"]).run();
     std::fs::remove_dir_all(role).expect("the built-in role counts again");
-    let first = first.expect(1).shows("does not stay up").shows("managr");
+    let first = first
+        .expect(1)
+        .shows("does not stay up")
+        .shows("unknown command \"managr\"");
     let changed = first.journal.changed_hosts();
     assert_eq!(changed.len(), 1, "{changed:?}");
     assert!(!changed.contains(holder), "who has the address is the last");

@@ -495,6 +495,22 @@ fn what_a_plan_does_not_show_has_a_digest() {
     );
 }
 
+/// What an undecided task takes of other hosts' variables is a part of it too.
+#[test]
+fn what_a_plan_cannot_show_is_bound_by_the_variables_of_other_hosts() {
+    let digest = |template: &str, value: &str| {
+        let tasks = "- {name: a, command: a, register: r, changed_when: false}\n- {name: b, template: {src: b, dest: '/opt/{{ r.stdout }}'}}\n";
+        let (roles, scope) = with([("tasks/main.yml", tasks), ("templates/b.tera", template)]);
+        let other = super::role::scope(serde_json::json!({ "v": value }));
+        let hosts = quorate::template::Hosts::new([("other".to_owned(), other)]);
+        roles.definition(&scope.with_hosts(Arc::new(hosts)))
+    };
+    let asks = "{{ hostvars[\"other\"].v }}";
+    assert_eq!(digest(asks, "one"), digest(asks, "one"));
+    assert_ne!(digest(asks, "one"), digest(asks, "other"));
+    assert_eq!(digest("no", "one"), digest("no", "other"), "nobody asks");
+}
+
 /// A file of the controller that an undecided task sends is a part of what a plan is bound by.
 #[test]
 fn what_a_plan_cannot_show_is_bound_by_the_files_that_are_sent() {

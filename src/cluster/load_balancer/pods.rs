@@ -43,7 +43,7 @@ const SETTLED_SECONDS: u64 = 180;
 /// Why a pod does not serve stands nowhere but in its own log.
 const LAST_WORDS: &str = r#"last_words() {
   log=$(ls -t /var/log/pods/kube-system_"$1"-*/*/*.log 2>/dev/null | head -n 1)
-  [ -z "$log" ] || { echo "$1's last words, in $log:"; tail -n 4 "$log" | cut -c 1-300; }
+  [ -z "$log" ] || { echo "$1's last words, in $log:"; tail -n 20 "$log" | sed 's/^[^ ]* std[a-z]* [FP] //' | grep . | tail -n 6 | cut -c 1-300; }
 }"#;
 /// How long a container has to have run, in seconds, before it counts. One that cannot work ends at once, and is begun again:
 /// in between, containerd and the API call it running and ready.

@@ -190,6 +190,7 @@ impl Run {
     /// until it is up or the time is over, which counts as a wait of those hosts.
     async fn look_at_the_ill(&mut self) {
         const TITLE: &str = "cluster : wait for what is down";
+        self.look_at_failed_balancers().await;
         let ill = self.ill();
         if ill.is_empty() {
             return;
@@ -212,6 +213,33 @@ impl Run {
                 help: None,
             };
             settings.emit(event).await;
+        }
+    }
+
+    /// A wave that failed has told nothing of its host: what is known of its load balancer is of before.
+    async fn look_at_failed_balancers(&mut self) {
+        let settings = self.settings();
+        let desired = settings.desired.as_ref();
+        let failed = |host: &&HostName| {
+            let state = self.state.hosts.get(*host);
+            state.is_some_and(|state| matches!(state.standing, Standing::Failed(_)))
+        };
+        let carriers = desired.shape().load_balancers.iter();
+        let failed: Vec<HostName> = carriers.filter(failed).cloned().collect();
+        let looks = self
+            .sessions_of(&failed)
+            .into_iter()
+            .map(|(host, session)| {
+                let facts = cluster_facts(desired, &host);
+                async move { (host, session.probe(&facts).await) }
+            });
+        for (name, seen) in futures::future::join_all(looks).await {
+            // Whoever cannot be reached any more is known as before.
+            let (Some(host), Ok(seen)) = (self.state.hosts.get_mut(&name), seen) else {
+                continue;
+            };
+            host.observed.update(seen);
+            self.state.refresh(&name);
         }
     }
 

@@ -211,7 +211,8 @@ fn lane(out: &mut String, host: &HostName, spans: &[Span], end: i64) {
 
 fn of(spans: &[Span], wanted: impl Fn(Doing) -> bool) -> i64 {
     let chosen = spans.iter().filter(|span| wanted(span.doing));
-    chosen.map(|span| span.to - span.from).sum()
+    // Saturates, as `before` does.
+    chosen.fold(0i64, |sum, span| sum.saturating_add(span.to - span.from))
 }
 
 fn class(doing: Doing) -> &'static str {
@@ -296,7 +297,7 @@ fn before(now: i64, seconds: f64) -> i64 {
     // Saturates, which is what is wanted of a journal that somebody made up.
     #[expect(clippy::cast_possible_truncation, reason = "milliseconds")]
     let ms = (seconds * 1000.0) as i64;
-    (now - ms.max(0)).max(0)
+    now.saturating_sub(ms.max(0)).max(0)
 }
 
 #[cfg(test)]

@@ -69,7 +69,11 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
 
 /// Returns what a plan calls a shell's command: its text, or the first line of several, without the shell around it.
 fn label(module: &str, argv: Option<&[String]>) -> Option<String> {
-    let text = argv.filter(|_| module == "shell")?.last()?;
+    let text = match argv? {
+        [.., text] if module == "shell" => text,
+        [shell, c, text] if shell == "/bin/sh" && c == "-c" && text.contains('\n') => text,
+        _ => return None,
+    };
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next()?;
     let more = if lines.next().is_some() { " …" } else { "" };
