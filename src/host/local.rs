@@ -101,6 +101,18 @@ impl Account {
         }
     }
 
+    /// Returns the user's home, as far as the options say: useradd(8) has it below /home, where nothing else is said.
+    pub(super) fn home(&self) -> Option<String> {
+        let says = |flag: &str| self.flags.iter().any(|word| word == flag);
+        if self.kind != AccountKind::User || says("--no-create-home") {
+            return None;
+        }
+        let mut flags = self.flags.iter();
+        let named = flags.find(|flag| matches!(flag.as_str(), "--home-dir" | "--home"));
+        let named = named.and_then(|_| flags.next()).cloned();
+        Some(named.unwrap_or_else(|| format!("/home/{}", self.name)))
+    }
+
     pub(super) fn render(&self) -> String {
         let kind = match self.kind {
             AccountKind::User => "user",

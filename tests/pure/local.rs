@@ -278,6 +278,45 @@ fn lines_are_edited_as_ansible_does() {
     }
 }
 
+/// What a task before brings is looked at when it is there: neither refused as absent nor taken for absent.
+#[test]
+fn a_file_that_a_task_before_may_bring_is_known_after_apply() {
+    let edit = |path: &str| format!("- {{name: edit, lineinfile: {{path: {path}, line: a}}}}\n");
+    let copy = |path: &str| format!("- {{name: edit, copy: {{content: a, dest: {path}}}}}\n");
+    for (before, then, is_later) in [
+        ("- package: {name: cron}\n", edit("/etc/default/cron"), true),
+        ("- user: {name: carl}\n", edit("/home/carl/.profile"), true),
+        (
+            "- user: {name: carl, home: /srv/c}\n",
+            edit("/srv/c/.profile"),
+            true,
+        ),
+        ("- user: {name: carl}\n", copy("/home/carl/.profile"), true),
+        (
+            "- user: {name: carl, create_home: false}\n",
+            copy("/home/carl/.profile"),
+            false,
+        ),
+        (
+            "- file: {path: /opt/l, state: link, src: /opt/real}\n",
+            copy("/opt/l/f"),
+            true,
+        ),
+    ] {
+        let plan = planned(&format!("{before}{then}"), &model()).unwrap();
+        let waits = !plan.known_after_apply.is_empty();
+        let why = |s: &quorate::plan::Step| s.changes[0].why.clone();
+        let later = plan
+            .steps
+            .get(1)
+            .is_some_and(|s| why(s).contains("known after apply"));
+        assert_eq!(waits || later, is_later, "{before}{then}: {plan:#?}");
+    }
+    // Nothing before it could bring it.
+    let refused = planned(&edit("/etc/default/cron"), &model()).unwrap_err();
+    assert!(refused.contains("does not say `create: true`"), "{refused}");
+}
+
 #[test]
 fn fstab_has_one_line_for_a_path() {
     let fstab = |text_before: &str, arguments: &str| {

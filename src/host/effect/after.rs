@@ -71,6 +71,8 @@ impl Effect {
                 observed.files.insert(path.clone(), Some(state));
             }
             Self::Link { path, target } => {
+                // What lies below is another folder's.
+                observed.forget_below(path);
                 let state = FileState {
                     kind: FileKind::Link,
                     mode: Mode::EXECUTABLE,
@@ -152,6 +154,11 @@ impl Effect {
                 // A user brings a group of its name, and may change its other groups' members.
                 observed.users.remove(&account.name);
                 observed.groups.remove(&account.name);
+                if let Some(home) = account.home() {
+                    // useradd(8) fills it from /etc/skel, userdel(8) takes it away.
+                    observed.files.remove(&home);
+                    observed.forget_below(&home);
+                }
             }
             Self::Mount(path) | Self::Unmount(path) => {
                 observed.mounts.remove(path);

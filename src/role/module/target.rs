@@ -200,6 +200,10 @@ impl Edited {
             return Verdict::Nothing(format!("{} is absent", self.path));
         }
         if absent && !self.create {
+            // A package, an archive or a user's home may bring it.
+            if look.now.file(&self.path) != Known::Is(None) {
+                return Verdict::Unseen(self.path.clone());
+            }
             return Verdict::Refused(format!(
                 "{} is absent, and the task does not say `create: true`",
                 self.path
