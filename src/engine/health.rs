@@ -176,25 +176,42 @@ fn expired(state: &State, name: &HostName, host: &HostState) -> Vec<String> {
 
 /// Returns what of the load balancer is down on a host.
 fn balancer(state: &State, name: &HostName) -> Vec<String> {
+    let parts = parts(state, name).into_iter();
+    let down = parts.filter(|(.., how)| !is_up(how) && how != "unknown");
+    down.map(|(part, fact, how)| {
+        let why = state.hosts.get(name).map(|host| refused(host, &fact));
+        format!("{part} {how}{}", why.unwrap_or_default())
+    })
+    .collect()
+}
+
+/// Returns how each part of the load balancer is on a host that was looked at, as far as it has to be there already.
+fn parts(state: &State, name: &HostName) -> Vec<(&'static str, Fact, String)> {
     let Some(host) = state.hosts.get(name).filter(|host| host.session.is_some()) else {
         return Vec::new();
     };
     let member = state.view.node(name).is_some();
     let parts = state.settings.desired.balancers(name).into_iter();
-    parts
-        .filter_map(|(part, fact)| {
-            // A static pod waits for the kubelet, and with it for kubeadm.
-            let due = member || matches!(fact, Fact::Unit(_));
-            let how = running(host, &fact);
-            let down = due && !matches!(how, "active" | "running" | "up" | "unknown");
-            down.then(|| format!("{part} {how}{}", refused(host, &fact)))
-        })
-        .collect()
+    // A static pod waits for the kubelet, and with it for kubeadm.
+    let due = parts.filter(|(_, fact)| member || matches!(fact, Fact::Unit(_)));
+    due.map(|(part, fact)| {
+        let how = running(host, &fact).to_owned();
+        (part, fact, how)
+    })
+    .collect()
+}
+
+fn is_up(how: &str) -> bool {
+    matches!(how, "active" | "running" | "up")
 }
 
 /// Returns whose load balancer is down, and what of it, so that a host may not be changed whose own one is well: else a
 /// configuration that no daemon bears would take one host after the other, run by run.
 pub(super) fn bars(state: &State, name: &HostName) -> Option<(HostName, Vec<String>)> {
+    // Who does not serve yet has nothing to lose either.
+    if !parts(state, name).iter().any(|(.., how)| is_up(how)) {
+        return None;
+    }
     let carriers = state.settings.desired.shape().load_balancers.iter();
     let down = carriers.map(|of| (of.clone(), balancer(state, of)));
     barred_by(name, down.collect())
