@@ -20,13 +20,31 @@ pub(super) fn check(
         now: &nothing,
         steady: &nothing,
     };
-    let (Verdict::Changes(changes) | Verdict::Always(changes)) = action.plan(&look) else {
-        return None;
+    let changes = match action.plan(&look) {
+        Verdict::Changes(changes) | Verdict::Always(changes) => changes,
+        _ => Vec::new(),
     };
-    if !changes.iter().any(|change| HostPlan::says(change, masks)) {
-        return None;
+    let says = changes.iter().any(|change| HostPlan::says(change, masks));
+    if says {
+        return Some(error(role, task));
     }
+    lasting(action, masks, role, task)
+}
+
+/// Returns what is wrong with an action that has one of these values in words that are read whatever a host says.
+pub(super) fn lasting(
+    action: &dyn Action,
+    masks: &Masks,
+    role: &Role,
+    task: &Task,
+) -> Option<Diagnostic> {
+    let mut words = action.words().into_iter();
+    let says = words.any(|word| masks.hide(word) != word);
+    says.then(|| error(role, task))
+}
+
+fn error(role: &Role, task: &Task) -> Diagnostic {
     let title = format!("{} : {}", role.name, task.name);
     let error = Diagnostic::error(plan::exposed(&title));
-    Some(error.at(task.span.clone()).help(plan::NOT_EXPOSED))
+    error.at(task.span.clone()).help(plan::NOT_EXPOSED)
 }

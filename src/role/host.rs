@@ -31,7 +31,7 @@ pub struct HostRoles {
     selection: Selection,
     pub(super) fixed: BTreeSet<String>,
     diffs: bool,
-    unsaid: Arc<Masks>,
+    pub(super) unsaid: Arc<Masks>,
     kinds: Option<Arc<Kinds>>,
 }
 

@@ -12,7 +12,7 @@ use super::module::{Action, Look, Verdict};
 use super::result::{self, Registered, StepResult};
 use super::scope::Left;
 use super::task::{Condition, Task, id};
-use super::{item, scope};
+use super::{exposed, item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Effect, FileKind, FileState, Observed, Run};
@@ -259,7 +259,7 @@ impl<'a> Walk<'a> {
             }
             return Some(value);
         }
-        let action = match item::action(task, role, scope, self.host.files.as_ref(), true) {
+        let action = match self.action(role, task, scope) {
             Ok(action) => action,
             Err(errors) => {
                 self.errors.extend(errors);
@@ -317,6 +317,20 @@ impl<'a> Walk<'a> {
         };
         self.step(role, task, title, changes, notify);
         None
+    }
+
+    /// Returns what a task's module is to do, unless it would say what is not to be said.
+    fn action(
+        &self,
+        role: &Role,
+        task: &Task,
+        scope: &Scope,
+    ) -> Result<Box<dyn Action>, Diagnostics> {
+        let action = item::action(task, role, scope, self.host.files.as_ref(), true)?;
+        match exposed::lasting(action.as_ref(), &self.host.unsaid, role, task) {
+            Some(error) => Err(Diagnostics(vec![error])),
+            None => Ok(action),
+        }
     }
 
     /// Returns what is to be done, unless it is seen already that the host will refuse it.
@@ -450,7 +464,7 @@ impl<'a> Walk<'a> {
                 }
             }
             let notify = self.host.notified(role, handler, &mut self.errors);
-            match item::action(handler, role, &scope, self.host.files.as_ref(), true) {
+            match self.action(role, handler, &scope) {
                 Ok(action) => match self.verdict(action.as_ref()) {
                     Verdict::Changes(changes) | Verdict::Always(changes) => {
                         for change in &changes {

@@ -258,6 +258,9 @@ fn a_secret_is_found_in_the_words_of_a_command() {
         - {name: of many, command: \"echo {{ item }}\", loop: [a, \"{{ app_word }}\"]}\n\
         - {name: of some, command: \"echo {{ app_word }}\", when: facts.os == 'x'}\n\
         - {name: of none, command: \"echo {{ app_word }}\", when: kubernetes_version == '1.0.0'}\n\
+        - {name: timed, systemd_timer: { name: t, on_calendar: daily, command: 'echo \"{{ app_word }}\"' }}\n\
+        - {name: mounted, mount: { path: /mnt, src: //nas/a, fstype: cifs, opts: \"password={{ app_word }}\", state: present }}\n\
+        - {name: no more, systemd_timer: { name: t, state: absent, command: \"echo {{ app_word }}\" }}\n\
         - {name: written, copy: { dest: /etc/app.conf, content: \"{{ app_word }}\" }, notify: late}\n";
     let handlers = "- {name: late, command: \"echo {{ app_word }}\"}\n";
     let bed = Bed::sound()
@@ -284,6 +287,8 @@ fn a_secret_is_found_in_the_words_of_a_command() {
         "hosts : behind",
         "hosts : of many",
         "hosts : of some",
+        "hosts : timed",
+        "hosts : mounted",
         "hosts : late",
     ];
     assert_eq!(found, expected, "{said}");

@@ -183,6 +183,11 @@ pub(super) trait Action {
     fn sets(&self) -> Option<&Map> {
         None
     }
+    /// Returns words that any user of the host can read whether or not something is to be done: of commands that others
+    /// run later, and of those that its plan has only where the host is known.
+    fn words(&self) -> Vec<&str> {
+        Vec::new()
+    }
     /// Returns what it has to say to who reads the run.
     fn says(&self) -> Option<String> {
         None

@@ -126,6 +126,11 @@ impl Action for Mount {
         ]);
     }
 
+    fn words(&self) -> Vec<&str> {
+        // mount(8) gives them to the helpers of file systems as arguments.
+        self.line.as_deref().into_iter().collect()
+    }
+
     fn plan(&self, look: &Look<'_>) -> Verdict {
         let mut changes = Vec::new();
         let path = self.path.clone();

@@ -29,6 +29,8 @@ struct Timer {
     name: String,
     /// Service and timer; none where they are not to be.
     files: Option<[Target; 2]>,
+    /// What stands in them, before it is escaped.
+    texts: Vec<String>,
 }
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
@@ -39,7 +41,11 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         return None;
     }
     if args.choice("state", &["present", "absent"])? == "absent" {
-        return Some(Box::new(Timer { name, files: None }));
+        return Some(Box::new(Timer {
+            name,
+            files: None,
+            texts: Vec::new(),
+        }));
     }
     let (command, calendar) = (args.required("command"), args.required("on_calendar"));
     let description = args.text("description").unwrap_or_else(|| name.clone());
@@ -60,6 +66,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         }
     }
     let user = user.map(|u| format!("User={u}\n")).unwrap_or_default();
+    let texts = vec![command.clone(), calendar.clone(), description.clone()];
     let description = description.replace('%', "%%");
     let service = format!(
         "[Unit]\nDescription={description}\n\n[Service]\nType=oneshot\n{user}ExecStart=/bin/sh -c \"{}\"\n",
@@ -74,6 +81,7 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     Some(Box::new(Timer {
         name,
         files: Some(files),
+        texts,
     }))
 }
 
@@ -140,6 +148,10 @@ impl Action for Timer {
                 questions.facts.extend(files);
             }
         }
+    }
+
+    fn words(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
     }
 
     fn plan(&self, look: &Look<'_>) -> Verdict {
