@@ -260,6 +260,10 @@ fn a_secret_is_found_in_the_words_of_a_command() {
         - {name: of none, command: \"echo {{ app_word }}\", when: kubernetes_version == '1.0.0'}\n\
         - {name: timed, systemd_timer: { name: t, on_calendar: daily, command: 'echo \"{{ app_word }}\"' }}\n\
         - {name: mounted, mount: { path: /mnt, src: //nas/a, fstype: cifs, opts: \"password={{ app_word }}\", state: present }}\n\
+        - {name: checked, lineinfile: { path: /etc/a, line: \"{{ app_word }}\", validate: \"check {{ app_word }} %s\" }}\n\
+        - {name: a line, lineinfile: { path: /etc/a, line: \"{{ app_word }}\" }}\n\
+        - {name: owned, blockinfile: { path: /etc/a, block: b, owner: \"{{ app_word }}\" }}\n\
+        - {name: set, sysctl: { name: kernel.hostname, value: \"{{ app_word }}\" }}\n\
         - {name: no more, systemd_timer: { name: t, state: absent, command: \"echo {{ app_word }}\" }}\n\
         - {name: written, copy: { dest: /etc/app.conf, content: \"{{ app_word }}\" }, notify: late}\n";
     let handlers = "- {name: late, command: \"echo {{ app_word }}\"}\n";
@@ -289,6 +293,9 @@ fn a_secret_is_found_in_the_words_of_a_command() {
         "hosts : of some",
         "hosts : timed",
         "hosts : mounted",
+        "hosts : checked",
+        "hosts : owned",
+        "hosts : set",
         "hosts : late",
     ];
     assert_eq!(found, expected, "{said}");

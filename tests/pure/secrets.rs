@@ -246,3 +246,33 @@ fn forms_of_a_secret() {
         assert!(!masks.hide(&text).contains(WORD), "{text}");
     }
 }
+
+/// What hangs on a fact is in no command before the host is known, and the plan finds it: in the unit of a timer that is as
+/// written too, whose effects have no such words.
+#[test]
+fn words_that_hang_on_a_fact_are_found_by_the_plan() {
+    for task in [
+        "systemd_timer: {name: t, on_calendar: daily, command: WORDS}",
+        "mount: {path: /mnt, src: //nas/a, fstype: cifs, opts: WORDS, state: present}",
+        "sysctl: {name: vm.swappiness, value: WORDS}",
+    ] {
+        let hidden = format!("\"{{{{ '{WORD}' if facts.hostname == 'h' else 'b' }}}}\"");
+        let tasks = format!("- {}\n", task.replace("WORDS", &hidden));
+        let (library, found) = Library::from_texts("r", [("tasks/main.yml", tasks.as_str())]);
+        assert!(!found.has_errors(), "{found:?}");
+        let masks = Arc::new(Masks::new([WORD.to_string()]));
+        let sandbox = closed(SHELLS[0]);
+        let roles = HostRoles::new(vec![library.get("r").unwrap()], files(&sandbox)).unsaid(masks);
+        let scope = scope(json!({}));
+        let facts = roles.facts(&scope).unwrap_or_else(|e| panic!("{e:?}"));
+        let mut observed = Model::bare().observe(&facts);
+        let mut plan = |name: &str| {
+            observed.system.hostname = name.into();
+            let plan = roles.plan(&scope, &observed, &Registered::default());
+            plan.map_err(|found| found.iter().next().unwrap().to_string())
+        };
+        assert!(plan("other").is_ok(), "{task}");
+        let found = plan("h").unwrap_err();
+        assert!(found.contains("in the words of its command"), "{found}");
+    }
+}

@@ -105,6 +105,10 @@ impl Action for Block {
         self.file.facts(questions);
     }
 
+    fn words(&self) -> Vec<&str> {
+        self.file.words()
+    }
+
     fn plan(&self, look: &Look<'_>) -> Verdict {
         self.file
             .plan(look, |before| self.edit(before), "has the block")

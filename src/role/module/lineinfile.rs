@@ -183,6 +183,10 @@ impl Action for Line {
         self.file.facts(questions);
     }
 
+    fn words(&self) -> Vec<&str> {
+        self.file.words()
+    }
+
     fn plan(&self, look: &Look<'_>) -> Verdict {
         let has = if self.file.present {
             "has the line"

@@ -274,6 +274,10 @@ impl Action for Repository {
         }
     }
 
+    fn words(&self) -> Vec<&str> {
+        vec![&self.path]
+    }
+
     fn plan(&self, look: &Look<'_>) -> Verdict {
         let manager = look.system.package_manager.as_str();
         if !self.managers.contains(&manager) {

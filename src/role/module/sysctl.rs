@@ -80,6 +80,10 @@ impl Action for Sysctl {
         questions.facts.insert(Fact::Content(self.file.clone()));
     }
 
+    fn words(&self) -> Vec<&str> {
+        vec![&self.key, &self.value, &self.file]
+    }
+
     fn plan(&self, look: &Look<'_>) -> Verdict {
         let Some((seen, before)) = look.text(&self.file) else {
             return Verdict::Unseen(self.file.clone());

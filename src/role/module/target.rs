@@ -185,6 +185,14 @@ impl Edited {
         questions.facts.insert(Fact::Content(self.path.clone()));
     }
 
+    /// Returns the words of the commands that edit it, where it needs that.
+    pub(super) fn words(&self) -> Vec<&str> {
+        let Attributes { owner, group, .. } = &self.attributes;
+        let more = [&self.validate, owner, group];
+        let more = more.into_iter().flatten().map(String::as_str);
+        std::iter::once(self.path.as_str()).chain(more).collect()
+    }
+
     /// Returns what becomes of the file by an edit of its text; `done` says that it needs none.
     pub(super) fn plan(
         &self,
