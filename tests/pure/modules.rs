@@ -62,6 +62,40 @@ fn a_directory_in_the_way_is_a_failure_of_the_plan() {
     assert!(rescued[0].contains("leads out of its block"), "{rescued:?}");
 }
 
+/// `state: file` says what has to be there; without a state the attributes of whatever is there are meant, as in Ansible.
+#[test]
+fn what_is_no_file_is_a_failure_of_the_plan() {
+    let model = model();
+    for (arguments, why) in [
+        (
+            "path: /etc/d, state: file",
+            "/etc/d is a directory, not a file",
+        ),
+        (
+            "path: /etc/d, state: file, mode: '0755'",
+            "/etc/d is a directory, not a file",
+        ),
+        (
+            "path: /etc/l, state: file, mode: '0644'",
+            "/etc/l is a symbolic link: name the file",
+        ),
+        ("path: /etc/none, state: file", "/etc/none is absent"),
+        ("path: /etc/a, state: file", ""),
+        ("path: /etc/l, state: file", ""),
+        ("path: /etc/none, state: file, mode: '0600'", ""),
+        ("path: /etc/d, mode: '0700'", ""),
+    ] {
+        let (roles, scope) = only(&format!("- file: {{{arguments}}}\n"));
+        let facts = roles.facts(&scope).unwrap();
+        let plan = roles.plan(&scope, &model.observe(&facts), &Registered::default());
+        let found = plan
+            .err()
+            .map(|found| found.iter().next().unwrap().to_string());
+        assert_eq!(found.is_none(), why.is_empty(), "{arguments}: {found:?}");
+        assert!(found.unwrap_or_default().contains(why), "{arguments}");
+    }
+}
+
 /// Module and arguments; what is planned on the host below.
 const TABLE: &[(&str, &[&str])] = &[
     ("package: curl", &[]),

@@ -25,6 +25,8 @@ struct File {
 
 #[derive(Debug)]
 enum State {
+    /// Nothing is said: what is there has these attributes.
+    Any,
     File,
     Directory,
     Absent,
@@ -41,7 +43,8 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         "absent" => State::Absent,
         "link" => State::Link(link_target(args)?),
         "touch" => State::Touch,
-        _ => State::File,
+        _ if args.has("state") => State::File,
+        _ => State::Any,
     };
     if args.has("src") && !matches!(state, State::Link(_)) {
         args.complain("src", "`src` is for `state: link` only", None);
@@ -94,7 +97,11 @@ impl Action for File {
         let path = self.path.clone();
         let seen = look.file(&path);
         match &self.state {
-            State::File => {
+            State::Any | State::File => {
+                let is_file = matches!(self.state, State::File);
+                if let Some(why) = self.no_file(look).filter(|_| is_file) {
+                    return Verdict::Refused(format!("{path} is {why}"));
+                }
                 let changes = self.attributes.change(&path, look).into_iter().collect();
                 Verdict::of(changes, format!("{path} is as written"))
             }
@@ -170,6 +177,27 @@ impl Action for File {
 }
 
 impl File {
+    /// Returns why the path is not the file that it is said to be. An absent one that is to have attributes may be made by then.
+    fn no_file(&self, look: &Look<'_>) -> Option<&'static str> {
+        let asks = self.attributes != Attributes::default();
+        match look.file(&self.path) {
+            Known::Unknown => None,
+            Known::Is(None) => (!asks)
+                .then_some("absent: `state: touch` makes an empty file, `copy` one with content"),
+            Known::Is(Some(state)) => match state.kind {
+                FileKind::File => None,
+                // The attributes of what it points to are not seen, and would be set each time.
+                FileKind::Link => {
+                    asks.then_some("a symbolic link: name the file that it points to")
+                }
+                FileKind::Directory => {
+                    Some("a directory, not a file: write `state: directory`, or name the file")
+                }
+                FileKind::Other => Some("neither a file nor a directory: name the file"),
+            },
+        }
+    }
+
     fn touched(&self) -> Target {
         let mut target = Target::new(self.path.clone(), Content::inline(""));
         target.attributes = self.attributes.clone();
