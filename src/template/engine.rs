@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use tera::{Context, ErrorKind, Kwargs, State, Tera};
 
-use super::filters;
+use super::{filters, jinja};
 use crate::model::{Map, Value};
 
 /// What Tera says is wrong, with the bytes of the text that it means.
@@ -63,8 +63,10 @@ fn compile(text: &str) -> Result<Arc<Tera>, Fault> {
         return Err(Fault { message, range });
     }
     let mut tera = base().clone();
-    tera.add_raw_template(NAME, text)
-        .map_err(|e| fault(&e, text))?;
+    tera.add_raw_template(NAME, text).map_err(|e| {
+        let fault = fault(&e, text);
+        jinja::of_files(text, &fault).unwrap_or(fault)
+    })?;
     let tera = Arc::new(tera);
     COMPILED.with(|compiled| {
         let mut compiled = compiled.borrow_mut();

@@ -140,14 +140,22 @@ const TESTS: &[(&str, &str)] = &[
     ("equalto", "write `==`"),
 ];
 
-/// Tags that Tera has not.
+/// What is written instead of a text that takes in another one.
+const ALONE: &str = "write its text here, or into a variable of vars/main.yml (`name: |`), which is a template too: `{{ name }}`";
+
+/// Tags that take in another template.
+const FILES: [&str; 4] = ["include", "extends", "import", "from"];
+
+/// Tags that Tera has not, or that have nothing to name here.
 const TAGS: &[(&str, &str)] = &[
     (
         "macro",
         "there are no macros: write the text out, or loop over a list",
     ),
-    ("import", "there are no imports: write the text out"),
-    ("from", "there are no imports: write the text out"),
+    ("include", ALONE),
+    ("extends", ALONE),
+    ("import", ALONE),
+    ("from", ALONE),
     ("call", "there are no macros: write the text out"),
     ("do", "write `{% set name = … %}`"),
     ("with", "write `{% set name = … %}`"),
@@ -159,6 +167,38 @@ fn known(table: &'static [(&str, &str)], name: &str) -> Option<String> {
         .iter()
         .find(|(n, _)| *n == name)
         .map(|(_, form)| (*form).to_owned())
+}
+
+/// Returns a fault that is none of the text's but of a tag which names another template: Tera knows one at a time here.
+pub(super) fn of_files(text: &str, fault: &Fault) -> Option<Fault> {
+    // These have no place, or another one.
+    let elsewhere = [
+        (" is inheriting from ", "extends"),
+        (" of a child template", "extends"),
+        ("Circular include", "include"),
+    ];
+    let elsewhere = elsewhere
+        .iter()
+        .find(|(part, _)| fault.message.contains(part));
+    let at = match elsewhere {
+        Some((_, tag)) => text.find(tag)?,
+        None => {
+            let before = text.get(..fault.range.start)?;
+            let tag = &before[before.rfind("{%")? + 2..];
+            let rest = tag.trim_start_matches('-').trim_start();
+            if tag.contains("%}") {
+                return None;
+            }
+            before.len() - rest.len()
+        }
+    };
+    let tag = word_at(text, at);
+    FILES.contains(&tag).then(|| Fault {
+        message: format!(
+            "Unknown tag `{tag}`: a template cannot include, import or extend another one"
+        ),
+        range: at..at + tag.len(),
+    })
 }
 
 /// Returns how Tera says what the faulty text tries to say, where that is known.

@@ -261,6 +261,12 @@ fn mistakes_are_named_with_their_place() {
         "{{ nothing_like_it }}",
         "{% if l %}",
         "{% include 'x' %}",
+        "{%- include x -%}",
+        "{% include 'text' %}",
+        "{% extends 'x' %}{{ l }}",
+        "a {% extends 'x' %}",
+        "{% from 'x' import y with context %}",
+        "{% raw %}{% include 'x' %}{% endraw %}{{ l | nothing_like_it }}",
         "{{ throw(message='no') }}",
     ]
     .map(|text| format!("{text}\n  {}\n", scope.render(&file(text)).unwrap_err()))
