@@ -347,10 +347,33 @@ impl HostRoles {
             }
         }
         dedup(&mut errors);
+        self.name_left_out(&mut errors);
         if errors.has_errors() {
             Err(errors)
         } else {
             Ok(questions.facts)
+        }
+    }
+
+    /// Says of variables that are not defined which task would set them, where `--tags` or `--skip-tags` left it out.
+    fn name_left_out(&self, errors: &mut Diagnostics) {
+        let all = self.roles.iter();
+        let all = all.flat_map(|role| role.tasks.iter().map(move |task| (role, task)));
+        let left_out: Vec<(&Arc<Role>, &Task)> =
+            all.filter(|(_, task)| !self.takes(task)).collect();
+        for error in errors.0.iter_mut().filter(|e| template::is_undefined(e)) {
+            let name = error.message.split('`').nth(1).unwrap_or_default();
+            let sets = |(role, task): &&(&Arc<Role>, &Task)| {
+                task.register.as_deref() == Some(name) || task.sets(role).iter().any(|n| n == name)
+            };
+            if let Some((role, task)) = left_out.iter().find(sets) {
+                error.help = Some(format!(
+                    "`{} : {}` in line {} sets it, and the chosen tags leave that task out: choose one of its tags too, or give it the tag `always`",
+                    role.name,
+                    task.name,
+                    task.span.line_column().0
+                ));
+            }
         }
     }
 
@@ -387,6 +410,7 @@ impl HostRoles {
             Some(title) => walk.plan.lost = Some(title),
         }
         if walk.errors.has_errors() {
+            self.name_left_out(&mut walk.errors);
             return Err(walk.errors);
         }
         let mut plan = walk.plan;

@@ -607,3 +607,31 @@ fn a_title_s_number_stays() {
     let cleaned = plan(&roles, &scope, &failed).unwrap();
     assert_eq!(titles(&cleaned), ["same #2"]);
 }
+
+/// What is not defined because of `--tags` is not to be set in the inventory.
+#[test]
+fn the_task_that_the_tags_left_out_is_named() {
+    let tasks = "\
+- {name: ask, command: one, register: said, tags: [a]}
+- {name: set, set_fact: {made: 1}, tags: [c, never]}
+- {name: use, copy: {dest: /a, content: '{{ said.stdout }}'}, tags: [b]}
+- {name: use more, copy: {dest: /b, content: '{{ made }}'}, tags: [b]}
+- {name: use nothing, copy: {dest: /b, content: '{{ nobody }}'}, tags: [b]}
+";
+    let (roles, scope) = only(tasks);
+    let tags = ["b".to_string()].into();
+    let skip = Default::default();
+    let found = roles.select(Selection { tags, skip }).facts(&scope);
+    let found = found.unwrap_err();
+    let help: Vec<&str> = found.iter().map(|e| e.help.as_deref().unwrap()).collect();
+    let left = "sets it, and the chosen tags leave that task out";
+    assert!(
+        help[0].starts_with(&format!("`r : ask` in line 1 {left}")),
+        "{help:?}"
+    );
+    assert!(
+        help[1].starts_with(&format!("`r : set` in line 2 {left}")),
+        "{help:?}"
+    );
+    assert!(help[2].starts_with("set it, as in"), "{help:?}");
+}
