@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use camino::Utf8PathBuf;
 
 use super::files::{ControllerFile, ControllerFiles};
+use super::keyword;
 use super::library::{Role, RoleFile};
 use super::scope;
 use super::until::Polling;
@@ -424,6 +425,16 @@ impl Args<'_> {
             None if src.starts_with('/') => Utf8PathBuf::from(&src),
             None => {
                 let known: Vec<&str> = self.role.files().collect();
+                let folder = format!("{}/", src.trim_end_matches('/'));
+                if known.iter().any(|file| file.starts_with(&folder)) {
+                    let message = format!(
+                        "{}/files/{src} is a folder, and `{}` takes a file",
+                        self.role.place(),
+                        self.module
+                    );
+                    self.complain(name, message, keyword::FOLDER.to_string());
+                    return None;
+                }
                 let near =
                     nearest(&src, known.iter().copied()).map(|n| format!("did you mean `{n}`?"));
                 let message = format!(

@@ -339,10 +339,13 @@ impl<'d> Reader<'d> {
                 let known = |e: &&Entry| !module.has_argument(&e.key);
                 let strangers: Vec<&Entry> = entries.iter().filter(known).collect();
                 for entry in &strangers {
-                    let near = nearest(&entry.key, module.arguments.iter().copied())
-                        .map(|n| format!("did you mean `{n}`?"));
-                    let help =
-                        near.unwrap_or_else(|| format!("it has {}", module.arguments.join(", ")));
+                    let instead = keyword::argument(module.name, &entry.key).map(str::to_string);
+                    let near = || {
+                        nearest(&entry.key, module.arguments.iter().copied())
+                            .map(|n| format!("did you mean `{n}`?"))
+                    };
+                    let all = || format!("it has {}", module.arguments.join(", "));
+                    let help = instead.or_else(near).unwrap_or_else(all);
                     let message = format!("`{}` has no argument `{}`", module.name, entry.key);
                     self.diagnostics.complain(message, &entry.key_span, help);
                 }

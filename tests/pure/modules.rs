@@ -5,7 +5,7 @@ use quorate::host::{Effect, Expect, Fact, Facts, Observed};
 use quorate::plan::HostPlan;
 use quorate::role::{HostRoles, Library, Registered, Selection, StepResult};
 
-use super::role::{effects, mistakes, only, with};
+use super::role::{AllThere, effects, mistakes, only, with};
 use super::simulated::{Entry, Model, text};
 
 fn plan_on(tasks: &str, model: &Model) -> HostPlan {
@@ -93,6 +93,78 @@ fn what_is_no_file_is_a_failure_of_the_plan() {
             .map(|found| found.iter().next().unwrap().to_string());
         assert_eq!(found.is_none(), why.is_empty(), "{arguments}: {found:?}");
         assert!(found.unwrap_or_default().contains(why), "{arguments}");
+    }
+}
+
+/// Ansible's arguments, modules and keywords that are none here are told with what to write instead.
+#[test]
+fn what_ansible_has_is_told_with_an_alternative() {
+    let cases = [
+        ("copy: {src: d, dest: /a}", "write one `copy` with a `loop`"),
+        (
+            "copy: {src: d/, dest: /a}",
+            "write one `copy` with a `loop`",
+        ),
+        (
+            "copy: {src: d/e, dest: /a}",
+            "write one `copy` with a `loop`",
+        ),
+        ("copy: {src: d/x, dest: /a}", "did you mean `d/a`?"),
+        (
+            "copy: {src: /a, dest: /b, remote_src: true}",
+            "cp -a SRC DEST",
+        ),
+        (
+            "ansible.builtin.copy: {content: a, dest: /b, force: false}",
+            "`creates`",
+        ),
+        ("file: {dest: /a, state: directory}", "write `path`"),
+        ("file: {path: /a, recurse: true}", "chown -R"),
+        (
+            "apt: {name: a, update_cache: true}",
+            "lists are fetched anew",
+        ),
+        ("package: {name: a, state: latest}", "name a version"),
+        ("sysctl: {name: a, value: 1, reload: true}", "set at once"),
+        ("ansible.posix.selinux: {state: permissive}", "setenforce"),
+        ("add_host: {name: a}", "inventory script"),
+        ("group_by: {key: a}", "`when` over `facts`"),
+        ("pip: {name: a}", "`package`"),
+        ("known_hosts: {name: a}", "hosts trust"),
+        ("find: {paths: /a}", "command: find"),
+        ("tempfile: {state: file}", "written atomically"),
+        ("alternatives: {name: a, path: /b}", "update-alternatives"),
+        ("pam_limits: {domain: a}", "/etc/security/limits.d"),
+        (
+            "community.general.timezone: {name: UTC}",
+            "/usr/share/zoneinfo",
+        ),
+        (
+            "command: a\n  ignore_unreachable: true",
+            "max_fail_percentage",
+        ),
+        ("command: a\n  collections: [a.b]", "leave it out"),
+        ("command: a\n  debugger: on_failed", "leave it out"),
+    ];
+    for (task, help) in cases {
+        let tasks = format!("- {task}\n");
+        let texts = [
+            ("tasks/main.yml", tasks.as_str()),
+            ("files/d/a", "x"),
+            ("files/d/e/b", "x"),
+        ];
+        let (library, mut found) = Library::from_texts("r", texts);
+        if !found.has_errors() {
+            let (_, scope) = only("- command: x");
+            let roles = vec![library.get("r").unwrap()];
+            let roles = HostRoles::new(roles, std::sync::Arc::new(AllThere));
+            found = roles.facts(&scope).unwrap_err();
+        }
+        let said = found.iter().next().and_then(|e| e.help.clone());
+        assert!(
+            said.is_some_and(|said| said.contains(help)),
+            "{task}: {found:?}"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use crate::event::Category;
 use crate::host::{Effect, Fact, Known};
 use crate::plan::Change;
 use crate::role::args::Args;
-use crate::role::glob;
+use crate::role::{glob, keyword};
 
 pub(super) const MODULE: Module = Module {
     name: "package",
@@ -78,6 +78,11 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
         args.missing("name");
     }
     let names = args.names("name");
+    if args.text("state").as_deref() == Some("latest") {
+        let message = "`state: latest` is not part of this language";
+        args.complain("state", message, keyword::LATEST.to_string());
+        return None;
+    }
     let state = args.choice("state", &["present", "absent", "installed", "removed"]);
     let present = matches!(state?, "present" | "installed");
     let mut packages = Vec::new();
