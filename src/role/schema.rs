@@ -159,17 +159,86 @@ fn arguments(module: &Module) -> Value {
     let properties: Map = module
         .arguments
         .iter()
-        .map(|name| ((*name).to_string(), json!({})))
+        .map(|name| ((*name).to_string(), argument(module.name, name)))
         .collect();
     let mut schema = json!({ "type": "object" });
     if !properties.is_empty() {
         schema["properties"] = Value::Object(properties);
         schema["additionalProperties"] = json!(false);
     }
-    if module.bare.is_some() {
-        schema["type"] = json!(["object", "string", "number", "boolean"]);
+    match module.bare.map(|name| argument(module.name, name)) {
+        None => schema,
+        Some(bare) if bare == json!({}) => {
+            schema["type"] = json!(["object", "string", "number", "boolean"]);
+            schema
+        }
+        Some(bare) => json!({ "anyOf": [schema, bare] }),
     }
-    schema
+}
+
+/// The words that an argument may be: the module, the argument, and those that the module reads.
+const CHOICES: &[(&str, &str, &[&str])] = &[
+    ("blockinfile", "state", PRESENCE),
+    ("deb822_repository", "state", PRESENCE),
+    (
+        "file",
+        "state",
+        &["file", "directory", "absent", "link", "touch"],
+    ),
+    ("group", "state", PRESENCE),
+    ("lineinfile", "state", PRESENCE),
+    ("meta", "action", &["flush_handlers"]),
+    ("modprobe", "persistent", &["disabled", "present"]),
+    ("modprobe", "state", &["present"]),
+    (
+        "mount",
+        "state",
+        &["mounted", "present", "unmounted", "absent"],
+    ),
+    (
+        "package",
+        "state",
+        &["present", "absent", "installed", "removed"],
+    ),
+    (
+        "service",
+        "state",
+        &["", "started", "stopped", "restarted", "reloaded"],
+    ),
+    ("swap", "state", &["absent"]),
+    ("sysctl", "state", &["present"]),
+    ("systemd_timer", "state", PRESENCE),
+    ("user", "state", PRESENCE),
+    ("yum_repository", "state", PRESENCE),
+];
+
+const PRESENCE: &[&str] = &["present", "absent"];
+
+/// Returns what an argument of a module may be, as `Args` reads it: its words, or `{}` for what is read as text or more.
+fn argument(module: &str, name: &str) -> Value {
+    let template = || json!({ "type": "string", "pattern": TEMPLATE });
+    let choices = CHOICES.iter().find(|(m, n, _)| (*m, *n) == (module, name));
+    if let Some((_, _, words)) = choices {
+        return json!({ "anyOf": [{ "enum": words }, { "type": "null" }, template()] });
+    }
+    match name {
+        "append" | "backup" | "create" | "create_home" | "daemon_reload" | "enabled"
+        | "gpgcheck" | "masked" | "persistent" | "quiet" | "remote_src" | "remove" | "system" => {
+            json!({ "anyOf": [
+                { "type": ["boolean", "null"] },
+                { "enum": ["true", "yes", "True", "false", "no", "False"] },
+                template(),
+            ] })
+        }
+        "uid" | "gid" | "dump" | "passno" => {
+            json!({ "anyOf": [number(0, "^\\+?[0-9]+$"), { "type": "null" }] })
+        }
+        "mode" => json!({
+            "type": ["string", "null"],
+            "pattern": format!("^(0o)?0?[0-7]{{1,4}}$|{TEMPLATE}"),
+        }),
+        _ => json!({}),
+    }
 }
 
 /// What makes a text a template (`template::is_template`).
