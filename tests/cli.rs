@@ -350,6 +350,10 @@ fn a_journal_as_text_and_as_a_page_at_once() {
             .unwrap()
             .ends_with("</html>\n")
     );
+    let printed = run(&["report", "tests/data/plan.jsonl", "--html", "-"]);
+    assert_eq!((printed.0, printed.2.as_str()), (0, ""));
+    assert_eq!(printed.1, std::fs::read_to_string(page).unwrap());
+    assert!(!std::path::Path::new("-").exists());
 }
 
 /// `vagrant/lab attach` where no hosts run, and where no engine answers: it says what to do, and leaves nothing behind.

@@ -104,7 +104,7 @@ pub(super) enum Command {
         /// A file in .quorate/journal/; of several, such as those of shards, one run is made
         #[arg(required = true, value_name = "JOURNAL")]
         journals: Vec<Utf8PathBuf>,
-        /// The page to write, one file without anything from elsewhere
+        /// The page to write, one file without anything from elsewhere; `-` prints it
         #[arg(long, value_name = "FILE")]
         html: Option<Utf8PathBuf>,
         /// Print it as plain text of 72 columns

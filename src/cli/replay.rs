@@ -69,18 +69,24 @@ pub(super) fn report(
         let help = "name the journals of one command, as the shards of one run leave them";
         wrong(Diagnostic::error(found.to_string()).help(help))
     })?;
-    if let Some(html) = html {
-        std::fs::write(html, report::page(&records, &name))
-            .wrap_err_with(|| format!("cannot write {html}"))?;
+    match html {
+        Some(html) if html == "-" => print(&report::page(&records, &name))?,
+        Some(html) => std::fs::write(html, report::page(&records, &name))
+            .wrap_err_with(|| format!("cannot write {html}"))?,
+        None => {}
     }
     if text {
-        let letter = report::letter(&records, &name);
-        match io::stdout().write_all(letter.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-            _ => {}
-        }
+        print(&report::letter(&records, &name))?;
     }
     Ok(ExitCode::Done)
+}
+
+/// Prints to somebody who may have seen enough of it.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn is_no_run(error: &color_eyre::Report) -> bool {
