@@ -259,12 +259,25 @@ pub(super) fn check(
         argument.check(&value, name, &mut found);
         for (message, help) in found {
             let help = help.unwrap_or_else(|| format!("{place}/meta/argument_specs.yml says so"));
-            diagnostics.push(Diagnostic::error(message).at(scope.span(name)).help(help));
+            let (span, help) = match scope.span(name) {
+                // The line that sets it shows what is not to be shown.
+                Some(span) if argument.hides() => (
+                    Some(argument.span.clone()),
+                    format!("it is set at {span}; {help}"),
+                ),
+                span => (span, help),
+            };
+            diagnostics.push(Diagnostic::error(message).at(span).help(help));
         }
     }
 }
 
 impl Argument {
+    /// Returns whether the value, or a part of it, is not to be shown.
+    fn hides(&self) -> bool {
+        self.no_log || self.options.iter().any(Self::hides)
+    }
+
     /// Adds what is wrong with a value; `name` is what it is called, such as `sysctls[0].name`.
     fn check(&self, value: &Value, name: &str, found: &mut Vec<Finding>) {
         if value.is_null() {

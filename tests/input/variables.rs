@@ -465,3 +465,28 @@ fn names_of_kubespray() {
     );
     insta::assert_snapshot!("both_names", both.warned());
 }
+
+/// `no_log` of a spec: neither the message nor the line of the file below it has the value, nor that of a map around it.
+#[test]
+fn a_value_that_a_spec_keeps_out() {
+    let spec = "argument_specs:\n  main:\n    options:\n      app_pin: { type: int, no_log: true }\n      app_port: { type: int }\n      \
+        app_login: { type: dict, options: { pin: { type: int, no_log: true } } }\n";
+    let said = Bed::sound()
+        .file(
+            "inventory/roles/hosts/tasks/main.yml",
+            "- debug: { msg: x }\n",
+        )
+        .file("inventory/roles/hosts/meta/argument_specs.yml", spec)
+        .vars("app_pin: hunter2\napp_port: many\napp_login: { pin: hunter3 }\n")
+        .refused();
+    assert!(!said.contains("hunter"), "{said}");
+    assert!(said.contains("app_port: many"), "{said}");
+    assert!(
+        said.contains("it is set at inventory/group_vars/all.yml:6:10"),
+        "{said}"
+    );
+    assert!(
+        said.contains("`app_login.pin` takes a whole number"),
+        "{said}"
+    );
+}
