@@ -1,6 +1,6 @@
 //! Modules for accounts, mounts, lines, timers and fetched files: what is planned, and what two real shells make of it.
 
-use quorate::event::Status;
+use quorate::event::{ChangeKind, Status};
 use quorate::host::record::End;
 use quorate::host::{Effect, Facts, Observed};
 use quorate::plan::{HostPlan, wave};
@@ -202,6 +202,21 @@ fn what_differs_is_planned_and_nothing_else() {
                 "{task}"
             );
         }
+    }
+}
+
+/// A plan says of accounts, too, what comes and what goes.
+#[test]
+fn accounts_come_and_go() {
+    for (task, kind) in [
+        ("user: {name: carl}", ChangeKind::Create),
+        ("group: {name: carl}", ChangeKind::Create),
+        ("user: {name: app, comment: Another}", ChangeKind::Change),
+        ("user: {name: app, state: absent}", ChangeKind::Remove),
+        ("group: {name: adm, state: absent}", ChangeKind::Remove),
+    ] {
+        let plan = planned(&format!("- {task}\n"), &model()).unwrap();
+        assert_eq!(plan.steps[0].changes[0].effect.kind(), kind, "{task}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Effect, Expect, UnitAct};
 use crate::event::ChangeKind;
+use crate::host::local::AccountAct;
 use crate::host::sh;
 use crate::model::Sha256;
 
@@ -31,7 +32,11 @@ impl Effect {
             | Self::LoadModule(_)
             | Self::SwapOff
             | Self::Hostname(_) => ChangeKind::Change,
-            Self::Account(_) => ChangeKind::Change,
+            Self::Account(account) => match account.act {
+                AccountAct::Add => ChangeKind::Create,
+                AccountAct::Change => ChangeKind::Change,
+                AccountAct::Remove => ChangeKind::Remove,
+            },
             Self::Fetch(_) => ChangeKind::Create,
             Self::Mount(_) => ChangeKind::Start,
             Self::Unmount(_) => ChangeKind::Stop,
