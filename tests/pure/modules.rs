@@ -109,6 +109,17 @@ fn what_ansible_has_is_told_with_an_alternative() {
             "copy: {src: d/e, dest: /a}",
             "write one `copy` with a `loop`",
         ),
+        (
+            "lineinfile: {path: /a/, line: b, create: true}",
+            "`/a/NAME`",
+        ),
+        (
+            "blockinfile: {path: /a/, block: b, create: true}",
+            "`/a/NAME`",
+        ),
+        ("file: {path: /a/, state: touch}", "`/a/NAME`"),
+        ("file: {path: /a/, state: file}", "`/a/NAME`"),
+        ("file: {path: /a/, state: link, src: b}", "`/a/NAME`"),
         ("copy: {src: d/x, dest: /a}", "did you mean `d/a`?"),
         (
             "copy: {src: /a, dest: /b, remote_src: true}",

@@ -28,7 +28,7 @@ struct Block {
 }
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
-    let path = args.path("path");
+    let path = args.file_path("path");
     let block = args.text("block").unwrap_or_default();
     let marker = args.text("marker").unwrap_or_else(|| MARKER.into());
     let state = args.choice("state", &["present", "absent"]);

@@ -35,8 +35,13 @@ enum State {
 }
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
-    let path = args.path("path");
     let state = args.choice("state", &["file", "directory", "absent", "link", "touch"]);
+    // A folder may be written with a slash behind it.
+    let path = match state {
+        Some("link" | "touch") => args.file_path("path"),
+        Some("file") if args.has("state") => args.file_path("path"),
+        _ => args.path("path"),
+    };
     let attributes = Attributes::read(args);
     let state = match state? {
         "directory" => State::Directory,

@@ -59,7 +59,7 @@ struct Line {
 }
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
-    let path = args.path("path");
+    let path = args.file_path("path");
     let present = args.choice("state", &["present", "absent"])? == "present";
     let regexp = pattern(args, "regexp");
     let which = match (regexp?, args.text("search_string")) {
