@@ -80,7 +80,7 @@ const REFUSED: [(&str, &str); 15] = [
     ("become_user", "write it at the tasks that need it"),
     (
         "connection",
-        "write `ansible_connection` into the inventory",
+        "leave it out: every host is reached by SSH; nothing runs on the controller",
     ),
     (
         "environment",
