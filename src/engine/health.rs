@@ -192,8 +192,11 @@ fn parts(state: &State, name: &HostName) -> Vec<(&'static str, Fact, String)> {
     };
     let member = state.view.node(name).is_some();
     let parts = state.settings.desired.balancers(name).into_iter();
-    // A static pod waits for the kubelet, and with it for kubeadm.
-    let due = parts.filter(|(_, fact)| member || matches!(fact, Fact::Unit(_)));
+    // A static pod waits for the kubelet, and with it for kubeadm; a unit that is not there yet comes with its package.
+    let due = parts.filter(|(_, fact)| match fact {
+        Fact::Unit(unit) => member || host.observed.unit(unit).is(|unit| unit.load == "loaded"),
+        _ => member,
+    });
     due.map(|(part, fact)| {
         let how = running(host, &fact).to_owned();
         (part, fact, how)
@@ -209,7 +212,7 @@ fn is_up(how: &str) -> bool {
 /// configuration that no daemon bears would take one host after the other, run by run.
 pub(super) fn bars(state: &State, name: &HostName) -> Option<(HostName, Vec<String>)> {
     // Who does not serve yet has nothing to lose either.
-    if !parts(state, name).iter().any(|(.., how)| is_up(how)) {
+    if !serves(state, name) {
         return None;
     }
     let carriers = state.settings.desired.shape().load_balancers.iter();
@@ -228,15 +231,21 @@ fn barred_by(
     down.into_iter().find(|(_, down)| !down.is_empty())
 }
 
-/// Returns in which order load balancers are changed: those that are down, then those that are well, and who has the address
-/// last.
+/// Returns in which order load balancers are changed: those that are down, then those that are well, then who has the address, and
+/// last who has none yet: it would not hear the others (`vrrp_unicast`) before they know it.
 pub(super) fn turn(state: &State, name: &HostName) -> u8 {
     let holds = state.view.hosts.get(name).is_some_and(|h| h.holds_vip);
+    let carries = state.settings.desired.shape().load_balancers.contains(name);
     match balancer(state, name).is_empty() {
         false => 0,
         true if holds => 2,
+        true if carries && !serves(state, name) => 3,
         true => 1,
     }
+}
+
+fn serves(state: &State, name: &HostName) -> bool {
+    parts(state, name).iter().any(|(.., how)| is_up(how))
 }
 
 /// Returns why no router learns the address from a host, where routers are to.

@@ -68,10 +68,16 @@ impl Settings {
     }
 
     /// Returns the hosts that every run looks at, in inventory order: those that it may change, and the control planes,
-    /// because without their word nothing about the cluster is safe.
+    /// because without their word nothing about the cluster is safe. Where it may change a load balancer all of them: while one is
+    /// down no other is touched.
     pub fn asked(&self) -> Vec<HostName> {
-        let control_planes = &self.desired.shape().control_planes;
-        let asked = |host: &&HostName| self.is_ours(host) || control_planes.contains(host);
+        let shape = self.desired.shape();
+        let balances = shape.load_balancers.iter().any(|host| self.is_ours(host));
+        let asked = |host: &&HostName| {
+            self.is_ours(host)
+                || shape.control_planes.contains(host)
+                || (balances && shape.load_balancers.contains(host))
+        };
         self.targets.keys().filter(asked).cloned().collect()
     }
 }

@@ -5,23 +5,26 @@ env=/var/lib/kubelet/kubeadm-flags.env
 conf=/etc/kubernetes/kubelet.conf
 replaced=/var/lib/quorate/replaced
 mkdir -p "$replaced" && chmod 700 "$replaced" || exit 1
-back() {
+put_back() {
   for file in "$config" "$env" "$conf"; do
     [ ! -f "$replaced/${file##*/}" ] || { cp -p "$replaced/${file##*/}" "$file.new" && mv -f "$file.new" "$file"; }
   done
+}
+back() {
+  put_back
   systemctl restart kubelet
 }
 well() { curl -sf --noproxy '*' --max-time 2 -o /dev/null "$health"; }
 for file in "$config" "$env" "$conf"; do
   [ ! -f "$file" ] || cp -p "$file" "$replaced/${file##*/}" || exit 1
 done
-kubeadm upgrade node phase kubelet-config || exit 1
+# First: kubeadm asks this server for the configuration.
+if [ -n "$server" ]; then
+  (umask 077; sed "s|^\( *server: *\).*|\1$server|" "$conf" >"$conf.new") && mv -f "$conf.new" "$conf" || exit 1
+fi
+kubeadm upgrade node phase kubelet-config || { put_back; exit 1; }
 if [ -n "$flags" ]; then
   printf '%s\n' "$flags" >"$env.new" && mv -f "$env.new" "$env" || exit 1
-fi
-if [ -n "$server" ]; then
-  umask 077
-  sed "s|^\( *server: *\).*|\1$server|" "$conf" >"$conf.new" && mv -f "$conf.new" "$conf" || exit 1
 fi
 pid=$(systemctl show -p MainPID --value kubelet)
 systemctl restart kubelet || { back; exit 1; }

@@ -34,7 +34,7 @@ fn asked(cluster: &Value) -> BTreeSet<&str> {
 }
 
 /// Returns which names the certificate lacks, and which it has that nobody asks for. The latter are told of a control plane that
-/// quorate has made or rolled out alone: what somebody else gave his own is his business until then.
+/// quorate has made alone: what somebody else gave his own is his business.
 pub(super) fn of_certificate(wanted: &Wanted, host: &Kubernetes) -> Vec<Difference> {
     let (Some(names), Some(addresses)) = (&host.certificate_names, &host.certificate_addresses)
     else {
@@ -53,7 +53,7 @@ pub(super) fn of_certificate(wanted: &Wanted, host: &Kubernetes) -> Vec<Differen
         .iter()
         .filter(|name| !live().any(|l| same(l, name)));
     let mut found: Vec<Difference> = missing.map(|name| differs(None, Some(name))).collect();
-    if host.written.made_from.is_some() {
+    if host.marker.is_some() {
         let meant = meant(wanted);
         let unasked = live().filter(|name| !meant.iter().any(|m| same(m, name)));
         found.extend(unasked.map(|name| differs(Some(name), None)));

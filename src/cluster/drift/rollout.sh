@@ -59,7 +59,12 @@ roll() { # COMPONENT URL PHASE...
   shift 2
   file=$manifests/$component.yaml
   was=
-  [ ! -f "$file" ] || { was=$replaced/$component.yaml; cp -p "$file" "$was" || exit 1; }
+  # What is no pod is not worth to be put back; the kubelet lets the pod from before run on then, and it may be the right one.
+  heard=481
+  if [ -f "$file" ]; then
+    cp -p "$file" "$replaced/$component.yaml" || exit 1
+    if grep -q '^kind: Pod' "$file"; then was=$replaced/$component.yaml; else heard=60; fi
+  fi
   old=" $(pids "$component")"
   before=$(cksum 2>/dev/null <"$file")
   kubeadm init phase "$@" --config "$config" || { restore; exit 1; }
@@ -70,7 +75,7 @@ roll() { # COMPONENT URL PHASE...
       for pid in $(pids "$component"); do
         case $old in *" $pid "*) new=; break ;; *) new=$pid ;; esac
       done
-      [ -n "$new" ] && serves "$url" && break
+      { [ -n "$new" ] || [ $tries -ge $heard ]; } && serves "$url" && break
       tries=$((tries + 1))
       if refused "$component" || [ $tries -ge 480 ]; then
         echo "$component does not serve with its new manifest; it is put back as it was"

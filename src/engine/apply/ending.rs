@@ -226,15 +226,18 @@ impl Run {
         };
         let carriers = desired.shape().load_balancers.iter();
         let failed: Vec<HostName> = carriers.filter(failed).cloned().collect();
-        let looks = self
-            .sessions_of(&failed)
-            .into_iter()
-            .map(|(host, session)| {
-                let facts = cluster_facts(desired, &host);
-                async move { (host, session.probe(&facts).await) }
-            });
+        self.look_at_balancers(&failed).await;
+    }
+
+    /// Looks at hosts anew, as far as the workflow needs to know them. Whoever cannot be reached any more is known as before.
+    pub(super) async fn look_at_balancers(&mut self, hosts: &[HostName]) {
+        let settings = self.settings();
+        let desired = settings.desired.as_ref();
+        let looks = self.sessions_of(hosts).into_iter().map(|(host, session)| {
+            let facts = cluster_facts(desired, &host);
+            async move { (host, session.probe(&facts).await) }
+        });
         for (name, seen) in futures::future::join_all(looks).await {
-            // Whoever cannot be reached any more is known as before.
             let (Some(host), Ok(seen)) = (self.state.hosts.get_mut(&name), seen) else {
                 continue;
             };

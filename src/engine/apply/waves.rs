@@ -317,9 +317,15 @@ impl Run {
     /// Fails a host whose load balancer may not be touched now: another one is down.
     async fn is_barred(&mut self, name: &HostName) -> bool {
         let shape = self.state.settings.desired.shape();
-        let moves = migrate::under_way(shape, &self.state.view);
-        let Some((other, down)) = health::bars(&self.state, name).filter(|_| self.live && !moves)
-        else {
+        if !self.live || migrate::under_way(shape, &self.state.view) {
+            return false;
+        }
+        let Some((other, _)) = health::bars(&self.state, name) else {
+            return false;
+        };
+        // What was seen of it may be over.
+        self.look_at_balancers(&[other]).await;
+        let Some((other, down)) = health::bars(&self.state, name) else {
             return false;
         };
         let down = down.join(", ");
