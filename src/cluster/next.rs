@@ -26,7 +26,7 @@ use super::view::{HostView, Shape, Standing, View};
 use crate::model::HostName;
 
 pub use forbidden::forbidden;
-pub use forecast::{Forecast, forecast, kind_of};
+pub use forecast::{Forecast, forecast, is_difference, kind_of};
 use join::{Join, join};
 
 /// Something to do on one host.

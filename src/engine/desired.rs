@@ -132,6 +132,10 @@ pub trait Desired: Send + Sync {
     fn made_from(&self, _host: &HostName) -> Result<String, String> {
         Ok(String::new())
     }
+    /// Returns a digest of all that acts of the workflow bring to the host: what a plan that shows them is bound by.
+    fn bound(&self, _host: &HostName) -> Option<Sha256> {
+        None
+    }
     /// Returns the steps of an act that brings kubeadm's own state back.
     fn bring_back(
         &self,

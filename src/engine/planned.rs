@@ -4,9 +4,9 @@ use super::Settings;
 use super::state::State;
 use crate::cluster;
 use crate::cluster::next::{Forecast, Refusal};
-use crate::event::{ChangeKind, Event, PlannedChange, planned_steps};
+use crate::event::{ACTS, ChangeKind, Event, PlannedChange, planned_steps};
 use crate::host::script::Report;
-use crate::model::HostName;
+use crate::model::{HostName, Sha256};
 use crate::plan::{HostPlan, Step};
 
 /// How many differences from an older plan are told; the rest are counted.
@@ -63,15 +63,28 @@ pub(super) fn of_cluster(settings: &Settings, forecast: &Forecast) -> Vec<Event>
             let mut diffs = forecast.diffs.iter();
             let diff = diffs.find(|(of, _)| of == what && settings.desired.shows_differences());
             change.diff = diff.map(|(_, text)| text.clone());
+            change.digest = Some(bound(settings, host, what, why));
             Event::Planned {
                 host: host.clone(),
-                title: "cluster".into(),
+                title: ACTS.into(),
                 changes: vec![change],
                 disturbs: false,
                 since: None,
             }
         })
         .collect()
+}
+
+/// Returns a digest of what an act does, and of what was found for that. Why somebody joins, or a certificate is signed, is no part
+/// of it: it may count days.
+fn bound(settings: &Settings, host: &HostName, what: &str, why: &str) -> Sha256 {
+    let desired = &settings.desired;
+    let manifests = desired.manifests().iter();
+    let mut applied = manifests.filter(|manifest| what == format!("apply {}", manifest.name));
+    let text = applied.next().and_then(|manifest| manifest.text.as_deref());
+    let found = cluster::next::is_difference(what).then_some(why);
+    let bound = desired.bound(host).map(|digest| digest.to_string());
+    Sha256::of(serde_json::json!([what, found, bound, text]).to_string())
 }
 
 /// Says the differences of a host's wave before it is sent, where somebody asked for differences (`apply --diff`).

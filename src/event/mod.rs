@@ -27,7 +27,7 @@ pub use drill::{
 pub use exit::ExitCode;
 pub use history::{History, RunRef, RunSummary, Since, name_of};
 pub use merge::{MergeError, merge};
-pub use plan_file::{PlanFile, PlanFileError, PlanOrigin, PlannedStep, planned_steps};
+pub use plan_file::{ACTS, PlanFile, PlanFileError, PlanOrigin, PlannedStep, planned_steps};
 pub use planned::{ChangeKind, PlannedChange};
 pub use recap::{Failure, Health, HostRecap, Recap, TimeSplit};
 pub use reporter::Reporter;

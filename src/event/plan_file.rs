@@ -13,6 +13,9 @@ const PLAN_FILE_VERSION: u64 = 1;
 const VERSION_KEY: &str = "quorate_plan";
 const SEAL_KEY: &str = "seal";
 
+/// The title of what the workflow does on a host.
+pub const ACTS: &str = "cluster";
+
 /// Stands for all that a plan of a host cannot show.
 const UNSHOWN: &str = "what is decided or run without being shown";
 
@@ -139,8 +142,9 @@ pub fn planned_steps<'a>(
 
 fn digest(title: &str, changes: &[PlannedChange]) -> Sha256 {
     let each = |change: &PlannedChange| match change.digest {
+        // It holds the reason where that is a part of what was found; others may count days.
+        Some(digest) if title == ACTS => json!([change.what, digest.to_string()]),
         Some(digest) => json!([change.what, change.why, digest.to_string()]),
-        // What the workflow says of its reasons may count days.
         None => json!([change.what]),
     };
     let changes: Vec<Value> = changes.iter().map(each).collect();

@@ -406,6 +406,7 @@ impl<'a> Parser<'a> {
         match what {
             "ca" => kubernetes.ca = value.split(' ').next()?.parse().ok(),
             "trace" => kubernetes.traces.push(value.to_string()),
+            "process" => kubernetes.processes.push(value.to_string()),
             "copy" => kubernetes.copies.push(value.to_string()),
             "server" => kubernetes.server = said(value),
             "node" => kubernetes.node = said(value),

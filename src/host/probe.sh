@@ -244,6 +244,12 @@ probe_kubernetes() {
     *) [ -f "$path" ] && say kubernetes copy "$path" ;;
     esac
   done
+  # A manifest that the kubelet cannot read starts nothing. A process has 15 letters of its name (proc(5), /proc/PID/comm).
+  if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]; then
+    for component in $(cat /proc/[0-9]*/comm 2>/dev/null | grep -x -e kube-controller -e kube-scheduler | sort -u); do
+      say kubernetes process "$component"
+    done
+  fi
   # Which node the host is, by the certificate that its kubelet speaks to the cluster with; its key is in the same file.
   if [ -f /etc/kubernetes/kubelet.conf ]; then
     say kubernetes server "$(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf | head -n 1)"

@@ -174,14 +174,14 @@ fn a_roll_out_puts_a_pod_that_refuses_a_flag_back_at_once() {
     for kind in SHELLS {
         let sandbox = Sandbox::new(kind);
         let manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-        sandbox.write(manifest, "    - kube-apiserver\n");
+        sandbox.write(manifest, "kind: Pod\n    - kube-apiserver\n");
         let log = sandbox.path(LOG);
         std::fs::create_dir_all(log.parent().unwrap()).unwrap();
         sandbox.tool("sleep", SLEEP);
         sandbox.tool(
             "kubeadm",
             &format!(
-                "printf '    - kube-apiserver\\n    - --no-such-flag=1\\n' >{}\n\
+                "printf 'kind: Pod\\n    - kube-apiserver\\n    - --no-such-flag=1\\n' >{}\n\
                  echo '2026-11-28T19:00:00.1Z stderr F Error: unknown flag: --no-such-flag' >{log}; {LATER} {log}",
                 sandbox.path(manifest).display(),
                 log = log.display()
@@ -196,6 +196,6 @@ fn a_roll_out_puts_a_pod_that_refuses_a_flag_back_at_once() {
             "{kind:?}: {output}"
         );
         let kept = sandbox.read(manifest).unwrap();
-        assert_eq!(kept, "    - kube-apiserver\n", "{kind:?}");
+        assert_eq!(kept, "kind: Pod\n    - kube-apiserver\n", "{kind:?}");
     }
 }

@@ -420,6 +420,8 @@ impl Model {
                 ));
             }
             lines.push("kubernetes trace /etc/kubernetes/manifests/etcd.yaml".into());
+            lines.push("kubernetes process kube-controller".into());
+            lines.push("kubernetes process kube-scheduler".into());
             let body = |text: &str| format!("body {text}");
             let columns =
                 r#"[{"name":"Name"},{"name":"Status"},{"name":"Roles"},{"name":"Version"}]"#;

@@ -456,6 +456,10 @@ impl Desired for Project {
         self.made_from_of(host)
     }
 
+    fn bound(&self, host: &HostName) -> Option<Sha256> {
+        self.bound_of(host)
+    }
+
     fn bring_back(&self, act: &Act, view: &View, observed: &Observed) -> Result<HostPlan, String> {
         self.bring_back_by(act, view, observed)
     }

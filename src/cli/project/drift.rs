@@ -6,7 +6,7 @@ use crate::cluster::kubeadm;
 use crate::cluster::{Act, View};
 use crate::host::Observed;
 use crate::host::fact::Kubernetes;
-use crate::model::{HostName, Secret, Value};
+use crate::model::{HostName, Secret, Sha256, Value};
 use crate::plan::HostPlan;
 
 /// kubeadm's marker of a member that it was initialised on.
@@ -100,6 +100,18 @@ impl Project {
 
     pub(super) fn made_from_of(&self, host: &HostName) -> Result<String, String> {
         Ok(drift::digest(&self.wanted(host, true)?.cluster))
+    }
+
+    /// Returns a digest of kubeadm's documents for the host, with which it is made, joined and rolled out; `None` where they cannot be
+    /// made.
+    pub(super) fn bound_of(&self, host: &HostName) -> Option<Sha256> {
+        let phases = self.phases(host).ok()?;
+        let made = self.hosts.get(host).map(|desired| desired.digest.as_str());
+        let input = self.input(host).ok()?;
+        let labels = &input.node.labels;
+        let node = [true, false].map(|of_init| kubeadm::registration(input, of_init));
+        let all = serde_json::json!([phases.expose(), made, labels, node]);
+        Some(Sha256::of(all.to_string()))
     }
 
     /// Returns the steps of an act that brings kubeadm's own state back.

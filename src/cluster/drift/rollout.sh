@@ -78,7 +78,9 @@ roll() { # COMPONENT URL PHASE...
       { [ -n "$new" ] || [ $tries -ge $heard ]; } && serves "$url" && break
       tries=$((tries + 1))
       if refused "$component" || [ $tries -ge 480 ]; then
-        echo "$component does not serve with its new manifest; it is put back as it was"
+        then="it is put back as it was"
+        [ -n "$was" ] || then="what was there before is no pod, and is not put back"
+        echo "$component does not serve with its new manifest; $then"
         last_words "$component"
         restore
         exit 1

@@ -199,6 +199,13 @@ pub fn kind_of(what: &str) -> ChangeKind {
     }
 }
 
+/// Returns whether an act of a forecast brings back what differs, as its reason says.
+pub fn is_difference(what: &str) -> bool {
+    let part = [Part::Cluster, Part::ControlPlane, Part::Kubelet, Part::Node];
+    let mut verbs = part.into_iter().map(verb).chain(["apply"]);
+    verbs.any(|verb| what.starts_with(verb))
+}
+
 fn why_join(resume: bool) -> &'static str {
     if resume {
         "begun before, not done"

@@ -113,6 +113,9 @@ pub struct Kubernetes {
     /// the kubelet starts all the same (pkg/kubelet/config/file.go: whatever does not begin with a dot).
     #[serde(default)]
     pub copies: Vec<String>,
+    /// Which of the controller manager and the scheduler run, by the first 15 letters of their names.
+    #[serde(default)]
+    pub processes: Vec<String>,
     /// `server:` in /etc/kubernetes/kubelet.conf.
     pub server: Option<String>,
     /// Which node the host is, as the certificate of its kubelet names it.
