@@ -23,6 +23,8 @@ pub mod steps;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use names::NAMES;
+
 use crate::host::fact::{Api, Kubernetes, OwnNode, Written};
 use crate::model::{MASK, Masks, Sha256, Value};
 

@@ -216,7 +216,7 @@ pub(super) fn bars(state: &State, name: &HostName) -> Option<(HostName, Vec<Stri
         return None;
     }
     let carriers = state.settings.desired.shape().load_balancers.iter();
-    let down = carriers.map(|of| (of.clone(), balancer(state, of)));
+    let down = carriers.map(|of| (of.clone(), unserving(state, of)));
     barred_by(name, down.collect())
 }
 
@@ -236,12 +236,25 @@ fn barred_by(
 pub(super) fn turn(state: &State, name: &HostName) -> u8 {
     let holds = state.view.hosts.get(name).is_some_and(|h| h.holds_vip);
     let carries = state.settings.desired.shape().load_balancers.contains(name);
-    match balancer(state, name).is_empty() {
+    match unserving(state, name).is_empty() {
         false => 0,
         true if holds => 2,
         true if carries && !serves(state, name) => 3,
         true => 1,
     }
+}
+
+/// Returns what of the load balancer is down on a host so that it serves nobody: by BGP one router is enough.
+fn unserving(state: &State, name: &HostName) -> Vec<String> {
+    let down = balancer(state, name);
+    let bgp = |fact: &Fact| matches!(fact, Fact::BgpSessions(_));
+    let others = parts(state, name)
+        .iter()
+        .any(|(_, fact, how)| !bgp(fact) && !is_up(how) && how != "unknown");
+    if !others && silent(state, name).is_none() {
+        return Vec::new();
+    }
+    down
 }
 
 fn serves(state: &State, name: &HostName) -> bool {

@@ -79,9 +79,9 @@ pub(super) fn of_cluster(settings: &Settings, forecast: &Forecast) -> Vec<Event>
 /// of it: it may count days.
 fn bound(settings: &Settings, host: &HostName, what: &str, why: &str) -> Sha256 {
     let desired = &settings.desired;
+    // A new cluster gets them all.
     let manifests = desired.manifests().iter();
-    let mut applied = manifests.filter(|manifest| what == format!("apply {}", manifest.name));
-    let text = applied.next().and_then(|manifest| manifest.text.as_deref());
+    let text: Vec<_> = manifests.map(|m| (&m.name, &m.text)).collect();
     let found = cluster::next::is_difference(what).then_some(why);
     let bound = desired.bound(host).map(|digest| digest.to_string());
     Sha256::of(serde_json::json!([what, found, bound, text]).to_string())

@@ -164,6 +164,14 @@ impl HostPlan {
         !self.known_after_apply.is_empty() || self.more || self.steps.iter().any(hidden)
     }
 
+    /// Puts steps before all others.
+    pub fn put_first(&mut self, steps: impl IntoIterator<Item = Step>) {
+        let before = self.steps.len();
+        self.steps.splice(0..0, steps);
+        let more = self.steps.len() - before;
+        self.notes.iter_mut().for_each(|note| note.after += more);
+    }
+
     /// Hides secrets, given by name and value, in texts that are shown.
     pub fn mask(&mut self, secrets: &[(String, String)], decrypted: &Masks) {
         let handlers = self.handlers.iter_mut().flat_map(|h| &mut h.steps);

@@ -75,6 +75,10 @@ fn sources(task: &Task, scope: &Scope) -> Vec<String> {
         Ok(path) => found.push(path),
         Err(_) => {
             let loops = task.items.iter().map(|items| items.to_value());
+            for item in items(task, scope) {
+                let scope = scope.with(task.control.var.clone(), item);
+                found.extend(scope.render_text(text, None).ok());
+            }
             let own = task.vars.values().map(|v| v.value.clone());
             let named = task.used_names().into_iter();
             let named = named.filter_map(|name| scope.get(&name)?.ok());
@@ -86,6 +90,17 @@ fn sources(task: &Task, scope: &Scope) -> Vec<String> {
     }
     found.retain(|path| path.starts_with('/'));
     found
+}
+
+/// Returns what the task goes over, as far as it is known.
+fn items(task: &Task, scope: &Scope) -> Vec<Value> {
+    let Some(items) = task.items.as_ref().map(|items| items.to_value()) else {
+        return Vec::new();
+    };
+    match scope.render_value(&items, &|_| None) {
+        Ok(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
 }
 
 fn texts(value: &Value, found: &mut Vec<String>) {

@@ -205,7 +205,8 @@ fn c_three_drifts() {
     );
     assert!(named("cp2", "keepalived runs"), "{planned:?}");
     assert!(named("cp3", "kernel parameters"), "{planned:?}");
-    assert_eq!(planned.len(), 4, "exactly these: {planned:?}");
+    assert!(named("cp1", "has read its configuration"), "{planned:?}");
+    assert_eq!(planned.len(), 5, "exactly these: {planned:?}");
 
     let apply = lab.quorate(&["apply"]).run().expect(0);
     let changed: BTreeSet<(String, String)> = apply.journal.steps("changed").into_iter().collect();

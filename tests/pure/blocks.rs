@@ -530,6 +530,9 @@ fn what_a_plan_cannot_show_is_bound_by_the_files_that_are_sent() {
         format!("{{src: {path}, dest: /opt/a}}"),
         "{src: '{{ named }}', dest: '/opt/{{ r.stdout }}'}".to_owned(),
         format!("{{src: '{{{{ item }}}}', dest: '/opt/{{{{ r.stdout }}}}'}}\n  loop: [{path}]"),
+        format!(
+            "{{src: '{base}/{{{{ item }}}}', dest: '/opt/{{{{ r.stdout }}}}'}}\n  loop: [other, sent]"
+        ),
         "{src: '{{ own }}{{ r.stdout }}', dest: /opt/a}\n  vars: {own: '{{ named }}'}".to_owned(),
     ] {
         let tasks = format!("{waits}- name: b\n  copy: {copy}\n");

@@ -1164,6 +1164,17 @@ async fn a_plan_on_bare_hosts_is_carried_out_as_a_whole() {
     let outcome = bench.run("apply", obey).await;
     assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
 
+    // What init brings is a part of what was agreed to.
+    let mut other = Bench::cluster(&hosts);
+    other.manifests = vec![Manifest {
+        name: "other.yaml".into(),
+        text: Some("kind: ConfigMap\n".into()),
+    }];
+    other.approved = Some(as_file(&plan, &other));
+    let outcome = other.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{}", outcome.text());
+    assert_eq!(outcome.count(Kind::Wave), 0);
+
     let unreached = Bench::cluster(&hosts)
         .converged()
         .run_with("plan", obey, |target| match target.name.as_str() {

@@ -58,7 +58,7 @@ impl Project {
     fn clean(&self, host: &HostName, observed: &Observed, plan: &mut HostPlan) {
         let left = load_balancer::leftovers(self.spec.load_balancer.way, observed);
         if !left.is_empty() && self.shape.load_balancers.contains(host) {
-            plan.steps.insert(0, migrate::steps::clean(&left));
+            plan.put_first([migrate::steps::clean(&left)]);
         }
     }
 
@@ -126,7 +126,7 @@ impl Project {
             .collect();
         if !changes.is_empty() {
             let step = Step::new(migrate::steps::UNMASK, Category::Own, changes);
-            plan.steps.insert(0, step);
+            plan.put_first([step]);
         }
     }
 }
@@ -286,7 +286,7 @@ impl Desired for Project {
         let mut plan = self.placed(host, observed, registered)?;
         if let Some(remains) = remains {
             let steps = migrate::steps::vacate(&self.mover(host)?, &remains);
-            plan.steps.splice(0..0, steps);
+            plan.put_first(steps);
         }
         Ok(plan)
     }

@@ -86,6 +86,10 @@ impl Project {
         let mut own = drift::of_host(&wanted, seen);
         let api = seen.api.as_ref().filter(|api| api.configured);
         let mut cluster = api.map_or_else(Vec::new, |api| drift::of_cluster(&wanted, api));
+        // Whose control plane quorate did not make has names for clients of his own.
+        if seen.marker.is_none() {
+            cluster.retain(|difference| difference.path != drift::NAMES);
+        }
         for difference in own.iter_mut().chain(&mut cluster) {
             difference.mask(&desired.secrets, &self.masks);
         }

@@ -8,6 +8,9 @@ use super::{Difference, Place, Wanted};
 use crate::host::fact::Kubernetes;
 use crate::model::Value;
 
+/// The field of a ClusterConfiguration that holds them.
+pub const NAMES: &str = "apiServer.certSANs";
+
 /// Returns where the names that the cluster keeps for certificates to come are not those that are wanted. A control plane's
 /// own address need not be among them: kubeadm adds it on the host.
 pub(super) fn of_configuration(wanted: &Value, live: &Value) -> Option<Difference> {
@@ -21,7 +24,7 @@ pub(super) fn of_configuration(wanted: &Value, live: &Value) -> Option<Differenc
     };
     differs.then(|| Difference {
         place: Place::ClusterConfiguration,
-        path: "apiServer.certSANs".into(),
+        path: NAMES.into(),
         live: list(&live),
         wanted: list(&wanted),
     })

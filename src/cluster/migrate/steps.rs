@@ -84,7 +84,7 @@ pub fn make_ready(plan: &mut HostPlan, roles: &[&str], units: &[&str]) {
     if !changes.is_empty() {
         let title = "load balancer : its units do not start yet";
         let step = Step::new(title, Category::Own, changes);
-        plan.steps.insert(0, step);
+        plan.put_first([step]);
     }
 }
 

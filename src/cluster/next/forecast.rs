@@ -178,6 +178,10 @@ fn drifted(shape: &Shape, view: &View) -> Vec<(HostName, String, String)> {
             }
         }
     }
+    // All that comes after is made from what the cluster keeps (`drift::stage`).
+    if !view.cluster_drift().is_empty() && view.may_configure(shape).is_none() {
+        return acts;
+    }
     for name in shape.nodes() {
         let Some(host) = view.hosts.get(name).filter(|h| h.ours && h.is_known()) else {
             continue;

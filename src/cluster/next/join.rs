@@ -50,7 +50,10 @@ pub(super) fn join(view: &View, name: &HostName, host: &HostView, act: &str) -> 
             )),
         );
     }
-    if !begun && host.shows_membership() {
+    // Whom quorate has joined, and whose Node is there, is in the cluster whatever it has lost; `kubeadm reset` takes the CA away.
+    let done = host.kubernetes.marker.as_ref().is_some_and(|m| m.done);
+    let lives = done && host.kubernetes.ca.is_some() && view.node(name).is_some();
+    if !begun && (host.shows_membership() || lives) {
         let (reason, help) = half_a_member(view, name, host, act);
         return not(reason, Cause::Unsafe(help));
     }
@@ -89,6 +92,9 @@ fn half_a_member(view: &View, name: &HostName, host: &HostView, act: &str) -> (S
     let mut cures = Vec::new();
     if !host.has_trace("/kubelet.conf") {
         lacks.push("/etc/kubernetes/kubelet.conf is gone".to_string());
+        cures.push(format!(
+            "put /etc/kubernetes/kubelet.conf back from a backup, or make it on a control plane (`kubeadm kubeconfig user --org system:nodes --client-name system:node:{name}`)"
+        ));
     }
     let node = view.node(name);
     if node.is_none() {
@@ -102,7 +108,7 @@ fn half_a_member(view: &View, name: &HostName, host: &HostView, act: &str) -> (S
         if !gone.is_empty() {
             lacks.push(format!("{} is gone", gone.join(" and ")));
             cures.push(
-                "put the manifests back as they were, from a backup, and its pods start again"
+                "put the manifests back as they were, from a backup or from /var/lib/quorate/manifests there, and its pods start again"
                     .into(),
             );
         }

@@ -320,13 +320,17 @@ impl Run {
         if !self.live || migrate::under_way(shape, &self.state.view) {
             return false;
         }
-        let Some((other, _)) = health::bars(&self.state, name) else {
-            return false;
-        };
-        // What was seen of it may be over.
-        self.look_at_balancers(&[other]).await;
-        let Some((other, down)) = health::bars(&self.state, name) else {
-            return false;
+        let mut looked: Vec<HostName> = Vec::new();
+        let (other, down) = loop {
+            match health::bars(&self.state, name) {
+                None => return false,
+                Some(bar) if looked.contains(&bar.0) => break bar,
+                // What was seen of it may be over.
+                Some((other, _)) => {
+                    self.look_at_balancers(std::slice::from_ref(&other)).await;
+                    looked.push(other);
+                }
+            }
         };
         let down = down.join(", ");
         let message = format!(

@@ -152,9 +152,10 @@ impl Effect {
             Self::Run(_) => observed.forget(),
             Self::Account(account) => {
                 // A user brings a group of its name, and may change its other groups' members.
-                observed.users.remove(&account.name);
+                let known = observed.users.remove(&account.name).flatten();
                 observed.groups.remove(&account.name);
-                if let Some(home) = account.home() {
+                let known = known.map(|user| user.home);
+                for home in known.into_iter().chain(account.home()) {
                     // useradd(8) fills it from /etc/skel, userdel(8) takes it away.
                     observed.files.remove(&home);
                     observed.forget_below(&home);
