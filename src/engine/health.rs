@@ -293,11 +293,7 @@ fn control_plane(state: &State, name: &HostName, seen: &Kubernetes) -> Vec<Strin
     for part in ["kube-controller-manager", "kube-scheduler"] {
         if !has_trace(seen, &format!("/{part}.yaml")) {
             down.push(format!("{part} without its manifest"));
-        } else if !seen
-            .processes
-            .iter()
-            .any(|process| part.starts_with(process.as_str()))
-        {
+        } else if !seen.processes.iter().any(|process| process == part) {
             down.push(format!("{part} not running"));
         }
     }

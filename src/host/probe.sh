@@ -244,10 +244,12 @@ probe_kubernetes() {
     *) [ -f "$path" ] && say kubernetes copy "$path" ;;
     esac
   done
-  # A manifest that the kubelet cannot read starts nothing. A process has 15 letters of its name (proc(5), /proc/PID/comm).
+  # A manifest that the kubelet cannot read starts nothing. A process has 15 letters of its name (proc(5), /proc/PID/comm), and others
+  # have the same: the first word of its command line is whole.
   if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]; then
-    for component in $(cat /proc/[0-9]*/comm 2>/dev/null | grep -x -e kube-controller -e kube-scheduler | sort -u); do
-      say kubernetes process "$component"
+    for process in $(grep -lx -e kube-controller -e kube-scheduler /proc/[0-9]*/comm 2>/dev/null); do
+      word=$(tr '\0' '\n' 2>/dev/null <"${process%/comm}/cmdline" | head -n 1)
+      case ${word##*/} in kube-controller-manager | kube-scheduler) say kubernetes process "${word##*/}" ;; esac
     done
   fi
   # Which node the host is, by the certificate that its kubelet speaks to the cluster with; its key is in the same file.

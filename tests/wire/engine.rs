@@ -420,7 +420,7 @@ impl Model {
                 ));
             }
             lines.push("kubernetes trace /etc/kubernetes/manifests/etcd.yaml".into());
-            lines.push("kubernetes process kube-controller".into());
+            lines.push("kubernetes process kube-controller-manager".into());
             lines.push("kubernetes process kube-scheduler".into());
             let body = |text: &str| format!("body {text}");
             let columns =

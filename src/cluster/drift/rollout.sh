@@ -7,13 +7,16 @@ replaced=/var/lib/quorate/replaced
 trap 'rm -f "$config"' EXIT
 trap 'exit 143' TERM
 mkdir -p "$keep" "$replaced" && chmod 700 "$keep" "$replaced" || exit 1
-# A process has 15 letters of its name (proc(5), /proc/PID/comm).
+# A process has 15 letters of its name (proc(5), /proc/PID/comm), and Calico's kube-controllers has the same 15 as the controller
+# manager: the first word of its command line is whole.
 pids() {
   short=$(printf '%.15s' "$1")
   for process in /proc/[0-9]*; do
     comm=
     { read -r comm <"$process/comm"; } 2>/dev/null
-    [ "$comm" != "$short" ] || printf '%s ' "${process##*/}"
+    [ "$comm" = "$short" ] || continue
+    word=$(tr '\0' '\n' 2>/dev/null <"$process/cmdline" | head -n 1)
+    [ "${word##*/}" != "$1" ] || printf '%s ' "${process##*/}"
   done
 }
 put() { cp -p "$1" "$2.new" && mv -f "$2.new" "$2"; }

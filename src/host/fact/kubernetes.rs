@@ -113,7 +113,7 @@ pub struct Kubernetes {
     /// the kubelet starts all the same (pkg/kubelet/config/file.go: whatever does not begin with a dot).
     #[serde(default)]
     pub copies: Vec<String>,
-    /// Which of the controller manager and the scheduler run, by the first 15 letters of their names.
+    /// Which of the controller manager and the scheduler run.
     #[serde(default)]
     pub processes: Vec<String>,
     /// `server:` in /etc/kubernetes/kubelet.conf.

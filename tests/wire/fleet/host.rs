@@ -462,7 +462,7 @@ fn kubernetes(number: usize, cluster: &Cluster, say: &mut impl FnMut(String)) {
             "kubernetes trace /etc/kubernetes/manifests/{part}.yaml"
         ));
     }
-    say("kubernetes process kube-controller".into());
+    say("kubernetes process kube-controller-manager".into());
     say("kubernetes process kube-scheduler".into());
     say("kubernetes port 6443".into());
     let is_ok = |what: &str| format!("http {what} 200");
