@@ -304,6 +304,13 @@ fn before(now: i64, seconds: f64) -> i64 {
 mod tests {
     use super::*;
 
+    #[test]
+    fn times_that_somebody_made_up_saturate() {
+        assert_eq!(before(1000, 0.4), 600);
+        assert_eq!(before(1000, f64::MAX), 0);
+        assert_eq!(before(-5, f64::MAX), 0);
+    }
+
     fn span(from: i64, to: i64) -> Span {
         Span {
             doing: Doing::Step(Category::Own, Status::Changed),
