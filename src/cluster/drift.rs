@@ -133,7 +133,7 @@ impl fmt::Display for Place {
             Self::Certificate => f.write_str("API server's certificate"),
             Self::Kubelet => f.write_str("kubelet"),
             Self::KubeletFlags => f.write_str("kubelet's flags"),
-            Self::KubeletConf => f.write_str("kubelet.conf"),
+            Self::KubeletConf => f.write_str("kubelet for its kubelet.conf"),
             Self::Labels => f.write_str("label"),
             Self::Taints => f.write_str("taint"),
         }

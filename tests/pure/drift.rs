@@ -535,7 +535,9 @@ fn a_host_is_told_by_what_differs_on_it() {
     );
     assert_eq!(
         seen(|h| h.server = Some("https://10.77.0.12:6443".into())),
-        ["kubelet.conf server: is https://10.77.0.12:6443, is to be https://10.77.0.11:6443"]
+        [
+            "kubelet for its kubelet.conf server: is https://10.77.0.12:6443, is to be https://10.77.0.11:6443"
+        ]
     );
     assert_eq!(
         seen(|h| h.server = Some("https://vip.mycluster.local:8443".into())),
