@@ -277,6 +277,17 @@ pub(super) fn silent(state: &State, name: &HostName) -> Option<String> {
     sessions.next()
 }
 
+const NOT_RUNNING: &str = " not running";
+
+/// Returns whether all that is down are processes of control planes which the kubelet begins again.
+pub(super) fn waits_for_the_kubelet(state: &State) -> bool {
+    let down = ill(state).into_iter().flat_map(|(_, down)| down);
+    let mut others = down.filter(|what| {
+        !(what.starts_with("kube-") && what.ends_with(NOT_RUNNING) && !what.starts_with("kube-vip"))
+    });
+    others.next().is_none()
+}
+
 /// Returns what of a control plane is down on a host that is a node of the cluster.
 fn control_plane(state: &State, name: &HostName, seen: &Kubernetes) -> Vec<String> {
     let mut down = Vec::new();
@@ -294,7 +305,7 @@ fn control_plane(state: &State, name: &HostName, seen: &Kubernetes) -> Vec<Strin
         if !has_trace(seen, &format!("/{part}.yaml")) {
             down.push(format!("{part} without its manifest"));
         } else if !seen.processes.iter().any(|process| process == part) {
-            down.push(format!("{part} not running"));
+            down.push(format!("{part}{NOT_RUNNING}"));
         }
     }
     down

@@ -17,6 +17,8 @@ use crate::model::HostName;
 
 /// How long what was seen to be down may take to be up when the cluster is whole: an API server's start, many times over.
 const WELL_SECONDS: u64 = 15;
+/// The same of a process that the kubelet begins again: the third time it waits for 40 s (kubelet's CrashLoopBackOff: 10 s, doubled).
+const BEGUN_AGAIN_SECONDS: u64 = 45;
 
 /// The hosts are as written, and yet the cluster does not serve as it should: whoever looks at the exit code alone has to know.
 fn unwell() -> Event {
@@ -254,9 +256,14 @@ impl Run {
     async fn poll_the_ill(&mut self) {
         let settings = self.settings();
         let desired = settings.desired.as_ref();
-        let deadline = Instant::now() + Duration::from_secs(WELL_SECONDS);
+        let began = Instant::now();
         loop {
             let ill = self.ill();
+            let seconds = match health::waits_for_the_kubelet(&self.state) {
+                true => BEGUN_AGAIN_SECONDS,
+                false => WELL_SECONDS,
+            };
+            let deadline = began + Duration::from_secs(seconds);
             if ill.is_empty() || settings.cancel.is_asked() || Instant::now() > deadline {
                 return;
             }
