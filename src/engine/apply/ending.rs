@@ -228,24 +228,28 @@ impl Run {
         };
         let carriers = desired.shape().load_balancers.iter();
         let failed: Vec<HostName> = carriers.filter(failed).cloned().collect();
-        self.look_at_balancers(&failed).await;
+        self.look_anew(&failed).await;
     }
 
-    /// Looks at hosts anew, as far as the workflow needs to know them. Whoever cannot be reached any more is known as before.
-    pub(super) async fn look_at_balancers(&mut self, hosts: &[HostName]) {
+    /// Looks at hosts anew, as far as the workflow needs to know them, and returns whether all answered. Whoever cannot be reached
+    /// any more is known as before.
+    pub(super) async fn look_anew(&mut self, hosts: &[HostName]) -> bool {
         let settings = self.settings();
         let desired = settings.desired.as_ref();
         let looks = self.sessions_of(hosts).into_iter().map(|(host, session)| {
             let facts = cluster_facts(desired, &host);
             async move { (host, session.probe(&facts).await) }
         });
+        let mut all = true;
         for (name, seen) in futures::future::join_all(looks).await {
             let (Some(host), Ok(seen)) = (self.state.hosts.get_mut(&name), seen) else {
+                all = false;
                 continue;
             };
             host.observed.update(seen);
             self.state.refresh(&name);
         }
+        all
     }
 
     fn ill(&self) -> Vec<HostName> {
@@ -255,7 +259,6 @@ impl Run {
 
     async fn poll_the_ill(&mut self) {
         let settings = self.settings();
-        let desired = settings.desired.as_ref();
         let began = Instant::now();
         loop {
             let ill = self.ill();
@@ -267,17 +270,8 @@ impl Run {
             if ill.is_empty() || settings.cancel.is_asked() || Instant::now() > deadline {
                 return;
             }
-            let looks = self.sessions_of(&ill).into_iter().map(|(host, session)| {
-                let facts = cluster_facts(desired, &host);
-                async move { (host, session.probe(&facts).await) }
-            });
-            for (name, seen) in futures::future::join_all(looks).await {
-                let host = self.state.hosts.get_mut(&name);
-                let (Some(host), Ok(seen)) = (host, seen) else {
-                    return;
-                };
-                host.observed.update(seen);
-                self.state.refresh(&name);
+            if !self.look_anew(&ill).await {
+                return;
             }
             if self.ill().is_empty() {
                 return;

@@ -327,7 +327,7 @@ impl Run {
                 Some(bar) if looked.contains(&bar.0) => break bar,
                 // What was seen of it may be over.
                 Some((other, _)) => {
-                    self.look_at_balancers(std::slice::from_ref(&other)).await;
+                    self.look_anew(std::slice::from_ref(&other)).await;
                     looked.push(other);
                 }
             }
