@@ -114,10 +114,14 @@ pub(super) fn explain(request: &Request, host: &str, name: Option<&str>) -> Resu
     let Some(host) = inventory.hosts.get(host) else {
         return Err(wrong(inventory.no_such_host(host)).into());
     };
+    let asked = |n: &str, name: &str| match host.vars.contains_key(name) {
+        true => n == name,
+        false => spec::known::stands_for(n) == Some(name),
+    };
     let chosen = host
         .vars
         .iter()
-        .filter(|(n, _)| name.is_none_or(|name| *n == name));
+        .filter(|(n, _)| name.is_none_or(|name| asked(n, name)));
     let text: String = chosen
         .map(|(variable, value)| match is_json(request) {
             true => line(explained(host.name.as_str(), variable, value)),
@@ -142,7 +146,11 @@ fn told(name: &str, variable: &Variable) -> String {
         Some(span) => format!("{span} ({})", origin.what),
         None => origin.what.clone(),
     };
-    let mut text = format!("{name} = {shown}\n  set by {}\n", place(&variable.origin));
+    let mut text = format!("{name} = {shown}\n");
+    if let Some(own) = spec::known::stands_for(name) {
+        text.push_str(&format!("  means  {own}\n"));
+    }
+    text.push_str(&format!("  set by {}\n", place(&variable.origin)));
     for overrode in &variable.overrode {
         text.push_str(&format!("  over   {}\n", place(overrode)));
     }
@@ -162,6 +170,7 @@ fn explained(host: &str, name: &str, variable: &Variable) -> Value {
     };
     json!({
         "v": VERSION, "host": host, "variable": name, "value": masked(name, variable),
+        "means": spec::known::stands_for(name),
         "set_by": place(&variable.origin),
         "over": variable.overrode.iter().map(place).collect::<Vec<_>>(),
     })

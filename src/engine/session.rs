@@ -444,7 +444,10 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
             }
         }
         match judged {
-            Status::Changed => detail.extend(step.changes.iter().map(|c| c.effect.describe())),
+            Status::Changed => {
+                detail.extend(step.changes.iter().map(|c| c.effect.describe()));
+                detail.extend(step.about.iter().cloned());
+            }
             Status::Failed if step.secret => detail.push("(output is not shown: no_log)".into()),
             Status::Failed => {
                 detail.extend(advice::tail(&output));

@@ -68,6 +68,8 @@ pub struct Step {
     pub report: Report,
     /// Whether it disturbs the path to the API.
     pub disturbs: bool,
+    /// What its changes do not say of themselves, such as the fields that a roll-out brings back: told once it has changed something.
+    pub about: Vec<String>,
 }
 
 /// A handler that may run at the end of the wave.
@@ -229,6 +231,7 @@ impl Step {
             on_failure: OnFailure::Stop,
             report: Report::Auto,
             disturbs: false,
+            about: Vec::new(),
         }
     }
 

@@ -205,6 +205,17 @@ fn two_inventories_that_disagree() {
 }
 
 #[test]
+fn a_variable_by_its_other_name() {
+    let bed = Bed::sound().file(
+        "inventory/host_vars/cp1.yml",
+        "kube_pods_subnet: 10.233.64.0/18\n",
+    );
+    let explain = |name| bed.run(&["vars", "explain", "cp1", name]).out;
+    let told = explain("pod_subnet") + &explain("kube_pods_subnet");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn mistakes_in_several_files_show_at_once() {
     let bed = Bed::sound()
         .replace(HOSTS_FILE, "kube_node:\n  hosts:", "kube_node:\n  host:")

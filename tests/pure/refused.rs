@@ -170,6 +170,16 @@ fn rolled_out() -> quorate::plan::HostPlan {
 }
 
 #[test]
+fn a_roll_out_tells_what_it_brings_back() {
+    let plan = rolled_out();
+    let told: Vec<&String> = plan.steps.iter().flat_map(|step| &step.about).collect();
+    assert_eq!(
+        told,
+        ["kube-apiserver --no-such-flag: is not there, is to be 1"]
+    );
+}
+
+#[test]
 fn a_roll_out_puts_a_pod_that_refuses_a_flag_back_at_once() {
     for kind in SHELLS {
         let sandbox = Sandbox::new(kind);

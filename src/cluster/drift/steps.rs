@@ -55,24 +55,27 @@ fn configuration(config: &Secret<String>) -> Step {
     step
 }
 
-/// Returns one step that runs a script.
-fn run(title: &str, label: &str, script: &str, why: &str, unit: Option<&str>) -> Step {
+/// Returns one step that runs a script because of some differences.
+fn run<'a>(
+    title: &str,
+    label: &str,
+    script: &str,
+    unit: Option<&str>,
+    because: impl Iterator<Item = &'a Difference>,
+) -> Step {
     let mut run = Run::new(["/bin/sh", "-c", script]);
     run.label = Some(label.into());
     run.unit = unit.map(|unit| (unit.to_string(), SECONDS));
-    Step::new(
+    let because: Vec<&Difference> = because.collect();
+    let paths = because.iter().map(|d| format!("{} {}", d.place, d.path));
+    let why = paths.collect::<Vec<_>>().join(", ");
+    let mut step = Step::new(
         title,
         Category::Kubeadm,
         vec![Change::new(Effect::Run(run), why)],
-    )
-}
-
-/// Returns the paths of some differences, for a reason.
-fn told<'a>(differences: impl Iterator<Item = &'a Difference>) -> String {
-    let all: Vec<String> = differences
-        .map(|d| format!("{} {}", d.place, d.path))
-        .collect();
-    all.join(", ")
+    );
+    step.about = because.iter().map(|d| d.to_string()).collect();
+    step
 }
 
 /// Returns the steps that bring the configurations that the cluster keeps to what is written.
@@ -82,8 +85,7 @@ pub fn upload(config: &Secret<String>, differences: &[Difference]) -> HostPlan {
     let mut phase = |title: &str, phase: &str, found: Vec<&Difference>| {
         if !found.is_empty() {
             let script = format!("kubeadm init phase {phase} --config {CONFIG}");
-            let why = told(found.into_iter());
-            steps.push(run(title, &script, &script, &why, None));
+            steps.push(run(title, &script, &script, None, found.into_iter()));
         }
     };
     phase(
@@ -110,8 +112,8 @@ pub fn upload(config: &Secret<String>, differences: &[Difference]) -> HostPlan {
             "kubeadm init phase addon kube-proxy --config {CONFIG} && {kubectl} restart daemonset kube-proxy && {kubectl} status daemonset kube-proxy --timeout=300s"
         );
         let label = "kubeadm init phase addon kube-proxy, and its pods anew";
-        let why = told(proxy.into_iter());
-        steps.push(run("cluster : kube-proxy", label, &script, &why, None));
+        let proxy = proxy.into_iter();
+        steps.push(run("cluster : kube-proxy", label, &script, None, proxy));
     }
     let remove = Run::new(["rm", "-f", CONFIG]);
     steps.push(Step::new(
@@ -177,7 +179,7 @@ pub fn roll_out(input: &RollOut) -> HostPlan {
     }
     let title = "cluster : roll out the control plane";
     let label = "kubeadm init phase certs, etcd and control-plane, one after the other";
-    let mut step = run(title, label, &script, &told(found()), Some("rollout"));
+    let mut step = run(title, label, &script, Some("rollout"), found());
     step.disturbs = true;
     plan(vec![configuration(input.config), step])
 }
@@ -229,7 +231,7 @@ pub fn kubelet(wanted: &Wanted, differences: &[Difference], flags_line: Option<&
         crate::host::sh::quote(&health)
     );
     let label = "kubeadm upgrade node phase kubelet-config, and the kubelet anew";
-    let mut step = run("cluster : kubelet", label, &script, &told(found()), None);
+    let mut step = run("cluster : kubelet", label, &script, None, found());
     step.disturbs = true;
     plan(vec![step])
 }
@@ -291,14 +293,8 @@ pub fn mark(nodes: &[(&HostName, &Wanted, &[Difference])]) -> HostPlan {
         }
         let script = lines.join(" && ");
         let title = format!("cluster : labels and taints of {name}");
-        let why = told(found.into_iter());
-        steps.push(run(
-            &title,
-            "kubectl label, kubectl taint",
-            &script,
-            &why,
-            None,
-        ));
+        let label = "kubectl label, kubectl taint";
+        steps.push(run(&title, label, &script, None, found.into_iter()));
     }
     plan(steps)
 }

@@ -566,12 +566,15 @@ pub fn find(name: &str) -> Option<&'static KnownVariable> {
     KNOWN.iter().find(|v| v.name == name)
 }
 
+/// Returns quorate's own name of a variable that has another one too; `None` where `name` is no such other name.
+pub fn stands_for(name: &str) -> Option<&'static str> {
+    let mut all = ALIASES.iter();
+    all.find(|(alias, _)| *alias == name).map(|(_, own)| *own)
+}
+
 /// Returns whether a variable's value must not be shown.
 pub fn is_secret(name: &str) -> bool {
-    let name = ALIASES
-        .iter()
-        .find(|(alias, _)| *alias == name)
-        .map_or(name, |(_, name)| name);
+    let name = stands_for(name).unwrap_or(name);
     find(name).is_some_and(|v| v.kind == Secret)
         // A peer may have a password in the middle of its text, and so may a proxy's address.
         || matches!(name, "bgp_peers" | "http_proxy" | "https_proxy")
