@@ -401,13 +401,9 @@ pub fn is_kubeadm(title: &str) -> bool {
 
 const TITLE: &str = "cluster : kubeadm ";
 
-/// The last words of the pods that kubeadm waits for, of those that have said anything since it began: why they do not start
-/// stands nowhere else.
-const LAST_WORDS: &str = r#"for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
-  log=$(ls -t /var/log/pods/kube-system_$pod-*/*/*.log 2>/dev/null | head -n 1)
-  [ -n "$log" ] && [ -n "$(find "$log" -newer /var/lib/quorate/kubeadm)" ] || continue
-  echo "$pod's last words, in $log:"
-  tail -n 2 "$log" | cut -c 1-400
+/// The last words of the pods that kubeadm waits for, of those that have said anything since it began.
+const SAID: &str = r#"for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+  last_words "$pod" 2 /var/lib/quorate/kubeadm
 done"#;
 
 /// Ends kubeadm where a pod that it waits for can never serve: its own wait is four minutes long (v1beta4
@@ -428,6 +424,8 @@ status=$?
 kill "$watch" 2>/dev/null"#;
 /// The shell function `refused`.
 pub(super) const REFUSED: &str = include_str!("refused.sh");
+/// The shell function `last_words`.
+pub(super) const LAST_WORDS: &str = include_str!("last_words.sh");
 
 /// kubeadm as a unit's script. Its configuration goes when it ends or is stopped, not when the connection does; that of a
 /// later run, which may have come in between, stays.
@@ -436,7 +434,7 @@ pub(super) const REFUSED: &str = include_str!("refused.sh");
 fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> Step {
     let skip = if resume { skip(verb) } else { String::new() };
     let script = format!(
-        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{REFUSED}{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip &\n{WATCH}\nif [ $status -ne 0 ]; then\n{LAST_WORDS}\nfi\necho '{}'\nexit $status",
+        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{REFUSED}{LAST_WORDS}{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip &\n{WATCH}\nif [ $status -ne 0 ]; then\n{SAID}\nfi\necho '{}'\nexit $status",
         started_by(run)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);

@@ -8,6 +8,24 @@ use crate::host::fact::{Kubernetes, Reach};
 use crate::host::{Fact, Known};
 use crate::model::HostName;
 
+/// What is down on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Down {
+    /// What it is and how.
+    pub said: String,
+    /// Whether the kubelet begins it again, without anybody's doing.
+    pub begun_again: bool,
+}
+
+impl From<String> for Down {
+    fn from(said: String) -> Self {
+        Self {
+            said,
+            begun_again: false,
+        }
+    }
+}
+
 /// The kubelet's unit, as role `kubernetes` asks for it.
 pub(super) const KUBELET: &str = "kubelet";
 
@@ -51,7 +69,8 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         healthy = false;
     }
     for (name, down) in ill(state) {
-        parts.push(format!("{name}: {}", down.join(", ")));
+        let said: Vec<String> = down.into_iter().map(|down| down.said).collect();
+        parts.push(format!("{name}: {}", said.join(", ")));
         healthy = false;
     }
     for member in api.members.iter().flatten().filter(|m| m.name.is_empty()) {
@@ -126,7 +145,7 @@ pub(super) fn help_with_strays(state: &State) -> Option<String> {
 
 /// Returns what is down on which host that belongs to the cluster, or carries its load balancer. What was not asked, or not
 /// answered by a host that cannot be reached, is not judged here.
-pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<String>)> {
+pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<Down>)> {
     let shape = state.settings.desired.shape();
     let seen = state
         .hosts
@@ -139,14 +158,14 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<String>)> {
             let kubernetes = host.observed.kubernetes.as_ref();
             down.extend(kubernetes.map_or_else(Vec::new, |k| control_plane(state, name, k)));
         }
-        down.extend(balancer(state, name));
-        down.extend(expired(state, name, host));
+        down.extend(balancer(state, name).into_iter().map(Down::from));
+        down.extend(expired(state, name, host).into_iter().map(Down::from));
         let kubelet = host.observed.unit(KUBELET);
         if member
             && let Known::Is(unit) = kubelet
             && !unit.is_active()
         {
-            down.push(format!("{KUBELET} {}", unit.active));
+            down.push(format!("{KUBELET} {}", unit.active).into());
         }
         (!down.is_empty()).then(|| (name.clone(), down))
     })
@@ -277,35 +296,21 @@ pub(super) fn silent(state: &State, name: &HostName) -> Option<String> {
     sessions.next()
 }
 
-const NOT_RUNNING: &str = " not running";
-
-/// Returns whether all that is down are processes of control planes which the kubelet begins again.
-pub(super) fn waits_for_the_kubelet(state: &State) -> bool {
-    let down = ill(state).into_iter().flat_map(|(_, down)| down);
-    let mut others = down.filter(|what| {
-        !(what.starts_with("kube-") && what.ends_with(NOT_RUNNING) && !what.starts_with("kube-vip"))
-    });
-    others.next().is_none()
-}
-
 /// Returns what of a control plane is down on a host that is a node of the cluster.
-fn control_plane(state: &State, name: &HostName, seen: &Kubernetes) -> Vec<String> {
+fn control_plane(state: &State, name: &HostName, seen: &Kubernetes) -> Vec<Down> {
     let mut down = Vec::new();
-    down.extend(
-        server(seen)
-            .filter(|s| *s != "ready")
-            .map(|how| format!("API server {how}")),
-    );
-    down.extend(
-        etcd(state, name, seen)
-            .err()
-            .map(|how| format!("etcd {how}")),
-    );
+    let server = server(seen).filter(|s| *s != "ready");
+    down.extend(server.map(|how| format!("API server {how}").into()));
+    let etcd = etcd(state, name, seen).err();
+    down.extend(etcd.map(|how| format!("etcd {how}").into()));
     for part in ["kube-controller-manager", "kube-scheduler"] {
         if !has_trace(seen, &format!("/{part}.yaml")) {
-            down.push(format!("{part} without its manifest"));
+            down.push(format!("{part} without its manifest").into());
         } else if !seen.processes.iter().any(|process| process == part) {
-            down.push(format!("{part}{NOT_RUNNING}"));
+            down.push(Down {
+                said: format!("{part} not running"),
+                begun_again: true,
+            });
         }
     }
     down

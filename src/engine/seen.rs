@@ -15,7 +15,8 @@ pub(super) async fn report(state: &State) {
     for (name, host) in hosts.filter(|(name, h)| h.session.is_some() && shape.has(name)) {
         let mut seen = seen(state, name, host);
         let down = ill.iter().filter(|(of, _)| of == name);
-        seen.ill = down.flat_map(|(_, what)| what.clone()).collect();
+        let down = down.flat_map(|(_, down)| down);
+        seen.ill = down.map(|down| down.said.clone()).collect();
         let host_seen = Event::HostSeen {
             host: name.clone(),
             seen,

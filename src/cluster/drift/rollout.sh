@@ -51,12 +51,6 @@ until_all_of_etcd_serve() {
     done
   done
 }
-last_words() {
-  log=$(ls -t /var/log/pods/kube-system_"$1"-*/*/*.log 2>/dev/null | head -n 1)
-  [ -n "$log" ] || return 0
-  echo "its last words, in $log:"
-  tail -n 3 "$log" | cut -c 1-400
-}
 roll() { # COMPONENT URL PHASE...
   component=$1 url=$2
   shift 2
@@ -84,7 +78,7 @@ roll() { # COMPONENT URL PHASE...
         then="it is put back as it was"
         [ -n "$was" ] || then="what was there before is no pod, and is not put back"
         echo "$component does not serve with its new manifest; $then"
-        last_words "$component"
+        last_words "$component" 3
         restore
         exit 1
       fi

@@ -3,7 +3,7 @@
 
 use super::stage::{Part, due};
 use super::{CONTROL_PLANE, Difference, EXCLUDED, Place, Wanted, flags, names};
-use crate::cluster::act::{self, REFUSED, file};
+use crate::cluster::act::{self, LAST_WORDS, REFUSED, file};
 use crate::event::Category;
 use crate::host::{Effect, Run};
 use crate::model::{HostName, Mode, Secret};
@@ -146,7 +146,7 @@ pub fn roll_out(input: &RollOut) -> HostPlan {
         .collect();
     let quoted = crate::host::sh::words;
     let mut script = format!(
-        "config={CONFIG}\nown={}\nothers={}\nmembers={}\nnames={}\ngone={}\n{REFUSED}{ROLLOUT}",
+        "config={CONFIG}\nown={}\nothers={}\nmembers={}\nnames={}\ngone={}\n{REFUSED}{LAST_WORDS}{ROLLOUT}",
         crate::host::sh::quote(&input.own),
         crate::host::sh::quote(&input.others.join(" ")),
         crate::host::sh::quote(&input.members.join(" ")),

@@ -3,7 +3,7 @@
 //! there on and not before.
 
 use super::{Carrier, Holders, Leaves, Parts};
-use crate::cluster::act;
+use crate::cluster::act::{self, LAST_WORDS};
 use crate::host::sh;
 use crate::plan::Step;
 
@@ -40,11 +40,6 @@ const UNHEARD_SECONDS: u32 = 25;
 /// How long the pods may take to come back. An image may have to be fetched.
 const SETTLED_SECONDS: u64 = 180;
 
-/// Why a pod does not serve stands nowhere but in its own log.
-const LAST_WORDS: &str = r#"last_words() {
-  log=$(ls -t /var/log/pods/kube-system_"$1"-*/*/*.log 2>/dev/null | head -n 1)
-  [ -z "$log" ] || { echo "$1's last words, in $log:"; tail -n 20 "$log" | sed 's/^[^ ]* std[a-z]* [FP] //' | grep . | tail -n 6 | cut -c 1-300; }
-}"#;
 /// How long a container has to have run, in seconds, before it counts. One that cannot work ends at once, and is begun again:
 /// in between, containerd and the API call it running and ready.
 const STAYS_SECONDS: u32 = 3;
@@ -57,7 +52,7 @@ fn settled(host: &Carrier) -> Step {
     let address = std::net::SocketAddr::new(host.address, host.dest_port);
     let pods = "haproxy keepalived";
     let condition = format!(
-        "{}\n{}\ncurl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{address}/healthz || {{\nlast_words haproxy\nexit 1\n}}",
+        "{}\n{}\ncurl -sSf --noproxy '*' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt -o /dev/null https://{address}/healthz || {{\nlast_words haproxy 6\nexit 1\n}}",
         started(pods, host),
         stays(pods, host)
     );
@@ -79,8 +74,7 @@ fn filter() -> String {
 /// which does not, with its last words.
 pub(super) fn stays(pods: &str, host: &Carrier) -> String {
     format!(
-        r#"{LAST_WORDS}
-node={node}
+        r#"{LAST_WORDS}node={node}
 up() {{
   tasks=$(ctr -n k8s.io tasks ls 2>/dev/null)
   for pod in {pods}; do
@@ -94,7 +88,7 @@ sleep {STAYS_SECONDS}
 later=$(up)
 for pod in {pods}; do
   id=$(printf '%s\n' "$first" | sed -n "s/^$pod //p" | tail -n 1)
-  [ -n "$id" ] && printf '%s\n' "$later" | grep -qxF "$pod $id" || {{ echo "$pod-$node does not stay up"; last_words "$pod"; exit 1; }}
+  [ -n "$id" ] && printf '%s\n' "$later" | grep -qxF "$pod $id" || {{ echo "$pod-$node does not stay up"; last_words "$pod" 6; exit 1; }}
 done"#,
         node = sh::quote(&host.node),
         filter = filter(),

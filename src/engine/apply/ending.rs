@@ -193,7 +193,8 @@ impl Run {
     async fn look_at_the_ill(&mut self) {
         const TITLE: &str = "cluster : wait for what is down";
         self.look_at_failed_balancers().await;
-        let ill = self.ill();
+        let ill = health::ill(&self.state).into_iter();
+        let ill: Vec<HostName> = ill.map(|(host, _)| host).collect();
         if ill.is_empty() {
             return;
         }
@@ -252,17 +253,13 @@ impl Run {
         all
     }
 
-    fn ill(&self) -> Vec<HostName> {
-        let ill = health::ill(&self.state).into_iter();
-        ill.map(|(host, _)| host).collect()
-    }
-
     async fn poll_the_ill(&mut self) {
         let settings = self.settings();
         let began = Instant::now();
         loop {
-            let ill = self.ill();
-            let seconds = match health::waits_for_the_kubelet(&self.state) {
+            let ill = health::ill(&self.state);
+            let mut down = ill.iter().flat_map(|(_, down)| down);
+            let seconds = match down.all(|down| down.begun_again) {
                 true => BEGUN_AGAIN_SECONDS,
                 false => WELL_SECONDS,
             };
@@ -270,10 +267,8 @@ impl Run {
             if ill.is_empty() || settings.cancel.is_asked() || Instant::now() > deadline {
                 return;
             }
-            if !self.look_anew(&ill).await {
-                return;
-            }
-            if self.ill().is_empty() {
+            let hosts: Vec<HostName> = ill.into_iter().map(|(host, _)| host).collect();
+            if !self.look_anew(&hosts).await || health::ill(&self.state).is_empty() {
                 return;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
