@@ -158,7 +158,9 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<Down>)> {
             let kubernetes = host.observed.kubernetes.as_ref();
             down.extend(kubernetes.map_or_else(Vec::new, |k| control_plane(state, name, k)));
         }
-        down.extend(balancer(state, name).into_iter().map(Down::from));
+        if !waits_for_its_move(state, name) {
+            down.extend(balancer(state, name).into_iter().map(Down::from));
+        }
         down.extend(expired(state, name, host).into_iter().map(Down::from));
         let kubelet = host.observed.unit(KUBELET);
         if member
@@ -170,6 +172,12 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<Down>)> {
         (!down.is_empty()).then(|| (name.clone(), down))
     })
     .collect()
+}
+
+/// Returns whether another way serves on a host, and nothing of the one that the inventory asks for: that one is yet to come.
+fn waits_for_its_move(state: &State, name: &HostName) -> bool {
+    let host = state.view.hosts.get(name);
+    host.is_some_and(|host| host.moving.old.is_some()) && !serves(state, name)
 }
 
 /// Returns which certificates are over on a host, by its own clock: what speaks by them goes on until it starts anew, or asks

@@ -127,7 +127,7 @@ impl Model {
         match name {
             // All of the past and the future at once: the drill takes what its clock has come to.
             "prober" => {
-                for n in -100..600_i64 {
+                for n in -140..600_i64 {
                     let at = now + n * 50;
                     let down = self.dead || (300..1000).contains(&(at - now));
                     let said = if down { "000 0.500000" } else { "200 0.012000" };

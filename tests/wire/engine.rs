@@ -364,7 +364,7 @@ pub(crate) struct Model {
     member_files: Vec<String>,
     signed: Vec<String>,
     /// Hosts with the old load balancer, those that are ready for the new one, and who holds the address.
-    old: Vec<String>,
+    pub(super) old: Vec<String>,
     ready: Vec<String>,
     holder: Option<&'static str>,
     /// kubectl's exit status and words about each manifest, and what applying them makes of the status.
@@ -1952,7 +1952,7 @@ async fn a_host_that_is_not_seen_with_roots_eyes_is_not_planned() {
 }
 
 /// A live cluster whose three hosts carry the old load balancer; cp2 holds the address.
-fn to_be_moved() -> Bench {
+pub(super) fn to_be_moved() -> Bench {
     let mut bench = Bench::cluster(&["cp1", "cp2", "cp3"]).converged();
     bench.shape.load_balancers = bench.shape.control_planes.clone();
     bench.moves = true;

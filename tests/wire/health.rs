@@ -9,7 +9,7 @@ use quorate::host::Kind;
 use quorate::transport::TransportError;
 use quorate::transport::fake::{Call, Reply};
 
-use super::engine::{Bench, Outcome, framed, lost, obey};
+use super::engine::{Bench, Outcome, framed, lost, obey, to_be_moved};
 
 const HOSTS: [&str; 4] = ["cp1", "cp2", "cp3", "w1"];
 
@@ -49,6 +49,24 @@ fn units(host: &str, lines: &mut Vec<String>, haproxy: &str, kubelet: &str) {
 
 fn summary(outcome: &Outcome) -> &str {
     outcome.recap.cluster.as_deref().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_is_yet_to_come_is_not_down() {
+    let bend: Bend = |host, lines| units(host, lines, "inactive", "");
+    for (moved, told) in [(false, false), (true, true)] {
+        let bench = to_be_moved();
+        {
+            let mut model = bench.model.lock().unwrap();
+            model.bent = Some(bend);
+            if moved {
+                model.old.clear();
+            }
+        }
+        let outcome = bench.run("plan", obey).await;
+        let named = summary(&outcome).contains("cp1: haproxy inactive");
+        assert_eq!(named, told, "moved {moved}: {}", outcome.text());
+    }
 }
 
 #[tokio::test]

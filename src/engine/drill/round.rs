@@ -19,6 +19,9 @@ use crate::model::HostName;
 
 /// Before anything is taken away requests have to be good for so long.
 const BASELINE_MS: i64 = 3000;
+/// How long requests are made before it. For five seconds after the first one haproxy takes the address for one that has just
+/// come (role haproxy), and gives clients that host's own API server: clients that were always there have that behind them.
+const WARM_UP_MS: i64 = 6000;
 /// How long that may take to come about.
 const BASELINE: Duration = Duration::from_secs(20);
 /// How long kubectl may take to open a watch.
@@ -179,7 +182,7 @@ impl Drill<'_> {
         let good = |round: &Round| {
             let now = now();
             let probes = &round.timeline.probes;
-            let begun = probes.iter().any(|p| p.at < now - BASELINE_MS);
+            let begun = probes.iter().any(|p| p.at < now - WARM_UP_MS);
             let recent = probes
                 .iter()
                 .filter(|p| p.at >= now - BASELINE_MS && p.at <= now);
