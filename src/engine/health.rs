@@ -13,16 +13,24 @@ use crate::model::HostName;
 pub(super) struct Down {
     /// What it is and how.
     pub said: String,
-    /// Whether the kubelet begins it again, without anybody's doing.
-    pub begun_again: bool,
+    /// Whether it may be well without anybody's doing.
+    pub heals: Heals,
 }
 
-impl From<String> for Down {
-    fn from(said: String) -> Self {
-        Self {
-            said,
-            begun_again: false,
-        }
+/// Whether what is down may be well without anybody's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heals {
+    /// It may be starting.
+    Soon,
+    /// The kubelet begins it again, the later the more often it has ended.
+    Later,
+    /// It stays so.
+    Never,
+}
+
+impl Down {
+    fn new(said: String, heals: Heals) -> Self {
+        Self { said, heals }
     }
 }
 
@@ -159,15 +167,19 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<Down>)> {
             down.extend(kubernetes.map_or_else(Vec::new, |k| control_plane(state, name, k)));
         }
         if !waits_for_its_move(state, name) {
-            down.extend(balancer(state, name).into_iter().map(Down::from));
+            let parts = balancer(state, name).into_iter();
+            down.extend(parts.map(|said| Down::new(said, Heals::Soon)));
         }
-        down.extend(expired(state, name, host).into_iter().map(Down::from));
+        let stays = |said| Down::new(said, Heals::Never);
+        down.extend(unread(state, name, host).into_iter().map(stays));
+        down.extend(expired(state, name, host).into_iter().map(stays));
         let kubelet = host.observed.unit(KUBELET);
         if member
             && let Known::Is(unit) = kubelet
             && !unit.is_active()
         {
-            down.push(format!("{KUBELET} {}", unit.active).into());
+            let said = format!("{KUBELET} {}", unit.active);
+            down.push(Down::new(said, Heals::Soon));
         }
         (!down.is_empty()).then(|| (name.clone(), down))
     })
@@ -178,6 +190,19 @@ pub(super) fn ill(state: &State) -> Vec<(HostName, Vec<Down>)> {
 fn waits_for_its_move(state: &State, name: &HostName) -> bool {
     let host = state.view.hosts.get(name);
     host.is_some_and(|host| host.moving.old.is_some()) && !serves(state, name)
+}
+
+/// Returns which parts of the load balancer run by an older configuration than the one that lies there: a handler of an earlier
+/// run, which was to tell them, has failed or was not reached.
+fn unread(state: &State, name: &HostName, host: &HostState) -> Vec<String> {
+    let parts = parts(state, name).into_iter();
+    let unread = parts.filter(|(part, ..)| {
+        let mut pending = host.observed.pending.iter();
+        pending.any(|mark| mark.split('.').next() == Some(part))
+    });
+    unread
+        .map(|(part, ..)| format!("{part} has not read its new configuration"))
+        .collect()
 }
 
 /// Returns which certificates are over on a host, by its own clock: what speaks by them goes on until it starts anew, or asks
@@ -308,17 +333,15 @@ pub(super) fn silent(state: &State, name: &HostName) -> Option<String> {
 fn control_plane(state: &State, name: &HostName, seen: &Kubernetes) -> Vec<Down> {
     let mut down = Vec::new();
     let server = server(seen).filter(|s| *s != "ready");
-    down.extend(server.map(|how| format!("API server {how}").into()));
+    let soon = |said| Down::new(said, Heals::Soon);
+    down.extend(server.map(|how| soon(format!("API server {how}"))));
     let etcd = etcd(state, name, seen).err();
-    down.extend(etcd.map(|how| format!("etcd {how}").into()));
+    down.extend(etcd.map(|how| soon(format!("etcd {how}"))));
     for part in ["kube-controller-manager", "kube-scheduler"] {
         if !has_trace(seen, &format!("/{part}.yaml")) {
-            down.push(format!("{part} without its manifest").into());
+            down.push(soon(format!("{part} without its manifest")));
         } else if !seen.processes.iter().any(|process| process == part) {
-            down.push(Down {
-                said: format!("{part} not running"),
-                begun_again: true,
-            });
+            down.push(Down::new(format!("{part} not running"), Heals::Later));
         }
     }
     down

@@ -6,6 +6,7 @@ use quorate::cluster::Lasting;
 use quorate::engine::Patience;
 use quorate::event::ExitCode;
 use quorate::host::Kind;
+use quorate::model::HostName;
 use quorate::transport::TransportError;
 use quorate::transport::fake::{Call, Reply};
 
@@ -71,7 +72,7 @@ async fn what_is_yet_to_come_is_not_down() {
 
 #[tokio::test]
 async fn what_is_down_is_named_and_status_is_not_well() {
-    let cases: [(&str, Bend, &str); 7] = [
+    let cases: [(&str, Bend, &str); 8] = [
         (
             "haproxy",
             |host, lines| {
@@ -148,6 +149,16 @@ async fn what_is_down_is_named_and_status_is_not_well() {
             },
             "",
         ),
+        (
+            "a reload that failed",
+            |host, lines| {
+                units(host, lines, "active", "");
+                if host == "cp2" {
+                    lines.insert(0, "pending haproxy.reload-haproxy".into());
+                }
+            },
+            "cp2: haproxy has not read its new configuration",
+        ),
     ];
     for (title, bend, said) in cases {
         let outcome = cluster(bend).run("status", obey).await;
@@ -200,6 +211,31 @@ async fn what_was_down_in_a_wave_and_is_up_at_the_end_is_not_named() {
         .await;
     assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
     assert_eq!(outcome.recap.healthy, Some(true), "{}", summary(&outcome));
+}
+
+#[tokio::test]
+async fn an_apply_that_cannot_mend_what_is_down_says_so() {
+    let bend: Bend = |host, lines| {
+        units(host, lines, "active", "active");
+        if host == "cp2" {
+            lines.insert(0, "pending haproxy.reload-haproxy".into());
+        }
+    };
+    for (limit, said) in [
+        (None, "all is as written, and yet the cluster is not well"),
+        (
+            Some("w1"),
+            "all within `--limit` is as written, and yet the cluster is not well",
+        ),
+    ] {
+        let mut bench = cluster(bend);
+        if let Some(host) = limit {
+            bench.limit = Some(vec![HostName::new(host).unwrap()]);
+        }
+        let outcome = bench.run("apply", obey).await;
+        assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+        assert!(outcome.text().contains(said), "{}", outcome.text());
+    }
 }
 
 #[tokio::test]

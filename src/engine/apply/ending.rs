@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::health::{self, summary};
+use super::super::health::{self, Down, Heals, summary};
 use super::super::look::{self, refuse};
 use super::super::seen;
 use super::super::state::{HostState, cluster_facts, trouble};
@@ -21,10 +21,20 @@ const WELL_SECONDS: u64 = 15;
 const BEGUN_AGAIN_SECONDS: u64 = 45;
 
 /// The hosts are as written, and yet the cluster does not serve as it should: whoever looks at the exit code alone has to know.
-fn unwell() -> Event {
+fn unwell(limited: bool) -> Event {
+    let rest = match limited {
+        true => "a run without `--limit` shows whether apply can mend it",
+        false => "nothing of it is in the inventory's words, so apply has nothing to change",
+    };
     Event::ClusterFailed {
-        message: "all is as written, and yet the cluster is not well".into(),
-        help: Some("what is not well stands behind `degraded`, and `quorate status` shows it by host; nothing of it is in the inventory's words, so apply has nothing to change".into()),
+        message: match limited {
+            true => "all within `--limit` is as written, and yet the cluster is not well",
+            false => "all is as written, and yet the cluster is not well",
+        }
+        .into(),
+        help: Some(format!(
+            "what is not well stands behind `degraded`, and `quorate status` shows it by host; {rest}"
+        )),
     }
 }
 
@@ -68,7 +78,8 @@ impl Run {
             let told = told || self.state.hosts.values().any(troubled);
             settings.emit(Event::Cluster { summary, healthy }).await;
             if !healthy && !told && !settings.cancel.is_asked() {
-                settings.emit(unwell()).await;
+                let limited = !self.state.hosts.keys().all(|host| settings.is_ours(host));
+                settings.emit(unwell(limited)).await;
             }
         }
     }
@@ -193,7 +204,7 @@ impl Run {
     async fn look_at_the_ill(&mut self) {
         const TITLE: &str = "cluster : wait for what is down";
         self.look_at_failed_balancers().await;
-        let ill = health::ill(&self.state).into_iter();
+        let ill = self.healing().into_iter();
         let ill: Vec<HostName> = ill.map(|(host, _)| host).collect();
         if ill.is_empty() {
             return;
@@ -253,13 +264,23 @@ impl Run {
         all
     }
 
+    /// Returns what is down and may be well without anybody's doing, by its host.
+    fn healing(&self) -> Vec<(HostName, Vec<Down>)> {
+        let mut ill = health::ill(&self.state);
+        for (_, down) in &mut ill {
+            down.retain(|down| down.heals != Heals::Never);
+        }
+        ill.retain(|(_, down)| !down.is_empty());
+        ill
+    }
+
     async fn poll_the_ill(&mut self) {
         let settings = self.settings();
         let began = Instant::now();
         loop {
-            let ill = health::ill(&self.state);
+            let ill = self.healing();
             let mut down = ill.iter().flat_map(|(_, down)| down);
-            let seconds = match down.all(|down| down.begun_again) {
+            let seconds = match down.all(|down| down.heals == Heals::Later) {
                 true => BEGUN_AGAIN_SECONDS,
                 false => WELL_SECONDS,
             };
@@ -268,7 +289,7 @@ impl Run {
                 return;
             }
             let hosts: Vec<HostName> = ill.into_iter().map(|(host, _)| host).collect();
-            if !self.look_anew(&hosts).await || health::ill(&self.state).is_empty() {
+            if !self.look_anew(&hosts).await || self.healing().is_empty() {
                 return;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
