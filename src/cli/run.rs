@@ -133,6 +133,11 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
         let lacks = plan.and_then(|plan| plan_file::lacks_extra_vars(request, plan));
         warn(request, &Diagnostics(lacks.into_iter().collect()));
     })?;
+    let origin = plan_file::origin(request, &project);
+    // Before the choice of hosts, which stands in the file too.
+    if let Some((path, plan)) = &approved {
+        plan_file::fits(path, plan, &origin)?;
+    }
     // What is no part of the cluster has no part in its state.
     let others = project
         .others()
@@ -145,10 +150,6 @@ async fn converge(mut request: Request) -> Result<ExitCode> {
     let (forks, found) =
         descriptors::fit(request, ours.len(), project.spec.control_planes().count())?;
     warn(request, &found);
-    let origin = plan_file::origin(request, &project);
-    if let Some((path, plan)) = &approved {
-        plan_file::fits(path, plan, &origin)?;
-    }
     let reached = match request.command {
         Command::Status => project.members(),
         _ => project.reached(),

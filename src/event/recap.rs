@@ -236,6 +236,10 @@ impl Recap {
                     Health::Failed
                 };
                 recap.health = recap.health.max(health);
+                // A task that fails before a step of it is sent is a failed task all the same.
+                if *trouble == super::Trouble::Stuck {
+                    recap.failed = recap.failed.max(1);
+                }
                 if *trouble == super::Trouble::Locked {
                     self.refused = Some(format!("{host} is locked"));
                 }

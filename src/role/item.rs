@@ -114,10 +114,8 @@ pub(super) fn unknown_in_judgement(task: &Task, mut scope: Scope) -> Diagnostics
     if !task.is_judged() {
         return Diagnostics::default();
     }
-    let conditions = task
-        .failed_when
-        .iter()
-        .chain(task.changed_when.iter().flatten());
+    let judging = [&task.failed_when, &task.changed_when];
+    let conditions = judging.into_iter().flatten().flatten();
     let result = result::value(Status::Ok, &StepResult::default());
     for name in [Some("result"), task.register.as_deref()]
         .into_iter()
@@ -278,7 +276,7 @@ pub(super) fn judge(
     result: &StepResult,
 ) -> Result<Status, Diagnostic> {
     let failed = match &task.failed_when {
-        Some(condition) => holds_one(condition, scope)?,
+        Some(conditions) => holds(conditions, scope)?,
         None => plain == Status::Failed,
     };
     if failed {

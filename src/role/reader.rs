@@ -2,7 +2,7 @@
 
 use super::args::{RunAs, is_variable};
 use super::keyword;
-use super::module::{self, Module};
+use super::module::{self, Module, command};
 use super::task::{Around, Condition, LoopControl, Part, Task, id};
 use super::until::Polling;
 use crate::inventory::yaml::{Entry, Kind, Node};
@@ -72,7 +72,7 @@ struct Own {
     listen: Vec<String>,
     register: Option<String>,
     changed_when: Option<Vec<Condition>>,
-    failed_when: Option<Condition>,
+    failed_when: Option<Vec<Condition>>,
     polling: Option<Polling>,
 }
 
@@ -358,6 +358,15 @@ impl<'d> Reader<'d> {
             }
             Kind::Scalar(_) => match module.bare {
                 Some(name) => {
+                    if name == "cmd"
+                        && let Some((argument, value)) = node.as_str().and_then(command::free_form)
+                    {
+                        let message = format!(
+                            "`{argument}=` in the text of a command is a word of it here, and no argument"
+                        );
+                        let help = command::instead(&argument, &value);
+                        self.diagnostics.complain(message, &node.span, help);
+                    }
                     let entry = Entry {
                         key: name.into(),
                         key_span: node.span.clone(),
@@ -455,10 +464,10 @@ impl<'d> Reader<'d> {
                 None => self.wrong(key, "the name of a variable", node),
             },
             "changed_when" if is_command => own.changed_when = Some(self.conditions(key, node)),
-            "failed_when" if is_command => match &node.kind {
-                Kind::Scalar(_) => own.failed_when = self.conditions(key, node).into_iter().next(),
-                _ => self.wrong(key, "one expression (join several with `or`)", node),
-            },
+            // An empty list judges nothing, as in Ansible.
+            "failed_when" if is_command => {
+                own.failed_when = Some(self.conditions(key, node)).filter(|all| !all.is_empty());
+            }
             "until" if is_command => match node.as_str() {
                 Some(text) => {
                     let polling = own.polling.get_or_insert_default();

@@ -259,8 +259,7 @@ fn number(least: u32, text: &str) -> Value {
 
 fn keywords(names: &[&str]) -> Map {
     let of = |name: &str| match name {
-        "when" | "changed_when" => condition(),
-        "failed_when" => json!({ "type": ["string", "boolean"] }),
+        "when" | "changed_when" | "failed_when" => condition(),
         "notify" | "listen" | "tags" => texts(),
         "become" | "no_log" => json!({ "type": "boolean" }),
         "vars" => json!({ "type": "object" }),

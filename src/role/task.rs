@@ -86,8 +86,8 @@ pub(super) struct Task {
     pub(super) run_as: Option<RunAs>,
     /// All must hold.
     pub(super) changed_when: Option<Vec<Condition>>,
-    /// One must hold, as in Ansible, where a list means `or` nowhere else: here a list is refused.
-    pub(super) failed_when: Option<Condition>,
+    /// All must hold (Ansible's "Error handling in playbooks": a list is joined with an implicit `and`).
+    pub(super) failed_when: Option<Vec<Condition>>,
     /// How often a command is tried, and for what.
     pub(super) polling: Option<Polling>,
     pub(super) no_log: bool,
@@ -115,13 +115,14 @@ impl Task {
     /// Returns the variables that its `when`, `loop`, arguments and own variables name.
     pub(super) fn used_names(&self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self.when.iter().flat_map(Condition::names).collect();
+        let judging = [&self.changed_when, &self.failed_when];
         names.extend(
-            self.changed_when
-                .iter()
+            judging
+                .into_iter()
+                .flatten()
                 .flatten()
                 .flat_map(Condition::names),
         );
-        names.extend(self.failed_when.iter().flat_map(Condition::names));
         names.extend(template::names_in_text(&self.name));
         if let Some((label, _)) = &self.control.label {
             names.extend(template::names_in_text(label));
@@ -204,8 +205,8 @@ impl Task {
     /// Returns whether its result has to be judged by an expression before anything else can go on.
     pub(super) fn is_judged(&self) -> bool {
         let expression = |c: &Condition| matches!(c, Condition::Expression(..));
-        self.changed_when.iter().flatten().any(expression)
-            || self.failed_when.iter().any(expression)
+        let judging = [&self.changed_when, &self.failed_when];
+        judging.into_iter().flatten().flatten().any(expression)
     }
 }
 

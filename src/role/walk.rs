@@ -366,7 +366,8 @@ impl<'a> Walk<'a> {
             }
         }
         let judged = task.is_judged();
-        let never_fails = matches!(task.failed_when, Some(Condition::Literal(false)));
+        let mut failing = task.failed_when.iter().flatten();
+        let never_fails = failing.any(|c| matches!(c, Condition::Literal(false)));
         let mut step = Step::new(title, task.module.category, changes);
         step.secret = task.no_log;
         step.disturbs = role.meta.disturbs_api;

@@ -61,6 +61,14 @@ fn what_is_no_plan_of_this_inventory() {
             })),
             &[],
         ),
+        (
+            "limited_elsewhere",
+            Some(plan(|origin| {
+                origin.limit = Some("q".into());
+                origin.inventory[3] = HostName::new("q").unwrap();
+            })),
+            &[],
+        ),
         ("other_tags", Some(sound.clone()), &["-t", "hosts"]),
         ("other_limit", Some(sound.clone()), &["-l", "cp1"]),
     ];

@@ -546,6 +546,9 @@ fn edits_leave_the_rest_of_a_file_alone() {
 fn mistakes_are_named_with_their_place() {
     let cases = [
         "- copyy: {dest: /a}",
+        "- command: touch /a creates=/a",
+        "- shell: ls executable=/bin/bash",
+        "- command: {cmd: touch /a, creates: '/a*'}",
         "- copy: {dst: /a, content: x}",
         "- copy: {content: x}",
         "- copy: {dest: etc/a, content: x}",
@@ -633,6 +636,40 @@ fn nothing_makes_the_reader_panic() {
             std::sync::Arc::new(super::role::AllThere),
         );
         let _ = roles.facts(&quorate::template::Scope::new());
+    }
+}
+
+#[test]
+fn a_word_of_a_command_that_is_no_argument() {
+    for task in [
+        "- shell: echo \"a creates=/b\"",
+        "- command: {cmd: dd if=/dev/zero creates=/a}",
+        "- shell: |\n    chdir=/tmp\n    ls \"$chdir\"\n",
+    ] {
+        let (roles, scope) = with([("tasks/main.yml", task)]);
+        let observed = Model::bare().observe(&roles.facts(&scope).unwrap());
+        let plan = roles
+            .plan(&scope, &observed, &Registered::default())
+            .unwrap();
+        assert_eq!(plan.steps.len(), 1, "{task}");
+    }
+}
+
+#[test]
+fn a_list_of_failed_when_is_joined_with_and() {
+    let tasks = "- command: ask\n  failed_when: ['result.rc > 1', '\"bad\" in result.stdout']\n";
+    let (roles, scope) = with([("tasks/main.yml", tasks)]);
+    let observed = Model::bare().observe(&roles.facts(&scope).unwrap());
+    let none = Registered::default();
+    let plan = roles.plan(&scope, &observed, &none).unwrap();
+    for (rc, stdout, failed) in [(2, "bad", true), (2, "good", false), (1, "bad", false)] {
+        let result = StepResult {
+            changed: true,
+            rc,
+            stdout: stdout.into(),
+        };
+        let judged = roles.judge(&scope, &observed, &none, &plan.steps[0], &result);
+        assert_eq!(judged.unwrap() == Status::Failed, failed, "{rc} {stdout}");
     }
 }
 

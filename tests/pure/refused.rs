@@ -106,7 +106,7 @@ fn kubeadm_is_not_waited_for_when_a_pod_refuses_a_flag() {
         let told = format!("kube-apiserver does not take {name}");
         assert_eq!(output.contains(&told), ends, "{what}");
         if ends {
-            assert!(output.contains(&format!("stderr F {said}")), "{what}");
+            assert!(output.contains(&format!("\n{said}")), "{what}");
         }
     }
 }

@@ -26,10 +26,13 @@ pub(super) fn render(out: &mut String, view: &View, recap: &Recap) {
         "<div class=\"wide\"><table><thead><tr><th>host<th class=\"n\">ok<th class=\"n\">changed<th class=\"n\">failed<th class=\"n\">skipped\
          <th class=\"n\">sessions<th class=\"n\">execs<th class=\"n\">time<th></tr></thead><tbody>\n",
     );
+    // What would be done there is in no journal of a run that was refused, or stopped.
+    let stopped = recap.refused.is_some() || recap.failed.is_some();
     for (name, host) in &recap.hosts {
         let (class, word) = match host.health {
             Health::Good if host.changed > 0 && recap.is_read_only() => ("warn", "would change"),
             Health::Good if host.changed > 0 => ("warn", "changed"),
+            Health::Good if stopped => ("", "not changed"),
             Health::Good => ("good", "as written"),
             Health::Unreachable => ("bad", "unreachable"),
             Health::Failed => ("bad", "failed"),

@@ -31,8 +31,8 @@ pub(super) struct Command(pub(super) Run);
 
 fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     let argv = words(args);
-    let creates = args.optional_path("creates");
-    let removes = args.optional_path("removes");
+    let creates = one_path(args, "creates");
+    let removes = one_path(args, "removes");
     let chdir = args.optional_path("chdir");
     let stdin = args.text("stdin").map(Content::inline);
     let user = match args.run_as.clone() {
@@ -80,6 +80,19 @@ fn label(module: &str, argv: Option<&[String]>) -> Option<String> {
     Some(format!("{first}{more}"))
 }
 
+/// Returns a path that is looked for. Ansible takes a pattern there (glob(7)); here one file is.
+fn one_path(args: &mut Args<'_>, name: &str) -> Option<String> {
+    let path = args.optional_path(name)?;
+    if path.contains(['*', '?', '[']) {
+        let message = format!("`{name}` takes the path of one file, not the pattern `{path}`");
+        let help =
+            format!("name one file, or ask in a `shell`: `ls {path} >/dev/null 2>&1 || COMMAND`");
+        args.complain(name, message, help);
+        return None;
+    }
+    Some(path)
+}
+
 fn words(args: &mut Args<'_>) -> Option<Vec<String>> {
     let found = match (args.has("argv"), args.has("cmd")) {
         (true, false) => args.list("argv")?,
@@ -110,6 +123,41 @@ fn words(args: &mut Args<'_>) -> Option<Vec<String>> {
         return None;
     }
     Some(found)
+}
+
+/// What Ansible takes out of a command that is one text, wherever it stands in it (parsing/splitter.py and the action plugins'
+/// RAW_PARAM_MODULES): here it would be a word of the command.
+const FREE_FORM: [&str; 8] = [
+    "creates",
+    "removes",
+    "chdir",
+    "stdin",
+    "executable",
+    "warn",
+    "stdin_add_newline",
+    "strip_empty_ends",
+];
+
+/// Returns which of these a command's text has, with its value, as far as a text without templates shows. In a shell's text of several
+/// lines it is an assignment of the shell's.
+pub(in crate::role) fn free_form(text: &str) -> Option<(String, String)> {
+    if text.trim_end().contains('\n') {
+        return None;
+    }
+    shlex::split(text)?.iter().find_map(|word| {
+        let (name, value) = word.split_once('=')?;
+        FREE_FORM
+            .contains(&name)
+            .then(|| (name.to_string(), value.to_string()))
+    })
+}
+
+/// Returns what to write instead of such an argument.
+pub(in crate::role) fn instead(name: &str, value: &str) -> String {
+    match MODULE.arguments.contains(&name) {
+        true => format!("write a map, with `cmd` and `{name}: {value}` in lines of their own"),
+        false => "leave it out: there is no such argument here".to_string(),
+    }
 }
 
 impl Action for Command {

@@ -6,7 +6,7 @@
 mod assert;
 mod binaries;
 mod blockinfile;
-mod command;
+pub(super) mod command;
 mod container_images;
 mod copy;
 mod debug;

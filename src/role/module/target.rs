@@ -111,7 +111,9 @@ impl Target {
                     return self.attributes.change(&self.path, look);
                 }
                 (FileKind::File, Some(digest)) => {
-                    (Expect::Content(digest), "content differs".to_string())
+                    let others = self.attributes.change(&self.path, look);
+                    let others = others.map_or_else(String::new, |c| format!(", {}", c.why));
+                    (Expect::Content(digest), format!("content differs{others}"))
                 }
                 (FileKind::File, None) => (Expect::Any, LATER.to_string()),
                 (FileKind::Link, _) => (Expect::Absent, "is a symbolic link".to_string()),
