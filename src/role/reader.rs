@@ -403,7 +403,8 @@ impl<'d> Reader<'d> {
             "notify" => shared.notify = self.texts(key, node),
             "tags" => {
                 let texts = self.texts(key, node);
-                shared.tags = texts.into_iter().map(|(text, _)| text).collect();
+                let tags = texts.iter().flat_map(|(text, _)| text.split(','));
+                shared.tags = tags.map(|tag| tag.trim().to_string()).collect();
             }
             "no_log" => shared.no_log = self.flag(key, node),
             "become" => {

@@ -108,6 +108,8 @@ pub enum TransportError {
         reason: String,
         /// What to do.
         help: String,
+        /// For an unknown key: the file that `quorate hosts trust` would write it to.
+        trusted_in: Option<String>,
     },
     /// A host on the way was not reached, or let nobody in.
     #[error("jump host {name}: {error}")]
@@ -178,10 +180,20 @@ pub enum TransportError {
     },
 }
 
+/// What is said of a host that has heard enough.
+const TOO_MANY: &str = "then the host closed the connection (sshd_config: MaxAuthTries)";
+
 impl TransportError {
     /// Returns what to do about it.
     pub fn help(&self) -> String {
         match self {
+            Self::HostKey {
+                help,
+                trusted_in: Some(file),
+                ..
+            } => format!(
+                "{help}; `quorate hosts trust` shows the keys of all hosts, and writes them to {file} after a yes"
+            ),
             Self::Unreachable { help, .. }
             | Self::HostKey { help, .. }
             | Self::Login { help, .. }
@@ -194,8 +206,18 @@ impl TransportError {
                 Self::Authentication { .. } => format!(
                     "set User and IdentityFile of `{name}` in ssh's configuration, or load the key into the agent with `ssh-add`"
                 ),
+                Self::HostKey {
+                    help,
+                    trusted_in: Some(_),
+                    ..
+                } => format!(
+                    "{help}, and connect to it once with `ssh {name}`: `quorate hosts trust` writes the keys of hosts, and none of those on the way"
+                ),
                 error => error.help(),
             },
+            Self::Authentication { tried, .. } if tried.contains(TOO_MANY) => {
+                "name the right key alone, with ansible_ssh_private_key_file (the public half of one in the agent will do) or IdentityFile and IdentitiesOnly in ~/.ssh/config: a host counts each key that is offered".into()
+            }
             Self::Authentication { user, .. } => format!(
                 "one of these keys has to be in {user}'s authorized_keys on the host (ssh-copy-id); another key: set ansible_ssh_private_key_file, or load it into the agent with `ssh-add`; a password: `-k`, ansible_password; another user: ansible_user"
             ),

@@ -12,8 +12,10 @@ use crate::help::{connect, refused, target, within};
 use crate::sshd::{Sshd, keygen};
 
 async fn refusal(sshd: &Sshd, options: &SshOptions) -> (String, String) {
-    match refused(options, &target(sshd.port, &[&sshd.user_key("ed25519")])).await {
-        TransportError::HostKey { reason, help, .. } => (reason, help),
+    let error = refused(options, &target(sshd.port, &[&sshd.user_key("ed25519")])).await;
+    let help = error.help();
+    match error {
+        TransportError::HostKey { reason, .. } => (reason, help),
         other => panic!("{other:?}"),
     }
 }
@@ -292,6 +294,26 @@ async fn host_certificates_are_checked_to_the_end() {
         )
         .unwrap();
         let error = refused(&options, &target).await;
-        assert!(error.to_string().contains("is revoked by"), "{error}");
+        let words = "signed by an authority that is revoked by";
+        assert!(error.to_string().contains(words), "{error}");
     }
+}
+
+/// `hosts trust` has no table row for a host on the way, and would name itself again and again.
+#[tokio::test]
+async fn an_unknown_jump_host_is_no_matter_of_hosts_trust() {
+    let sshd = Sshd::start();
+    let options = sshd.options();
+    sshd.known_hosts("# nothing\n");
+    let target = target(sshd.port, &[&sshd.user_key("ed25519")]);
+    let error = TransportError::Jump {
+        name: "bastion".into(),
+        error: Box::new(refused(&options, &target).await),
+    };
+    let help = error.help();
+    assert!(
+        help.contains("connect to it once with `ssh bastion`"),
+        "{help}"
+    );
+    assert!(!help.contains("after a yes"), "{help}");
 }

@@ -64,6 +64,8 @@ async fn the_configured_key_comes_before_seven_others_of_the_agent() {
     // Nothing says which: the host's patience ends first, as with ssh.
     let error = refused(&options, &target(sshd.port, &[])).await;
     assert!(error.to_string().contains("MaxAuthTries"), "{error}");
+    let help = error.help();
+    assert!(help.starts_with("name the right key alone"), "{help}");
     // The public half says which; the private one is the agent's alone.
     let public = sshd.path("only");
     fs::rename(sshd.path("user_ed25519"), sshd.path("hidden")).unwrap();

@@ -91,10 +91,11 @@ pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> (Conn
     if let Some(got) = vars.get("ansible_become_method", findings)
         && got.value.as_str() != Some("sudo")
     {
-        let error = Diagnostic::error(format!(
-            "commands become root by sudo alone, not by {}",
-            read::describe(&got.value)
-        ));
+        let how = match got.value.as_str() {
+            Some(text) => format!("`{text}`"),
+            None => read::describe(&got.value),
+        };
+        let error = Diagnostic::error(format!("commands become root by sudo alone, not by {how}"));
         findings.push(error.at(got.span).help("leave `ansible_become_method` out"));
     }
     let host = read_host(vars, findings);

@@ -18,7 +18,7 @@ use super::client::{Client, explain};
 use super::identity::{Identity, IdentityError, load};
 use super::options::SshOptions;
 use crate::model::Secret;
-use crate::transport::Target;
+use crate::transport::{TOO_MANY, Target};
 
 /// How often a host may ask in keyboard-interactive: a password, and words without a question around it.
 const ROUNDS: usize = 4;
@@ -409,8 +409,7 @@ impl<'a> Login<'a> {
     fn closed(&mut self) -> bool {
         let closed = self.handle.is_closed();
         if closed {
-            self.tried
-                .push("then the host closed the connection (sshd_config: MaxAuthTries)".to_owned());
+            self.tried.push(TOO_MANY.to_owned());
         }
         closed
     }

@@ -147,11 +147,7 @@ impl SshConnector {
             reason,
             help: SLOW.to_owned(),
         };
-        let host_key = |Refusal { reason, help }: Refusal| TransportError::HostKey {
-            address: address.clone(),
-            reason,
-            help,
-        };
+        let host_key = |refusal: Refusal| refusal.of(&address);
 
         let known = self.known(target).await.map_err(host_key)?;
         let carrier = self
@@ -220,10 +216,10 @@ impl SshConnector {
         tokio::task::spawn_blocking(load)
             .await
             .unwrap_or_else(|error| {
-                Err(Refusal {
-                    reason: error.to_string(),
-                    help: "this is a defect of quorate: please report it".to_owned(),
-                })
+                Err(Refusal::new(
+                    error.to_string(),
+                    "this is a defect of quorate: please report it",
+                ))
             })
     }
 

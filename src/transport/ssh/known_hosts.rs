@@ -13,6 +13,7 @@ use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use super::options::HostKeyPolicy;
+use crate::transport::TransportError;
 use book::{KnownFile, Line};
 use pattern::names;
 
@@ -58,6 +59,28 @@ struct Record {
 pub(super) struct Refusal {
     pub(super) reason: String,
     pub(super) help: String,
+    /// The file that a user who trusts the key may have it written to.
+    pub(super) trusted_in: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            help: help.into(),
+            trusted_in: None,
+        }
+    }
+
+    /// Returns it as the error of a connection to `address`.
+    pub(super) fn of(self, address: &str) -> TransportError {
+        TransportError::HostKey {
+            address: address.to_owned(),
+            reason: self.reason,
+            help: self.help,
+            trusted_in: self.trusted_in,
+        }
+    }
 }
 
 /// What known_hosts says of a key that a host shows.
@@ -144,10 +167,10 @@ impl Known {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
                 Err(error) => {
-                    return Err(Refusal {
-                        reason: format!("{file} cannot be read: {error}"),
-                        help: format!("make {file} readable, or name another known_hosts file"),
-                    });
+                    return Err(Refusal::new(
+                        format!("{file} cannot be read: {error}"),
+                        format!("make {file} readable, or name another known_hosts file"),
+                    ));
                 }
             }
         }
@@ -257,7 +280,7 @@ impl Known {
                 let key = PublicKey::from(certificate.public_key().clone());
                 let signer = PublicKey::from(certificate.signature_key().clone());
                 self.check_revoked(&key)?;
-                self.check_revoked(&signer)?;
+                self.check_authority(&signer)?;
                 // As ssh does: the key in a certificate that will not do may be on record by itself.
                 self.check_certificate(certificate).or_else(|refusal| {
                     match self.standing(&[key])?.first() {
@@ -272,17 +295,36 @@ impl Known {
     /// Returns whether an authority on record vouches for the host, whatever is on record about its keys themselves.
     pub(super) fn check_by_certificate(&self, shown: &Certificate) -> Result<(), Refusal> {
         self.check_revoked(&PublicKey::from(shown.public_key().clone()))?;
-        self.check_revoked(&PublicKey::from(shown.signature_key().clone()))?;
+        self.check_authority(&PublicKey::from(shown.signature_key().clone()))?;
         self.check_certificate(shown)
     }
 
     fn check_revoked(&self, key: &PublicKey) -> Result<(), Refusal> {
         let blob = blob(key)?;
-        let revoked = self
-            .records
-            .iter()
-            .find(|record| record.marker == Marker::Revoked && record.blob == blob);
+        let revoked = self.revoked(&blob);
         revoked.map_or(Ok(()), |record| Err(revoked_by(key, &record.place())))
+    }
+
+    /// The same of the authority that signed a host's key.
+    fn check_authority(&self, authority: &PublicKey) -> Result<(), Refusal> {
+        let blob = blob(authority)?;
+        let refused = |record: &Record| {
+            Refusal::new(
+                format!(
+                    "its certificate is signed by an authority that is revoked by {}: {}",
+                    record.place(),
+                    describe(authority)
+                ),
+                "have the host's key signed by another authority; nobody may trust this one again",
+            )
+        };
+        self.revoked(&blob)
+            .map_or(Ok(()), |record| Err(refused(record)))
+    }
+
+    fn revoked(&self, blob: &[u8]) -> Option<&Record> {
+        let mut records = self.records.iter();
+        records.find(|record| record.marker == Marker::Revoked && record.blob == blob)
     }
 
     fn check_key(&self, key: &PublicKey) -> Result<(), Refusal> {
@@ -294,16 +336,16 @@ impl Known {
                 place,
                 file,
                 algorithm,
-            }) => Err(Refusal {
-                reason: format!(
+            }) => Err(Refusal::new(
+                format!(
                     "its {} is not the {algorithm} key on record in {place}: the host was set up anew, or somebody else answers",
                     describe(key)
                 ),
-                help: format!(
+                format!(
                     "if the host was set up anew, remove the old key: {}",
                     removal(&self.name, file)
                 ),
-            }),
+            )),
             Some(Standing::New) | None => match self.policy {
                 HostKeyPolicy::AcceptNew => self.record(key),
                 HostKeyPolicy::Strict => Err(self.unknown(key)),
@@ -323,9 +365,10 @@ impl Known {
         Refusal {
             reason: format!("its {} is not known: {files}", describe(key)),
             help: format!(
-                "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` on the host's console; `quorate hosts trust` shows the keys of all hosts, and writes them to {first} after a yes",
+                "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` on the host's console",
                 short_type(&key.algorithm())
             ),
+            trusted_in: Some(first.to_owned()),
         }
     }
 
@@ -334,10 +377,10 @@ impl Known {
         let authority = PublicKey::from(certificate.signature_key().clone());
         let blob = blob(&authority)?;
         let refuse = |reason: &str| {
-            Err(Refusal {
-                reason: format!("its host certificate `{}` {reason}", certificate.key_id()),
-                help: "have the host's certificate signed anew, or put the host's own key in known_hosts".to_owned(),
-            })
+            Err(Refusal::new(
+                format!("its host certificate `{}` {reason}", certificate.key_id()),
+                "have the host's certificate signed anew, or put the host's own key in known_hosts",
+            ))
         };
         if !self
             .records
@@ -380,12 +423,14 @@ impl Known {
             return Err(self.unknown(key));
         };
         let blob = blob(key)?;
-        let failed = |error: std::io::Error| Refusal {
-            reason: format!(
-                "its {} is new and cannot be written to {file}: {error}",
-                describe(key)
-            ),
-            help: format!("make {file} writable, or name another known_hosts file"),
+        let failed = |error: std::io::Error| {
+            Refusal::new(
+                format!(
+                    "its {} is new and cannot be written to {file}: {error}",
+                    describe(key)
+                ),
+                format!("make {file} writable, or name another known_hosts file"),
+            )
         };
         let _writing = WRITING
             .lock()
@@ -444,17 +489,19 @@ pub(super) fn removal(name: &str, file: &Utf8Path) -> String {
 
 /// Returns the key as it stands on the wire.
 fn blob(key: &PublicKey) -> Result<Vec<u8>, Refusal> {
-    key.to_bytes().map_err(|error| Refusal {
-        reason: format!("the key cannot be read: {error}"),
-        help: "give the host a key of type ed25519".to_owned(),
+    key.to_bytes().map_err(|error| {
+        Refusal::new(
+            format!("the key cannot be read: {error}"),
+            "give the host a key of type ed25519",
+        )
     })
 }
 
 fn revoked_by(key: &PublicKey, place: &str) -> Refusal {
-    Refusal {
-        reason: format!("its {} is revoked by {place}", describe(key)),
-        help: "give the host a new key; nobody may trust this one again".to_owned(),
-    }
+    Refusal::new(
+        format!("its {} is revoked by {place}", describe(key)),
+        "give the host a new key; nobody may trust this one again",
+    )
 }
 
 /// Returns the key type as known_hosts spells it: RSA keys are `ssh-rsa` whatever hash they sign with (RFC 8332).

@@ -100,11 +100,7 @@ impl SshConnector {
     /// Returns all host keys that the target shows, one handshake for each type; nobody logs in.
     pub async fn host_keys(&self, target: &Target) -> Result<HostKeys, TransportError> {
         let address = Address(&target.address, target.port).to_string();
-        let refused = |Refusal { reason, help }: Refusal| TransportError::HostKey {
-            address: address.clone(),
-            reason,
-            help,
-        };
+        let refused = |refusal: Refusal| refusal.of(&address);
         let known = self.known(target).await.map_err(refused)?;
         let mut keys = Vec::new();
         let mut lacking = None;
