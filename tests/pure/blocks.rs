@@ -581,7 +581,7 @@ fn a_title_s_number_stays() {
     let tasks = "\
 - {name: same, command: one, tags: [a]}
 - {name: same, command: two, tags: [b]}
-- {name: 'of {{ n }}', command: three, tags: [a], vars: {n: 1}}
+- {name: 'of {{ n }}', command: three, tags: 'c, a', vars: {n: 1}}
 - {name: 'of 1', command: four, tags: [b]}
 - {name: each, command: five, tags: [a], loop: [x, y]}
 - {name: each, command: six, tags: [b], loop: [y, z]}
