@@ -230,9 +230,13 @@ fn expired(state: &State, name: &HostName, host: &HostState) -> Vec<String> {
 fn balancer(state: &State, name: &HostName) -> Vec<String> {
     let parts = parts(state, name).into_iter();
     let down = parts.filter(|(.., how)| !is_up(how) && how != "unknown");
-    down.map(|(part, fact, how)| {
-        let why = state.hosts.get(name).map(|host| refused(host, &fact));
-        format!("{part} {how}{}", why.unwrap_or_default())
+    let host = state.hosts.get(name);
+    down.map(|(part, fact, how)| match (&fact, host) {
+        (Fact::BgpSessions(peers), Some(host)) => {
+            let lacking = list(&host.observed.peers_without(peers));
+            format!("no BGP session with {lacking}{}", refused(host, &fact))
+        }
+        _ => format!("{part} {how}"),
     })
     .collect()
 }
@@ -320,9 +324,8 @@ pub(super) fn silent(state: &State, name: &HostName) -> Option<String> {
     let mut sessions = parts.filter_map(|(_, fact)| match &fact {
         Fact::BgpSessions(peers) => {
             let none = host.observed.any_peer_of(peers).is(|any| !any);
-            let told: Vec<String> = peers.iter().map(ToString::to_string).collect();
             let why = refused(host, &fact);
-            none.then(|| format!("no BGP session with {}{why}", told.join(", ")))
+            none.then(|| format!("no BGP session with {}{why}", list(peers)))
         }
         _ => None,
     });
@@ -397,26 +400,41 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{end}")
 }
 
+/// Returns how somebody else's load balancer answers from each node that was asked.
+fn reached(state: &State) -> Vec<(&HostName, Reach)> {
+    let member = |n: &&HostName| state.view.node(n).is_some();
+    let nodes = state.settings.desired.shape().nodes().filter(member);
+    nodes
+        .filter_map(|n| Some((n, state.view.hosts.get(n)?.reach?)))
+        .collect()
+}
+
+/// Returns the nodes that somebody else's load balancer does not answer: it may not have noticed yet who serves.
+pub(super) fn unreached(state: &State) -> Vec<(HostName, Vec<Down>)> {
+    if !state.settings.desired.is_external() {
+        return Vec::new();
+    }
+    let ill = reached(state).into_iter().filter(|(_, r)| !r.is_well());
+    ill.map(|(name, reach)| {
+        (
+            name.clone(),
+            vec![Down::new(reach.to_string(), Heals::Soon)],
+        )
+    })
+    .collect()
+}
+
 /// Says how somebody else's load balancer answers from the nodes, and whether it is well.
 fn external(state: &State) -> (String, bool) {
-    let shape = state.settings.desired.shape();
-    let endpoint = &shape.endpoint;
-    let member = |n: &&HostName| state.view.node(n).is_some();
-    let asked: Vec<(&HostName, Reach)> = shape
-        .nodes()
-        .filter(member)
-        .filter_map(|n| Some((n, state.view.hosts.get(n)?.reach?)))
-        .collect();
-    let ill: Vec<String> = asked
-        .iter()
-        .filter(|(_, reach)| !reach.is_well())
+    let endpoint = &state.settings.desired.shape().endpoint;
+    let asked = reached(state);
+    let ill = asked.iter().filter(|(_, reach)| !reach.is_well());
+    let ill: Vec<String> = ill
         .map(|(name, reach)| format!("{name} ({reach})"))
         .collect();
     if ill.is_empty() {
-        return (
-            format!("{endpoint} answers from {}", count(asked.len(), "node")),
-            true,
-        );
+        let nodes = count(asked.len(), "node");
+        return (format!("{endpoint} answers from {nodes}"), true);
     }
     let said = format!("{endpoint} does not answer from {}", ill.join(", "));
     (said, false)
@@ -440,11 +458,15 @@ fn refused(host: &HostState, fact: &Fact) -> String {
     if peers.is_empty() {
         return String::new();
     }
-    let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
     format!(
         " (not agreed with {} on an AS number: `bgp_local_as` here, the second part of its entry in `bgp_peers` there)",
-        peers.join(", ")
+        list(&peers)
     )
+}
+
+fn list(addresses: &[std::net::IpAddr]) -> String {
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    all.join(", ")
 }
 
 /// Returns how a unit or a static pod is.

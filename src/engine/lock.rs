@@ -13,6 +13,8 @@ use crate::transport::Chunk;
 
 /// How long taking a lock may take.
 const TAKE_SECONDS: u64 = 30;
+/// What stands before the name of whose lock was broken.
+const BROKEN: &str = "locked ";
 /// How long between two tries, beside the seconds that the host itself waits.
 const POLL: Duration = Duration::from_millis(500);
 /// How long the lock of this run's own lost connection may take to go: its last beat's life, and a poll.
@@ -53,7 +55,7 @@ impl Lock {
                             if let (Some(line), true) = (line, told.is_some()) {
                                 // Our own names of holders are shorter; others' words are cut.
                                 let line: String = line.chars().take(400).collect();
-                                holding = line == "locked";
+                                holding = line == "locked" || line.starts_with(BROKEN);
                                 let _ = told.take().map(|told| told.send(line));
                             }
                         }
@@ -85,6 +87,15 @@ impl Lock {
         let answer = tokio::time::timeout(Duration::from_secs(TAKE_SECONDS), answer).await;
         match answer {
             Ok(Ok(line)) if line == "locked" => Ok(lock),
+            Ok(Ok(line)) if line.starts_with(BROKEN) => {
+                let whose = line.trim_start_matches(BROKEN);
+                let event = Event::Warning {
+                    host: Some(session.host.clone()),
+                    message: format!("the lock of {whose} was broken (--break-lock)"),
+                };
+                settings.emit(event).await;
+                Ok(lock)
+            }
             Ok(Ok(line)) => {
                 let problem = match line.split_once(' ') {
                     Some(("broken", message)) => Problem::protocol(message),

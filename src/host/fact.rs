@@ -399,6 +399,15 @@ impl Observed {
         Known::of(each.map(|each| each.contains(&BgpSession::Up)))
     }
 
+    /// Returns those of these BGP peers with which no session stands, as far as they were asked for.
+    pub fn peers_without(&self, all: &[IpAddr]) -> Vec<IpAddr> {
+        let down = |peer: &&IpAddr| {
+            let session = self.sessions.get(peer);
+            session.is_some_and(|session| *session != BgpSession::Up)
+        };
+        all.iter().filter(down).copied().collect()
+    }
+
     /// Returns those of these BGP peers with which an AS number is not agreed on.
     pub fn peers_of_another_as(&self, all: &[IpAddr]) -> Vec<IpAddr> {
         let other = |peer: &&IpAddr| self.sessions.get(peer) == Some(&BgpSession::OtherAs);

@@ -106,6 +106,8 @@ preflight_proxies() {
 preflight_proxy() { # who
   sed 's/^Environment=//; s/^"//; s/"$//' | awk -v n="$nonce" -v who="$1" '
     { at = index($0, "="); name = tolower(substr($0, 1, at - 1)); value = substr($0, at + 1) }
+    # What has special characters is shown as a shell would read it (systemctl(1), show-environment).
+    substr(value, 1, 2) == "$\047" { value = substr(value, 3, length(value) - 3) }
     (name == "http_proxy" || name == "https_proxy") && value != "" { print n, "preflight proxy", who, name }
     name == "no_proxy" { print n, "preflight no-proxy", who, value }'
 }

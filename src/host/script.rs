@@ -200,7 +200,8 @@ const STEP_SECONDS: u64 = 2;
 pub const LEFT_BEHIND: &str = "a step of an earlier run is still going";
 
 /// Returns the request that takes the host's lock and holds it while its standard input beats: one byte at least every
-/// [`LOCK_SECONDS`]. Its first line is `NONCE locked`, or `NONCE held WHO`. `owner` tells others who holds it.
+/// [`LOCK_SECONDS`]. Its first line is `NONCE locked`, `NONCE locked WHOSE` where another one's was broken, or `NONCE held WHO`.
+/// Also with `break_lock` a step that an earlier run has left behind is not run beside. `owner` tells others who holds it.
 pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
     let owner: String = owner
         .chars()
@@ -214,20 +215,23 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
          lock=/run/quorate/lock\n\
          touch \"$lock\"\n\
          exec 9<>\"$lock\"\n\
+         broken=\n\
          if ! flock -n 9; then\n\
+         holder=$(sed -n 2p \"$lock.owner\" 2>/dev/null)\n\
          if {take}; then\n\
          kill \"$(sed -n 1p \"$lock.owner\" 2>/dev/null)\" 2>/dev/null\n\
-         flock -w 5 9 || {{ say held \"$(sed -n 2p \"$lock.owner\" 2>/dev/null)\"; return 0; }}\n\
+         flock -w 5 9 || {{ say held \"$holder\"; return 0; }}\n\
+         broken=\" ${{holder:-a run without a name}}\"\n\
          else\n\
-         say held \"$(sed -n 2p \"$lock.owner\" 2>/dev/null)\"; return 0\n\
+         say held \"$holder\"; return 0\n\
          fi\n\
          fi\n\
+         printf '%s\\n%s\\n' \"$$\" {0} >\"$lock.owner\"\n\
          exec 8<>/run/quorate/wave\n\
-         {take} || flock -w {STEP_SECONDS} 8 || {{ say held \"{LEFT_BEHIND}, begun by $(cat /run/quorate/wave.owner 2>/dev/null)\"; return 0; }}\n\
+         flock -w {STEP_SECONDS} 8 || {{ say held \"{LEFT_BEHIND}, begun by $(cat /run/quorate/wave.owner 2>/dev/null)${{broken:+; the lock of$broken was broken}}\"; rm -f \"$lock.owner\"; return 0; }}\n\
          exec 8<&-\n\
          printf '%s\\n' {0} >/run/quorate/wave.owner\n\
-         printf '%s\\n%s\\n' \"$$\" {0} >\"$lock.owner\"\n\
-         say locked\n\
+         say \"locked$broken\"\n\
          while [ \"$(timeout {LOCK_SECONDS} dd bs=1 count=1 status=none 9<&- | wc -c)\" -eq 1 ]; do :; done\n\
          rm -f \"$lock.owner\"\n",
         sh::quote(&owner)

@@ -119,7 +119,13 @@ pub(super) fn holders(tenures: &[Tenure]) -> Option<String> {
             until.unwrap_or_default()
         )
     };
-    let all: Vec<String> = tenures.iter().map(one).collect();
+    // By BGP several hold it at once: who was there from the beginning is told by name.
+    let mut tenures: Vec<&Tenure> = tenures.iter().collect();
+    tenures.sort_by(|a, b| {
+        let begun = a.from.max(0.0).total_cmp(&b.from.max(0.0));
+        begun.then_with(|| a.host.cmp(&b.host))
+    });
+    let all: Vec<String> = tenures.into_iter().map(one).collect();
     (!all.is_empty()).then(|| format!("held by {}", all.join(", ")))
 }
 

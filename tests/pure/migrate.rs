@@ -609,9 +609,20 @@ fn where_no_cluster_lives_another_way_just_goes() {
         ]
     );
     // Somebody's own haproxy stays.
+    let haproxy = "/etc/haproxy/haproxy.cfg";
     let mut model = Model::bare();
     model.units.insert("haproxy".into(), (true, true, 1));
     assert_eq!(found(Way::KubeVipBgp, &model), None);
+    model.files.insert(haproxy.into(), text("theirs"));
+    assert_eq!(found(Way::KubeVipBgp, &model), None);
+    // A run that was stopped between haproxy and keepalived: only what stands in the file tells whose it is.
+    let ours = text("# Written by quorate (role haproxy)");
+    model.files.insert(haproxy.into(), ours);
+    let old = found(Way::KubeVipBgp, &model).unwrap();
+    assert_eq!(old.units, ["haproxy"]);
+    assert_eq!(old.paths, [haproxy]);
+    let old = found(Way::KeepalivedHaproxyPods, &model).unwrap();
+    assert_eq!((old.units, old.paths), (vec!["haproxy"], vec![]));
 }
 
 fn mover() -> Mover {
@@ -860,8 +871,12 @@ fn nothing_of_the_old_way_stays() {
             _ => None,
         });
         let run = quorate::host::Run::new(["/bin/sh", "-c", waits.unwrap().as_str()]);
-        let (end, _, said) = sandbox.one(Effect::Run(run));
+        let (end, _, said) = sandbox.one(Effect::Run(run.clone()));
         assert_eq!(end, End::Failed);
         assert!(said.contains("haproxy-cp1 still runs"), "{said}");
+        // containerd was not started yet, and no program of that name runs.
+        sandbox.tool("ctr", "echo 'cannot access socket' >&2; exit 1");
+        let (end, _, said) = sandbox.one(Effect::Run(run));
+        assert_ne!(end, End::Failed, "{kind:?} {said}");
     }
 }

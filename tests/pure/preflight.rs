@@ -71,7 +71,7 @@ fn a_host_is_asked_what_may_keep_it_out() {
         sandbox.tool("iptables-legacy-save", "exit 1");
         sandbox.tool(
             "systemctl",
-            "case $* in show-environment) printf '%s\\n' HTTPS_PROXY=http://u:secret@p:3128 NO_PROXY=10.0.0.0/8,.local ;; *containerd*) echo 'Environment=no_proxy=a \"http_proxy=http://p\"' ;; *kubelet*) echo Environment= ;; *) exit 3 ;; esac",
+            "case $* in show-environment) printf '%s\\n' HTTPS_PROXY=http://u:secret@p:3128 \"NO_PROXY=$'10.0.0.0/8,*.local'\" ;; *containerd*) echo 'Environment=no_proxy=a \"http_proxy=http://p\"' ;; *kubelet*) echo Environment= ;; *) exit 3 ;; esac",
         );
         let before = sandbox.tree();
         let (answer, _) = sandbox.exec(&probe::request(&questions(), NONCE), usize::MAX);
@@ -117,7 +117,7 @@ fn a_host_is_asked_what_may_keep_it_out() {
         assert_eq!(seen.rules, rules, "{kind:?}");
         let proxied: Vec<&str> = seen.proxied.iter().map(String::as_str).collect();
         assert_eq!(proxied, ["containerd", "systemd"], "{kind:?}");
-        assert_eq!(seen.no_proxy["systemd"], "10.0.0.0/8,.local");
+        assert_eq!(seen.no_proxy["systemd"], "10.0.0.0/8,*.local");
         assert_eq!(seen.no_proxy["containerd"], "a", "{kind:?}");
     }
 }
@@ -378,6 +378,12 @@ fn each_fault_is_found_on_its_host() {
                 "systemd".into(),
                 "10.77.0.0/24,10.96.0.0/12,.example".into(),
             );
+        }),
+        ("NoProxy", Warning, |_, p| {
+            // The kubelet's own list takes the place of the one that has all.
+            p.proxied.insert("systemd".into());
+            p.no_proxy.insert("systemd".into(), "*".into());
+            p.no_proxy.insert("kubelet".into(), "localhost".into());
         }),
         ("SELinux", Fault, |_, p| {
             p.enforces = true;

@@ -876,6 +876,11 @@ fn a_step_that_still_goes_on_counts_as_a_lock() {
                 std::thread::yield_now();
             }
             let second = said("bob");
+            // Who breaks locks waits for the step too.
+            let request = script::lock_request("bob", NONCE, true);
+            let (third, _) = sandbox.exec(&request, usize::MAX);
+            let third = String::from_utf8_lossy(&third).into_owned();
+            assert!(third.contains("held a step of an earlier run"), "{third}");
             fs::write(&go, "").unwrap();
             assert!(wave.join().unwrap().finished());
             assert!(
@@ -884,5 +889,45 @@ fn a_step_that_still_goes_on_counts_as_a_lock() {
             );
         });
         assert!(said("bob").contains("locked"), "{kind:?}");
+    }
+}
+
+#[test]
+fn who_breaks_a_lock_is_told_whose_it_was() {
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        let lock = sandbox.path("/run/quorate/lock");
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        fs::write(&lock, "").unwrap();
+        let held = format!(
+            "exec 9<>{0}; flock 9; echo held; exec sleep 60",
+            lock.display()
+        );
+        let mut holder = std::process::Command::new("sh")
+            .args(["-c", &held])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut word = [0; 5];
+        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut word).unwrap();
+        sandbox.write(
+            "/run/quorate/lock.owner",
+            &format!("{}\nada@desk (process 7)\n", holder.id()),
+        );
+        let said = |break_lock| {
+            let request = script::lock_request("bob", NONCE, break_lock);
+            let (stdout, _) = sandbox.exec(&request, usize::MAX);
+            String::from_utf8_lossy(&stdout).into_owned()
+        };
+        assert!(
+            said(false).contains("held ada@desk (process 7)"),
+            "{kind:?}"
+        );
+        let broken = said(true);
+        holder.wait().unwrap();
+        assert!(
+            broken.contains("locked ada@desk (process 7)"),
+            "{kind:?}: {broken}"
+        );
     }
 }

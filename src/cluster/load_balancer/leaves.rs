@@ -28,6 +28,10 @@ pub const TAKING_DOWN: &str = "/var/lib/quorate/taking-down";
 const CHECK: &str = "/etc/keepalived/check_apiserver.sh";
 /// The services that others may run too.
 const COMMON: [&str; 2] = ["keepalived", "haproxy"];
+/// What haproxy's service reads; ours by what stands in it, while a run that was cut off has not written [`CHECK`] yet.
+const HAPROXY: &str = "/etc/haproxy/haproxy.cfg";
+/// Without it keepalived's service does not start (its unit's ConditionFileNotEmpty), whoever has installed it.
+const KEEPALIVED: &str = "/etc/keepalived/keepalived.conf";
 
 /// What other ways left on a host, to be taken down when this host's turn in a move comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +97,7 @@ pub fn leftovers(way: Way, observed: &Observed) -> Vec<&'static str> {
 fn all_remains(way: Way, observed: &Observed, among: fn(Way) -> bool) -> Option<Remains> {
     let own = parts(way).filter(|_| among(way))?;
     let there = |path: &str| observed.file(path).is(|state| state.is_some());
-    let ours = there(CHECK);
+    let ours = there(CHECK) || (!there(KEEPALIVED) && is_marked(observed, HAPROXY));
     let mut remains = Remains {
         from: None,
         to: way,
@@ -154,6 +158,10 @@ pub fn facts_of_others(way: Way) -> Facts {
     let mut facts = Facts::new();
     facts.insert(Fact::Path(TAKING_DOWN.into()));
     facts.insert(Fact::Path(CHECK.into()));
+    if way != Way::KeepalivedHaproxy {
+        facts.insert(Fact::Content(HAPROXY.into()));
+        facts.insert(Fact::Path(KEEPALIVED.into()));
+    }
     for (_, leaves) in others(way) {
         let paths = leaves.manifests.iter().chain(leaves.paths);
         facts.extend(paths.map(|path| Fact::Path((*path).to_string())));
@@ -223,6 +231,11 @@ pub fn found_of_others(way: Way, observed: &Observed) -> Option<String> {
 /// What stands in every file of ours but those of the profile `seed`, which are another project's to the byte.
 const MARK: &str = "Written by quorate";
 
+fn is_marked(observed: &Observed, path: &str) -> bool {
+    let content = observed.content(path);
+    content.is(|bytes| String::from_utf8_lossy(bytes).contains(MARK))
+}
+
 /// Returns the questions whose answers tell that a load balancer of ours is at work where the inventory has somebody else's.
 pub fn facts_of_ours() -> Facts {
     let mut facts = Facts::from([Fact::Content(CHECK.into())]);
@@ -238,10 +251,7 @@ pub fn facts_of_ours() -> Facts {
 /// Returns what of a load balancer of ours is at work on a host, as a sentence for the user, where the inventory has somebody
 /// else's.
 pub fn found_of_ours(observed: &Observed) -> Option<String> {
-    let ours = |path: &str| {
-        let content = observed.content(path);
-        content.is(|bytes| String::from_utf8_lossy(bytes).contains(MARK))
-    };
+    let ours = |path: &str| is_marked(observed, path);
     let found = others(Way::External).find_map(|(way, leaves)| {
         let manifest = leaves.manifests.iter().find(|path| ours(path));
         let manifest = manifest.map(|path| format!("{path} is there"));

@@ -327,8 +327,8 @@ fn take_down(host: &Mover, remains: &Remains, kept: &str) -> Vec<Step> {
 fn gone(pods: &str, node: &str) -> String {
     format!(
         r#"node={node}
-if ! command -v ctr >/dev/null 2>&1; then
-  # Another runtime's tools differ; the programs bear their pods' names.
+if ! tasks=$(ctr -n k8s.io tasks ls 2>/dev/null); then
+  # Another runtime's tools differ, and containerd may not have been started yet; the programs bear their pods' names.
   for pod in {pods}; do
     for process in /proc/[0-9]*/comm; do
       name=
@@ -338,7 +338,6 @@ if ! command -v ctr >/dev/null 2>&1; then
   done
   exit 0
 fi
-tasks=$(ctr -n k8s.io tasks ls) || exit 1
 for pod in {pods}; do
   for id in $(ctr -n k8s.io containers ls -q "labels.\"io.cri-containerd.kind\"==container,labels.\"io.kubernetes.pod.namespace\"==kube-system,labels.\"io.kubernetes.pod.name\"==\"$pod-$node\""); do
     ! printf '%s\n' "$tasks" | grep -q "^$id .*RUNNING" || {{ echo "$pod-$node still runs"; exit 1; }}

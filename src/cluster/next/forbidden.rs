@@ -105,7 +105,7 @@ fn claimed(shape: &Shape, view: &View) -> Option<Refusal> {
             "another host answers at apiserver_vip already: {host} was answered by {owner}, which is none of this inventory's hosts"
         ),
         help: format!(
-            "choose an address that is free, or take it off its owner; `ip neigh` on {host} shows the link-layer address"
+            "choose an address that is free, or take it off its owner (its answer is remembered for up to a minute after that); `ip neigh` on {host} shows the link-layer address"
         ),
     })
 }

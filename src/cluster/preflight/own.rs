@@ -1,5 +1,6 @@
 //! What is wrong with one host by itself.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -261,15 +262,17 @@ fn proxies(spec: &ClusterSpec, host: &Host<'_>, preflight: &Preflight) -> Option
     let mut who: Vec<&str> = Vec::new();
     let mut lacking: Vec<String> = Vec::new();
     let own = host.spec.ip.address;
-    for one in preflight
-        .proxied
-        .iter()
-        .filter(|one| !(ours && *one == "containerd"))
-    {
-        let lists = [one.as_str(), "systemd"].map(|name| preflight.no_proxy.get(name));
-        let lists: Vec<&str> = lists
+    // A unit has systemd's proxy too, and its own list takes the place of systemd's (systemd.exec(5), Environment=).
+    let own_list = |unit: &&&str| preflight.no_proxy.contains_key(**unit);
+    let heirs = ["containerd", "kubelet"];
+    let heirs = heirs.iter().filter(own_list).map(ToString::to_string);
+    let heirs = heirs.filter(|_| preflight.proxied.contains("systemd"));
+    let proxied: BTreeSet<String> = preflight.proxied.iter().cloned().chain(heirs).collect();
+    for one in proxied.iter().filter(|one| !(ours && *one == "containerd")) {
+        let list = preflight.no_proxy.get(one);
+        let list = list.or_else(|| preflight.no_proxy.get("systemd"));
+        let lists: Vec<&str> = list
             .into_iter()
-            .flatten()
             .flat_map(|l| l.split(','))
             .map(str::trim)
             .collect();
@@ -332,7 +335,7 @@ fn spans(lists: &[&str], network: IpNet) -> bool {
 
 fn means(lists: &[&str], name: &str) -> bool {
     lists.iter().any(|one| {
-        let domain = one.trim_start_matches('.');
+        let domain = one.trim_start_matches('*').trim_start_matches('.');
         *one == "*"
             || (!domain.is_empty() && (name == domain || name.ends_with(&format!(".{domain}"))))
     })

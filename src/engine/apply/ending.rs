@@ -71,16 +71,23 @@ impl Run {
         if !told {
             self.look_at_the_ill().await;
         }
+        self.conclude(told).await;
+    }
+
+    /// Says how each host and the cluster are. One that is not well is a failure, but where something was `told` already that
+    /// explains it.
+    async fn conclude(&mut self, told: bool) {
+        let settings = self.settings();
         seen::report(&self.state).await;
-        if let Some((summary, healthy)) = summary(&self.state) {
-            let troubled =
-                |h: &HostState| !matches!(h.standing, Standing::Prepared | Standing::Left);
-            let told = told || self.state.hosts.values().any(troubled);
-            settings.emit(Event::Cluster { summary, healthy }).await;
-            if !healthy && !told && !settings.cancel.is_asked() {
-                let limited = !self.state.hosts.keys().all(|host| settings.is_ours(host));
-                settings.emit(unwell(limited)).await;
-            }
+        let Some((summary, healthy)) = summary(&self.state) else {
+            return;
+        };
+        let troubled = |h: &HostState| !matches!(h.standing, Standing::Prepared | Standing::Left);
+        let told = told || self.state.hosts.values().any(troubled);
+        settings.emit(Event::Cluster { summary, healthy }).await;
+        if !healthy && !told && !settings.cancel.is_asked() {
+            let limited = !self.state.hosts.keys().all(|host| settings.is_ours(host));
+            settings.emit(unwell(limited)).await;
         }
     }
 
@@ -177,7 +184,9 @@ impl Run {
             return;
         }
         self.keep_missing_kubeconfig().await;
+        let mut told = !left_out.is_empty();
         if let Err(message) = self.vip_is_up().await {
+            told = true;
             let balancers = settings.desired.balancers(&host);
             let name = balancers.first().map_or("keepalived", |(name, _)| name);
             let mut help =
@@ -193,10 +202,7 @@ impl Run {
                 .await;
         }
         self.look_at_the_ill().await;
-        seen::report(&self.state).await;
-        if let Some((summary, healthy)) = summary(&self.state) {
-            settings.emit(Event::Cluster { summary, healthy }).await;
-        }
+        self.conclude(told).await;
     }
 
     /// What was seen of a host at the end of its own wave may be over by now: where something was down, it is looked at again
@@ -267,6 +273,7 @@ impl Run {
     /// Returns what is down and may be well without anybody's doing, by its host.
     fn healing(&self) -> Vec<(HostName, Vec<Down>)> {
         let mut ill = health::ill(&self.state);
+        ill.extend(health::unreached(&self.state));
         for (_, down) in &mut ill {
             down.retain(|down| down.heals != Heals::Never);
         }
