@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use color_eyre::eyre::{Result, WrapErr as _};
 use jiff::Timestamp;
 use rand::Rng as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::WrongInput;
@@ -296,21 +297,29 @@ fn hiding(mut events: mpsc::Receiver<Event>, masks: Masks) -> mpsc::Receiver<Eve
     receiver
 }
 
-/// The first Ctrl-C asks the run to stop at a step's boundary; the second leaves at once.
+/// Returns whether a terminal that goes is to be ignored, as nohup(1) sets it; a handler would undo that.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let ignored = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // proc_pid_status(5): bit 0 is signal 1.
+    ignored.is_some_and(|mask| mask & 1 == 1)
+}
+
+/// The first Ctrl-C, a request to end, or a terminal that goes asks the run to stop at a step's boundary; the second leaves at once.
 async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSender<Event>) {
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let mut terminate = signal(SignalKind::terminate()).ok();
+    let mut hangup = match ignores_hangup() {
+        true => None,
+        false => signal(SignalKind::hangup()).ok(),
+    };
     let mut count = 0;
     loop {
-        let terminated = async {
-            match &mut terminate {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             result = tokio::signal::ctrl_c() => if result.is_err() { return },
-            _ = terminated => {}
+            () = received(&mut terminate) => {}
+            () = received(&mut hangup) => {}
         }
         count += 1;
         if count == 1 {
@@ -339,6 +348,15 @@ async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSend
             )]
             std::process::exit(i32::from(ExitCode::Interrupted.code()));
         }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -40,6 +40,7 @@ impl Masks {
             if value.len() >= SHORTEST {
                 texts.push(BASE64.encode(&value));
             }
+            texts.extend((0..3).filter_map(|before| inner_base64(&value, before)));
             texts.push(value);
         }
         texts.retain(|text| !text.is_empty());
@@ -77,6 +78,19 @@ impl Masks {
         }
         text
     }
+}
+
+/// Returns what all base64 (RFC 4648) of longer texts has in common where this value stands `before` bytes, modulo three, from their
+/// beginning: without the characters that its neighbours have a part in. `None` where too little is left to tell it by.
+fn inner_base64(value: &str, before: usize) -> Option<String> {
+    let mut bytes = vec![0; before];
+    bytes.extend(value.as_bytes());
+    // 24 bits are four characters: of a byte that is not whole, two stand in a character with another one's.
+    let first = (before * 8).div_ceil(6);
+    let last = bytes.len() * 8 / 6;
+    let text = BASE64.encode(&bytes);
+    let inner = text.get(first..last)?;
+    (inner.len() >= LONG).then(|| inner.to_owned())
 }
 
 fn replaced(text: &str, secret: &str, word: bool) -> String {

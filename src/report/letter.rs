@@ -160,6 +160,14 @@ fn differences(out: &mut String, plan: &PlanView, recap: &Recap) {
             Stands::Failed | Stands::Unread => {
                 line(out, 2, 4, &format!("{host}: unknown, it could not be read"));
             }
+            Stands::Unfit => {
+                line(
+                    out,
+                    2,
+                    4,
+                    &format!("{host}: unknown, it could not be planned"),
+                );
+            }
             Stands::Unchanged | Stands::Asked => continue,
         }
         none = false;

@@ -35,6 +35,8 @@ pub(super) enum Stands {
     Unchanged,
     /// It could not be read.
     Failed,
+    /// It was read, and is not what can be planned for.
+    Unfit,
     /// It was not read.
     Unread,
     /// It was asked for what it knows of the cluster, and has no part in the plan (`--limit`).
@@ -129,14 +131,13 @@ impl PlanView {
     ) -> impl Iterator<Item = (&'a HostName, &'a [Step], Stands)> {
         let whole = recap.finished && !recap.interrupted;
         self.hosts.iter().map(move |(host, steps)| {
-            let good = recap
-                .hosts
-                .get(host)
-                .is_none_or(|host| host.health == Health::Good);
+            let health = recap.hosts.get(host).map_or(Health::Good, |h| h.health);
             let stands = if !steps.is_empty() {
                 Stands::Changing
-            } else if !good {
+            } else if health == Health::Unreachable {
                 Stands::Failed
+            } else if health == Health::Failed {
+                Stands::Unfit
             } else if self.planned.contains(host) {
                 Stands::Unchanged
             } else if !whole || !self.answered.contains(host) {
@@ -173,8 +174,12 @@ impl PlanView {
             let hosts = self.hosts(recap);
             hosts.filter(|(.., stands)| *stands == wanted).count() as u64
         };
-        let (changing, failed, unread) =
-            (of(Stands::Changing), of(Stands::Failed), of(Stands::Unread));
+        let (changing, failed, unfit, unread) = (
+            of(Stands::Changing),
+            of(Stands::Failed),
+            of(Stands::Unfit),
+            of(Stands::Unread),
+        );
         let unchanged = of(Stands::Unchanged);
         let well = matches!(recap.exit(), ExitCode::Done | ExitCode::Changes);
         let style = if changing == 0 && well { GREEN } else { YELLOW };
@@ -187,6 +192,9 @@ impl PlanView {
         }
         if failed > 0 {
             let _ = write!(text, ", {failed} could not be read");
+        }
+        if unfit > 0 {
+            let _ = write!(text, ", {unfit} could not be planned");
         }
         if unread > 0 {
             let _ = write!(text, ", {unread} not read");

@@ -162,7 +162,7 @@ impl PlanObject {
             let (count, state) = match stands {
                 Stands::Changing => (&mut summary.changing, State::Changing),
                 Stands::Unchanged => (&mut summary.unchanged, State::Unchanged),
-                Stands::Failed => (&mut summary.failed, State::Failed),
+                Stands::Failed | Stands::Unfit => (&mut summary.failed, State::Failed),
                 Stands::Unread => (&mut summary.unread, State::Unread),
                 // It has no part in the plan.
                 Stands::Asked => continue,

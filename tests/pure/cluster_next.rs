@@ -397,6 +397,15 @@ fn another_endpoint_or_version_of_a_live_cluster_is_refused() {
     assert_eq!(forbidden(&shape(), &view), Some(seen));
     let mut view = live(&["cp1"]);
     api(&mut view).version = Some("v1.35.0".into());
+    // All nodes run what is asked for: it is the ConfigMap that is wrong.
+    let said = refusal(&view).message;
+    assert!(
+        said.starts_with("the ConfigMap kubeadm-config says"),
+        "{said}"
+    );
+    for node in api(&mut view).nodes.iter_mut().flatten() {
+        node.version = "v1.35.0".into();
+    }
     let seen = refusal(&view);
     assert_eq!(
         seen.message,

@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use quorate::cluster::act::{self, Init, Join};
 use quorate::cluster::kubeadm::{CertificateKey, Token};
 use quorate::host::Effect;
@@ -274,5 +276,19 @@ fn words_that_hang_on_a_fact_are_found_by_the_plan() {
         assert!(plan("other").is_ok(), "{task}");
         let found = plan("h").unwrap_err();
         assert!(found.contains("in the words of its command"), "{found}");
+    }
+}
+
+#[test]
+fn a_secret_within_what_is_told_as_base64() {
+    let masks = Masks::new(["correct horse".to_owned()]);
+    for before in ["", "a", "ab", "abc", "key: "] {
+        for after in ["", "\n", "xy", " battery staple"] {
+            let text = BASE64.encode(format!("{before}correct horse{after}"));
+            let hidden = masks.hide(&text);
+            assert!(hidden.contains("***"), "{before:?} {after:?}: {hidden}");
+            // What is left at its ends tells a byte at most.
+            assert!(hidden.len() + 8 < text.len() + 3, "{hidden}");
+        }
     }
 }

@@ -53,6 +53,16 @@ pub(super) fn always(shape: &Shape, view: &View) -> Option<Refusal> {
     }
     let wanted = format!("v{}", shape.version);
     if let Some(live) = api.version.as_ref().filter(|live| **live != wanted) {
+        let mut nodes = api.nodes.iter().flatten().peekable();
+        if nodes.peek().is_some() && nodes.all(|node| node.version == wanted) {
+            return Some(Refusal {
+                hosts: vec![host.clone()],
+                message: format!(
+                    "the ConfigMap kubeadm-config says Kubernetes {live}, and all nodes run {wanted} as the inventory says"
+                ),
+                help: "if it was edited, put its kubernetesVersion back: `kubectl -n kube-system edit configmap kubeadm-config`; if an upgrade was cut off, `kubeadm upgrade apply` ends it".into(),
+            });
+        }
         return Some(Refusal {
             hosts: vec![host.clone()],
             message: format!(

@@ -56,6 +56,12 @@ pub(super) fn plan(out: &mut String, plan: &PlanView, recap: &Recap) {
                     "<p class=\"unknown\"><b>{name}</b> could not be read: whether it is as written is not known</p>"
                 );
             }
+            Stands::Unfit => {
+                let _ = writeln!(
+                    out,
+                    "<p class=\"unknown\"><b>{name}</b> could not be planned: the failures say why</p>"
+                );
+            }
             Stands::Unchanged => unchanged.push(host.as_str()),
             Stands::Asked => {}
         }
