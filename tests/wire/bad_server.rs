@@ -54,6 +54,8 @@ pub(crate) enum Vice {
     Disconnects,
     /// Says goodbye with a long text that would steer a terminal.
     Farewell,
+    /// Opens channels of its own without end.
+    Opens,
     /// Writes without end.
     Endless,
     /// Writes to standard error without end.
@@ -314,6 +316,15 @@ impl Handler for Bad {
                     let _ = handle
                         .disconnect(Disconnect::ByApplication, text, "".into())
                         .await;
+                });
+            }
+            Vice::Opens => {
+                tokio::spawn(async move {
+                    while handle
+                        .channel_open_forwarded_tcpip("a", 1, "b", 2)
+                        .await
+                        .is_ok()
+                    {}
                 });
             }
             Vice::Endless => {

@@ -320,7 +320,7 @@ impl Handler for Connection {
         let is_whole = exec.length > 0 && exec.stdin.len() >= exec.length;
         if is_whole && !exec.is_lock {
             let script = String::from_utf8_lossy(&exec.stdin[..exec.length]);
-            if script.contains("\nsay locked\n") {
+            if script.contains("\nsay \"locked$broken\"\n") {
                 exec.is_lock = true;
                 session.data(channel, format!("{} locked\n", nonce(&script)).into_bytes())?;
             }

@@ -160,6 +160,7 @@ async fn sessions_are_refused_or_never_answered() {
             "closed the session without an exit status",
         ),
         (Vice::Disconnects, "the host said: going down"),
+        (Vice::Opens, "the host opens channels that nobody asked for"),
     ] {
         let server = BadServer::start(vice).await;
         let transport = open(&server).await;

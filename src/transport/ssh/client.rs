@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use russh::client::{DisconnectReason, Handler};
+use russh::Channel;
+use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use tokio::sync::watch;
 
@@ -32,6 +33,8 @@ impl Fate {
 pub(super) enum ClientError {
     #[error("{0}")]
     HostKey(Refusal),
+    #[error("the host opens channels that nobody asked for")]
+    Unasked,
     #[error(transparent)]
     Russh(#[from] russh::Error),
 }
@@ -75,6 +78,84 @@ impl Handler for Client {
             self.accepted = Some(blob);
         }
         Ok(true)
+    }
+
+    // Nothing is forwarded here, so that a host has no channel to open (RFC 4254, 6.3.2 and 7.2). russh takes each, and keeps it:
+    // without end they would take all memory.
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), ClientError> {
+        Err(ClientError::Unasked)
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), ClientError> {
+        Err(ClientError::Unasked)
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), ClientError> {
+        Err(ClientError::Unasked)
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), ClientError> {
+        Err(ClientError::Unasked)
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), ClientError> {
+        Err(ClientError::Unasked)
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), ClientError> {
+        Err(ClientError::Unasked)
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), ClientError> {
+        Err(ClientError::Unasked)
     }
 
     async fn disconnected(

@@ -163,6 +163,7 @@ impl SshConnector {
         let mut handle = match timeout(limit, connect_stream(config, wire, client)).await {
             Ok(Ok(handle)) => handle,
             Ok(Err(ClientError::HostKey(refusal))) => return Err(host_key(refusal)),
+            Ok(Err(error @ ClientError::Unasked)) => return Err(unreachable(error.to_string())),
             Ok(Err(ClientError::Russh(error))) => {
                 return Err(reach::ended(&greeting.heard(), &error).at(&address));
             }
