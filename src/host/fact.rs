@@ -217,6 +217,13 @@ pub struct FileState {
     pub target: Option<String>,
 }
 
+impl FileState {
+    /// Returns whether it is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        self.kind == FileKind::Link
+    }
+}
+
 /// A systemd unit's state (systemctl(1) `show`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitState {

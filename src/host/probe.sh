@@ -77,7 +77,8 @@ probe_large() {
 }
 probe_content() {
   for path do
-    [ -f "$path" ] && [ "$(stat -c %s -- "$path")" -le 262144 ] && say content "$path" "$(base64_line <"$path")"
+    # Whoever may write beside a link says whose content this would be.
+    [ -f "$path" ] && [ ! -L "$path" ] && [ "$(stat -c %s -- "$path")" -le 262144 ] && say content "$path" "$(base64_line <"$path")"
   done
 }
 probe_packages() {

@@ -23,6 +23,10 @@ changing() {
 # Directories are for all to pass through unless somebody asks for less; files of ours are not.
 folders() { (umask 022 && mkdir -p -- "$@"); }
 attributes() { # path mode owner group; - leaves one as it is
+  if [ -L "$1" ] && [ "$2" != - ]; then
+    echo "$1 is a symbolic link: the mode of what it points to is not changed."
+    return 1
+  fi
   now=$(stat -c '%a %U %G %u %g' -- "$1") || return 1
   set -- "$1" "$2" "$3" "$4" $now
   if [ "$2" != - ] && [ "$((0$2))" -ne "$((0$5))" ]; then

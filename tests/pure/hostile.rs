@@ -8,7 +8,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use quorate::host::record::{End, WaveRecord};
 use quorate::host::script::{Handler, Step, Wave};
-use quorate::host::{Content, Effect, Expect, Run, WriteFile};
+use quorate::host::{Content, Effect, Expect, Fact, Facts, Run, WriteFile, probe};
 use quorate::model::{Mode, Sha256};
 use quorate::plan::wave;
 use quorate::role::{
@@ -451,6 +451,34 @@ fn planted_links_are_not_followed() {
         assert_eq!(sandbox.read("/etc/victim").as_deref(), Some("precious"));
         assert_eq!(sandbox.mode("/etc/victim"), 0o640);
         assert!(fs::symlink_metadata(sandbox.path("/etc/a/.x.quorate-new")).is_err());
+    }
+}
+
+/// Nor is what a planted link points to read, or given another mode.
+#[test]
+fn planted_links_are_not_read_through() {
+    for shell in SHELLS {
+        let sandbox = Sandbox::new(shell);
+        let victim = sandbox.path("/etc/victim");
+        fs::write(&victim, "precious").unwrap();
+        fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&victim, sandbox.path("/etc/l")).unwrap();
+        let question = Facts::from([Fact::Content("/etc/l".into())]);
+        let (answer, _) = sandbox.exec(&probe::request(&question, NONCE), usize::MAX);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(!answer.contains("content"), "{answer}");
+        let folder = sandbox.path("/etc/folder");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        symlink(&folder, sandbox.path("/etc/d")).unwrap();
+        let outcome = sandbox.one(Effect::Directory {
+            path: "/etc/d".into(),
+            mode: Some(Mode::PUBLIC),
+            owner: None,
+            group: None,
+        });
+        assert_eq!(outcome.0, End::Failed, "{outcome:?}");
+        assert_eq!(sandbox.mode("/etc/folder"), 0o700);
     }
 }
 

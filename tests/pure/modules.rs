@@ -79,6 +79,14 @@ fn what_is_no_file_is_a_failure_of_the_plan() {
             "path: /etc/l, state: file, mode: '0644'",
             "/etc/l is a symbolic link: name the file",
         ),
+        (
+            "path: /etc/l, mode: '0644'",
+            "/etc/l is a symbolic link: name the file",
+        ),
+        (
+            "path: /etc/l, state: directory, mode: '0755'",
+            "/etc/l is a symbolic link: name the directory",
+        ),
         ("path: /etc/none, state: file", "/etc/none is absent"),
         ("path: /etc/a, state: file", ""),
         ("path: /etc/l, state: file", ""),

@@ -104,7 +104,8 @@ impl Action for File {
         match &self.state {
             State::Any | State::File => {
                 let is_file = matches!(self.state, State::File);
-                if let Some(why) = self.no_file(look).filter(|_| is_file) {
+                let is_link = seen.is(|state| state.is_some_and(|state| state.is_link()));
+                if let Some(why) = self.no_file(look).filter(|_| is_file || is_link) {
                     return Verdict::Refused(format!("{path} is {why}"));
                 }
                 let changes = self.attributes.change(&path, look).into_iter().collect();
@@ -126,6 +127,10 @@ impl Action for File {
                 }
             },
             State::Directory => match seen {
+                // Whoever may write beside it says what it points to, and would have that one's owner and mode changed.
+                Known::Is(Some(state)) if state.is_link() => Verdict::Refused(format!(
+                    "{path} is a symbolic link: name the directory that it points to"
+                )),
                 Known::Is(Some(state)) if state.kind == FileKind::Directory => Verdict::of(
                     self.attributes.change(&path, look).into_iter().collect(),
                     format!("{path} is as written"),
