@@ -376,7 +376,8 @@ impl<'a> Login<'a> {
                 remaining_methods,
             }) => {
                 self.tried.push(format!(
-                    "{name} was accepted, but the host also wants one of {remaining_methods:?}"
+                    "{name} was accepted, but the host also wants one of {}",
+                    listed(&remaining_methods)
                 ));
                 self.methods = Some(remaining_methods);
                 return Answer::Over;
@@ -389,7 +390,8 @@ impl<'a> Login<'a> {
                     let takes_keys = remaining_methods.contains(&MethodKind::PublicKey);
                     if !takes_keys && self.target.access.password.is_none() {
                         self.tried.push(format!(
-                            "the host takes no keys, only {remaining_methods:?}"
+                            "the host takes no keys, only {}",
+                            listed(&remaining_methods)
                         ));
                     }
                     self.methods = Some(remaining_methods);
@@ -445,8 +447,10 @@ impl<'a> Login<'a> {
                 }
             }
         } else {
-            self.tried
-                .push(format!("the host takes no password, only {methods:?}"));
+            self.tried.push(format!(
+                "the host takes no password, only {}",
+                listed(&methods)
+            ));
             return Answer::Over;
         };
         match result {
@@ -456,7 +460,8 @@ impl<'a> Login<'a> {
                 remaining_methods,
             }) => {
                 self.tried.push(format!(
-                    "{name} was accepted, but the host also wants one of {remaining_methods:?}"
+                    "{name} was accepted, but the host also wants one of {}",
+                    listed(&remaining_methods)
                 ));
                 Answer::Over
             }
@@ -518,4 +523,10 @@ impl<'a> Login<'a> {
         }
         Err("the host's questions do not end".into())
     }
+}
+
+/// Returns methods as sshd_config spells them.
+fn listed(methods: &MethodSet) -> String {
+    let names: Vec<&str> = methods.iter().map(Into::into).collect();
+    names.join(", ")
 }
