@@ -182,6 +182,13 @@ impl Difference {
         }
     }
 
+    /// Returns whether it is a ConfigMap that whoever joins asks for, and does not get.
+    pub fn keeps_from_joining(&self) -> bool {
+        let asked = [Place::ClusterConfiguration, Place::KubeletConfiguration];
+        let lost = ["ConfigMap", "data", "RoleBinding", "whole"];
+        asked.contains(&self.place) && lost.contains(&self.path.as_str())
+    }
+
     /// Returns why no act can change it on a live cluster; `None` where one can.
     pub fn fixed(&self) -> Option<&'static str> {
         if self.place != Place::ClusterConfiguration {
@@ -272,7 +279,7 @@ pub fn of_cluster(wanted: &Wanted, api: &Api) -> Vec<Difference> {
     let mut found = Vec::new();
     for (place, wanted, filled, live) in maps {
         match live.as_deref().map(read) {
-            None => {}
+            None => found.extend(gone(&place, api)),
             Some(Some(live)) => {
                 found.extend(fields::compare(&place, wanted, &live, &filled));
                 if place == Place::ClusterConfiguration {
@@ -283,6 +290,32 @@ pub fn of_cluster(wanted: &Wanted, api: &Api) -> Vec<Difference> {
         }
     }
     found
+}
+
+/// A ConfigMap that is not there, has lost its key, or may not be read by nodes, who need it to join: kubeadm's phases make it, and the rights
+/// to read it, anew. A node may read kube-proxy's only while a pod of it runs there (kubernetes.io, Using Node Authorization).
+fn gone(place: &Place, api: &Api) -> Option<Difference> {
+    let name = match place {
+        Place::ClusterConfiguration => "kubeadm-config",
+        Place::KubeletConfiguration => "kubelet-config",
+        _ => "kube-proxy",
+    };
+    let (path, live, wanted) = match api.unread.get(name)? {
+        404 => ("ConfigMap", None, "what the inventory says"),
+        200 => ("data", None, "what the inventory says"),
+        403 if name != "kube-proxy" => (
+            "RoleBinding",
+            Some("one by which nodes may not read it"),
+            "kubeadm's",
+        ),
+        _ => return None,
+    };
+    Some(Difference {
+        place: place.clone(),
+        path: path.into(),
+        live: live.map(Into::into),
+        wanted: Some(wanted.into()),
+    })
 }
 
 fn unreadable(place: &Place) -> Difference {

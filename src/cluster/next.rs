@@ -397,6 +397,17 @@ fn grow(shape: &Shape, view: &View) -> Decision {
     // One change of membership at a time, and none while somebody is at work on the path to the API.
     let mut path = shape.control_planes.iter().chain(&shape.load_balancers);
     let mut occupied = path.any(|n| is(view, n, HostView::is_at_work));
+    // Who joins asks for them; an init that has not come to its end writes them itself.
+    let begun = |n: &HostName| is(view, n, |h| h.unfinished("init"));
+    if !shape.control_planes.iter().any(begun)
+        && view.cluster_drift().iter().any(|d| d.keeps_from_joining())
+        && let Some(host) = view.may_configure(shape)
+    {
+        return match occupied {
+            true => Decision::Wait,
+            false => Decision::Do(vec![Act::Upload { host: host.clone() }]),
+        };
+    }
     // kubeadm that an earlier run has started goes on by itself: it comes first, and nobody beside it.
     let runs = |n: &&HostName| is(view, n, |h| h.is_known() && h.kubernetes.kubeadm_running);
     let running = shape.control_planes.iter().find(runs);

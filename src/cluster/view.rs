@@ -244,10 +244,7 @@ impl HostView {
 
     /// Returns the API server's word, if it is live and kubeadm's configuration is in it.
     pub fn api(&self) -> Option<&Api> {
-        self.kubernetes
-            .api
-            .as_ref()
-            .filter(|api| api.live && api.configured)
+        self.kubernetes.cluster_api()
     }
 }
 

@@ -315,7 +315,7 @@ impl<'a> Parser<'a> {
             "http" => {
                 let (what, status) = rest.split_once(' ').ok_or_else(bad)?;
                 let body = std::mem::take(&mut self.body);
-                self.http(what, status == "200", &body);
+                self.http(what, status, &body);
             }
             "end" => {}
             _ => return Err(bad()),
@@ -460,7 +460,8 @@ impl<'a> Parser<'a> {
         Some(())
     }
 
-    fn http(&mut self, what: &str, good: bool, body: &[u8]) {
+    fn http(&mut self, what: &str, status: &str, body: &[u8]) {
+        let good = status == "200";
         // A node without an API server of its own asks through the endpoint.
         if what == "node" {
             self.kubernetes.own_node = own_node(body).filter(|_| good);
@@ -491,6 +492,15 @@ impl<'a> Parser<'a> {
             "members" if good => api.members = members(body),
             "etcd-status" if good => api.leads = leads(body),
             _ => {}
+        }
+        let unread = match what {
+            "kubeadm-config" => api.cluster_configuration.is_none(),
+            "kubelet-config" => api.kubelet_configuration.is_none(),
+            "kube-proxy" => api.proxy_configuration.is_none(),
+            _ => false,
+        };
+        if let (true, Ok(status)) = (unread, status.parse()) {
+            api.unread.insert(what.to_string(), status);
         }
     }
 

@@ -1369,6 +1369,30 @@ fn a_vrrp_group_is_read_from_keepalived_s_own_configuration() {
 
 /// A member of etcd starts anew with its static pods: until then every other one with a vote has to be there. Found by a
 /// history in which a join was killed between its vote and its Node's label.
+/// kubeadm asks for the cluster's configurations when it joins: what is lost is put back before, and not while an init is under way.
+#[test]
+fn lost_configurations_come_back_before_anybody_joins() {
+    let lost = Difference {
+        place: Place::KubeletConfiguration,
+        path: "ConfigMap".into(),
+        live: None,
+        wanted: Some("what the inventory says".into()),
+    };
+    let mut view = live(&["cp1", "cp2"]);
+    host(&mut view, "cp1").cluster_drift = vec![lost.clone()];
+    assert_eq!(acts(&view), [Act::Upload { host: name("cp1") }]);
+    host(&mut view, "cp1").kubernetes.marker = marker("init", false);
+    assert!(!acts(&view).contains(&Act::Upload { host: name("cp1") }));
+    // Another difference waits until all are in.
+    let mut view = live(&["cp1", "cp2"]);
+    let other = Difference {
+        path: "maxPods".into(),
+        ..lost
+    };
+    host(&mut view, "cp1").cluster_drift = vec![other];
+    assert!(!acts(&view).contains(&Act::Upload { host: name("cp1") }));
+}
+
 #[test]
 fn static_pods_wait_for_every_vote_in_etcd() {
     let seen = |component: &str| {

@@ -60,6 +60,71 @@ fn api() -> Api {
     }
 }
 
+/// What is not there is no less than what is there otherwise; but a node may not read kube-proxy's where no pod of it runs.
+#[test]
+fn a_configuration_that_the_cluster_has_lost() {
+    let wanted = wanted();
+    for (name, status, told) in [
+        (
+            "kubeadm-config",
+            404,
+            "ClusterConfiguration ConfigMap: is not there, is to be what the inventory says",
+        ),
+        (
+            "kubelet-config",
+            404,
+            "KubeletConfiguration ConfigMap: is not there, is to be what the inventory says",
+        ),
+        (
+            "kube-proxy",
+            404,
+            "KubeProxyConfiguration ConfigMap: is not there, is to be what the inventory says",
+        ),
+        (
+            "kubelet-config",
+            200,
+            "KubeletConfiguration data: is not there, is to be what the inventory says",
+        ),
+        (
+            "kubelet-config",
+            403,
+            "KubeletConfiguration RoleBinding: is one by which nodes may not read it, is to be kubeadm's",
+        ),
+        ("kube-proxy", 403, ""),
+    ] {
+        let mut api = api();
+        match name {
+            "kubeadm-config" => api.cluster_configuration = None,
+            "kubelet-config" => api.kubelet_configuration = None,
+            _ => api.proxy_configuration = None,
+        }
+        api.unread.insert(name.into(), status);
+        let found = drift::of_cluster(&wanted, &api);
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.join("\n"), told, "{name} {status}");
+    }
+}
+
+/// A cluster whose ConfigMap kubeadm-config is gone is known all the same where kubeadm has come to its end; else it may be in the
+/// middle of init.
+#[test]
+fn a_cluster_without_its_configuration_is_known_by_its_marker() {
+    let wanted = wanted();
+    let mut seen = host(&wanted);
+    let lost = Api {
+        live: true,
+        nodes: Some(Vec::new()),
+        unread: [("kubeadm-config".to_string(), 404)].into(),
+        ..Api::default()
+    };
+    seen.api = Some(lost);
+    assert!(seen.cluster_api().is_some());
+    seen.marker.as_mut().unwrap().done = false;
+    assert!(seen.cluster_api().is_none());
+    seen.marker = None;
+    assert!(seen.cluster_api().is_none());
+}
+
 const COMPONENTS: [&str; 4] = [
     "kube-apiserver",
     "kube-controller-manager",

@@ -84,7 +84,7 @@ impl Project {
             return Default::default();
         };
         let mut own = drift::of_host(&wanted, seen);
-        let api = seen.api.as_ref().filter(|api| api.configured);
+        let api = seen.cluster_api();
         let mut cluster = api.map_or_else(Vec::new, |api| drift::of_cluster(&wanted, api));
         // Whose control plane quorate did not make has names for clients of his own.
         if seen.marker.is_none() {

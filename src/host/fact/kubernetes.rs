@@ -81,6 +81,9 @@ pub struct Api {
     pub kubelet_configuration: Option<String>,
     /// The KubeProxyConfiguration in kube-system/kube-proxy, as YAML; `None` where it would not say.
     pub proxy_configuration: Option<String>,
+    /// kubeadm's ConfigMaps that were asked for and not read, by their names, with the status of the answer (RFC 9110): 404 is none, 403 one that a
+    /// node may not read, 200 one without its key.
+    pub unread: BTreeMap<String, u16>,
     /// All nodes; `None` where it would not say.
     pub nodes: Option<Vec<NodeState>>,
     /// etcd's members; `None` where it would not say.
@@ -90,6 +93,12 @@ pub struct Api {
 }
 
 impl Api {
+    /// Returns whether the ConfigMap kubeadm-config is gone from a cluster that lists its nodes, or may not be read.
+    fn has_lost_its_configuration(&self) -> bool {
+        let status = self.unread.get("kubeadm-config");
+        matches!(status, Some(403 | 404)) && self.nodes.is_some()
+    }
+
     /// Returns the node of this name, as the API lists it.
     pub fn node(&self, name: &str) -> Option<&NodeState> {
         let nodes = self.nodes.as_deref()?;
@@ -143,6 +152,14 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
+    /// Returns the API server's word, if it is live and speaks of a cluster: kubeadm's configuration is in it, or was, since kubeadm has come to
+    /// its end here.
+    pub fn cluster_api(&self) -> Option<&Api> {
+        let ended = self.marker.as_ref().is_some_and(|marker| marker.done);
+        let api = self.api.as_ref().filter(|api| api.live)?;
+        (api.configured || ended && api.has_lost_its_configuration()).then_some(api)
+    }
+
     /// Returns whether kubeadm came to its end here, so that the kubelet has all it runs with; by quorate, or before it.
     pub fn is_member(&self) -> bool {
         let trace = |path: &str| self.traces.iter().any(|t| t == path);
