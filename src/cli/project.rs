@@ -1,6 +1,6 @@
 //! All that a command reads before it contacts anybody: inventory, cluster, roles and files, with every mistake at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -27,7 +27,7 @@ use crate::engine::journal;
 use crate::host::fact::Kubernetes;
 use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
-use crate::model::{Diagnostic, Diagnostics, HostName, Map, Masks, Severity, Sha256};
+use crate::model::{Diagnostic, Diagnostics, HostName, Map, Masks, Severity, Sha256, Value};
 use crate::role::site::{MEMBER, WHOLE};
 use crate::role::{Branches, Disk, HostRoles, Kinds, Library, Selection, Site};
 use crate::template::{self, Binding, Scope};
@@ -45,7 +45,7 @@ pub(super) struct Project {
     shape: Shape,
     hosts: BTreeMap<HostName, HostDesired>,
     manifests: Vec<Manifest>,
-    /// Decrypted values, which no text may hold that is shown or recorded.
+    /// Decrypted values and those of secret variables, which no text may hold that is shown or recorded.
     pub(super) masks: Masks,
     /// Those of them that no command may have among its words.
     unsaid: Arc<Masks>,
@@ -242,6 +242,13 @@ impl Project {
                 seen.push(finding);
             }
         }
+        // A secret that was not encrypted is one all the same.
+        let plain = hosts.values().flat_map(|host| &host.secrets);
+        let plain: BTreeSet<String> = plain
+            .filter(|(name, _)| known::is_secret(name))
+            .flat_map(|(name, value)| secret_parts(name, value))
+            .collect();
+        let masks = masks.and(&Masks::new(plain));
         // Values are rendered into what is said of them.
         let seen = seen.hide(&masks);
         // A stand-in is never acted on.
@@ -450,12 +457,33 @@ fn role_names(
     [firewall, first, &node[..at], balancer, &node[at..]].concat()
 }
 
+/// Returns what of a secret variable's value must not be shown: of a proxy's address the password in it, of BGP peers theirs.
+fn secret_parts(name: &str, value: &str) -> Vec<String> {
+    let parts: Vec<&str> = match name {
+        "http_proxy" | "https_proxy" => {
+            let account = value.split_once("//").map_or(value, |(_, rest)| rest);
+            let account = account.rsplit_once('@').map(|(account, _)| account);
+            let password = account.and_then(|account| Some(account.split_once(':')?.1));
+            password.into_iter().collect()
+        }
+        "bgp_peers" => {
+            let peers = value.split([',', ' ', '\n']);
+            peers.filter_map(|peer| peer.split(':').nth(2)).collect()
+        }
+        _ => vec![value],
+    };
+    parts.into_iter().map(str::to_owned).collect()
+}
+
 /// Returns the scope's variables that must not be shown, with their values.
 fn secrets(scope: &Scope, vars: &Variables) -> Vec<(String, String)> {
     let decrypted = |name: &str| vars.get(name).is_some_and(|v| !v.secrets().is_empty());
-    let text = |name: &str| match scope.get(name)?.ok()?.as_str() {
-        Some(value) => Some((name.to_string(), value.to_string())),
-        None => Some((name.to_string(), String::new())),
+    let text = |name: &str| {
+        let value = scope.get(name)?.ok()?;
+        let items = value.as_array().into_iter().flatten();
+        let items: Vec<&str> = items.filter_map(Value::as_str).collect();
+        let text = value.as_str().map_or_else(|| items.join(" "), Into::into);
+        Some((name.to_string(), text))
     };
     let names = scope
         .names()

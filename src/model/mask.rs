@@ -43,12 +43,22 @@ impl Masks {
             texts.extend((0..3).filter_map(|before| inner_base64(&value, before)));
             texts.push(value);
         }
+        Self::sorted(texts)
+    }
+
+    fn sorted(mut texts: Vec<String>) -> Self {
         texts.retain(|text| !text.is_empty());
         texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         texts.dedup();
         Self {
             texts: texts.into_iter().map(Secret::new).collect(),
         }
+    }
+
+    /// Returns the masks of both.
+    pub fn and(&self, other: &Self) -> Self {
+        let all = self.texts.iter().chain(&other.texts);
+        Self::sorted(all.map(|text| text.expose().clone()).collect())
     }
 
     /// Returns whether there is nothing to hide.

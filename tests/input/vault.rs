@@ -317,6 +317,7 @@ fn a_run_shows_and_records_no_secret() {
     let user = String::from_utf8(user.stdout).unwrap();
     let vars = format!(
         "ansible_host: 127.0.0.1\nansible_port: {}\nansible_user: {}\nansible_become: false\nansible_ssh_private_key_file: {}\n\
+         ansible_become_password: plain-sudo-word\n\
          kubernetes_version: \"1.36.3\"\nkubernetes_source: present\nload_balancer: external\ncontrol_plane_endpoint: \"{ip}:6443\"\n\
          ignore_preflight_errors: [NumCPU, Mem, SystemVerification, DiskSpace, KernelModule, MaskedUnit]\n",
         sshd.port,
@@ -326,7 +327,7 @@ fn a_run_shows_and_records_no_secret() {
     let known = format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key("ed25519"));
     let target = sshd.path("app.conf");
     let tasks = format!(
-        "- name: write {{{{ app_word }}}}\n  copy: {{ dest: \"{target}\", content: \"word = {{{{ app_word }}}}\\nrest\\n\", mode: \"0600\" }}\n"
+        "- name: write {{{{ app_word }}}} {{{{ ansible_become_password }}}}\n  copy: {{ dest: \"{target}\", content: \"word = {{{{ app_word }}}}\\nrest\\n\", mode: \"0600\" }}\n"
     );
     fs::write(&target, "word = hidden-old-word\nold rest\n").unwrap();
     let bed = Bed::empty()
@@ -347,9 +348,11 @@ fn a_run_shows_and_records_no_secret() {
         "--diff",
         "-vv",
     ];
-    let said = bed.run(&[&["exec"], &keys[..], &["--", "echo", "x hidden-new-word"]].concat());
+    // A secret variable's value is one, encrypted or not.
+    let words = ["--", "echo", "x hidden-new-word plain-sudo-word"];
+    let said = bed.run(&[&["exec"], &keys[..], &words].concat());
     assert_eq!(said.exit, 0, "{}{}", said.out, said.err);
-    assert!(said.out.contains("cp1 | x ***\n"), "{}", said.out);
+    assert!(said.out.contains("cp1 | x *** ***\n"), "{}", said.out);
     if user.trim() != "root" {
         // A plan asks the host what root alone may read.
         return;
