@@ -28,7 +28,7 @@ pub use names::NAMES;
 use crate::host::fact::{Api, Kubernetes, OwnNode, Written};
 use crate::model::{MASK, Masks, Sha256, Value};
 
-/// The taint of a control plane that runs no workload, and the label that keeps it out of external load balancers
+/// The label of a control plane and its taint where it runs no workload, and the label that keeps it out of external load balancers
 /// (kubeadm's constants.go).
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -454,7 +454,9 @@ fn of_flags(wanted: &Wanted, live: &str) -> Vec<Difference> {
 fn of_node(wanted: &Wanted, node: &OwnNode) -> Vec<Difference> {
     let mut labels = wanted.labels.clone();
     if wanted.is_control_plane {
-        labels.entry(EXCLUDED.into()).or_default();
+        for own in [EXCLUDED, CONTROL_PLANE] {
+            labels.entry(own.into()).or_default();
+        }
     }
     let quoted = |text: &String| {
         if text.is_empty() {

@@ -310,9 +310,16 @@ impl View {
         let Some((_, api)) = self.api() else {
             return false;
         };
-        let labelled = self
-            .node(name)
-            .is_some_and(|n| n.roles.split(',').any(|r| r == "control-plane"));
+        // kubeadm sets the label last; where it has come to its end somebody has taken it away since, and an act sets it again.
+        let ended = |host: &HostView| {
+            let marker = host.kubernetes.marker.as_ref();
+            host.is_known()
+                && marker.is_some_and(|m| m.done && matches!(m.act.as_str(), "init" | "join"))
+        };
+        let labelled = self.node(name).is_some_and(|n| {
+            let labelled = n.roles.split(',').any(|r| r == "control-plane");
+            labelled || self.hosts.get(name).is_some_and(ended)
+        });
         let voting = match &api.members {
             Some(members) => members
                 .iter()

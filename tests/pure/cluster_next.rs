@@ -1369,6 +1369,22 @@ fn a_vrrp_group_is_read_from_keepalived_s_own_configuration() {
 
 /// A member of etcd starts anew with its static pods: until then every other one with a vote has to be there. Found by a
 /// history in which a join was killed between its vote and its Node's label.
+/// A control plane that has lost its label is one all the same where kubeadm has come to its end on it.
+#[test]
+fn a_label_that_was_taken_away_makes_no_stranger() {
+    let mut view = live(&["cp1", "cp2", "cp3", "w1"]);
+    let unlabelled = |view: &mut View| {
+        let nodes = api(view).nodes.iter_mut().flatten();
+        nodes.for_each(|n| n.roles = "<none>".into());
+    };
+    unlabelled(&mut view);
+    assert_eq!(decide(&view), Decision::Done { missing: vec![] });
+    host(&mut view, "cp2").kubernetes.marker = None;
+    assert!(!view.is_control_plane(&name("cp2")));
+    host(&mut view, "cp2").kubernetes.marker = marker("join", false);
+    assert!(!view.is_control_plane(&name("cp2")));
+}
+
 /// kubeadm asks for the cluster's configurations when it joins: what is lost is put back before, and not while an init is under way.
 #[test]
 fn lost_configurations_come_back_before_anybody_joins() {

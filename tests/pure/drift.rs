@@ -174,7 +174,9 @@ fn host(wanted: &Wanted) -> Kubernetes {
             ),
         },
         own_node: Some(OwnNode {
-            labels: [(label.to_string(), String::new())].into(),
+            labels: [label, "node-role.kubernetes.io/control-plane"]
+                .map(|label| (label.to_string(), String::new()))
+                .into(),
             taints: vec![
                 (
                     "node-role.kubernetes.io/control-plane".into(),
@@ -619,6 +621,7 @@ fn a_host_is_told_by_what_differs_on_it() {
     assert_eq!(
         seen(|h| h.own_node = Some(OwnNode::default())),
         [
+            "label node-role.kubernetes.io/control-plane: is not there, is to be empty",
             "label node.kubernetes.io/exclude-from-external-load-balancers: is not there, is to be empty",
             "taint node-role.kubernetes.io/control-plane: is not there, is to be NoSchedule"
         ]

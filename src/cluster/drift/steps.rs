@@ -267,7 +267,7 @@ pub fn mark(nodes: &[(&HostName, &Wanted, &[Difference])]) -> HostPlan {
                 Place::Labels => {
                     let value = match wanted.labels.get(path) {
                         Some(value) => value.as_str(),
-                        None if path == EXCLUDED => "",
+                        None if path == EXCLUDED || path == CONTROL_PLANE => "",
                         None => continue,
                     };
                     vec![format!("{path}={value}"), "--overwrite".into()]
