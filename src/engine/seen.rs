@@ -23,10 +23,18 @@ pub(super) async fn report(state: &State) {
         };
         state.settings.emit(host_seen).await;
         let kubernetes = host.observed.kubernetes.as_ref();
-        for copy in kubernetes.iter().flat_map(|k| &k.copies) {
-            let message = format!(
-                "{copy} is a pod too: the kubelet starts every file of that folder; move it elsewhere"
-            );
+        let copies = kubernetes.iter().flat_map(|k| &k.copies).map(|copy| {
+            format!("{copy} is a pod too: the kubelet starts every file of that folder; move it elsewhere")
+        });
+        let additions = kubernetes
+            .iter()
+            .flat_map(|k| &k.additions)
+            .map(|addition| {
+                format!(
+                    "{addition} adds to a service that quorate writes: what it says is not compared"
+                )
+            });
+        for message in copies.chain(additions) {
             let event = Event::Warning {
                 host: Some(name.clone()),
                 message,

@@ -408,6 +408,7 @@ impl<'a> Parser<'a> {
             "trace" => kubernetes.traces.push(value.to_string()),
             "process" => kubernetes.processes.push(value.to_string()),
             "copy" => kubernetes.copies.push(value.to_string()),
+            "addition" => kubernetes.additions.push(value.to_string()),
             "server" => kubernetes.server = said(value),
             "node" => kubernetes.node = said(value),
             "kubelet" => kubernetes.node = decode(value).and_then(|pem| node_of(&pem)),

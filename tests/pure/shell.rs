@@ -931,3 +931,30 @@ fn who_breaks_a_lock_is_told_whose_it_was() {
         );
     }
 }
+
+/// Drop-ins and flags that are not quorate's; a file of flags that sets none is nobody's doing.
+#[test]
+fn what_somebody_adds_to_a_service_is_told() {
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        let units = "/etc/systemd/system";
+        let kubeadm = format!("{units}/kubelet.service.d/10-kubeadm.conf");
+        sandbox.write(&kubeadm, "# Written by quorate (role kubernetes)\n");
+        let proxy = format!("{units}/containerd.service.d/proxy.conf");
+        sandbox.write(&proxy, "[Service]\nEnvironment=HTTP_PROXY=a\n");
+        sandbox.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=\"\"\n");
+        sandbox.write("/etc/sysconfig/kubelet", "KUBELET_EXTRA_ARGS=--v=5\n");
+        let facts = Facts::from([Fact::Kubernetes {
+            address: "10.77.0.11".into(),
+            port: 6443,
+            node: "cp1".into(),
+        }]);
+        let (answer, _) = sandbox.exec(&probe::request(&facts, NONCE), usize::MAX);
+        let observed = probe::parse(&facts, NONCE, &answer).unwrap();
+        assert_eq!(
+            observed.kubernetes.unwrap().additions,
+            [proxy.as_str(), "/etc/sysconfig/kubelet"],
+            "{kind:?}"
+        );
+    }
+}

@@ -122,6 +122,10 @@ pub struct Kubernetes {
     /// the kubelet starts all the same (pkg/kubelet/config/file.go: whatever does not begin with a dot).
     #[serde(default)]
     pub copies: Vec<String>,
+    /// Drop-ins of the kubelet's, the container runtime's and the load balancer's services, and files of the kubelet's flags, that are not
+    /// quorate's (systemd.unit(5); kubernetes.io, Configuring each kubelet in your cluster using kubeadm).
+    #[serde(default)]
+    pub additions: Vec<String>,
     /// Which of the controller manager and the scheduler run.
     #[serde(default)]
     pub processes: Vec<String>,
