@@ -1645,8 +1645,9 @@ async fn a_play_that_goes_host_by_host_ends_with_one_before_the_next() {
     );
 }
 
-/// One host, then two, then two again: of each batch the last host ends before the next one's first begins.
-#[tokio::test]
+/// One host, then two, then two again: of each batch the last host ends before the next one's first begins, and hosts come in the
+/// inventory's order, whichever task runs first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_begins_when_the_one_before_has_ended() {
     let batch = |at_once| Batch {
         at_once,

@@ -125,13 +125,30 @@ impl Course {
     }
 }
 
+/// A place in the line of the first play whose turn a host has not kept.
+pub(super) struct Waiting(Option<oneshot::Receiver<Place>>);
+
+/// Lines a host up in the first of its plays. Whoever does so for one host after the other, and not in their tasks, has them begin in that
+/// order.
+pub(super) fn line_up(courses: &[Arc<Course>], held: &[Turn]) -> Waiting {
+    let mut left = courses
+        .iter()
+        .filter(|course| held.iter().all(|turn| turn.play != course.play));
+    Waiting(left.next().map(|course| course.queue.enter()))
+}
+
 /// Waits for the turns in all plays, in their order, beside those that are `held`; an error names the play that is over.
-pub(super) async fn take(courses: &[Arc<Course>], held: Vec<Turn>) -> Result<Vec<Turn>, String> {
+pub(super) async fn take(
+    courses: &[Arc<Course>],
+    held: Vec<Turn>,
+    mut waiting: Waiting,
+) -> Result<Vec<Turn>, String> {
     let mut turns = held;
     for course in courses {
         if turns.iter().all(|turn| turn.play != course.play) {
+            let place = waiting.0.take().unwrap_or_else(|| course.queue.enter());
             // Nobody goes away with what brings it.
-            if let Ok(place) = course.queue.enter().await {
+            if let Ok(place) = place.await {
                 turns.push(Turn {
                     play: course.play.clone(),
                     _place: place,

@@ -87,6 +87,7 @@ impl Run {
         let settings = self.settings();
         let gate = self.wave_gate(name);
         let (courses, held) = self.courses(name);
+        let waiting = pace::line_up(&courses, &held);
         let Some(host) = self.state.hosts.get_mut(name) else {
             return;
         };
@@ -114,7 +115,7 @@ impl Run {
         let name = name.clone();
         let forks = self.forks.clone();
         self.tasks.spawn(async move {
-            let turns = match pace::take(&courses, held).await {
+            let turns = match pace::take(&courses, held, waiting).await {
                 Ok(turns) => turns,
                 Err(play) => return Done::NotTried { host: name, play },
             };
