@@ -44,7 +44,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("args", "write the arguments into the module's own map"),
     (
         "async",
-        "leave it out: long commands outlive the connection by themselves",
+        "leave it out: installations and imports of images outlive the connection by themselves, a `command` does not",
     ),
     (
         "check_mode",
@@ -90,7 +90,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "poll",
-        "leave it out: long commands outlive the connection by themselves",
+        "leave it out: installations and imports of images outlive the connection by themselves, a `command` does not",
     ),
     ("raw", "use `shell`"),
     (

@@ -132,7 +132,7 @@ pub(super) fn other_group(shape: &Shape, view: &View) -> Option<Refusal> {
             "keepalived on {} is in {live}, and the inventory says {wanted}: changed one by one, hosts would not hear each other, and two would hold the address",
             names(&hosts)
         ),
-        help: "put router_id, load_balancer_profile and vrrp_unicast back to what they were; to change them on a live cluster, change `load_balancer` between keepalived-haproxy and keepalived-haproxy-pods in the same step: a move takes the old group down first".into(),
+        help: "put apiserver_vip or router_id, load_balancer_profile and vrrp_unicast back to what they were; to change them on a live cluster, change `load_balancer` between keepalived-haproxy and keepalived-haproxy-pods in the same step: a move takes the old group down first".into(),
         hosts,
     })
 }
