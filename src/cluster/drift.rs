@@ -33,6 +33,9 @@ use crate::model::{MASK, Masks, Sha256, Value};
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
+/// What differs where a static pod was made from another ClusterConfiguration.
+pub const MADE_FROM: &str = "configuration";
+
 /// What of a ClusterConfiguration no act can change on a live cluster, and why.
 const FIXED: [(&str, &str); 5] = [
     (
@@ -395,7 +398,7 @@ fn of_making(made_from: &str, wanted: &str) -> Vec<Difference> {
     other
         .map(|(_, place)| Difference {
             place,
-            path: "configuration".into(),
+            path: MADE_FROM.into(),
             live: Some("made from another ClusterConfiguration".into()),
             wanted: Some("made from the inventory's".into()),
         })

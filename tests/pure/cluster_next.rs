@@ -7,7 +7,7 @@
     reason = "helpers of tests are no tests to clippy"
 )]
 
-use quorate::cluster::drift::{Difference, Place};
+use quorate::cluster::drift::{Difference, MADE_FROM, Place};
 use quorate::cluster::load_balancer::Group;
 use quorate::cluster::next::{Cause, Missing, Refusal, forbidden, forecast};
 use quorate::cluster::{Act, Decision, HostView, Lasting, Shape, Standing, View, next};
@@ -1383,6 +1383,35 @@ fn a_label_that_was_taken_away_makes_no_stranger() {
     assert!(!view.is_control_plane(&name("cp2")));
     host(&mut view, "cp2").kubernetes.marker = marker("join", false);
     assert!(!view.is_control_plane(&name("cp2")));
+}
+
+/// What was in a ConfigMap that is gone only the control planes tell: another inventory than theirs is not written in its place.
+#[test]
+fn a_lost_configuration_is_not_replaced_by_another_one() {
+    let mut view = live(&["cp1", "cp2", "cp3", "w1"]);
+    api(&mut view).unread = [("kubeadm-config".to_string(), 403)].into();
+    let said = refusal(&view).message;
+    assert!(
+        said.ends_with("no control plane was made from what the inventory says"),
+        "{said}"
+    );
+    let made_from = Some("digest digest".to_string());
+    host(&mut view, "cp2").kubernetes.written.made_from = made_from;
+    assert_eq!(decide(&view), Decision::Done { missing: vec![] });
+    host(&mut view, "cp2").drift = vec![Difference {
+        place: Place::Manifests,
+        path: MADE_FROM.into(),
+        live: None,
+        wanted: None,
+    }];
+    assert!(refusal(&view).message.contains("no control plane was made"));
+    host(&mut view, "cp2").drift.clear();
+    api(&mut view).nodes.as_mut().unwrap()[3].version = "v1.37.0".into();
+    let said = refusal(&view).message;
+    assert!(
+        said.ends_with("w1 runs v1.37.0, the inventory says v1.36.3"),
+        "{said}"
+    );
 }
 
 /// kubeadm asks for the cluster's configurations when it joins: what is lost is put back before, and not while an init is under way.

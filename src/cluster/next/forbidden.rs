@@ -5,7 +5,7 @@ use super::super::drift;
 use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::{Refusal, has_done, is, lasting, names};
-use crate::host::fact::{Marker, Reach};
+use crate::host::fact::{Api, Marker, Reach};
 use crate::model::HostName;
 
 /// Returns why nothing at all may be done: asked before the first wave of any host. Later the address may be on its way
@@ -39,6 +39,9 @@ pub(super) fn always(shape: &Shape, view: &View) -> Option<Refusal> {
         let refusal = unknown_cluster(shape, view).or_else(|| claimed(shape, view));
         return refusal.or_else(|| unresolved(shape, view));
     };
+    if let Some(refusal) = unverified(shape, view, host, api) {
+        return Some(refusal);
+    }
     let wanted = shape.endpoint.to_string();
     if let Some(live) = api.endpoint.as_ref().filter(|live| **live != wanted) {
         return Some(Refusal {
@@ -117,6 +120,39 @@ fn claimed(shape: &Shape, view: &View) -> Option<Refusal> {
         help: format!(
             "choose an address that is free, or take it off its owner (its answer is remembered for up to a minute after that); `ip neigh` on {host} shows the link-layer address"
         ),
+    })
+}
+
+/// Without kubeadm-config nothing tells which endpoint, networks and version the cluster has, and the inventory's would be written in its place:
+/// they have to be those from which a control plane was made.
+fn unverified(shape: &Shape, view: &View, host: &HostName, api: &Api) -> Option<Refusal> {
+    api.unread.get("kubeadm-config")?;
+    let wanted = format!("v{}", shape.version);
+    let mut nodes = api.nodes.iter().flatten();
+    let why = match nodes.find(|node| node.version != wanted) {
+        Some(node) => format!(
+            "{} runs {}, the inventory says {wanted}",
+            node.name, node.version
+        ),
+        None => {
+            let made = |h: &HostView| {
+                let mut drift = h.drift.iter();
+                h.is_known()
+                    && h.kubernetes.written.made_from.is_some()
+                    && !drift.any(|d| d.path == drift::MADE_FROM)
+            };
+            if shape.control_planes.iter().any(|n| is(view, n, made)) {
+                return None;
+            }
+            "no control plane was made from what the inventory says".to_string()
+        }
+    };
+    Some(Refusal {
+        hosts: vec![host.clone()],
+        message: format!(
+            "the ConfigMap kubeadm-config is gone, or nodes may not read it, and {why}"
+        ),
+        help: "write into the inventory what the cluster was made with (version, endpoint, networks) and run again: the ConfigMap is put back, and may be changed then".into(),
     })
 }
 
