@@ -467,7 +467,7 @@ fn secret_parts(name: &str, value: &str) -> Vec<String> {
             password.into_iter().collect()
         }
         "bgp_peers" => {
-            let peers = value.split([',', ' ', '\n']);
+            let peers = value.split(['\n', ',']);
             peers.filter_map(|peer| peer.split(':').nth(2)).collect()
         }
         _ => vec![value],
@@ -482,7 +482,7 @@ fn secrets(scope: &Scope, vars: &Variables) -> Vec<(String, String)> {
         let value = scope.get(name)?.ok()?;
         let items = value.as_array().into_iter().flatten();
         let items: Vec<&str> = items.filter_map(Value::as_str).collect();
-        let text = value.as_str().map_or_else(|| items.join(" "), Into::into);
+        let text = value.as_str().map_or_else(|| items.join("\n"), Into::into);
         Some((name.to_string(), text))
     };
     let names = scope

@@ -319,7 +319,8 @@ async fn signals(asked: tokio::sync::watch::Sender<bool>, events: mpsc::WeakSend
         tokio::select! {
             result = tokio::signal::ctrl_c() => if result.is_err() { return },
             () = received(&mut terminate) => {}
-            () = received(&mut hangup) => {}
+            // It comes twice, from the shell and from the kernel, and is no wish to leave at once.
+            () = received(&mut hangup) => if count > 0 { continue },
         }
         count += 1;
         if count == 1 {

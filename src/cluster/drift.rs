@@ -366,7 +366,8 @@ pub fn of_host(wanted: &Wanted, host: &Kubernetes) -> Vec<Difference> {
         });
     }
     if let Some(node) = &host.own_node {
-        found.extend(of_node(wanted, node));
+        let serves = written.manifests.contains_key("kube-apiserver");
+        found.extend(of_node(wanted, node, serves && wanted.is_control_plane));
     }
     found
 }
@@ -454,12 +455,15 @@ fn of_flags(wanted: &Wanted, live: &str) -> Vec<Difference> {
 }
 
 /// Labels and taints that are wanted have to be there; others are others' business, but for the control plane's own taint.
-fn of_node(wanted: &Wanted, node: &OwnNode) -> Vec<Difference> {
+///
+/// Only a host that `serves` as a control plane is marked as one: a worker may be listed as one by mistake.
+fn of_node(wanted: &Wanted, node: &OwnNode, serves: bool) -> Vec<Difference> {
     let mut labels = wanted.labels.clone();
     if wanted.is_control_plane {
-        for own in [EXCLUDED, CONTROL_PLANE] {
-            labels.entry(own.into()).or_default();
-        }
+        labels.entry(EXCLUDED.into()).or_default();
+    }
+    if serves {
+        labels.entry(CONTROL_PLANE.into()).or_default();
     }
     let quoted = |text: &String| {
         if text.is_empty() {

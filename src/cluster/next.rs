@@ -398,8 +398,12 @@ fn grow(shape: &Shape, view: &View) -> Decision {
     let mut path = shape.control_planes.iter().chain(&shape.load_balancers);
     let mut occupied = path.any(|n| is(view, n, HostView::is_at_work));
     // Who joins asks for them; an init that has not come to its end writes them itself.
-    let begun = |n: &HostName| is(view, n, |h| h.unfinished("init"));
-    if !shape.control_planes.iter().any(begun)
+    let begun = |n: &HostName| {
+        is(view, n, |h| {
+            h.unfinished("init") || h.kubernetes.kubeadm_running
+        })
+    };
+    if !shape.nodes().any(begun)
         && view.cluster_drift().iter().any(|d| d.keeps_from_joining())
         && let Some(host) = view.may_configure(shape)
     {

@@ -30,8 +30,16 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the host's lock, or says who holds it.
     pub(super) async fn take(session: &Session, settings: &Settings) -> Result<Self, Problem> {
+        Self::take_or_break(session, settings, settings.break_lock).await
+    }
+
+    async fn take_or_break(
+        session: &Session,
+        settings: &Settings,
+        break_lock: bool,
+    ) -> Result<Self, Problem> {
         let nonce = nonce();
-        let request = script::lock_request(&settings.owner, &nonce, settings.break_lock);
+        let request = script::lock_request(&settings.owner, &nonce, break_lock);
         let (stop, mut stopped) = mpsc::channel::<()>(1);
         let (beat, live) = mpsc::channel::<Vec<u8>>(1);
         let (sender, mut chunks) = mpsc::channel(16);
@@ -182,7 +190,8 @@ impl Lock {
             false => Duration::from_secs(AGAIN_SECONDS),
         };
         loop {
-            match Self::take(session, settings).await {
+            // What is in the way is this run's own.
+            match Self::take_or_break(session, settings, false).await {
                 Err(problem)
                     if problem.trouble == Trouble::Locked
                         && problem.message.ends_with(&settings.owner)

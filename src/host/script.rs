@@ -228,7 +228,7 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
          fi\n\
          printf '%s\\n%s\\n' \"$$\" {0} >\"$lock.owner\"\n\
          exec 8<>/run/quorate/wave\n\
-         flock -w {STEP_SECONDS} 8 || {{ say held \"{LEFT_BEHIND}, begun by $(cat /run/quorate/wave.owner 2>/dev/null)${{broken:+; the lock of$broken was broken}}\"; rm -f \"$lock.owner\"; return 0; }}\n\
+         flock -w {STEP_SECONDS} 8 || {{ say held \"{LEFT_BEHIND}${{broken:+ (the lock of$broken was broken)}}, begun by $(cat /run/quorate/wave.owner 2>/dev/null)\"; rm -f \"$lock.owner\"; return 0; }}\n\
          exec 8<&-\n\
          printf '%s\\n' {0} >/run/quorate/wave.owner\n\
          say \"locked$broken\"\n\

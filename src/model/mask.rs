@@ -1,5 +1,9 @@
 //! Decrypted values, to be found in texts that are about to be shown or written down.
 
+use std::fmt;
+use std::ops::Range;
+
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -15,10 +19,19 @@ const LONG: usize = 8;
 
 /// Values that must not stand in a text. Whoever prints or records a text that a decrypted value may have got into asks
 /// here first; variables themselves are masked by what they are, whatever their value.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Masks {
-    /// The longest first, so that a value inside another one leaves nothing of it.
+    /// The longest first.
     texts: Vec<Secret<String>>,
+    /// Finds the long ones in one pass over a text, however many there are. `None` where there are none, or where it could not be
+    /// made: then no text is shown.
+    search: Option<AhoCorasick>,
+}
+
+impl fmt::Debug for Masks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Masks({})", self.texts.len())
+    }
 }
 
 impl Masks {
@@ -50,8 +63,11 @@ impl Masks {
         texts.retain(|text| !text.is_empty());
         texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         texts.dedup();
+        let long: Vec<&String> = texts.iter().filter(|text| is_long(text)).collect();
+        let search = AhoCorasick::new(&long).ok().filter(|_| !long.is_empty());
         Self {
             texts: texts.into_iter().map(Secret::new).collect(),
+            search,
         }
     }
 
@@ -78,35 +94,56 @@ impl Masks {
     }
 
     fn with(&self, text: &str, shortest: usize) -> String {
-        let mut text = text.to_owned();
-        for secret in &self.texts {
-            let secret = secret.expose();
+        let mut text = match &self.search {
+            Some(search) => covered(text, search),
+            None if self.has_long() => return MASK.to_owned(),
+            None => text.to_owned(),
+        };
+        for secret in self.texts.iter().map(Secret::expose) {
             let length = secret.chars().count();
-            if length >= shortest && text.contains(secret.as_str()) {
-                text = replaced(&text, secret, length < LONG);
+            if (shortest..LONG).contains(&length) && text.contains(secret.as_str()) {
+                text = words_replaced(&text, secret);
             }
         }
         text
     }
-}
 
-/// Returns what all base64 (RFC 4648) of longer texts has in common where this value stands `before` bytes, modulo three, from their
-/// beginning: without the characters that its neighbours have a part in. `None` where too little is left to tell it by.
-fn inner_base64(value: &str, before: usize) -> Option<String> {
-    let mut bytes = vec![0; before];
-    bytes.extend(value.as_bytes());
-    // 24 bits are four characters: of a byte that is not whole, two stand in a character with another one's.
-    let first = (before * 8).div_ceil(6);
-    let last = bytes.len() * 8 / 6;
-    let text = BASE64.encode(&bytes);
-    let inner = text.get(first..last)?;
-    (inner.len() >= LONG).then(|| inner.to_owned())
-}
-
-fn replaced(text: &str, secret: &str, word: bool) -> String {
-    if !word {
-        return text.replace(secret, MASK);
+    fn has_long(&self) -> bool {
+        self.texts.iter().any(|text| is_long(text.expose()))
     }
+}
+
+fn is_long(text: &str) -> bool {
+    text.chars().count() >= LONG
+}
+
+/// Returns the text with one mask in the place of all that lies within one of the values, or within several that overlap.
+fn covered(text: &str, search: &AhoCorasick) -> String {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut found: Vec<Range<usize>> = search
+        .find_overlapping_iter(text)
+        .map(|m| m.range())
+        .collect();
+    found.sort_by_key(|part| part.start);
+    for part in found {
+        match parts.last_mut() {
+            Some(last) if part.start < last.end => last.end = last.end.max(part.end),
+            _ => parts.push(part),
+        }
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for part in parts {
+        out.push_str(&text[done..part.start]);
+        out.push_str(MASK);
+        done = part.end;
+    }
+    out.push_str(&text[done..]);
+    out
+}
+
+/// Returns the text with a mask in the place of a value where it is no part of a longer word.
+fn words_replaced(text: &str, secret: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
@@ -122,4 +159,17 @@ fn replaced(text: &str, secret: &str, word: bool) -> String {
     }
     out.push_str(&text[done..]);
     out
+}
+
+/// Returns what all base64 (RFC 4648) of longer texts has in common where this value stands `before` bytes, modulo three, from their
+/// beginning: without the characters that its neighbours have a part in. `None` where too little is left to tell it by.
+fn inner_base64(value: &str, before: usize) -> Option<String> {
+    let mut bytes = vec![0; before];
+    bytes.extend(value.as_bytes());
+    // 24 bits are four characters: of a byte that is not whole, two stand in a character with another one's.
+    let first = (before * 8).div_ceil(6);
+    let last = bytes.len() * 8 / 6;
+    let text = BASE64.encode(&bytes);
+    let inner = text.get(first..last)?;
+    (inner.len() >= LONG).then(|| inner.to_owned())
 }

@@ -292,3 +292,24 @@ fn a_secret_within_what_is_told_as_base64() {
         }
     }
 }
+
+/// A secret inside another one leaves nothing of it, and one of less than eight characters counts as a word alone, also where another
+/// begins within it.
+#[test]
+fn secrets_beside_and_inside_one_another() {
+    let masks = Masks::new(["pass", "passphrase-1", "ass word 22"].map(str::to_owned));
+    for (text, hidden) in [
+        ("passphrase-1", "***"),
+        ("a pass b", "a *** b"),
+        ("passenger", "passenger"),
+        ("pass word 22", "p***"),
+        ("passphrase-1ass word 22", "******"),
+        ("passphrase-12", "***2"),
+        ("xpass", "xpass"),
+        ("pass,pass", "***,***"),
+        ("\u{e9}pass pass", "\u{e9}pass ***"),
+    ] {
+        assert_eq!(masks.hide(text), hidden, "{text}");
+    }
+    assert!(!format!("{masks:?}").contains("pass"));
+}

@@ -222,10 +222,13 @@ async fn an_apply_that_cannot_mend_what_is_down_says_so() {
         }
     };
     for (limit, said) in [
-        (None, "all is as written, and yet the cluster is not well"),
+        (
+            None,
+            "what this run asks for is as written, and yet the cluster is not well",
+        ),
         (
             Some("w1"),
-            "all within `--limit` is as written, and yet the cluster is not well",
+            "what this run asks for within `--limit` is as written, and yet the cluster is not well",
         ),
     ] {
         let mut bench = cluster(bend);

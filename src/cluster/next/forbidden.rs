@@ -138,6 +138,7 @@ fn unverified(shape: &Shape, view: &View, host: &HostName, api: &Api) -> Option<
             let made = |h: &HostView| {
                 let mut drift = h.drift.iter();
                 h.is_known()
+                    && h.kubernetes.is_member()
                     && h.kubernetes.written.made_from.is_some()
                     && !drift.any(|d| d.path == drift::MADE_FROM)
             };

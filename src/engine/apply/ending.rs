@@ -28,8 +28,8 @@ fn unwell(limited: bool) -> Event {
     };
     Event::ClusterFailed {
         message: match limited {
-            true => "all within `--limit` is as written, and yet the cluster is not well",
-            false => "all is as written, and yet the cluster is not well",
+            true => "what this run asks for within `--limit` is as written, and yet the cluster is not well",
+            false => "what this run asks for is as written, and yet the cluster is not well",
         }
         .into(),
         help: Some(format!(
@@ -184,7 +184,9 @@ impl Run {
             return;
         }
         self.keep_missing_kubeconfig().await;
-        let mut told = !left_out.is_empty();
+        // What a limited run has changed is no less done for what is the matter elsewhere.
+        let limited = !self.state.hosts.keys().all(|host| settings.is_ours(host));
+        let mut told = limited || !left_out.is_empty();
         if let Err(message) = self.vip_is_up().await {
             told = true;
             let balancers = settings.desired.balancers(&host);
