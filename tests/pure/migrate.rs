@@ -613,8 +613,13 @@ fn where_no_cluster_lives_another_way_just_goes() {
     let mut model = Model::bare();
     model.units.insert("haproxy".into(), (true, true, 1));
     assert_eq!(found(Way::KubeVipBgp, &model), None);
-    model.files.insert(haproxy.into(), text("theirs"));
+    let theirs = "frontend theirs\n    bind :80\n";
+    model.files.insert(haproxy.into(), text(theirs));
     assert_eq!(found(Way::KubeVipBgp, &model), None);
+    // The package's own, which has no port: a run was stopped behind its installation.
+    let package = "global\n\tdaemon\ndefaults\n\tmode http\n";
+    model.files.insert(haproxy.into(), text(package));
+    assert_eq!(found(Way::KubeVipBgp, &model).unwrap().units, ["haproxy"]);
     // A run that was stopped between haproxy and keepalived: only what stands in the file tells whose it is.
     let ours = text("# Written by quorate (role haproxy)");
     model.files.insert(haproxy.into(), ours);

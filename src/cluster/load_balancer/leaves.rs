@@ -28,7 +28,8 @@ pub const TAKING_DOWN: &str = "/var/lib/quorate/taking-down";
 const CHECK: &str = "/etc/keepalived/check_apiserver.sh";
 /// The services that others may run too.
 const COMMON: [&str; 2] = ["keepalived", "haproxy"];
-/// What haproxy's service reads; ours by what stands in it, while a run that was cut off has not written [`CHECK`] yet.
+/// What haproxy's service reads; ours by what stands in it, while a run that was cut off has not written [`CHECK`] yet. Before that it is
+/// the package's, which names no port: whoever runs it has not come to use it.
 const HAPROXY: &str = "/etc/haproxy/haproxy.cfg";
 /// Without it keepalived's service does not start (its unit's ConditionFileNotEmpty), whoever has installed it.
 const KEEPALIVED: &str = "/etc/keepalived/keepalived.conf";
@@ -71,14 +72,14 @@ pub fn is_movable(way: Way) -> bool {
 ///
 /// keepalived and haproxy as services are ours only where our check script lies: it is the last to go.
 pub fn remains(way: Way, observed: &Observed) -> Option<Remains> {
-    all_remains(way, observed, is_movable).filter(|r| is_begun(observed) || r.is_at_work())
+    all_remains(way, observed, is_movable, false).filter(|r| is_begun(observed) || r.is_at_work())
 }
 
 /// Returns all that is left of other ways on a host that no cluster lives on, whatever those ways are: after `kubeadm
 /// reset`, which ends static pods and knows nothing of services, or where the inventory was changed before init.
 pub fn remains_of_any(way: Way, observed: &Observed) -> Option<Remains> {
     let any = |r: &Remains| r.is_at_work() || !r.paths.is_empty();
-    all_remains(way, observed, |_| true).filter(|r| is_begun(observed) || any(r))
+    all_remains(way, observed, |_| true, true).filter(|r| is_begun(observed) || any(r))
 }
 
 /// Returns whether a takedown was begun on the host, and not ended.
@@ -90,14 +91,21 @@ fn is_begun(observed: &Observed) -> bool {
 pub fn leftovers(way: Way, observed: &Observed) -> Vec<&'static str> {
     match remains(way, observed) {
         Some(_) => Vec::new(),
-        None => all_remains(way, observed, is_movable).map_or_else(Vec::new, |r| r.paths),
+        None => all_remains(way, observed, is_movable, false).map_or_else(Vec::new, |r| r.paths),
     }
 }
 
-fn all_remains(way: Way, observed: &Observed, among: fn(Way) -> bool) -> Option<Remains> {
+/// Where no cluster lives (`vacant`) a haproxy that serves nobody is no way of somebody else's.
+fn all_remains(
+    way: Way,
+    observed: &Observed,
+    among: fn(Way) -> bool,
+    vacant: bool,
+) -> Option<Remains> {
     let own = parts(way).filter(|_| among(way))?;
     let there = |path: &str| observed.file(path).is(|state| state.is_some());
-    let ours = there(CHECK) || (!there(KEEPALIVED) && is_marked(observed, HAPROXY));
+    let begun = is_marked(observed, HAPROXY) || (vacant && listens_nowhere(observed));
+    let ours = there(CHECK) || (!there(KEEPALIVED) && there(HAPROXY) && begun);
     let mut remains = Remains {
         from: None,
         to: way,
@@ -230,6 +238,17 @@ pub fn found_of_others(way: Way, observed: &Observed) -> Option<String> {
 
 /// What stands in every file of ours but those of the profile `seed`, which are another project's to the byte.
 const MARK: &str = "Written by quorate";
+
+/// Returns whether haproxy's configuration has no port to listen at (haproxy's configuration manual, 4: proxies).
+fn listens_nowhere(observed: &Observed) -> bool {
+    observed.content(HAPROXY).is(|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let mut words = text
+            .lines()
+            .filter_map(|line| line.split_whitespace().next());
+        !words.any(|word| matches!(word, "frontend" | "listen" | "bind"))
+    })
+}
 
 fn is_marked(observed: &Observed, path: &str) -> bool {
     let content = observed.content(path);
