@@ -302,7 +302,6 @@ pub(super) fn turn(state: &State, name: &HostName) -> u8 {
 
 /// Returns what of the load balancer is down on a host so that it serves nobody: by BGP one router is enough.
 fn unserving(state: &State, name: &HostName) -> Vec<String> {
-    let down = balancer(state, name);
     let bgp = |fact: &Fact| matches!(fact, Fact::BgpSessions(_));
     let others = parts(state, name)
         .iter()
@@ -310,7 +309,7 @@ fn unserving(state: &State, name: &HostName) -> Vec<String> {
     if !others && silent(state, name).is_none() {
         return Vec::new();
     }
-    down
+    balancer(state, name)
 }
 
 fn serves(state: &State, name: &HostName) -> bool {

@@ -21,8 +21,9 @@ const LONG: usize = 8;
 /// here first; variables themselves are masked by what they are, whatever their value.
 #[derive(Clone, Default)]
 pub struct Masks {
-    /// The longest first.
-    texts: Vec<Secret<String>>,
+    long: Vec<Secret<String>>,
+    /// Those that count as a word alone, the longest first.
+    short: Vec<Secret<String>>,
     /// Finds the long ones in one pass over a text, however many there are. `None` where there are none, or where it could not be
     /// made: then no text is shown.
     search: Option<AhoCorasick>,
@@ -30,7 +31,7 @@ pub struct Masks {
 
 impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Masks({})", self.texts.len())
+        write!(f, "Masks({})", self.long.len() + self.short.len())
     }
 }
 
@@ -63,23 +64,26 @@ impl Masks {
         texts.retain(|text| !text.is_empty());
         texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         texts.dedup();
-        let long: Vec<&String> = texts.iter().filter(|text| is_long(text)).collect();
+        let is_long = |text: &String| text.chars().count() >= LONG;
+        let (long, short): (Vec<String>, Vec<String>) = texts.into_iter().partition(is_long);
         let search = AhoCorasick::new(&long).ok().filter(|_| !long.is_empty());
         Self {
-            texts: texts.into_iter().map(Secret::new).collect(),
+            long: long.into_iter().map(Secret::new).collect(),
+            short: short.into_iter().map(Secret::new).collect(),
             search,
         }
     }
 
     /// Returns the masks of both.
     pub fn and(&self, other: &Self) -> Self {
-        let all = self.texts.iter().chain(&other.texts);
+        let all = [self, other].into_iter();
+        let all = all.flat_map(|masks| masks.long.iter().chain(&masks.short));
         Self::sorted(all.map(|text| text.expose().clone()).collect())
     }
 
     /// Returns whether there is nothing to hide.
     pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
+        self.long.is_empty() && self.short.is_empty()
     }
 
     /// Returns the text with `***` in the place of each value of four characters or more; one of less than eight counts
@@ -96,25 +100,16 @@ impl Masks {
     fn with(&self, text: &str, shortest: usize) -> String {
         let mut text = match &self.search {
             Some(search) => covered(text, search),
-            None if self.has_long() => return MASK.to_owned(),
+            None if !self.long.is_empty() => return MASK.to_owned(),
             None => text.to_owned(),
         };
-        for secret in self.texts.iter().map(Secret::expose) {
-            let length = secret.chars().count();
-            if (shortest..LONG).contains(&length) && text.contains(secret.as_str()) {
+        for secret in self.short.iter().map(Secret::expose) {
+            if secret.chars().count() >= shortest && text.contains(secret.as_str()) {
                 text = words_replaced(&text, secret);
             }
         }
         text
     }
-
-    fn has_long(&self) -> bool {
-        self.texts.iter().any(|text| is_long(text.expose()))
-    }
-}
-
-fn is_long(text: &str) -> bool {
-    text.chars().count() >= LONG
 }
 
 /// Returns the text with one mask in the place of all that lies within one of the values, or within several that overlap.
@@ -131,31 +126,30 @@ fn covered(text: &str, search: &AhoCorasick) -> String {
             _ => parts.push(part),
         }
     }
+    replaced(text, parts)
+}
+
+/// Returns the text with a mask in the place of a value where it is no part of a longer word.
+fn words_replaced(text: &str, secret: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let alone = |part: &Range<usize>| {
+        let inside = text[..part.start].ends_with(is_word) && secret.starts_with(is_word)
+            || text[part.end..].starts_with(is_word) && secret.ends_with(is_word);
+        !inside
+    };
+    let found = text.match_indices(secret);
+    let found = found.map(|(at, _)| at..at + secret.len());
+    replaced(text, found.filter(alone))
+}
+
+/// Returns the text with masks in the place of parts, which are in order and do not overlap.
+fn replaced(text: &str, parts: impl IntoIterator<Item = Range<usize>>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for part in parts {
         out.push_str(&text[done..part.start]);
         out.push_str(MASK);
         done = part.end;
-    }
-    out.push_str(&text[done..]);
-    out
-}
-
-/// Returns the text with a mask in the place of a value where it is no part of a longer word.
-fn words_replaced(text: &str, secret: &str) -> String {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    for (at, _) in text.match_indices(secret) {
-        let end = at + secret.len();
-        let inside = text[..at].ends_with(is_word) && secret.starts_with(is_word)
-            || text[end..].starts_with(is_word) && secret.ends_with(is_word);
-        if !inside {
-            out.push_str(&text[done..at]);
-            out.push_str(MASK);
-            done = end;
-        }
     }
     out.push_str(&text[done..]);
     out

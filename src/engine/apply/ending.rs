@@ -86,9 +86,14 @@ impl Run {
         let told = told || self.state.hosts.values().any(troubled);
         settings.emit(Event::Cluster { summary, healthy }).await;
         if !healthy && !told && !settings.cancel.is_asked() {
-            let limited = !self.state.hosts.keys().all(|host| settings.is_ours(host));
-            settings.emit(unwell(limited)).await;
+            settings.emit(unwell(self.is_limited())).await;
         }
+    }
+
+    /// Returns whether there are hosts that the run may not change.
+    fn is_limited(&self) -> bool {
+        let mut hosts = self.state.hosts.keys();
+        hosts.any(|host| !self.state.settings.is_ours(host))
     }
 
     /// The user's kubeconfig, where it is not there although the cluster is.
@@ -185,8 +190,7 @@ impl Run {
         }
         self.keep_missing_kubeconfig().await;
         // What a limited run has changed is no less done for what is the matter elsewhere.
-        let limited = !self.state.hosts.keys().all(|host| settings.is_ours(host));
-        let mut told = limited || !left_out.is_empty();
+        let mut told = self.is_limited() || !left_out.is_empty();
         if let Err(message) = self.vip_is_up().await {
             told = true;
             let balancers = settings.desired.balancers(&host);
