@@ -385,13 +385,23 @@ impl Run {
         assert_eq!(
             self.code,
             Some(code),
-            "`quorate {}` was to exit {code}\n{}\n{}\njournal: {}",
+            "`quorate {}` was to exit {code}, and ended with\n{}\n--- all that it said\n{}\n{}\njournal: {}",
             self.words,
+            self.ending(),
             self.out,
             self.err,
             self.journal.path.display()
         );
         self
+    }
+
+    /// What went wrong and how the run ended: a log that is cut behind its beginning still tells why.
+    fn ending(&self) -> String {
+        let said: Vec<&str> = self.out.lines().chain(self.err.lines()).collect();
+        let steps = [" started ", " changed ", " checked ", " ok "];
+        let beyond = |line: &&&str| !steps.iter().any(|word| line.contains(word));
+        let told: Vec<&str> = said.iter().filter(beyond).copied().collect();
+        told[told.len().saturating_sub(60)..].join("\n")
     }
 
     /// All that a user saw.
