@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 mod desired;
@@ -457,14 +458,19 @@ fn role_names(
     [firewall, first, &node[..at], balancer, &node[at..]].concat()
 }
 
-/// Returns what of a secret variable's value must not be shown: of a proxy's address the password in it, of BGP peers theirs.
+/// Returns what of a secret variable's value must not be shown: of a proxy's address the password in it, as it stands there and as a
+/// client says it (RFC 3986, 2.1; with the user before it, of which RFC 7617 makes base64), of BGP peers theirs.
 fn secret_parts(name: &str, value: &str) -> Vec<String> {
     let parts: Vec<&str> = match name {
         "http_proxy" | "https_proxy" => {
             let account = value.split_once("//").map_or(value, |(_, rest)| rest);
             let account = account.rsplit_once('@').map(|(account, _)| account);
-            let password = account.and_then(|account| Some(account.split_once(':')?.1));
-            password.into_iter().collect()
+            let parts = account.and_then(|account| Some((account, account.split_once(':')?.1)));
+            let Some((account, password)) = parts else {
+                return Vec::new();
+            };
+            let said = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            return vec![password.to_owned(), said(password), said(account)];
         }
         "bgp_peers" => {
             let peers = value.split(['\n', ',']);

@@ -303,7 +303,7 @@ fn gone(place: &Place, api: &Api) -> Option<Difference> {
         Place::KubeletConfiguration => "kubelet-config",
         _ => "kube-proxy",
     };
-    let (path, live, wanted) = match api.unread.get(name)? {
+    let (path, live, wanted) = match api.unread(name)? {
         404 => ("ConfigMap", None, "what the inventory says"),
         200 => ("data", None, "what the inventory says"),
         403 if name != "kube-proxy" => (

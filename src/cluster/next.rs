@@ -8,11 +8,12 @@
 //! 2. No cluster yet: a control plane that cannot be looked at forbids init. Exactly one host is initialised; an init
 //!    that was begun is taken up again on its own host.
 //! 3. A cluster whose load balancer is of another way than the inventory's: that is moved first ([`migrate`]).
-//! 4. A cluster: control planes join one at a time, each only while every etcd member has its vote and nobody is at work
+//! 4. A cluster whose ConfigMaps for those who join are gone, or may not be read: they are put back before anybody joins.
+//! 5. A cluster: control planes join one at a time, each only while every etcd member has its vote and nobody is at work
 //!    on the path to the API; workers join beside.
-//! 5. Everybody is a member: kubeadm's own state is brought to what is written, one control plane after the other ([`drift`]).
-//! 6. Manifests of the inventory are applied where the cluster has them otherwise ([`addons`]).
-//! 7. Everything is where it belongs: verify.
+//! 6. Everybody is a member: kubeadm's own state is brought to what is written, one control plane after the other ([`drift`]).
+//! 7. Manifests of the inventory are applied where the cluster has them otherwise ([`addons`]).
+//! 8. Everything is where it belongs: verify.
 
 mod forbidden;
 mod forecast;

@@ -242,7 +242,7 @@ impl HostView {
         peers.any(|p| p.contains(&plain) || p.contains(&bracketed))
     }
 
-    /// Returns the API server's word, if it is live and kubeadm's configuration is in it.
+    /// Returns the API server's word, if it speaks of a cluster ([`Kubernetes::cluster_api`]).
     pub fn api(&self) -> Option<&Api> {
         self.kubernetes.cluster_api()
     }
@@ -268,9 +268,14 @@ impl View {
             .filter(|(_, host)| host.is_known())
             .filter_map(|(name, host)| Some((name, host.api()?)));
         // The first of equals: max_by_key would take the last.
-        let best = known
-            .rev()
-            .max_by_key(|(_, api)| (api.ready, api.nodes.is_some(), api.members.is_some()));
+        let best = known.rev().max_by_key(|(_, api)| {
+            (
+                api.ready,
+                api.nodes.is_some(),
+                api.configured,
+                api.members.is_some(),
+            )
+        });
         self.api = best.map(|(name, api)| (name.clone(), api.clone()));
     }
 
@@ -304,8 +309,8 @@ impl View {
         all
     }
 
-    /// Returns whether the control plane of this name is a full member: its node has the label, its etcd member has a
-    /// vote, and both manifests lie on it.
+    /// Returns whether the control plane of this name is a full member: its node has the label, or kubeadm has come to its end
+    /// there; its etcd member has a vote, and both manifests lie on it.
     pub fn is_control_plane(&self, name: &HostName) -> bool {
         let Some((_, api)) = self.api() else {
             return false;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::health;
 use super::state::{HostState, State};
 use crate::event::{Certificate, Event, Part, Seen};
+use crate::host::Known;
 use crate::model::HostName;
 
 /// Says of each host of the cluster that was read how it stands, and what lies among its static pods that is none.
@@ -26,14 +27,12 @@ pub(super) async fn report(state: &State) {
         let copies = kubernetes.iter().flat_map(|k| &k.copies).map(|copy| {
             format!("{copy} is a pod too: the kubelet starts every file of that folder; move it elsewhere")
         });
-        let additions = kubernetes
-            .iter()
-            .flat_map(|k| &k.additions)
-            .map(|addition| {
-                format!(
-                    "{addition} adds to a service that quorate writes: what it says is not compared"
-                )
-            });
+        // What a role of the inventory writes is compared.
+        let additions = host.observed.additions.iter();
+        let unasked = additions.filter(|path| host.observed.file(path) == Known::Unknown);
+        let additions = unasked.map(|path| {
+            format!("{path} adds to a service that quorate sets up: what it says is not compared")
+        });
         for message in copies.chain(additions) {
             let event = Event::Warning {
                 host: Some(name.clone()),

@@ -57,6 +57,9 @@ pub(super) fn facts(desired: &dyn Desired, host: &HostName) -> Facts {
 /// Returns what the workflow needs to know of a host.
 pub(super) fn cluster_facts(desired: &dyn Desired, host: &HostName) -> Facts {
     let mut facts = Facts::from([Fact::System]);
+    if desired.shape().has(host) {
+        facts.insert(Fact::Additions);
+    }
     if let Some((node, address, port)) = desired.node(host) {
         facts.insert(Fact::Kubernetes {
             address,

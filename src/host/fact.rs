@@ -65,6 +65,9 @@ pub enum Fact {
         /// The node's name: what its Node says is asked by it.
         node: String,
     },
+    /// Drop-ins of the kubelet's, the container runtime's and the load balancer's services, and files of the kubelet's flags
+    /// (systemd.unit(5); kubernetes.io, Configuring each kubelet in your cluster using kubeadm).
+    Additions,
     /// Who answers at the address that is to become the cluster's own, asked by one connect and the neighbour table. A
     /// host that carries the address or belongs to a cluster is not asked: it would meet itself.
     Claimed {
@@ -275,6 +278,8 @@ pub struct Observed {
     pub reach: Option<Reach>,
     /// What may keep the host from becoming a part of a cluster; `None` where it was not asked.
     pub preflight: Option<Preflight>,
+    /// Files that add to the services of [`Fact::Additions`], and are not quorate's by what stands in them.
+    pub additions: Vec<String>,
     /// When the question was sent and when its answer was there, in milliseconds since 1970 by the controller's clock.
     pub asked: Option<(i64, i64)>,
     pub(super) files: BTreeMap<String, Option<FileState>>,
@@ -471,6 +476,7 @@ impl Observed {
         self.kubernetes = newer.kubernetes.or(self.kubernetes.take());
         self.reach = newer.reach.or(self.reach.take());
         self.preflight = newer.preflight.or(self.preflight.take());
+        self.additions = newer.additions;
         // It belongs to the clock in `system`.
         self.asked = newer.asked;
         for path in newer.files.keys() {

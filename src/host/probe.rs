@@ -113,6 +113,7 @@ fn calls(facts: &Facts) -> String {
                 "probe_addons",
                 [server, name, url, text].map(String::clone).to_vec(),
             ),
+            Fact::Additions => add("probe_additions", Vec::new()),
             Fact::Preflight(questions) => add("probe_preflight", preflight::words(questions)),
         }
     }
@@ -306,6 +307,7 @@ impl<'a> Parser<'a> {
                 self.observed.pods.insert(rest.to_string(), true);
             }
             "pods-listed" => self.pods_listed = true,
+            "addition" => self.observed.additions.push(rest.to_string()),
             "preflight" => {
                 let preflight = self.observed.preflight.get_or_insert_default();
                 preflight::read(preflight, rest).ok_or_else(bad)?;
@@ -408,7 +410,6 @@ impl<'a> Parser<'a> {
             "trace" => kubernetes.traces.push(value.to_string()),
             "process" => kubernetes.processes.push(value.to_string()),
             "copy" => kubernetes.copies.push(value.to_string()),
-            "addition" => kubernetes.additions.push(value.to_string()),
             "server" => kubernetes.server = said(value),
             "node" => kubernetes.node = said(value),
             "kubelet" => kubernetes.node = decode(value).and_then(|pem| node_of(&pem)),
@@ -566,6 +567,7 @@ impl<'a> Parser<'a> {
                 | Fact::Pod(_)
                 | Fact::Claimed { .. }
                 | Fact::Endpoint(_)
+                | Fact::Additions
                 | Fact::Preflight(_)
                 | Fact::BgpSessions(_) => {}
             }

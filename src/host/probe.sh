@@ -227,17 +227,17 @@ probe_written() {
   { IFS= read -r line </var/lib/kubelet/kubeadm-flags.env; } 2>/dev/null && say kubernetes kubelet-flags "$line"
   return 0
 }
-# What an administrator has added to the services that quorate writes (systemctl edit; kubeadm's drop-in reads the last two).
+# What an administrator has added to the services that quorate sets up (systemctl edit; kubeadm's drop-in reads the last two).
 probe_additions() {
   for path in /etc/systemd/system/kubelet.service.d/* /etc/systemd/system/containerd.service.d/* \
     /etc/systemd/system/haproxy.service.d/* /etc/systemd/system/keepalived.service.d/*; do
     case ${path##*/} in
     *[!A-Za-z0-9._~-]*) ;;
-    *.conf) grep -q 'Written by quorate' "$path" 2>/dev/null || { [ -f "$path" ] && say kubernetes addition "$path"; } ;;
+    *.conf) grep -q 'Written by quorate' "$path" 2>/dev/null || { [ -f "$path" ] && say addition "$path"; } ;;
     esac
   done
   for path in /etc/default/kubelet /etc/sysconfig/kubelet; do
-    grep -q '^ *KUBELET_EXTRA_ARGS=["'"'"' ]*[^"'"'"' ]' "$path" 2>/dev/null && say kubernetes addition "$path"
+    grep -q '^ *KUBELET_EXTRA_ARGS=["'"'"' ]*[^"'"'"' ]' "$path" 2>/dev/null && say addition "$path"
   done
   return 0
 }
@@ -259,7 +259,6 @@ probe_kubernetes() {
     *) [ -f "$path" ] && say kubernetes copy "$path" ;;
     esac
   done
-  probe_additions
   # A manifest that the kubelet cannot read starts nothing. A process has 15 letters of its name (proc(5), /proc/PID/comm), and others
   # have the same: the first word of its command line is whole.
   if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]; then

@@ -317,7 +317,7 @@ fn a_run_shows_and_records_no_secret() {
     let user = String::from_utf8(user.stdout).unwrap();
     let vars = format!(
         "ansible_host: 127.0.0.1\nansible_port: {}\nansible_user: {}\nansible_become: false\nansible_ssh_private_key_file: {}\n\
-         ansible_become_password: plain-sudo-word\n\
+         ansible_become_password: plain-sudo-word\nhttp_proxy: \"http://me:proxy%40word@192.0.2.9:3128\"\n\
          kubernetes_version: \"1.36.3\"\nkubernetes_source: present\nload_balancer: external\ncontrol_plane_endpoint: \"{ip}:6443\"\n\
          ignore_preflight_errors: [NumCPU, Mem, SystemVerification, DiskSpace, KernelModule, MaskedUnit]\n",
         sshd.port,
@@ -349,10 +349,18 @@ fn a_run_shows_and_records_no_secret() {
         "-vv",
     ];
     // A secret variable's value is one, encrypted or not.
-    let words = ["--", "echo", "x hidden-new-word plain-sudo-word"];
+    let words = [
+        "--",
+        "echo",
+        "x hidden-new-word plain-sudo-word proxy%40word proxy@word bWU6cHJveHlAd29yZA==",
+    ];
     let said = bed.run(&[&["exec"], &keys[..], &words].concat());
     assert_eq!(said.exit, 0, "{}{}", said.out, said.err);
-    assert!(said.out.contains("cp1 | x *** ***\n"), "{}", said.out);
+    assert!(
+        said.out.contains("cp1 | x *** *** *** *** ***\n"),
+        "{}",
+        said.out
+    );
     if user.trim() != "root" {
         // A plan asks the host what root alone may read.
         return;

@@ -1367,8 +1367,6 @@ fn a_vrrp_group_is_read_from_keepalived_s_own_configuration() {
     }
 }
 
-/// A member of etcd starts anew with its static pods: until then every other one with a vote has to be there. Found by a
-/// history in which a join was killed between its vote and its Node's label.
 /// A control plane that has lost its label is one all the same where kubeadm has come to its end on it.
 #[test]
 fn a_label_that_was_taken_away_makes_no_stranger() {
@@ -1438,6 +1436,8 @@ fn lost_configurations_come_back_before_anybody_joins() {
     assert!(!acts(&view).contains(&Act::Upload { host: name("cp1") }));
 }
 
+/// A member of etcd starts anew with its static pods: until then every other one with a vote has to be there. Found by a
+/// history in which a join was killed between its vote and its Node's label.
 #[test]
 fn static_pods_wait_for_every_vote_in_etcd() {
     let seen = |component: &str| {

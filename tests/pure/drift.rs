@@ -99,6 +99,8 @@ fn a_configuration_that_the_cluster_has_lost() {
             _ => api.proxy_configuration = None,
         }
         api.unread.insert(name.into(), status);
+        assert_eq!(drift::of_cluster(&wanted, &api), [], "not ready: {name}");
+        api.ready = true;
         let found = drift::of_cluster(&wanted, &api);
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found.join("\n"), told, "{name} {status}");
@@ -113,12 +115,16 @@ fn a_cluster_without_its_configuration_is_known_by_its_marker() {
     let mut seen = host(&wanted);
     let lost = Api {
         live: true,
+        ready: true,
         nodes: Some(Vec::new()),
         unread: [("kubeadm-config".to_string(), 404)].into(),
         ..Api::default()
     };
     seen.api = Some(lost);
     assert!(seen.cluster_api().is_some());
+    seen.api.as_mut().unwrap().ready = false;
+    assert!(seen.cluster_api().is_none(), "it may know no roles yet");
+    seen.api.as_mut().unwrap().ready = true;
     seen.marker.as_mut().unwrap().done = false;
     assert!(seen.cluster_api().is_none());
     seen.marker = None;

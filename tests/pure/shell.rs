@@ -944,15 +944,11 @@ fn what_somebody_adds_to_a_service_is_told() {
         sandbox.write(&proxy, "[Service]\nEnvironment=HTTP_PROXY=a\n");
         sandbox.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=\"\"\n");
         sandbox.write("/etc/sysconfig/kubelet", "KUBELET_EXTRA_ARGS=--v=5\n");
-        let facts = Facts::from([Fact::Kubernetes {
-            address: "10.77.0.11".into(),
-            port: 6443,
-            node: "cp1".into(),
-        }]);
+        let facts = Facts::from([Fact::Additions]);
         let (answer, _) = sandbox.exec(&probe::request(&facts, NONCE), usize::MAX);
         let observed = probe::parse(&facts, NONCE, &answer).unwrap();
         assert_eq!(
-            observed.kubernetes.unwrap().additions,
+            observed.additions,
             [proxy.as_str(), "/etc/sysconfig/kubelet"],
             "{kind:?}"
         );

@@ -126,7 +126,7 @@ fn claimed(shape: &Shape, view: &View) -> Option<Refusal> {
 /// Without kubeadm-config nothing tells which endpoint, networks and version the cluster has, and the inventory's would be written in its place:
 /// they have to be those from which a control plane was made.
 fn unverified(shape: &Shape, view: &View, host: &HostName, api: &Api) -> Option<Refusal> {
-    api.unread.get("kubeadm-config")?;
+    api.unread("kubeadm-config")?;
     let wanted = format!("v{}", shape.version);
     let mut nodes = api.nodes.iter().flatten();
     let why = match nodes.find(|node| node.version != wanted) {
@@ -151,9 +151,9 @@ fn unverified(shape: &Shape, view: &View, host: &HostName, api: &Api) -> Option<
     Some(Refusal {
         hosts: vec![host.clone()],
         message: format!(
-            "the ConfigMap kubeadm-config is gone, or nodes may not read it, and {why}"
+            "the ConfigMap kubeadm-config is gone or empty, or nodes may not read it, and {why}"
         ),
-        help: "write into the inventory what the cluster was made with (version, endpoint, networks) and run again: the ConfigMap is put back, and may be changed then".into(),
+        help: "write into the inventory what the cluster was made with (version, endpoint, networks) and run again: the ConfigMap is put back, and may be changed then; where no inventory says it any more, put it back by hand with `kubeadm init phase upload-config kubeadm --config FILE`".into(),
     })
 }
 

@@ -95,8 +95,13 @@ pub struct Api {
 impl Api {
     /// Returns whether the ConfigMap kubeadm-config is gone from a cluster that lists its nodes, or may not be read.
     fn has_lost_its_configuration(&self) -> bool {
-        let status = self.unread.get("kubeadm-config");
-        matches!(status, Some(403 | 404)) && self.nodes.is_some()
+        matches!(self.unread("kubeadm-config"), Some(403 | 404)) && self.nodes.is_some()
+    }
+
+    /// Returns the status with which a ConfigMap of kubeadm's was not read. An API server that is starting refuses what it will grant as
+    /// soon as it knows all roles (403 in the first two seconds of its life): only a ready one is believed.
+    pub fn unread(&self, name: &str) -> Option<u16> {
+        self.unread.get(name).copied().filter(|_| self.ready)
     }
 
     /// Returns the node of this name, as the API lists it.
@@ -122,10 +127,6 @@ pub struct Kubernetes {
     /// the kubelet starts all the same (pkg/kubelet/config/file.go: whatever does not begin with a dot).
     #[serde(default)]
     pub copies: Vec<String>,
-    /// Drop-ins of the kubelet's, the container runtime's and the load balancer's services, and files of the kubelet's flags, that are not
-    /// quorate's (systemd.unit(5); kubernetes.io, Configuring each kubelet in your cluster using kubeadm).
-    #[serde(default)]
-    pub additions: Vec<String>,
     /// Which of the controller manager and the scheduler run.
     #[serde(default)]
     pub processes: Vec<String>,

@@ -155,6 +155,10 @@ pub(in crate::role) fn free_form(text: &str) -> Option<(String, String)> {
 /// Returns what to write instead of such an argument.
 pub(in crate::role) fn instead(name: &str, value: &str) -> String {
     match MODULE.arguments.contains(&name) {
+        // A text is split at spaces, those within a template too: the rest of the value is not known here.
+        true if value.contains("{{") => {
+            format!("write a map, with `cmd` and `{name}` in lines of their own")
+        }
         true => format!("write a map, with `cmd` and `{name}: {value}` in lines of their own"),
         false => "leave it out: there is no such argument here".to_string(),
     }
