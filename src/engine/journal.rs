@@ -413,5 +413,9 @@ fn parse(line: &[u8]) -> Result<Record, Problem> {
         let event: String = event.chars().take(LONGEST_NAME).collect();
         printable(&event, false)
     });
-    serde_json::from_slice(line).map_err(|_| event.map_or(Problem::Unreadable, Problem::Unknown))
+    serde_json::from_slice(line).map_err(|error| match event {
+        // serde's words where a name is none of the enum's; anything else is a known event that is not as it has to be.
+        Some(event) if error.to_string().starts_with("unknown variant") => Problem::Unknown(event),
+        _ => Problem::Unreadable,
+    })
 }

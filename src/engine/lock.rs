@@ -112,7 +112,12 @@ impl Lock {
                         message: format!("another run is changing this host: {owner}"),
                         help: Some("that run is dead, and what it began goes on: run again when it has ended (`systemctl status quorate-kubeadm` on the host shows kubeadm)".into()),
                     },
-                    Some(("held", owner)) => Problem {
+                    Some(("held", owner)) if owner == settings.owner => Problem {
+                        trouble: Trouble::Locked,
+                        message: format!("this run's own lost connection still holds the lock of this host: {owner}"),
+                        help: Some(format!("run again: the lock goes {} s after the connection's last sign of life", script::LOCK_SECONDS)),
+                    },
+                    Some(("held", owner)) if !owner.is_empty() => Problem {
                         trouble: Trouble::Locked,
                         message: format!("another run is changing this host: {owner}"),
                         help: Some("wait for it to end; if it is dead, its lock goes 60 s after its last sign of life, or use --break-lock".into()),

@@ -231,6 +231,7 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
          flock -w {STEP_SECONDS} 8 || {{ say held \"{LEFT_BEHIND}${{broken:+ (the lock of$broken was broken)}}, begun by $(cat /run/quorate/wave.owner 2>/dev/null)\"; rm -f \"$lock.owner\"; return 0; }}\n\
          exec 8<&-\n\
          printf '%s\\n' {0} >/run/quorate/wave.owner\n\
+         rm -f /run/quorate-stop.*\n\
          say \"locked$broken\"\n\
          while [ \"$(timeout {LOCK_SECONDS} dd bs=1 count=1 status=none 9<&- | wc -c)\" -eq 1 ]; do :; done\n\
          rm -f \"$lock.owner\"\n",

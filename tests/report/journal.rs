@@ -145,6 +145,14 @@ fn a_journal_of_another_version() {
         "{warnings:?}"
     );
 
+    // A known event of which a part is none.
+    let forged = format!("{good}{}", good.replace("cp1", "<b>"));
+    let (_, warnings) = read(forged.as_bytes()).unwrap();
+    assert!(
+        warnings[0].ends_with("j.jsonl:2: no event; passed over"),
+        "{warnings:?}"
+    );
+
     let error = read(good.replace("\"v\":1", "\"v\":2").as_bytes())
         .unwrap_err()
         .to_string();

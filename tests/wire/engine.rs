@@ -1414,6 +1414,7 @@ async fn a_locked_host_refuses_the_run_and_nothing_is_changed() {
             .text()
             .contains("another run is changing this host: you@there (process 7)")
     );
+    assert!(!outcome.text().contains("lost connection"));
 }
 
 #[tokio::test]
