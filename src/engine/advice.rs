@@ -28,6 +28,11 @@ pub(super) fn help_for(title: &str, lines: &[String], host: &HostName) -> String
             "is not Ready",
             "`kubectl describe node NODE` says why, for the node that the lines above name: mend it there and run again",
         ),
+        // kubeadm's phase kubelet-start.
+        (
+            "already exists in the cluster. You must delete the existing Node",
+            "its Node stands for another kubelet: where that is another host, give one of them another name; where this host was made bare, the Node is NotReady 40 s after its last word: run again then, or `kubectl delete node NODE` first",
+        ),
         ("still running on this host", "run again to wait for it"),
         ("while this run was planned", "run again"),
         (

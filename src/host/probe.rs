@@ -13,10 +13,7 @@ use crate::model::{Mode, Sha256};
 mod answers;
 mod preflight;
 
-use answers::{
-    addon, addresses, client_certificate, data, leads, members, names, networking, node_of, nodes,
-    not_after, own_node, said,
-};
+use answers::{addon, addresses, client_certificate, names, node_of, not_after, own_node, said};
 
 const PROBE: &str = concat!(include_str!("bad_as.sh"), include_str!("probe.sh"));
 /// Bytes of an answer that is none which are shown.
@@ -463,47 +460,12 @@ impl<'a> Parser<'a> {
     }
 
     fn http(&mut self, what: &str, status: &str, body: &[u8]) {
-        let good = status == "200";
         // A node without an API server of its own asks through the endpoint.
         if what == "node" {
-            self.kubernetes.own_node = own_node(body).filter(|_| good);
+            self.kubernetes.own_node = own_node(body).filter(|_| status == answers::OK);
             return;
         }
-        let api = self.api.get_or_insert_default();
-        match what {
-            "livez" => api.live = good,
-            "readyz" => api.ready = good,
-            "nodes" if good => api.nodes = nodes(body),
-            "kubeadm-config" if good => {
-                api.configured = true;
-                let text = data(body, "ClusterConfiguration").unwrap_or_default();
-                let field = |name: &str| {
-                    let line = text
-                        .lines()
-                        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
-                    Some(line.trim().trim_matches('"').to_string()).filter(|v| !v.is_empty())
-                };
-                api.endpoint = field("controlPlaneEndpoint");
-                api.version = field("kubernetesVersion");
-                api.pod_subnet = networking(&text, "podSubnet");
-                api.service_subnet = networking(&text, "serviceSubnet");
-                api.cluster_configuration = Some(text).filter(|text| !text.is_empty());
-            }
-            "kubelet-config" if good => api.kubelet_configuration = data(body, "kubelet"),
-            "kube-proxy" if good => api.proxy_configuration = data(body, "config.conf"),
-            "members" if good => api.members = members(body),
-            "etcd-status" if good => api.leads = leads(body),
-            _ => {}
-        }
-        let unread = match what {
-            "kubeadm-config" => api.cluster_configuration.is_none(),
-            "kubelet-config" => api.kubelet_configuration.is_none(),
-            "kube-proxy" => api.proxy_configuration.is_none(),
-            _ => false,
-        };
-        if let (true, Ok(status)) = (unread, status.parse()) {
-            api.unread.insert(what.to_string(), status);
-        }
+        answers::note(self.api.get_or_insert_default(), what, status, body);
     }
 
     /// Returns all that was seen; what was asked and did not answer is absent, not unknown.

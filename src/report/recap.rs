@@ -27,7 +27,7 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
         if !recap.under_way.is_empty() {
             let _ = writeln!(
                 out,
-                "  a step was under way on {}",
+                "  stopped behind the step that was under way on {}",
                 names(&recap.under_way, NAMED)
             );
         }

@@ -6,11 +6,53 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use x509_parser::extensions::GeneralName;
 
-use super::super::fact::{AddonState, ClientCertificate, EtcdMember, NodeState, OwnNode};
+use super::super::fact::{AddonState, Api, ClientCertificate, EtcdMember, NodeState, OwnNode};
 use crate::model::Sha256;
 
+/// The status of an answer that is what was asked for (RFC 9110, 15.3.1).
+pub(super) const OK: &str = "200";
+
+/// Takes note of what the API server or etcd answered to one question, of which `what` is the name in the probe.
+pub(super) fn note(api: &mut Api, what: &str, status: &str, body: &[u8]) {
+    let good = status == OK;
+    match what {
+        "livez" => api.live = good,
+        "readyz" => api.ready = good,
+        "nodes" if good => api.nodes = nodes(body),
+        "kubeadm-config" if good => {
+            api.configured = true;
+            let text = data(body, "ClusterConfiguration").unwrap_or_default();
+            let field = |name: &str| {
+                let line = text
+                    .lines()
+                    .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+                Some(line.trim().trim_matches('"').to_string()).filter(|v| !v.is_empty())
+            };
+            api.endpoint = field("controlPlaneEndpoint");
+            api.version = field("kubernetesVersion");
+            api.pod_subnet = networking(&text, "podSubnet");
+            api.service_subnet = networking(&text, "serviceSubnet");
+            api.cluster_configuration = Some(text).filter(|text| !text.is_empty());
+        }
+        "kubelet-config" if good => api.kubelet_configuration = data(body, "kubelet"),
+        "kube-proxy" if good => api.proxy_configuration = data(body, "config.conf"),
+        "members" if good => api.members = members(body),
+        "etcd-status" if good => api.leads = leads(body),
+        _ => {}
+    }
+    let unread = match what {
+        "kubeadm-config" => api.cluster_configuration.is_none(),
+        "kubelet-config" => api.kubelet_configuration.is_none(),
+        "kube-proxy" => api.proxy_configuration.is_none(),
+        _ => false,
+    };
+    if let (true, Ok(status)) = (unread, status.parse()) {
+        api.unread.insert(what.to_string(), status);
+    }
+}
+
 /// Reads a `meta.k8s.io/v1` Table of nodes: its first columns are name, status, roles, age and version.
-pub(super) fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
+fn nodes(body: &[u8]) -> Option<Vec<NodeState>> {
     #[derive(Deserialize)]
     struct Table {
         #[serde(rename = "columnDefinitions")]
@@ -96,7 +138,7 @@ fn subjects<T>(pem: &[u8], pick: impl Fn(&GeneralName<'_>) -> Option<T>) -> Opti
 }
 
 /// Returns a field of `networking` in a ClusterConfiguration, as kubeadm writes it into its ConfigMap.
-pub(super) fn networking(text: &str, name: &str) -> Option<String> {
+fn networking(text: &str, name: &str) -> Option<String> {
     let mut lines = text.lines().skip_while(|line| *line != "networking:");
     let fields = lines.by_ref().skip(1).take_while(|l| l.starts_with(' '));
     let mut values = fields.filter_map(|l| l.trim().strip_prefix(name)?.strip_prefix(':'));
@@ -112,7 +154,7 @@ pub(super) fn client_certificate(pem: &[u8]) -> Option<ClientCertificate> {
 }
 
 /// Returns a text in a ConfigMap's `data`.
-pub(super) fn data(body: &[u8], key: &str) -> Option<String> {
+fn data(body: &[u8], key: &str) -> Option<String> {
     let map: serde_json::Value = serde_json::from_slice(body).ok()?;
     Some(map.get("data")?.get(key)?.as_str()?.to_string())
 }
@@ -151,7 +193,7 @@ pub(super) fn own_node(body: &[u8]) -> Option<OwnNode> {
 }
 
 /// Reads etcd's `MemberListResponse` as its gRPC gateway gives it.
-pub(super) fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
+fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
     #[derive(Deserialize)]
     struct List {
         #[serde(default)]
@@ -187,7 +229,7 @@ pub(super) fn members(body: &[u8]) -> Option<Vec<EtcdMember>> {
 }
 
 /// Reads whether the member that answered leads (etcd's API, `StatusResponse`: `header.member_id`, `leader`).
-pub(super) fn leads(body: &[u8]) -> Option<bool> {
+fn leads(body: &[u8]) -> Option<bool> {
     let status: serde_json::Value = serde_json::from_slice(body).ok()?;
     let own = status.get("header")?.get("member_id")?.as_str()?;
     Some(status.get("leader")?.as_str()? == own)
