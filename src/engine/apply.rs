@@ -429,13 +429,18 @@ impl Run {
     }
 
     fn observe(&mut self, name: &HostName, observed: Observed) {
+        // A look for the address alone asks for no membership: what is known of that is as old as before.
+        let asked = observed.kubernetes.is_some();
         if let Some(host) = self.state.hosts.get_mut(name) {
             host.observed.update(observed);
         }
-        if self.locks.get(name).is_some_and(Lock::is_held) {
+        let member = self.state.settings.desired.node(name).is_some();
+        if (asked || !member) && self.locks.get(name).is_some_and(Lock::is_held) {
             self.certain.insert(name.clone());
         }
         self.state.refresh(name);
-        self.state.view.note_api(name);
+        if asked {
+            self.state.view.note_api(name);
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn report(state: &State) {
             format!("{copy} is a pod too: the kubelet starts every file of that folder; move it elsewhere")
         });
         // What a role of the inventory writes is compared.
-        let additions = host.observed.additions.iter();
+        let additions = host.observed.additions.iter().flatten();
         let unasked = additions.filter(|path| host.observed.file(path) == Known::Unknown);
         let additions = unasked.map(|path| {
             format!("{path} adds to a service that quorate sets up: what it says is not compared")

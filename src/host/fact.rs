@@ -278,8 +278,9 @@ pub struct Observed {
     pub reach: Option<Reach>,
     /// What may keep the host from becoming a part of a cluster; `None` where it was not asked.
     pub preflight: Option<Preflight>,
-    /// Files that add to the services of [`Fact::Additions`], and are not quorate's by what stands in them.
-    pub additions: Vec<String>,
+    /// Files that add to the services of [`Fact::Additions`], and are not quorate's by what stands in them; `None` where it was
+    /// not asked.
+    pub additions: Option<Vec<String>>,
     /// When the question was sent and when its answer was there, in milliseconds since 1970 by the controller's clock.
     pub asked: Option<(i64, i64)>,
     pub(super) files: BTreeMap<String, Option<FileState>>,
@@ -476,7 +477,7 @@ impl Observed {
         self.kubernetes = newer.kubernetes.or(self.kubernetes.take());
         self.reach = newer.reach.or(self.reach.take());
         self.preflight = newer.preflight.or(self.preflight.take());
-        self.additions = newer.additions;
+        self.additions = newer.additions.or(self.additions.take());
         // It belongs to the clock in `system`.
         self.asked = newer.asked;
         for path in newer.files.keys() {

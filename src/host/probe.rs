@@ -304,7 +304,10 @@ impl<'a> Parser<'a> {
                 self.observed.pods.insert(rest.to_string(), true);
             }
             "pods-listed" => self.pods_listed = true,
-            "addition" => self.observed.additions.push(rest.to_string()),
+            "addition" => {
+                let additions = self.observed.additions.get_or_insert_default();
+                additions.push(rest.to_string());
+            }
             "preflight" => {
                 let preflight = self.observed.preflight.get_or_insert_default();
                 preflight::read(preflight, rest).ok_or_else(bad)?;
@@ -503,6 +506,9 @@ impl<'a> Parser<'a> {
                 Fact::Mount(path) => {
                     self.observed.mounts.entry(path.clone()).or_insert(None);
                 }
+                Fact::Additions => {
+                    self.observed.additions.get_or_insert_default();
+                }
                 Fact::Module(name) => {
                     self.observed.modules.entry(name.clone()).or_insert(false);
                 }
@@ -529,7 +535,6 @@ impl<'a> Parser<'a> {
                 | Fact::Pod(_)
                 | Fact::Claimed { .. }
                 | Fact::Endpoint(_)
-                | Fact::Additions
                 | Fact::Preflight(_)
                 | Fact::BgpSessions(_) => {}
             }

@@ -948,7 +948,7 @@ fn what_somebody_adds_to_a_service_is_told() {
         let (answer, _) = sandbox.exec(&probe::request(&facts, NONCE), usize::MAX);
         let observed = probe::parse(&facts, NONCE, &answer).unwrap();
         assert_eq!(
-            observed.additions,
+            observed.additions.unwrap(),
             [proxy.as_str(), "/etc/sysconfig/kubelet"],
             "{kind:?}"
         );

@@ -1968,6 +1968,20 @@ pub(super) fn to_be_moved() -> Bench {
     bench
 }
 
+/// A look for the address alone says nothing of the cluster: what a host said of that before others joined is no newer for it.
+#[tokio::test]
+async fn a_look_for_the_address_brings_no_old_word_of_the_cluster() {
+    let mut bench = Bench::cluster(&["cp1", "cp2", "cp3"]);
+    bench.moves = true;
+    bench.shape.vip_before_init = false;
+    // Whoever is asked last has joined first.
+    bench.shape.load_balancers = ["cp3", "cp2", "cp1"].map(name).to_vec();
+    bench.model.lock().unwrap().holder = Some("cp1");
+    let outcome = bench.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+    assert_eq!(outcome.recap.healthy, Some(true), "{}", outcome.text());
+}
+
 /// What each wave was for, in order.
 fn purposes(outcome: &Outcome) -> Vec<String> {
     let waves = outcome.calls.iter();
