@@ -272,7 +272,7 @@ pub(super) fn bars(state: &State, name: &HostName) -> Option<(HostName, Vec<Stri
         return None;
     }
     let carriers = state.settings.desired.shape().load_balancers.iter();
-    let down = carriers.map(|of| (of.clone(), unserving(state, of)));
+    let down = carriers.map(|of| (of.clone(), unfit(state, of)));
     barred_by(name, down.collect())
 }
 
@@ -292,12 +292,22 @@ fn barred_by(
 pub(super) fn turn(state: &State, name: &HostName) -> u8 {
     let holds = state.view.hosts.get(name).is_some_and(|h| h.holds_vip);
     let carries = state.settings.desired.shape().load_balancers.contains(name);
-    match unserving(state, name).is_empty() {
+    match unfit(state, name).is_empty() {
         false => 0,
         true if holds => 2,
         true if carries && !serves(state, name) => 3,
         true => 1,
     }
+}
+
+/// Returns why a host's load balancer serves nobody, or would not after its next start: what it has not read may be what no daemon
+/// bears.
+fn unfit(state: &State, name: &HostName) -> Vec<String> {
+    let mut found = unserving(state, name);
+    if let Some(host) = state.hosts.get(name) {
+        found.extend(unread(state, name, host));
+    }
+    found
 }
 
 /// Returns what of the load balancer is down on a host so that it serves nobody: by BGP one router is enough.

@@ -599,7 +599,7 @@ pub(crate) struct Bench {
     /// `--limit`, where it is not all of them.
     pub(crate) limit: Option<Vec<HostName>>,
     pub(crate) shape: Shape,
-    disturbs: bool,
+    pub(crate) disturbs: bool,
     waves: u32,
     signs: bool,
     moves: bool,

@@ -444,3 +444,27 @@ async fn a_cluster_that_answers_at_the_address_is_not_begun_beside() {
         );
     }
 }
+
+/// What a daemon has not read may be what none bears: no second host gets it.
+#[tokio::test]
+async fn no_other_load_balancer_is_touched_beside_one_that_has_not_read_its_configuration() {
+    for (host, exit) in [("cp2", ExitCode::Done), ("cp3", ExitCode::Failed)] {
+        let mut bench = cluster(|host, lines| {
+            units(host, lines, "active", "");
+            // Until its file is written.
+            if host == "cp2" && !lines.iter().any(|line| line.starts_with("stat ")) {
+                lines.insert(0, "pending haproxy.reload-haproxy".into());
+            }
+        });
+        bench.disturbs = true;
+        bench.limit = Some(vec![HostName::new(host).unwrap()]);
+        for lacking in ["cp2", "cp3"] {
+            bench.model.lock().unwrap().forget_file(lacking);
+        }
+        let outcome = bench.run("apply", obey).await;
+        assert_eq!(outcome.exit(), exit, "{host}: {}", outcome.text());
+        let barred = "not changed because of cp2 (haproxy has not read its new configuration)";
+        assert_eq!(outcome.text().contains(barred), host == "cp3", "{host}");
+        assert_eq!(outcome.waves().contains(&host), host == "cp2", "{host}");
+    }
+}

@@ -12,7 +12,7 @@ use super::Run;
 use crate::cluster::next::{Cause, Missing};
 use crate::cluster::{self, Decision, Standing, act};
 use crate::event::{Category, Event, Status};
-use crate::host::Facts;
+use crate::host::{Fact, Facts};
 use crate::model::HostName;
 
 /// How long what was seen to be down may take to be up when the cluster is whole: an API server's start, many times over.
@@ -192,23 +192,43 @@ impl Run {
         // What a limited run has changed is no less done for what is the matter elsewhere.
         let mut told = self.is_limited() || !left_out.is_empty();
         if let Err(message) = self.vip_is_up().await {
-            told = true;
-            let balancers = settings.desired.balancers(&host);
-            let name = balancers.first().map_or("keepalived", |(name, _)| name);
-            let mut help =
-                format!("look at `kubectl -n kube-system logs {name}-NODE` of each control plane");
-            if name == "keepalived" {
-                help.push_str(": do they hear each other's adverts (IP protocol 112)?");
-            }
-            settings
-                .emit(Event::ClusterFailed {
+            let event = match self.is_limited() {
+                true => Event::Warning {
+                    host: None,
                     message,
-                    help: Some(help),
-                })
-                .await;
+                },
+                false => Event::ClusterFailed {
+                    message,
+                    help: Some(self.where_to_look()),
+                },
+            };
+            told = true;
+            settings.emit(event).await;
         }
         self.look_at_the_ill().await;
         self.conclude(told).await;
+    }
+
+    /// Returns where to look when the address is not where it is to be.
+    fn where_to_look(&self) -> String {
+        let desired = &self.state.settings.desired;
+        let carrier = desired.shape().load_balancers.first();
+        let parts = carrier.map_or_else(Vec::new, |host| desired.balancers(host));
+        let service = |fact: &Fact| matches!(fact, Fact::Unit(_));
+        let keeper = parts.iter().find(|(name, _)| *name == "keepalived");
+        let (name, service) = keeper
+            .or(parts.first())
+            .map_or(("keepalived", true), |(name, fact)| (*name, service(fact)));
+        let mut help = match service {
+            true => format!("look at `journalctl -u {name}` on the load balancers"),
+            false => {
+                format!("look at `kubectl -n kube-system logs {name}-NODE` of each control plane")
+            }
+        };
+        if name == "keepalived" {
+            help.push_str(": do they hear each other's adverts (IP protocol 112)?");
+        }
+        help
     }
 
     /// What was seen of a host at the end of its own wave may be over by now: where something was down, it is looked at again

@@ -335,7 +335,7 @@ impl Run {
         };
         let down = down.join(", ");
         let message = format!(
-            "not changed: on {other} is {down}, and while one load balancer is down no other is touched"
+            "not changed because of {other} ({down}): while one load balancer is down no other is touched"
         );
         let help = format!(
             "see why on {other}, mend it there or in the inventory, and run again: those that are down come first"
