@@ -30,7 +30,7 @@ use crate::host::{Fact, Facts, Observed};
 use crate::inventory::{self, Inventory, Variables};
 use crate::model::{Diagnostic, Diagnostics, HostName, Map, Masks, Severity, Sha256, Value};
 use crate::role::site::{MEMBER, WHOLE};
-use crate::role::{Branches, Disk, HostRoles, Kinds, Library, Selection, Site};
+use crate::role::{Branches, Disk, HostRoles, Kinds, Library, Selection, Site, Unsaid};
 use crate::template::{self, Binding, Scope};
 use plays::Plays;
 
@@ -48,8 +48,6 @@ pub(super) struct Project {
     manifests: Vec<Manifest>,
     /// Decrypted values and those of secret variables, which no text may hold that is shown or recorded.
     pub(super) masks: Masks,
-    /// Those of them that no command may have among its words.
-    unsaid: Arc<Masks>,
     /// Whether somebody asked for differences (`--diff`).
     diffs: bool,
     /// Whether some tasks are left out (`--tags`, `--skip-tags`).
@@ -113,7 +111,7 @@ impl Project {
         let masks = inventory.masks();
         // What a variable of quorate's own is for is known: an address or a version may be said, in whatever file it stood.
         let may_be_said = |name: &str| known::find(name).is_some() && !known::is_secret(name);
-        let unsaid = Arc::new(inventory.masks_of(&|name| !may_be_said(name)));
+        let unsaid = Arc::new(unsaid(&inventory.variables_of(&|name| !may_be_said(name))));
         let (library, roles_found) = library(request);
         let is_partial = inventory.partial || roles_found.0.iter().any(is_about_variables);
         found.extend(roles_found);
@@ -288,7 +286,6 @@ impl Project {
             Some(Self {
                 inventory,
                 masks,
-                unsaid,
                 others,
                 spec,
                 shape,
@@ -479,6 +476,27 @@ fn secret_parts(name: &str, value: &str) -> Vec<String> {
         _ => vec![value],
     };
     parts.into_iter().map(str::to_owned).collect()
+}
+
+/// Returns what no command may have among its words: of these variables the decrypted values, and the plain ones of those that are
+/// secret by what they are.
+fn unsaid(variables: &[(&str, &inventory::Variable)]) -> Unsaid {
+    let mut names = BTreeSet::new();
+    let mut values = Vec::new();
+    for (name, variable) in variables {
+        let mut found = variable.secrets();
+        if let (true, Some(node)) = (known::is_secret(name), &variable.node) {
+            let value = node.to_value();
+            let items = value.as_array().into_iter().flatten();
+            let texts = items.chain([&value]).filter_map(Value::as_str);
+            found.extend(texts.flat_map(|text| secret_parts(name, text)));
+        }
+        if !found.is_empty() {
+            names.insert((*name).to_string());
+            values.extend(found);
+        }
+    }
+    Unsaid::new(Masks::new(values), names)
 }
 
 /// Returns the scope's variables that must not be shown, with their values.

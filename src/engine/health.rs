@@ -196,9 +196,10 @@ fn waits_for_its_move(state: &State, name: &HostName) -> bool {
 /// run, which was to tell them, has failed or was not reached.
 fn unread(state: &State, name: &HostName, host: &HostState) -> Vec<String> {
     let parts = parts(state, name).into_iter();
-    let unread = parts.filter(|(part, ..)| {
+    // A pod reads its configuration when it starts: marks are of a way with services, which may have been left since.
+    let unread = parts.filter(|(part, fact, _)| {
         let mut pending = host.observed.pending.iter();
-        pending.any(|mark| mark.split('.').next() == Some(part))
+        matches!(fact, Fact::Unit(_)) && pending.any(|mark| mark.split('.').next() == Some(part))
     });
     unread
         .map(|(part, ..)| format!("{part} has not read its new configuration"))

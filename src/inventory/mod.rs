@@ -129,6 +129,12 @@ impl Inventory {
 
     /// Returns the masks of the encrypted values of variables with such names.
     pub fn masks_of(&self, is_meant: &dyn Fn(&str) -> bool) -> Masks {
+        let once = self.variables_of(is_meant).into_iter();
+        Masks::new(once.flat_map(|(_, variable)| variable.secrets()))
+    }
+
+    /// Returns the variables of these names, of all hosts, groups and `-e`; each once, however many hosts have it.
+    pub fn variables_of(&self, is_meant: &dyn Fn(&str) -> bool) -> Vec<(&str, &Variable)> {
         let hosts = self.hosts.values().flat_map(|host| &host.vars);
         let groups = self.groups.values().flat_map(|group| &group.vars);
         // A group's variable has one node for all hosts: looking at it once is enough.
@@ -138,7 +144,8 @@ impl Inventory {
             let node = v.node.as_ref();
             is_meant(name) && node.is_some_and(|node| seen.insert(Arc::as_ptr(node).addr()))
         });
-        Masks::new(once.flat_map(|(_, variable)| variable.secrets()))
+        once.map(|(name, variable)| (name.as_str(), variable))
+            .collect()
     }
 }
 

@@ -143,16 +143,6 @@ pub struct HostPlan {
     pub paces: Vec<Pace>,
 }
 
-/// Returns what is wrong with a task of that title which has a decrypted value in the words of its command.
-pub fn exposed(title: &str) -> String {
-    format!(
-        "`{title}` has a decrypted value in the words of its command, which any user of the host can read"
-    )
-}
-
-/// What to do about that.
-pub const NOT_EXPOSED: &str = "put it into `stdin` or a file";
-
 impl HostPlan {
     /// Returns whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
@@ -191,21 +181,6 @@ impl HostPlan {
     pub fn catches(&self) -> bool {
         let caught = |step: &Step| step.on_failure != OnFailure::Stop;
         self.steps.iter().any(caught)
-    }
-
-    /// Returns the title of a step or handler with a decrypted value in the words of a command: any user of the host could read
-    /// those while it runs.
-    pub fn exposes(&self, masks: &Masks) -> Option<&str> {
-        let handlers = self.handlers.iter().flat_map(|h| &h.steps);
-        let mut steps = self.steps.iter().chain(handlers);
-        let step = steps.find(|step| step.changes.iter().any(|c| Self::says(c, masks)));
-        step.map(|step| step.title.as_str())
-    }
-
-    /// Returns whether the words of a change's commands have one of the values in them.
-    pub fn says(change: &Change, masks: &Masks) -> bool {
-        let mut words = change.effect.words().into_iter();
-        words.any(|word| masks.hide(word) != word)
     }
 
     /// Returns whether a step or handler disturbs the path to the API.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::exposed::Unsaid;
 use super::files::ControllerFiles;
 use super::kinds::Kinds;
 use super::library::Role;
@@ -19,7 +20,7 @@ use super::{exposed, item, scope};
 use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Facts, Observed, System};
-use crate::model::{Diagnostic, Diagnostics, Masks, nearest};
+use crate::model::{Diagnostic, Diagnostics, nearest};
 use crate::plan::{HostPlan, Pace, Step};
 use crate::template::{self, Scope, Watched};
 
@@ -31,7 +32,7 @@ pub struct HostRoles {
     selection: Selection,
     pub(super) fixed: BTreeSet<String>,
     diffs: bool,
-    pub(super) unsaid: Arc<Masks>,
+    pub(super) unsaid: Arc<Unsaid>,
     kinds: Option<Arc<Kinds>>,
 }
 
@@ -81,7 +82,7 @@ impl HostRoles {
 
     /// Returns them with the values that no command may have among its words.
     #[must_use]
-    pub fn unsaid(mut self, unsaid: Arc<Masks>) -> Self {
+    pub fn unsaid(mut self, unsaid: Arc<Unsaid>) -> Self {
         self.unsaid = unsaid;
         self
     }
@@ -329,10 +330,16 @@ impl HostRoles {
                             match action {
                                 Ok(action) => {
                                     if !is_known && !self.unsaid.is_empty() {
-                                        let action = action.as_ref();
-                                        let found =
-                                            exposed::check(action, &self.unsaid, role, task);
-                                        errors.0.extend(found);
+                                        let files = self.files.as_ref();
+                                        let again = |scope: &Scope| {
+                                            let action =
+                                                item::action(task, role, scope, files, false);
+                                            Some(exposed::certain(action.ok()?.as_ref()))
+                                        };
+                                        let scope = &scope;
+                                        let asked = exposed::Asked { role, task, scope };
+                                        let words = exposed::certain(action.as_ref());
+                                        errors.0.extend(self.unsaid.check(asked, words, &again));
                                     }
                                     action.facts(&mut questions);
                                     values.extend(scope::left(action.sets()));

@@ -29,6 +29,7 @@ mod walk;
 
 pub use archive::is_image;
 pub use branch::Branches;
+pub use exposed::Unsaid;
 pub use files::{ControllerFile, ControllerFiles, Disk, FileError, ImageArchive};
 pub use host::HostRoles;
 pub use kinds::Kinds;

@@ -315,7 +315,9 @@ impl<'a> Walk<'a> {
                 return None;
             }
         };
-        self.step(role, task, title, changes, notify);
+        if self.says_nothing(role, task, scope, &changes) {
+            self.step(role, task, title, changes, notify);
+        }
         None
     }
 
@@ -326,11 +328,53 @@ impl<'a> Walk<'a> {
         task: &Task,
         scope: &Scope,
     ) -> Result<Box<dyn Action>, Diagnostics> {
-        let action = item::action(task, role, scope, self.host.files.as_ref(), true)?;
-        match exposed::lasting(action.as_ref(), &self.host.unsaid, role, task) {
+        let files = self.host.files.as_ref();
+        let action = item::action(task, role, scope, files, true)?;
+        if self.host.unsaid.is_empty() {
+            return Ok(action);
+        }
+        let asked = exposed::Asked { role, task, scope };
+        let again = |scope: &Scope| {
+            let action = item::action(task, role, scope, files, true).ok()?;
+            Some(exposed::lasting(action.as_ref()))
+        };
+        let words = exposed::lasting(action.as_ref());
+        match self.host.unsaid.check(asked, words, &again) {
             Some(error) => Err(Diagnostics(vec![error])),
             None => Ok(action),
         }
+    }
+
+    /// Takes note of what a task's changes would say that is not to be said, and returns whether that is nothing.
+    fn says_nothing(
+        &mut self,
+        role: &Role,
+        task: &Task,
+        scope: &Scope,
+        changes: &[Change],
+    ) -> bool {
+        if self.host.unsaid.is_empty() {
+            return true;
+        }
+        let again = |scope: &Scope| {
+            let action = item::action(task, role, scope, self.host.files.as_ref(), true).ok()?;
+            match self.verdict(action.as_ref()) {
+                Verdict::Changes(changes) | Verdict::Always(changes) => {
+                    Some(exposed::words_of(&changes))
+                }
+                _ => None,
+            }
+        };
+        let asked = exposed::Asked { role, task, scope };
+        let words = exposed::words_of(changes);
+        let found = self.host.unsaid.check(asked, words, &again);
+        let nothing = found.is_none();
+        self.errors.extend(
+            found
+                .map(|error| Diagnostics(vec![error]))
+                .unwrap_or_default(),
+        );
+        nothing
     }
 
     /// Returns what is to be done, unless it is seen already that the host will refuse it.
@@ -468,6 +512,9 @@ impl<'a> Walk<'a> {
             match self.action(role, handler, &scope) {
                 Ok(action) => match self.verdict(action.as_ref()) {
                     Verdict::Changes(changes) | Verdict::Always(changes) => {
+                        if !self.says_nothing(role, handler, &scope, &changes) {
+                            continue;
+                        }
                         for change in &changes {
                             change.effect.apply(&mut self.now);
                             change.effect.apply(&mut self.steady);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::hosts::Hosts;
 use super::layers::Watch;
 use super::scope::{Binding, Scope};
+use crate::model::Value;
 
 /// A scope that notes the names that it and its copies are asked for.
 #[derive(Debug)]
@@ -45,6 +46,16 @@ impl Watched {
 }
 
 impl Asked {
+    /// Returns the names of those for which `is_meant` holds: it is told a name, and what was left under it by another task (a
+    /// result, a fact, a loop's item).
+    pub fn names_where(&self, is_meant: impl Fn(&str, Option<&Value>) -> bool) -> Vec<String> {
+        let meant = self
+            .names
+            .iter()
+            .filter(|(name, had)| is_meant(name, had.as_deref().and_then(Binding::left)));
+        meant.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Returns whether another scope has the same, so that whoever asked would come to the same.
     pub fn is_alike(&self, other: &Scope) -> bool {
         let hosts = match (&self.hosts, &other.hosts) {

@@ -60,6 +60,11 @@ impl Binding {
         }
     }
 
+    /// Returns the value of a variable that is what it is ([`Binding::fixed`]).
+    pub(super) fn left(&self) -> Option<&Value> {
+        self.last.then_some(self.value.as_ref())
+    }
+
     /// Returns whether it says the same, wherever it was set.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.template, self.last, &self.value) == (other.template, other.last, &other.value)

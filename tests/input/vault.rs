@@ -283,7 +283,7 @@ fn a_secret_is_found_in_the_words_of_a_command() {
     assert!(!said.contains("hidden"), "{said}");
     let found: Vec<&str> = said
         .lines()
-        .filter(|l| l.contains("has a decrypted value in the words of its command"))
+        .filter(|l| l.contains("in the words of its command"))
         .map(|l| l.split('`').nth(1).unwrap())
         .collect();
     let expected = [
@@ -299,6 +299,48 @@ fn a_secret_is_found_in_the_words_of_a_command() {
         "hosts : late",
     ];
     assert_eq!(found, expected, "{said}");
+}
+
+/// A value that stands in a role by itself, or in a plain variable, is nobody's secret; what a task makes of the variable is.
+#[test]
+fn an_innocent_word_of_an_encrypted_file_is_no_secret_elsewhere() {
+    let tasks = "- {name: owned, copy: { dest: /etc/app, content: \"{{ db_user }}\", owner: root } }\n\
+        - {name: plain, command: \"id {{ login }}\"}\n\
+        - {name: loop, command: \"id {{ item }}\", loop: [root, \"{{ login }}\"]}\n\
+        - {name: told, command: \"id {{ db_user }}\"}\n\
+        - {name: made, command: \"id x-{{ db_user | upper | lower }}\", vars: { a: b }}\n\
+        - {name: through, command: \"id {{ through }}\", vars: { through: \"{{ db_user }}\" }}\n\
+        - {name: kept, set_fact: { kept: \"{{ db_user }}\" }}\n\
+        - {name: from kept, command: \"id {{ kept }}\"}\n\
+        - {name: own, command: \"curl -u {{ ansible_become_password }} {{ bgp_peers }}\"}\n";
+    let bed = Bed::sound()
+        .bytes(
+            "inventory/group_vars/kube_control_plane.yml",
+            &seal("db_user: root\nflag: \"true\"\nport: 6443\nfolder: /etc\n"),
+        )
+        .bytes(
+            "inventory/group_vars/kube_node.yml",
+            &seal("db_user: root\n"),
+        )
+        .vars("login: root\nansible_become_password: plain-word\nbgp_peers: []\n")
+        .file("inventory/roles/hosts/tasks/main.yml", tasks)
+        .file("pw", "correct horse");
+    let said = bed.refused_with(&["--vault-password-file", "pw"]);
+    let found: Vec<&str> = said
+        .lines()
+        .filter(|l| l.contains("in the words of its command"))
+        .map(|l| l.split('`').nth(1).unwrap())
+        .collect();
+    let expected = ["told", "made", "through", "from kept", "own"];
+    assert_eq!(
+        found,
+        expected.map(|name| format!("hosts : {name}")),
+        "{said}"
+    );
+    assert!(
+        said.contains("the value of `db_user`") && said.contains("`ansible_become_password`"),
+        "{said}"
+    );
 }
 
 /// What hosts say, titles, differences and the journal: a real run over SSH.

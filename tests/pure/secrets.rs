@@ -15,7 +15,7 @@ use quorate::cluster::kubeadm::{CertificateKey, Token};
 use quorate::host::Effect;
 use quorate::model::{Masks, Secret};
 use quorate::plan::{HostPlan, wave};
-use quorate::role::{HostRoles, Library, Registered};
+use quorate::role::{HostRoles, Library, Registered, Unsaid};
 use serde_json::json;
 
 use super::hostile::{Files, closed, joined};
@@ -258,14 +258,15 @@ fn words_that_hang_on_a_fact_are_found_by_the_plan() {
         "mount: {path: /mnt, src: //nas/a, fstype: cifs, opts: WORDS, state: present}",
         "sysctl: {name: vm.swappiness, value: WORDS}",
     ] {
-        let hidden = format!("\"{{{{ '{WORD}' if facts.hostname == 'h' else 'b' }}}}\"");
+        let hidden = format!("\"{{{{ app_word if facts.hostname == 'h' else 'b' }}}}\"");
         let tasks = format!("- {}\n", task.replace("WORDS", &hidden));
         let (library, found) = Library::from_texts("r", [("tasks/main.yml", tasks.as_str())]);
         assert!(!found.has_errors(), "{found:?}");
-        let masks = Arc::new(Masks::new([WORD.to_string()]));
+        let masks = Masks::new([WORD.to_string()]);
+        let unsaid = Arc::new(Unsaid::new(masks, ["app_word".to_string()].into()));
         let sandbox = closed(SHELLS[0]);
-        let roles = HostRoles::new(vec![library.get("r").unwrap()], files(&sandbox)).unsaid(masks);
-        let scope = scope(json!({}));
+        let roles = HostRoles::new(vec![library.get("r").unwrap()], files(&sandbox)).unsaid(unsaid);
+        let scope = scope(json!({"app_word": WORD}));
         let facts = roles.facts(&scope).unwrap_or_else(|e| panic!("{e:?}"));
         let mut observed = Model::bare().observe(&facts);
         let mut plan = |name: &str| {
@@ -275,7 +276,10 @@ fn words_that_hang_on_a_fact_are_found_by_the_plan() {
         };
         assert!(plan("other").is_ok(), "{task}");
         let found = plan("h").unwrap_err();
-        assert!(found.contains("in the words of its command"), "{found}");
+        assert!(
+            found.contains("in the words of its command") && found.contains("app_word"),
+            "{found}"
+        );
     }
 }
 

@@ -19,7 +19,7 @@ use crate::event::{Category, Event, Status};
 use crate::host::fact::Kubernetes;
 use crate::host::{Effect, Fact, Facts, Known, Observed, UnitAct};
 use crate::model::{Diagnostics, HostName, Secret, Sha256};
-use crate::plan::{Change, HostPlan, NOT_EXPOSED, OnFailure, Step, exposed};
+use crate::plan::{Change, HostPlan, OnFailure, Step};
 use crate::role::{Registered, StepResult};
 
 /// Where nftables' program is in all distributions that are known here.
@@ -92,9 +92,6 @@ impl Project {
         plan.known_after_apply.extend(to_come);
         if plan.hides() {
             plan.unshown = Some(desired.roles.definition(&scope));
-        }
-        if let Some(title) = plan.exposes(&self.unsaid) {
-            return Err(format!("{}: {NOT_EXPOSED}", exposed(title)));
         }
         let handlers = plan.handlers.iter_mut().flat_map(|h| &mut h.steps);
         for change in plan
