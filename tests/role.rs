@@ -31,6 +31,8 @@ mod many;
 mod migrate;
 #[path = "pure/modules.rs"]
 mod modules;
+#[path = "pure/planted.rs"]
+mod planted;
 #[path = "pure/pods.rs"]
 mod pods;
 #[path = "pure/polling.rs"]

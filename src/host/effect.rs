@@ -85,6 +85,8 @@ pub enum Expect {
     Any,
     /// Nothing lies there.
     Absent,
+    /// Nothing lies there, or what lies there stays as it is.
+    AbsentOrKept,
     /// This content.
     Content(Sha256),
 }
@@ -432,7 +434,7 @@ impl Effect {
             Self::Account(account) => account.render(),
             Self::Mount(path) => format!("mount_now {}", sh::quote(path)),
             Self::Unmount(path) => format!("unmount_now {}", sh::quote(path)),
-            Self::Fetch(fetch) => fetch.render(&temporary(&fetch.path)),
+            Self::Fetch(fetch) => fetch.render(),
             Self::Fail(reason) => {
                 format!("{{ printf '%s\\n' {}; return 1; }}", sh::quote(reason))
             }
@@ -471,28 +473,13 @@ fn attributes(
     ])
 }
 
-/// Where the temporary file of `path`, and a copy of the old one, lie: beside it, so that the rename is atomic, but never
-/// inside the kubelet's manifests folder, which would start it (kubelet `staticPodPath`).
-fn temporary(path: &str) -> String {
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    match directory.strip_suffix("/manifests") {
-        Some(parent) => format!("{parent}/.{name}.quorate-new"),
-        None => format!("{directory}/.{name}.quorate-new"),
-    }
-}
-
 fn render_write(file: &WriteFile) -> String {
-    let temporary = temporary(&file.path);
     let expect = match file.expect {
         Expect::Any => "any".to_string(),
         Expect::Absent => "absent".to_string(),
+        Expect::AbsentOrKept => "kept".to_string(),
         Expect::Content(digest) => digest.to_string(),
     };
-    let validate = file
-        .validate
-        .as_deref()
-        .map(|v| v.replace("%s", &sh::quote(&temporary)))
-        .unwrap_or_default();
     let words = sh::words([
         file.path.as_str(),
         &file.content.length().to_string(),
@@ -501,11 +488,11 @@ fn render_write(file: &WriteFile) -> String {
         &file.owner,
         &file.group,
         &expect,
-        &temporary,
         if file.backup { "backup" } else { "-" },
         if file.large { "large" } else { "-" },
     ]);
-    format!("{{ validate={}; put {words}; }}", sh::quote(&validate))
+    let validate = sh::quote(file.validate.as_deref().unwrap_or_default());
+    format!("{{ validate={validate}; put {words}; }}")
 }
 
 fn render_run(run: &Run) -> String {

@@ -147,7 +147,7 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    pub(super) fn render(&self, temporary: &str) -> String {
+    pub(super) fn render(&self) -> String {
         let (digest, mode) = (self.sha256.to_string(), self.mode.to_string());
         let words = [
             &self.url,
@@ -157,7 +157,6 @@ impl Fetch {
             &self.owner,
             &self.group,
         ];
-        let words = words.into_iter().map(String::as_str).chain([temporary]);
         format!("fetch {}", sh::words(words))
     }
 }

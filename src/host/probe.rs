@@ -15,7 +15,11 @@ mod preflight;
 
 use answers::{addon, addresses, client_certificate, names, node_of, not_after, own_node, said};
 
-const PROBE: &str = concat!(include_str!("bad_as.sh"), include_str!("probe.sh"));
+const PROBE: &str = concat!(
+    include_str!("folders.sh"),
+    include_str!("bad_as.sh"),
+    include_str!("probe.sh")
+);
 /// Bytes of an answer that is none which are shown.
 const LAST: usize = 1024;
 /// Seconds since 1970 that a host's clock may show: up to the year 9999.

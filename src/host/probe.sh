@@ -5,7 +5,8 @@ probe_system() {
     os=$(. /etc/os-release; printf '%s|%s|%s' "${ID-}" "${ID_LIKE-}" "${VERSION_ID-}")
   fi
   say system os "$os"
-  say system user "$(id -u)"
+  me=$(id -u)
+  say system user "$me"
   # uname prints name, release, machine in this order whatever is asked first.
   set -- $(uname -nrm)
   say system uname "${3-}" "${2-}" "${1-}"
@@ -77,9 +78,27 @@ probe_large() {
 }
 probe_content() {
   for path do
-    # Whoever may write beside a link says whose content this would be.
-    [ -f "$path" ] && [ ! -L "$path" ] && [ "$(stat -c %s -- "$path")" -le 262144 ] && say content "$path" "$(base64_line <"$path")"
+    # Whoever may write beside a link, or into a folder on the way, says whose content this would be.
+    [ -f "$path" ] && [ ! -L "$path" ] && (content_of "$path")
   done
+}
+content_of() {
+  name=${1%/*}
+  enter "${name:-/}" >/dev/null 2>&1 || return
+  name=./${1##*/}
+  set -- $(stat -c '%u %g %a %s' -- . "$name" 2>/dev/null)
+  [ "${8-262145}" -le 262144 ] || return
+  if ours "$1" "$2" "$3"; then
+    [ -f "$name" ] && [ ! -L "$name" ] && say content "$path" "$(base64_line <"$name")"
+    return
+  fi
+  # Neither followed nor waited for, whatever it has become; what dd says with a blank in it is no base64.
+  content=$({ { dd if="$name" iflag=nofollow,nonblock,fullblock bs=262144 count=1 status=none || echo 'no dd' >&6; } | base64_line; } 6>&1 2>/dev/null)
+  case $content in
+  # A dd that cannot: what was opened has to be what lies there.
+  *' '*) content=$(exec 6<"$name" && [ "$(stat -L -c '%d %i' /dev/fd/6)" = "$(stat -c '%d %i' -- "$name")" ] && base64_line <&6) 2>/dev/null || return ;;
+  esac
+  say content "$path" "$content"
 }
 probe_packages() {
   if command -v dpkg-query >/dev/null 2>&1; then

@@ -7,7 +7,7 @@ use super::request::{Kind, Request, Segment};
 use super::sh;
 
 const PRELUDE: &str = include_str!("prelude.sh");
-const WAVE: &str = include_str!("wave.sh");
+const WAVE: &str = concat!(include_str!("place.sh"), include_str!("wave.sh"));
 
 /// What a step's success is reported as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

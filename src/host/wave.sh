@@ -1,7 +1,9 @@
 # Standard output speaks to the controller alone: it is descriptor 4, and the payload is descriptor 3.
 exec 3<&0 4>&1 </dev/null
 say() { printf '%s %s\n' "$nonce" "$*" >&4; }
-digest() { sha256sum <"$1" | cut -d' ' -f1; }
+digest() {
+  sum=$(sha256sum <"$1") && printf '%s\n' "${sum%% *}"
+}
 # Takes the next $1 bytes of the payload. dd, because busybox head reads past what it was asked for.
 receive() {
   [ "$1" -eq 0 ] && return 0
@@ -19,125 +21,6 @@ changing() {
     mkdir -p "$state/handlers" && : >"$state/handlers/$handler" || return 1
     events="$events n:$handler "
   done
-}
-# Directories are for all to pass through unless somebody asks for less; files of ours are not.
-folders() { (umask 022 && mkdir -p -- "$@"); }
-attributes() { # path mode owner group; - leaves one as it is
-  if [ -L "$1" ] && [ "$2" != - ]; then
-    echo "$1 is a symbolic link: the mode of what it points to is not changed."
-    return 1
-  fi
-  now=$(stat -c '%a %U %G %u %g' -- "$1") || return 1
-  set -- "$1" "$2" "$3" "$4" $now
-  if [ "$2" != - ] && [ "$((0$2))" -ne "$((0$5))" ]; then
-    changing && chmod -- "$2" "$1" || return 1
-  fi
-  if [ "$3" != - ] && [ "$3" != "$6" ] && [ "$3" != "$8" ]; then
-    changing && chown -h -- "$3" "$1" || return 1
-  fi
-  if [ "$4" != - ] && [ "$4" != "$7" ] && [ "$4" != "$9" ]; then
-    changing && chgrp -h -- "$4" "$1" || return 1
-  fi
-}
-directory() { # path mode owner group
-  if [ ! -d "$1" ]; then
-    changing && folders "$1" || return 1
-  fi
-  attributes "$@"
-}
-link() { # path target
-  [ -L "$1" ] && [ "$(readlink -- "$1")" = "$2" ] && return 0
-  # ln would put the link inside.
-  if [ -d "$1" ] && [ ! -L "$1" ]; then
-    echo "$1 is a directory: it is not replaced by a link."
-    return 1
-  fi
-  changing || return 1
-  [ -d "${1%/*}/" ] || folders "${1%/*}" || return 1
-  ln -sfn -- "$2" "$1"
-}
-absent() { # path
-  [ -e "$1" ] || [ -L "$1" ] || return 0
-  changing && rm -rf -- "$1"
-}
-remember() { # path digest: what lets a large file be recognised without reading it again
-  touch "$state/sums"
-  awk -v p=" $1" 'substr($0, length($0) - length(p) + 1) != p' "$state/sums" >"$state/sums.new"
-  printf '%s %s\n' "$2" "$(stat -c '%i %s %Y %Z %n' -- "$1")" >>"$state/sums.new"
-  mv -f "$state/sums.new" "$state/sums"
-}
-put() { # path bytes digest mode owner group expected temporary backup size-class; $validate checks the temporary file
-  old=absent
-  # A link is replaced, not followed: what it points to may belong to somebody else.
-  [ -f "$1" ] && [ ! -L "$1" ] && old=$(digest "$1")
-  if [ "$old" = "$3" ]; then
-    receive "$2" >/dev/null
-    attributes "$1" "$4" "$5" "$6" || return 1
-    # After that, because a new mode is a new ctime.
-    [ "${10}" = large ] && remember "$1" "$3"
-    return 0
-  fi
-  if [ -d "$1" ] && [ ! -L "$1" ]; then
-    echo "$1 is a directory: it is not replaced by a file."
-    return 1
-  fi
-  if [ "$7" != any ] && [ "$old" != "$7" ]; then
-    echo "$1 was changed by somebody else while this run was planned: expected $7, found $old. Run again to see the new difference."
-    return 1
-  fi
-  [ -d "${1%/*}/" ] || folders "${1%/*}" || return 1
-  rm -f -- "$8"
-  # Never through what somebody has put there since: where others may write, that could be a link to a file of root's.
-  if ! (set -C && receive "$2" >"$8"); then
-    rm -f -- "$8"
-    echo "$1 is unchanged: the new content could not be written beside it."
-    return 1
-  fi
-  # A large file is taken by its length: SSH vouches for each byte on the way (RFC 4253, 6.4), and hashing 300 MB of binaries
-  # again took 3.6 s of each host's processor.
-  if [ "${10}" = large ]; then
-    arrived=$(stat -c %s -- "$8") wanted=$2
-  else
-    arrived=$(digest "$8") wanted=$3
-  fi
-  if [ "$arrived" != "$wanted" ]; then
-    rm -f -- "$8"
-    echo "$1 is unchanged: the content did not arrive whole. Is the disk full, or was the connection cut?"
-    return 1
-  fi
-  chown -- "$5:$6" "$8" && chmod -- "$4" "$8" || { rm -f -- "$8"; return 1; }
-  if [ -n "$validate" ] && ! (eval "$validate") 3<&- 4>&- 5>&-; then
-    rm -f -- "$8"
-    echo "$1 is unchanged: the new content was refused by its validator."
-    return 1
-  fi
-  changing || return 1
-  # Where the temporary file lies: not everywhere may a second file lie beside the first.
-  copy=${8%/*}/${1##*/}
-  if [ "$9" = backup ] && [ "$old" != absent ]; then
-    kept=$copy.$(date -u +%Y%m%dT%H%M%SZ).bak
-    rm -f -- "$kept" && cp -p -- "$1" "$kept" || return 1
-  fi
-  # A new file whose content is not on the disk yet is empty after a loss of power: what kubeadm has begun must be known then.
-  case $1 in "$state"/*) sync -- "$8" 2>/dev/null ;; esac
-  # A mount point, such as /etc/hosts in a container, cannot be renamed over: it is written in place.
-  if ! mv -f -- "$8" "$1" 2>/dev/null; then
-    if ! { rm -f -- "$copy.quorate-backup" && cp -p -- "$1" "$copy.quorate-backup"; }; then
-      rm -f -- "$8" "$copy.quorate-backup"
-      return 1
-    fi
-    if ! cat "$8" >"$1"; then
-      cat "$copy.quorate-backup" >"$1" && rm -f -- "$copy.quorate-backup"
-      rm -f -- "$8"
-      echo "$1 could not be written in place; the old content was put back."
-      return 1
-    fi
-    rm -f -- "$8" "$copy.quorate-backup"
-    chown -- "$5:$6" "$1" && chmod -- "$4" "$1" || return 1
-  fi
-  if command -v restorecon >/dev/null 2>&1; then restorecon -- "$1" 2>/dev/null; fi
-  [ "${10}" = large ] && remember "$1" "$3"
-  return 0
 }
 running() {
   case $(systemctl is-active "$1" 2>/dev/null) in
@@ -361,41 +244,6 @@ unmount_now() { # path
   mounted "$1" || return 0
   changing && umount "$1" 3<&- 4>&- 5>&-
 }
-download() { # address file
-  if command -v curl >/dev/null 2>&1; then
-    curl -fsSL --proto '=http,https' --connect-timeout 10 --max-time 900 -o "$2" -- "$1"
-  elif command -v wget >/dev/null 2>&1; then
-    wget -q -T 60 -O "$2" -- "$1"
-  else
-    echo "Neither curl nor wget is there to fetch it with."
-    return 1
-  fi
-}
-fetch() { # address path digest mode owner group temporary
-  if [ -f "$2" ] && [ ! -L "$2" ] && [ "$(digest "$2")" = "$3" ]; then
-    attributes "$2" "$4" "$5" "$6"
-    return
-  fi
-  if [ -d "$2" ] && [ ! -L "$2" ]; then
-    echo "$2 is a directory: it is not replaced by a file."
-    return 1
-  fi
-  [ -d "${2%/*}/" ] || folders "${2%/*}" || return 1
-  rm -f -- "$7"
-  # As in `put`.
-  if ! (set -C && : >"$7") || ! download "$1" "$7" 3<&- 4>&- 5>&-; then
-    rm -f -- "$7"
-    echo "$1 could not be fetched: $2 is unchanged."
-    return 1
-  fi
-  arrived=$(digest "$7")
-  if [ "$arrived" != "$3" ]; then
-    rm -f -- "$7"
-    echo "$1 has the digest $arrived, not $3: $2 is unchanged."
-    return 1
-  fi
-  chown -- "$5:$6" "$7" && chmod -- "$4" "$7" && changing && mv -f -- "$7" "$2" || { rm -f -- "$7"; return 1; }
-}
 set_hostname() {
   [ "$(uname -n)" = "$1" ] && return 0
   changing && hostnamectl set-hostname "$1"
@@ -441,18 +289,6 @@ pull() { # folder-of-hosts.toml name...
     echo "$name could not be pulled by this host: is the name right, and does its registry answer from here? Mirrors are asked as $hosts says."
     return 1
   done
-}
-unpack() { # bytes directory digest: an archive, once; the record of it lies beside the sums
-  mark=$state/unpacked/$3
-  if [ -e "$mark" ] && [ -d "$2" ]; then
-    receive "$1" >/dev/null
-    return
-  fi
-  changing && folders "$2" && mkdir -p -- "$state/unpacked" || return 1
-  archive=$state/archive-$id
-  receive "$1" >"$archive" && tar -xf "$archive" -C "$2" 3<&- 4>&- 5>&- || { rm -f "$archive"; return 1; }
-  rm -f "$archive"
-  printf '%s\n' "$2" >"$mark"
 }
 # Ends the wave where somebody has asked for it: before a step, or while a condition is waited for.
 heed_stop() {
@@ -543,7 +379,10 @@ chmod 0700 "$state"
 # connection that it came by, and the lock with it, are gone.
 mkdir -p /run/quorate && exec 5>>/run/quorate/wave && flock -s 5 2>/dev/null
 work=$(mktemp -d /run/quorate.XXXXXX) || exit 1
-trap 'rm -rf "$work"' EXIT
+begun=${PWD:-/}
+own=
+new=
+trap 'leave; rm -rf "$work"' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 # What was notified (n:) and started (s:) in this wave, in order; and the handler that is running.
 events=

@@ -302,7 +302,7 @@ impl<'a> Walk<'a> {
             // Nothing before it could have changed the file: it cannot be read at all.
             Verdict::Unseen(path) if self.plan.steps.is_empty() => {
                 let message = format!(
-                    "{title}: {path} cannot be edited: it is no regular file, or larger than 256 KiB"
+                    "{title}: {path} cannot be edited: it is no regular file, or larger than 256 KiB, or lies behind a symbolic link that others than root may change"
                 );
                 self.errors
                     .push(Diagnostic::error(message).at(task.span.clone()));

@@ -174,9 +174,11 @@ fn set_fact_of_a_result_waits_for_it() {
     registered.record("r : ask", Status::Changed, result);
     let two = plan(&roles, &scope, &registered).unwrap();
     // Nobody could ask for that path before.
+    let effect = &two.steps[0].changes[0].effect;
+    assert_eq!(effect.describe(), "write /etc/42");
     assert_eq!(
-        two.steps[0].changes[0].effect.describe(),
-        "run touch -- /etc/42"
+        effect.guard().as_deref(),
+        Some("unless something lies there by then")
     );
 }
 

@@ -19,9 +19,21 @@ pub(crate) const NONCE: &str = "n0nce5f3a";
 pub(crate) enum Shell {
     Dash,
     Busybox,
+    /// What /bin/sh is in Red Hat's family.
+    Bash,
 }
 
 pub(crate) const SHELLS: [Shell; 2] = [Shell::Dash, Shell::Busybox];
+
+impl Shell {
+    /// Returns what runs the program behind a stand-in.
+    pub(crate) fn real(self) -> &'static str {
+        match self {
+            Self::Dash | Self::Bash => "/usr/bin/env PATH=/usr/bin:/bin",
+            Self::Busybox => "busybox",
+        }
+    }
+}
 
 pub(crate) struct Sandbox {
     pub(crate) dir: tempfile::TempDir,
@@ -188,6 +200,8 @@ impl Sandbox {
         // What stood behind a part that was rewritten already, such as /proc/sys/module, is one path.
         let text = text
             .replace("/proc\u{1}/sys", "/proc/sys")
+            // A shell's own folder is no stand-in's.
+            .replace("\u{1}/proc/$$", "/proc/$$")
             .replace('\u{1}', &root);
         let bin = self.root().join("bin").to_string_lossy().into_owned();
         text.replacen(
@@ -236,11 +250,12 @@ impl Sandbox {
         let (shell, args): (&str, &[&str]) = match self.shell {
             Shell::Dash => ("dash", &["-c"]),
             Shell::Busybox => ("busybox", &["sh", "-c"]),
+            Shell::Bash => ("bash", &["--posix", "-c"]),
         };
-        let inner = if self.shell == Shell::Dash {
-            "dash"
-        } else {
-            "busybox sh"
+        let inner = match self.shell {
+            Shell::Dash => "dash",
+            Shell::Busybox => "busybox sh",
+            Shell::Bash => "bash --posix",
         };
         let command = command.replacen("/bin/sh", inner, 1);
         let path = format!(

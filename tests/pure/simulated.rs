@@ -205,6 +205,8 @@ impl Model {
                 match file.expect {
                     _ if now == Some(file.content.sha256()) => {}
                     Expect::Any => {}
+                    Expect::AbsentOrKept if self.files.contains_key(&file.path) => return false,
+                    Expect::AbsentOrKept => {}
                     Expect::Absent => assert_eq!(now, None, "the guard of {} fails", file.path),
                     Expect::Content(sha) => {
                         assert_eq!(now, Some(sha), "the guard of {} fails", file.path)

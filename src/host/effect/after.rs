@@ -1,6 +1,6 @@
 //! What is known of a host after an effect: the plan goes on from there without a trip.
 
-use super::{Content, Effect, UnitAct, WriteFile, unpacked};
+use super::{Content, Effect, Expect, UnitAct, WriteFile, unpacked};
 use crate::host::fact::{FileKind, FileState, Observed, UnitState};
 use crate::model::Mode;
 
@@ -21,6 +21,10 @@ impl Effect {
             observed.units.clear();
         }
         match self {
+            Self::WriteFile(file) if file.expect == Expect::AbsentOrKept => {
+                observed.files.remove(&file.path);
+                observed.contents.remove(&file.path);
+            }
             Self::WriteFile(file) => {
                 let state = FileState {
                     kind: FileKind::File,

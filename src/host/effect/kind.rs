@@ -11,7 +11,7 @@ impl Effect {
     pub fn kind(&self) -> ChangeKind {
         match self {
             Self::WriteFile(file) => match file.expect {
-                Expect::Absent => ChangeKind::Create,
+                Expect::Absent | Expect::AbsentOrKept => ChangeKind::Create,
                 Expect::Any | Expect::Content(_) => ChangeKind::Change,
             },
             Self::Directory { .. }
@@ -53,6 +53,7 @@ impl Effect {
                 let mut guard = match file.expect {
                     Expect::Any => "whatever lies there by then".to_string(),
                     Expect::Absent => "only while nothing lies there".to_string(),
+                    Expect::AbsentOrKept => "unless something lies there by then".to_string(),
                     Expect::Content(digest) => {
                         format!("only while its content is sha256 {}", digest.short())
                     }

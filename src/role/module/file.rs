@@ -3,7 +3,7 @@
 use super::target::{Attributes, Target};
 use super::{Action, LATER, Look, Module, Questions, Verdict};
 use crate::event::Category;
-use crate::host::{Content, Effect, Fact, FileKind, Known, Run};
+use crate::host::{Content, Effect, Expect, Fact, FileKind, Known};
 use crate::plan::Change;
 use crate::role::args::Args;
 
@@ -120,11 +120,10 @@ impl Action for File {
                     Verdict::of(self.touched().change(look).into_iter().collect(), "")
                 }
                 // Whatever will be there then must not be emptied.
-                Known::Unknown => {
-                    let mut run = Run::new(["touch", "--", &path]);
-                    run.creates = Some(path);
-                    Verdict::Changes(vec![Change::new(Effect::Run(run), LATER)])
-                }
+                Known::Unknown => Verdict::of(
+                    self.touched().change(look).into_iter().map(kept).collect(),
+                    "",
+                ),
             },
             State::Directory => match seen {
                 // Whoever may write beside it says what it points to, and would have that one's owner and mode changed.
@@ -213,4 +212,13 @@ impl File {
         target.attributes = self.attributes.clone();
         target
     }
+}
+
+/// Returns the change as one that leaves what lies there by then.
+fn kept(mut change: Change) -> Change {
+    change.diff = None;
+    if let Effect::WriteFile(file) = &mut change.effect {
+        file.expect = Expect::AbsentOrKept;
+    }
+    change
 }
