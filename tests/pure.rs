@@ -19,6 +19,7 @@ mod pure {
     mod kubeadm;
     mod kubeadm_credentials;
     mod kubeadm_user;
+    mod masks;
     mod seed;
     mod spec;
     mod template;

@@ -49,7 +49,11 @@ impl Event {
                 ..
             } => {
                 text(title);
-                detail.iter_mut().for_each(text);
+                // As one text: base64 may go on over the ends of its lines.
+                if !detail.is_empty() {
+                    let shown = masks.hide(&detail.join("\n"));
+                    *detail = shown.split('\n').map(str::to_owned).collect();
+                }
                 help(then);
             }
             Self::Progress { text: line, .. } => text(line),

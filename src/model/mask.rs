@@ -7,7 +7,7 @@ use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::Secret;
+use super::{Secret, encoded};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
@@ -16,6 +16,8 @@ pub const MASK: &str = "***";
 const SHORTEST: usize = 4;
 /// A shorter value counts only as a whole word: `root` is not to be found in `rootfs`.
 const LONG: usize = 8;
+/// How often base64 is decoded that stands within what base64 said: a pull secret is one of a JSON with another one in it.
+const DEPTH: usize = 3;
 
 /// Values that must not stand in a text. Whoever prints or records a text that a decrypted value may have got into asks
 /// here first; variables themselves are masked by what they are, whatever their value.
@@ -27,6 +29,10 @@ pub struct Masks {
     /// Finds the long ones in one pass over a text, however many there are. `None` where there are none, or where it could not be
     /// made: then no text is shown.
     search: Option<AhoCorasick>,
+    /// Finds the short ones that are looked for in all texts.
+    words: Option<AhoCorasick>,
+    /// How many characters of base64 the shortest of all these has.
+    least: usize,
 }
 
 impl fmt::Debug for Masks {
@@ -37,7 +43,7 @@ impl fmt::Debug for Masks {
 
 impl Masks {
     /// Returns the masks of these values. Of a text of several lines each longer line is looked for too, since texts are
-    /// shown line by line; and so are the forms that a value has in JSON and as base64.
+    /// shown line by line; and so is the form that a value has in JSON. All these are found within base64 as well.
     pub fn new(values: impl IntoIterator<Item = String>) -> Self {
         let mut texts: Vec<String> = Vec::new();
         for value in values {
@@ -47,14 +53,12 @@ impl Masks {
                 texts.extend(lines.filter(|l| l.len() >= LONG).map(str::to_owned));
             }
             let quoted = serde_json::to_string(&value).unwrap_or_default();
-            let quoted = quoted.trim_matches('"');
-            if quoted != value {
-                texts.push(quoted.to_owned());
-            }
-            if value.len() >= SHORTEST {
+            let quoted = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"'));
+            texts.extend(quoted.filter(|q| *q != value).map(str::to_owned));
+            // Letters may stand before it, among which a short one is no word.
+            if (SHORTEST..LONG).contains(&value.len()) {
                 texts.push(BASE64.encode(&value));
             }
-            texts.extend((0..3).filter_map(|before| inner_base64(&value, before)));
             texts.push(value);
         }
         Self::sorted(texts)
@@ -66,11 +70,18 @@ impl Masks {
         texts.dedup();
         let is_long = |text: &String| text.chars().count() >= LONG;
         let (long, short): (Vec<String>, Vec<String>) = texts.into_iter().partition(is_long);
+        let is_word = |text: &&String| text.chars().count() >= SHORTEST;
+        let words: Vec<&String> = short.iter().filter(is_word).collect();
+        let shortest = long.iter().chain(words.iter().copied()).map(String::len);
+        let least = encoded::length(shortest.min().unwrap_or_default());
         let search = AhoCorasick::new(&long).ok().filter(|_| !long.is_empty());
+        let words = AhoCorasick::new(&words).ok().filter(|_| !words.is_empty());
         Self {
             long: long.into_iter().map(Secret::new).collect(),
             short: short.into_iter().map(Secret::new).collect(),
             search,
+            words,
+            least,
         }
     }
 
@@ -98,11 +109,21 @@ impl Masks {
     }
 
     fn with(&self, text: &str, shortest: usize) -> String {
-        let mut text = match &self.search {
-            Some(search) => covered(text, search),
-            None if !self.long.is_empty() => return MASK.to_owned(),
-            None => text.to_owned(),
-        };
+        if self.search.is_none() && !self.long.is_empty() {
+            return MASK.to_owned();
+        }
+        let mut found: Vec<Range<usize>> = Vec::new();
+        if let Some(search) = &self.search {
+            found.extend(search.find_overlapping_iter(text).map(|m| m.range()));
+        }
+        let mut encoded = Vec::new();
+        self.find_encoded(text.as_bytes(), 0, &mut encoded);
+        found.extend(encoded.into_iter().map(|part| shown_part(text, part)));
+        let mut text = replaced(text, joined(found));
+        let words = self.words.as_ref();
+        if shortest == SHORTEST && !words.is_some_and(|words| words.is_match(&text)) {
+            return text;
+        }
         for secret in self.short.iter().map(Secret::expose) {
             if secret.chars().count() >= shortest && text.contains(secret.as_str()) {
                 text = words_replaced(&text, secret);
@@ -110,36 +131,105 @@ impl Masks {
         }
         text
     }
-}
 
-/// Returns the text with one mask in the place of all that lies within one of the values, or within several that overlap.
-fn covered(text: &str, search: &AhoCorasick) -> String {
-    let mut parts: Vec<Range<usize>> = Vec::new();
-    let mut found: Vec<Range<usize>> = search
-        .find_overlapping_iter(text)
-        .map(|m| m.range())
-        .collect();
-    found.sort_by_key(|part| part.start);
-    for part in found {
-        match parts.last_mut() {
-            Some(last) if part.start < last.end => last.end = last.end.max(part.end),
-            _ => parts.push(part),
+    /// Finds the parts of base64 with one of the values in it, or a part of one, after having decoded so many already.
+    fn find_encoded(&self, text: &[u8], depth: usize, found: &mut Vec<Range<usize>>) {
+        if depth == DEPTH || self.least == 0 {
+            return;
+        }
+        for run in encoded::runs(text, self.least) {
+            self.find_within(text, &[run], depth, found);
+        }
+        for parts in encoded::wrapped(text, self.least) {
+            self.find_within(text, &parts, depth, found);
         }
     }
-    replaced(text, parts)
+
+    fn find_within(
+        &self,
+        text: &[u8],
+        parts: &[Range<usize>],
+        depth: usize,
+        found: &mut Vec<Range<usize>>,
+    ) {
+        for decoded in encoded::decoded(text, parts) {
+            let bytes = &decoded.bytes;
+            let mut inner: Vec<Range<usize>> = Vec::new();
+            if let Some(search) = &self.search {
+                inner.extend(search.find_overlapping_iter(bytes).map(|m| m.range()));
+            }
+            if let Some(words) = &self.words
+                && words.is_match(bytes)
+            {
+                inner.extend(words_within(bytes, words));
+            }
+            self.find_encoded(bytes, depth + 1, &mut inner);
+            found.extend(
+                joined(inner)
+                    .into_iter()
+                    .flat_map(|part| decoded.source(part, parts)),
+            );
+        }
+    }
+}
+
+/// Returns the parts in order, those that overlap as one.
+fn joined(mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    parts.sort_by_key(|part| part.start);
+    let mut all: Vec<Range<usize>> = Vec::new();
+    for part in parts {
+        match all.last_mut() {
+            Some(last) if part.start < last.end => last.end = last.end.max(part.end),
+            _ => all.push(part),
+        }
+    }
+    all
+}
+
+/// Returns the part of a text to be masked for some base64: with its padding, without the sign of a diff's line.
+fn shown_part(text: &str, part: Range<usize>) -> Range<usize> {
+    let bytes = text.as_bytes();
+    let begins = part.start == 0 || bytes.get(part.start - 1) == Some(&b'\n');
+    let sign = begins && part.len() > 1 && encoded::is_sign(bytes.get(part.start));
+    let behind = bytes.get(part.end..).unwrap_or_default();
+    let padding = behind.iter().take(2).take_while(|byte| **byte == b'=');
+    part.start + usize::from(sign)..part.end + padding.count()
+}
+
+/// Returns the places of short values in what some base64 said, as far as it is a text: in bytes at random they stand by chance.
+fn words_within(bytes: &[u8], words: &AhoCorasick) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for chunk in bytes.utf8_chunks() {
+        let mut at = start;
+        let is_other = |c: char| c.is_ascii_control() && !c.is_ascii_whitespace();
+        for text in chunk.valid().split(is_other) {
+            if text.len() >= LONG || text.len() == bytes.len() {
+                let places = words.find_overlapping_iter(text).map(|m| m.range());
+                let places = places.filter(|place| is_alone(text, place));
+                found.extend(places.map(|place| place.start + at..place.end + at));
+            }
+            at += text.len() + 1;
+        }
+        start += chunk.valid().len() + chunk.invalid().len();
+    }
+    found
+}
+
+/// Returns whether a part of a text is no part of a longer word.
+fn is_alone(text: &str, part: &Range<usize>) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let word = &text[part.clone()];
+    let inside = text[..part.start].ends_with(is_word) && word.starts_with(is_word)
+        || text[part.end..].starts_with(is_word) && word.ends_with(is_word);
+    !inside
 }
 
 /// Returns the text with a mask in the place of a value where it is no part of a longer word.
 fn words_replaced(text: &str, secret: &str) -> String {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let alone = |part: &Range<usize>| {
-        let inside = text[..part.start].ends_with(is_word) && secret.starts_with(is_word)
-            || text[part.end..].starts_with(is_word) && secret.ends_with(is_word);
-        !inside
-    };
     let found = text.match_indices(secret);
     let found = found.map(|(at, _)| at..at + secret.len());
-    replaced(text, found.filter(alone))
+    replaced(text, found.filter(|part| is_alone(text, part)))
 }
 
 /// Returns the text with masks in the place of parts, which are in order and do not overlap.
@@ -153,17 +243,4 @@ fn replaced(text: &str, parts: impl IntoIterator<Item = Range<usize>>) -> String
     }
     out.push_str(&text[done..]);
     out
-}
-
-/// Returns what all base64 (RFC 4648) of longer texts has in common where this value stands `before` bytes, modulo three, from their
-/// beginning: without the characters that its neighbours have a part in. `None` where too little is left to tell it by.
-fn inner_base64(value: &str, before: usize) -> Option<String> {
-    let mut bytes = vec![0; before];
-    bytes.extend(value.as_bytes());
-    // 24 bits are four characters: of a byte that is not whole, two stand in a character with another one's.
-    let first = (before * 8).div_ceil(6);
-    let last = bytes.len() * 8 / 6;
-    let text = BASE64.encode(&bytes);
-    let inner = text.get(first..last)?;
-    (inner.len() >= LONG).then(|| inner.to_owned())
 }

@@ -2,6 +2,7 @@
 
 mod diagnostic;
 mod digest;
+mod encoded;
 mod endpoint;
 mod mask;
 mod mode;
