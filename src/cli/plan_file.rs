@@ -157,6 +157,14 @@ pub(super) fn fits(path: &Utf8Path, plan: &PlanFile, here: &PlanOrigin) -> Resul
 pub(super) fn has_room(request: &Request) -> Result<(), WrongInput> {
     if let Command::Plan { out: Some(path) } = &request.command {
         room("--out", path)?;
+        // An inventory or a key that stands there is not to be lost for a slip of the hand.
+        let empty = std::fs::metadata(path).is_ok_and(|there| there.len() == 0);
+        if path.is_file() && !empty && read(path).is_err() {
+            return Err(error(
+                format!("`--out {path}`: there is a file that is no plan of quorate's"),
+                "name another file, or remove that one first",
+            ));
+        }
     }
     match &request.metrics {
         Some(path) => room("--metrics", path),
@@ -173,6 +181,13 @@ fn room(flag: &str, path: &Utf8Path) -> Result<(), WrongInput> {
         return Err(error(
             format!("`{flag} {path}` names no file"),
             "name a file that is to be written",
+        ));
+    }
+    // It would be renamed over: /dev/null would be gone for the whole machine.
+    if path.exists() && !path.is_file() {
+        return Err(error(
+            format!("`{flag} {path}`: it is no regular file"),
+            "name a file that is to be written or replaced",
         ));
     }
     if !folder.is_dir() {

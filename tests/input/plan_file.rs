@@ -103,10 +103,19 @@ fn a_plan_with_other_extra_variables() {
 
 #[test]
 fn files_that_could_not_be_written_are_found_before_anybody_is_contacted() {
-    let bed = Bed::sound();
+    // Not /dev/null: whoever breaks this would break the machine.
+    let bed = Bed::sound().file("notes.txt", "mine");
+    let made = std::process::Command::new("mkfifo")
+        .arg(bed.path("pipe"))
+        .status()
+        .unwrap();
+    assert!(made.success());
     for arguments in [
         &["plan", "--out", "no-such-folder/plan.json"][..],
         &["plan", "--out", "inventory"],
+        &["plan", "--out", "pipe"],
+        &["plan", "--out", "notes.txt"],
+        &["plan", "--metrics", "pipe"],
         &["plan", "--metrics", "no-such-folder/q.prom"],
         &["status", "--metrics", "no-such-folder/q.prom"],
     ] {
@@ -118,5 +127,9 @@ fn files_that_could_not_be_written_are_found_before_anybody_is_contacted() {
         );
         assert!(outcome.err.contains("help"), "{}", outcome.err);
     }
+    assert_eq!(
+        std::fs::read_to_string(bed.path("notes.txt")).unwrap(),
+        "mine"
+    );
     bed.nobody_came();
 }

@@ -258,8 +258,8 @@ fn words_that_hang_on_a_fact_are_found_by_the_plan() {
         "mount: {path: /mnt, src: //nas/a, fstype: cifs, opts: WORDS, state: present}",
         "sysctl: {name: vm.swappiness, value: WORDS}",
     ] {
-        let hidden = format!("\"{{{{ app_word if facts.hostname == 'h' else 'b' }}}}\"");
-        let tasks = format!("- {}\n", task.replace("WORDS", &hidden));
+        let hidden = "\"{{ app_word if facts.hostname == 'h' else 'b' }}\"";
+        let tasks = format!("- {}\n", task.replace("WORDS", hidden));
         let (library, found) = Library::from_texts("r", [("tasks/main.yml", tasks.as_str())]);
         assert!(!found.has_errors(), "{found:?}");
         let masks = Masks::new([WORD.to_string()]);
