@@ -158,8 +158,8 @@ pub(super) fn has_room(request: &Request) -> Result<(), WrongInput> {
     if let Command::Plan { out: Some(path) } = &request.command {
         room("--out", path)?;
         // An inventory or a key that stands there is not to be lost for a slip of the hand.
-        let empty = std::fs::metadata(path).is_ok_and(|there| there.len() == 0);
-        if path.is_file() && !empty && read(path).is_err() {
+        let holds_something = std::fs::metadata(path).is_ok_and(|there| there.len() > 0);
+        if holds_something && read(path).is_err() {
             return Err(error(
                 format!("`--out {path}`: there is a file that is no plan of quorate's"),
                 "name another file, or remove that one first",

@@ -458,24 +458,30 @@ fn role_names(
 /// Returns what of a secret variable's value must not be shown: of a proxy's address the password in it, as it stands there and as a
 /// client says it (RFC 3986, 2.1; with the user before it, of which RFC 7617 makes base64), of BGP peers theirs.
 fn secret_parts(name: &str, value: &str) -> Vec<String> {
-    let parts: Vec<&str> = match name {
+    match name {
         "http_proxy" | "https_proxy" => {
             let account = value.split_once("//").map_or(value, |(_, rest)| rest);
             let account = account.rsplit_once('@').map(|(account, _)| account);
             let parts = account.and_then(|account| Some((account, account.split_once(':')?.1)));
-            let Some((account, password)) = parts else {
-                return Vec::new();
-            };
             let said = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            return vec![password.to_owned(), said(password), said(account)];
+            parts.map_or_else(Vec::new, |(account, password)| {
+                vec![password.to_owned(), said(password), said(account)]
+            })
         }
         "bgp_peers" => {
             let peers = value.split(['\n', ',']);
-            peers.filter_map(|peer| peer.split(':').nth(2)).collect()
+            let passwords = peers.filter_map(|peer| peer.split(':').nth(2));
+            passwords.map(str::to_owned).collect()
         }
-        _ => vec![value],
-    };
-    parts.into_iter().map(str::to_owned).collect()
+        _ => vec![value.to_owned()],
+    }
+}
+
+/// Returns a variable's text, or those of its list, one in a line.
+fn text_of(value: &Value) -> String {
+    let items = value.as_array().into_iter().flatten();
+    let items: Vec<&str> = items.filter_map(Value::as_str).collect();
+    value.as_str().map_or_else(|| items.join("\n"), Into::into)
 }
 
 /// Returns what no command may have among its words: of these variables the decrypted values, and the plain ones of those that are
@@ -486,10 +492,9 @@ fn unsaid(variables: &[(&str, &inventory::Variable)]) -> Unsaid {
     for (name, variable) in variables {
         let mut found = variable.secrets();
         if let (true, Some(node)) = (known::is_secret(name), &variable.node) {
-            let value = node.to_value();
-            let items = value.as_array().into_iter().flatten();
-            let texts = items.chain([&value]).filter_map(Value::as_str);
-            found.extend(texts.flat_map(|text| secret_parts(name, text)));
+            let mut parts = secret_parts(name, &text_of(&node.to_value()));
+            parts.retain(|part| !part.is_empty());
+            found.extend(parts);
         }
         if !found.is_empty() {
             names.insert((*name).to_string());
@@ -504,10 +509,7 @@ fn secrets(scope: &Scope, vars: &Variables) -> Vec<(String, String)> {
     let decrypted = |name: &str| vars.get(name).is_some_and(|v| !v.secrets().is_empty());
     let text = |name: &str| {
         let value = scope.get(name)?.ok()?;
-        let items = value.as_array().into_iter().flatten();
-        let items: Vec<&str> = items.filter_map(Value::as_str).collect();
-        let text = value.as_str().map_or_else(|| items.join("\n"), Into::into);
-        Some((name.to_string(), text))
+        Some((name.to_string(), text_of(&value)))
     };
     let names = scope
         .names()

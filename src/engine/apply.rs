@@ -404,7 +404,7 @@ impl Run {
             Done::Vip(Err(message)) => {
                 self.checking = false;
                 self.told = true;
-                let help = "look at `journalctl -u keepalived` on the load balancers: do they hear each other's adverts (IP protocol 112)?";
+                let help = self.where_to_look();
                 for host in &self.settings().desired.shape().load_balancers {
                     if let Some(state) = self.state.hosts.get_mut(host) {
                         state.standing = Standing::Failed(message.clone());
@@ -414,7 +414,7 @@ impl Run {
                 self.settings()
                     .emit(Event::ClusterFailed {
                         message,
-                        help: Some(help.into()),
+                        help: Some(help),
                     })
                     .await;
             }

@@ -29,6 +29,11 @@ guarded() { # path
   done
   case $1 in 0 | "$me") ;; *) return 1 ;; esac
 }
+# Goes into the folder that a path's last name stands in.
+enter_above() { # path [make]
+  folder=${1%/*}
+  enter "${folder:-/}" "${2-}"
+}
 # Goes into a folder. From then on that folder counts, whatever its name leads to later. A link on the way is followed only
 # where it is guarded, as the kernel has it in folders with the sticky bit (proc_sys_fs(5), protected_symlinks).
 enter() { # folder [make]

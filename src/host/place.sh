@@ -2,8 +2,7 @@
 # in there. $new is then made ready and put at $to; a copy of the old one lies beside $aside. `leave` takes all of it back.
 ready() { # path [make]
   name=${1##*/}
-  folder=${1%/*}
-  enter "${folder:-/}" "${2-}" || return 1
+  enter_above "$@" || return 1
   if private; then
     to=./$name aside=./$name new=./.$name.quorate-new
     # Beside a manifest of the kubelet's (staticPodPath) nothing may lie: it would be started.
@@ -117,16 +116,14 @@ link() { # path target
   changing && away link_in "$@"
 }
 link_in() {
-  folder=${1%/*}
-  enter "${folder:-/}" make && ln -sfnT -- "$2" "./${1##*/}"
+  enter_above "$1" make && ln -sfnT -- "$2" "./${1##*/}"
 }
 absent() { # path
   [ -e "$1" ] || [ -L "$1" ] || return 0
   changing && away absent_in "$1"
 }
 absent_in() {
-  folder=${1%/*}
-  enter "${folder:-/}" && rm -rf -- "./${1##*/}"
+  enter_above "$1" && rm -rf -- "./${1##*/}"
 }
 remember() { # path digest: what lets a large file be recognised without reading it again
   # Where others may write, or above, they would say which file that is.

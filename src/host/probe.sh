@@ -83,8 +83,7 @@ probe_content() {
   done
 }
 content_of() {
-  name=${1%/*}
-  enter "${name:-/}" >/dev/null 2>&1 || return
+  enter_above "$1" >/dev/null 2>&1 || return
   name=./${1##*/}
   set -- $(stat -c '%u %g %a %s' -- . "$name" 2>/dev/null)
   [ "${8-262145}" -le 262144 ] || return

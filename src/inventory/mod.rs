@@ -124,13 +124,8 @@ impl Inventory {
 impl Inventory {
     /// Returns the masks of all values that were encrypted.
     pub fn masks(&self) -> Masks {
-        self.masks_of(&|_| true)
-    }
-
-    /// Returns the masks of the encrypted values of variables with such names.
-    pub fn masks_of(&self, is_meant: &dyn Fn(&str) -> bool) -> Masks {
-        let once = self.variables_of(is_meant).into_iter();
-        Masks::new(once.flat_map(|(_, variable)| variable.secrets()))
+        let all = self.variables_of(&|_| true).into_iter();
+        Masks::new(all.flat_map(|(_, variable)| variable.secrets()))
     }
 
     /// Returns the variables of these names, of all hosts, groups and `-e`; each once, however many hosts have it.

@@ -97,6 +97,11 @@ impl Masks {
         self.long.is_empty() && self.short.is_empty()
     }
 
+    /// Returns whether [`Masks::hide`] would hide a part of the text.
+    pub fn finds(&self, text: &str) -> bool {
+        !self.is_empty() && self.hide(text) != text
+    }
+
     /// Returns the text with `***` in the place of each value of four characters or more; one of less than eight counts
     /// as a whole word alone.
     pub fn hide(&self, text: &str) -> String {
@@ -120,8 +125,9 @@ impl Masks {
         self.find_encoded(text.as_bytes(), 0, &mut encoded);
         found.extend(encoded.into_iter().map(|part| shown_part(text, part)));
         let mut text = replaced(text, joined(found));
-        let words = self.words.as_ref();
-        if shortest == SHORTEST && !words.is_some_and(|words| words.is_match(&text)) {
+        // Without a search all are looked for one by one.
+        let is_without = |words: &AhoCorasick| !words.is_match(&text);
+        if shortest == SHORTEST && self.words.as_ref().is_some_and(is_without) {
             return text;
         }
         for secret in self.short.iter().map(Secret::expose) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::files::ControllerFiles;
 use super::item;
 use super::library::Role;
 use super::module::{Action, Look, Verdict};
@@ -24,6 +25,8 @@ pub(super) struct Asked<'a> {
     pub role: &'a Role,
     pub task: &'a Task,
     pub scope: &'a Scope,
+    pub files: &'a dyn ControllerFiles,
+    pub host_known: bool,
 }
 
 /// What other hosts' variables are read by: whose they are is not seen.
@@ -39,23 +42,31 @@ impl Unsaid {
         self.masks.is_empty()
     }
 
-    /// Returns what is wrong with a task that has one of the values among the words of a command. `again` returns its words in
-    /// another scope, `None` where it means nothing there.
+    /// Returns what is wrong with a task that has one of the values among the words of a command. `of` returns the words of what its
+    /// module is to do in another scope.
     ///
     /// A value that stands there by itself is none: `root` in an encrypted file does not make a secret of every `owner: root`. So
     /// the words have to come out otherwise when a variable that the task asks for has another value.
     pub(super) fn check(
         &self,
         asked: Asked<'_>,
-        words: Vec<String>,
-        again: &dyn Fn(&Scope) -> Option<Vec<String>>,
+        words: impl IntoIterator<Item = impl Into<String> + AsRef<str>>,
+        of: &dyn Fn(&dyn Action) -> Vec<String>,
     ) -> Option<Diagnostic> {
-        let has_one = |word: &String| self.masks.hide(word) != *word;
-        let words: Vec<String> = words.into_iter().filter(has_one).collect();
+        let words = words.into_iter();
+        let words = words.filter(|word| self.masks.finds(word.as_ref()));
+        let words: Vec<String> = words.map(Into::into).collect();
         if words.is_empty() {
             return None;
         }
-        let Asked { role, task, scope } = asked;
+        let Asked {
+            role, task, scope, ..
+        } = asked;
+        // Where it means nothing in a scope, it has no words there.
+        let again = |scope: &Scope| {
+            let action = item::action(task, role, scope, asked.files, asked.host_known);
+            action.map_or_else(|_| Vec::new(), |action| of(action.as_ref()))
+        };
         let mut names = self.names_behind(scope, &|scope| drop(again(scope)));
         // An item is what the loop is made of, and that may be anybody's word.
         let made = |scope: &Scope| drop(item::items(task, role, scope));
@@ -69,7 +80,7 @@ impl Unsaid {
             };
             let other = scope.with(name.as_str(), another(value));
             let others = again(&other);
-            !others.is_some_and(|others| words.iter().all(|word| others.contains(word)))
+            !words.iter().all(|word| others.contains(word))
         };
         let name = names.iter().find(decides)?;
         let title = format!("{} : {}", role.name, task.name);
@@ -84,10 +95,7 @@ impl Unsaid {
     fn names_behind(&self, scope: &Scope, render: &dyn Fn(&Scope)) -> Vec<String> {
         let watched = Watched::new(scope);
         render(&watched.scope);
-        let has_one = |value: &Value| {
-            let text = value.to_string();
-            self.masks.hide(&text) != text
-        };
+        let has_one = |value: &Value| self.masks.finds(&value.to_string());
         watched.asked().names_where(|name, left| {
             name == OTHERS || self.names.contains(name) || left.is_some_and(has_one)
         })
@@ -123,14 +131,21 @@ pub(super) fn certain(action: &dyn Action) -> Vec<String> {
         steady: &nothing,
     };
     let mut words = lasting(action);
-    if let Verdict::Changes(changes) | Verdict::Always(changes) = action.plan(&look) {
-        words.extend(words_of(&changes));
-    }
+    words.extend(words_of(&action.plan(&look)));
     words
 }
 
+/// Returns the words of the commands that make the changes of a verdict.
+pub(super) fn words_of(verdict: &Verdict) -> Vec<String> {
+    match verdict {
+        Verdict::Changes(changes) | Verdict::Always(changes) => {
+            words_in(changes).map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Returns the words of the commands that make changes.
-pub(super) fn words_of(changes: &[Change]) -> Vec<String> {
-    let words = changes.iter().flat_map(|change| change.effect.words());
-    words.map(str::to_owned).collect()
+pub(super) fn words_in(changes: &[Change]) -> impl Iterator<Item = &str> {
+    changes.iter().flat_map(|change| change.effect.words())
 }

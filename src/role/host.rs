@@ -330,16 +330,17 @@ impl HostRoles {
                             match action {
                                 Ok(action) => {
                                     if !is_known && !self.unsaid.is_empty() {
-                                        let files = self.files.as_ref();
-                                        let again = |scope: &Scope| {
-                                            let action =
-                                                item::action(task, role, scope, files, false);
-                                            Some(exposed::certain(action.ok()?.as_ref()))
+                                        let asked = exposed::Asked {
+                                            role,
+                                            task,
+                                            scope: &scope,
+                                            files: self.files.as_ref(),
+                                            host_known: false,
                                         };
-                                        let scope = &scope;
-                                        let asked = exposed::Asked { role, task, scope };
                                         let words = exposed::certain(action.as_ref());
-                                        errors.0.extend(self.unsaid.check(asked, words, &again));
+                                        let found =
+                                            self.unsaid.check(asked, words, &exposed::certain);
+                                        errors.0.extend(found);
                                     }
                                     action.facts(&mut questions);
                                     values.extend(scope::left(action.sets()));

@@ -328,20 +328,22 @@ impl<'a> Walk<'a> {
         task: &Task,
         scope: &Scope,
     ) -> Result<Box<dyn Action>, Diagnostics> {
-        let files = self.host.files.as_ref();
-        let action = item::action(task, role, scope, files, true)?;
-        if self.host.unsaid.is_empty() {
-            return Ok(action);
-        }
-        let asked = exposed::Asked { role, task, scope };
-        let again = |scope: &Scope| {
-            let action = item::action(task, role, scope, files, true).ok()?;
-            Some(exposed::lasting(action.as_ref()))
-        };
-        let words = exposed::lasting(action.as_ref());
-        match self.host.unsaid.check(asked, words, &again) {
+        let action = item::action(task, role, scope, self.host.files.as_ref(), true)?;
+        let asked = self.asked(role, task, scope);
+        let unsaid = &self.host.unsaid;
+        match unsaid.check(asked, action.words(), &exposed::lasting) {
             Some(error) => Err(Diagnostics(vec![error])),
             None => Ok(action),
+        }
+    }
+
+    fn asked<'s>(&'s self, role: &'s Role, task: &'s Task, scope: &'s Scope) -> exposed::Asked<'s> {
+        exposed::Asked {
+            role,
+            task,
+            scope,
+            files: self.host.files.as_ref(),
+            host_known: true,
         }
     }
 
@@ -353,28 +355,14 @@ impl<'a> Walk<'a> {
         scope: &Scope,
         changes: &[Change],
     ) -> bool {
-        if self.host.unsaid.is_empty() {
+        let of = |action: &dyn Action| exposed::words_of(&self.verdict(action));
+        let asked = self.asked(role, task, scope);
+        let words = exposed::words_in(changes);
+        let Some(error) = self.host.unsaid.check(asked, words, &of) else {
             return true;
-        }
-        let again = |scope: &Scope| {
-            let action = item::action(task, role, scope, self.host.files.as_ref(), true).ok()?;
-            match self.verdict(action.as_ref()) {
-                Verdict::Changes(changes) | Verdict::Always(changes) => {
-                    Some(exposed::words_of(&changes))
-                }
-                _ => None,
-            }
         };
-        let asked = exposed::Asked { role, task, scope };
-        let words = exposed::words_of(changes);
-        let found = self.host.unsaid.check(asked, words, &again);
-        let nothing = found.is_none();
-        self.errors.extend(
-            found
-                .map(|error| Diagnostics(vec![error]))
-                .unwrap_or_default(),
-        );
-        nothing
+        self.errors.push(error);
+        false
     }
 
     /// Returns what is to be done, unless it is seen already that the host will refuse it.

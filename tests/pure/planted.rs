@@ -12,18 +12,13 @@ use quorate::host::record::End;
 use quorate::host::{Content, Effect, Expect, Fact, Facts, WriteFile, probe};
 use quorate::model::{Mode, Sha256};
 
-use super::sandbox::{NONCE, Sandbox, Shell};
+use super::sandbox::{NONCE, Sandbox, Shell, account};
 
 const SHELLS: [Shell; 3] = [Shell::Dash, Shell::Busybox, Shell::Bash];
 /// A folder that anybody may write.
 const HOME: &str = "/etc/home";
 const PRECIOUS: &str = "precious";
 const CURL: &str = "while [ \"$1\" != -o ]; do shift; done\nprintf fetched >\"$2\"";
-
-fn account(flag: &str) -> String {
-    let output = std::process::Command::new("id").arg(flag).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_string()
-}
 
 fn write(path: &str, text: &str) -> WriteFile {
     WriteFile {

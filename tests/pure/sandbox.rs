@@ -35,6 +35,12 @@ impl Shell {
     }
 }
 
+/// Returns what `id` says of who runs the tests: `-un`, `-gn`, `-u`.
+pub(crate) fn account(flag: &str) -> String {
+    let output = std::process::Command::new("id").arg(flag).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
 pub(crate) struct Sandbox {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) shell: Shell,

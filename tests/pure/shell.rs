@@ -11,12 +11,7 @@ use quorate::host::{
 };
 use quorate::model::{Endpoint, Mode, Sha256};
 
-use super::sandbox::{NONCE, SHELLS, Sandbox, step};
-
-fn account(flag: &str) -> String {
-    let output = std::process::Command::new("id").arg(flag).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_string()
-}
+use super::sandbox::{NONCE, SHELLS, Sandbox, account, step};
 
 fn file(path: &str, text: &str, expect: Expect) -> WriteFile {
     WriteFile {

@@ -210,7 +210,7 @@ impl Run {
     }
 
     /// Returns where to look when the address is not where it is to be.
-    fn where_to_look(&self) -> String {
+    pub(super) fn where_to_look(&self) -> String {
         let desired = &self.state.settings.desired;
         let carrier = desired.shape().load_balancers.first();
         let parts = carrier.map_or_else(Vec::new, |host| desired.balancers(host));
