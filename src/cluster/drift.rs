@@ -188,7 +188,7 @@ impl Difference {
     /// Returns whether it is a ConfigMap that whoever joins asks for, and does not get.
     pub fn keeps_from_joining(&self) -> bool {
         let asked = [Place::ClusterConfiguration, Place::KubeletConfiguration];
-        let lost = ["ConfigMap", "data", "RoleBinding", "whole"];
+        let lost = ["ConfigMap", "data", RIGHTS, "whole"];
         asked.contains(&self.place) && lost.contains(&self.path.as_str())
     }
 
@@ -205,6 +205,9 @@ impl Difference {
         all.find(|(path, _)| within(path)).map(|(_, why)| *why)
     }
 }
+
+/// What gives nodes the right to read a ConfigMap of kubeadm's.
+const RIGHTS: &str = "Role and RoleBinding";
 
 /// How long a value may be that is shown.
 const SHOWN: usize = 160;
@@ -292,7 +295,30 @@ pub fn of_cluster(wanted: &Wanted, api: &Api) -> Vec<Difference> {
             Some(None) => found.push(unreadable(&place)),
         }
     }
+    found.extend(of_proxy(wanted, api));
     found
+}
+
+/// The kubeconfig that kube-proxy mounts beside its configuration leads to the endpoint (kubeadm, app/phases/addons/proxy). Where the
+/// user has put it elsewhere, the one in the ConfigMap is read by nobody.
+fn of_proxy(wanted: &Wanted, api: &Api) -> Option<Difference> {
+    api.proxy_configuration.as_ref()?;
+    let own = &wanted.proxy["clientConnection"]["kubeconfig"];
+    let server = wanted.servers.last().filter(|_| own.is_null())?;
+    let live = api.proxy_kubeconfig.as_deref().and_then(read);
+    let live = live.and_then(|live| {
+        Some(
+            live["clusters"][0]["cluster"]["server"]
+                .as_str()?
+                .to_owned(),
+        )
+    });
+    (live.as_ref() != Some(server)).then(|| Difference {
+        place: Place::KubeProxyConfiguration,
+        path: "kubeconfig.conf server".into(),
+        live,
+        wanted: Some(server.clone()),
+    })
 }
 
 /// A ConfigMap that is not there, has lost its key, or may not be read by nodes, who need it to join: kubeadm's phases make it, and the rights
@@ -306,11 +332,9 @@ fn gone(place: &Place, api: &Api) -> Option<Difference> {
     let (path, live, wanted) = match api.unread(name)? {
         404 => ("ConfigMap", None, "what the inventory says"),
         200 => ("data", None, "what the inventory says"),
-        403 if name != "kube-proxy" => (
-            "RoleBinding",
-            Some("one by which nodes may not read it"),
-            "kubeadm's",
-        ),
+        403 if name != "kube-proxy" => {
+            (RIGHTS, Some("such that nodes may not read it"), "kubeadm's")
+        }
         _ => return None,
     };
     Some(Difference {

@@ -71,6 +71,7 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
     } else if !waiting.is_empty() {
         parts.push(format!("not Ready: {}", join(&waiting)));
     }
+    parts.extend(pressed(state));
     let unlisted: Vec<&HostName> = shape.nodes().filter(|n| listed(n).is_none()).collect();
     if !unlisted.is_empty() {
         parts.push(format!("not in it: {}", join(&unlisted)));
@@ -96,6 +97,26 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         ));
     }
     Some((parts.join(" · "), healthy))
+}
+
+/// Says on which nodes nothing new is started since their disk, memory or processes run short. They are Ready all the same, and it
+/// passes by itself where there is room again (kubernetes.io, Node-pressure Eviction).
+fn pressed(state: &State) -> Option<String> {
+    let nodes = state.settings.desired.shape().nodes();
+    let said = nodes.flat_map(|name| {
+        let host = state.hosts.get(name);
+        let node = host.and_then(|host| host.observed.kubernetes.as_ref()?.own_node.as_ref());
+        let taints = node.into_iter().flat_map(|node| &node.taints);
+        let short = taints.filter_map(|(key, ..)| {
+            let what = key.strip_prefix("node.kubernetes.io/")?;
+            what.ends_with("-pressure").then_some(what)
+        });
+        short
+            .map(|what| format!("{what} on {name}"))
+            .collect::<Vec<_>>()
+    });
+    let said = said.collect::<Vec<_>>().join(", ");
+    (!said.is_empty()).then(|| format!("starts no new pods: {said}"))
 }
 
 /// Says who holds the virtual address, where quorate manages one, and whether that is well.

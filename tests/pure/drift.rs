@@ -56,8 +56,55 @@ fn api() -> Api {
         cluster_configuration: Some(CLUSTER.into()),
         kubelet_configuration: Some(KUBELET.into()),
         proxy_configuration: Some(PROXY.into()),
+        proxy_kubeconfig: Some(PROXY_KUBECONFIG.into()),
         ..Api::default()
     }
+}
+
+/// As kubeadm 1.36 writes it (app/phases/addons/proxy).
+const PROXY_KUBECONFIG: &str = "apiVersion: v1
+kind: Config
+clusters:
+- cluster:
+    certificate-authority: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
+    server: https://vip.mycluster.local:8443
+  name: default
+";
+
+#[test]
+fn kube_proxy_speaks_to_the_endpoint() {
+    let mut wanted = wanted();
+    let elsewhere = PROXY_KUBECONFIG.replace("vip.mycluster.local:8443", "10.77.0.11:6443");
+    for (title, live, is) in [
+        ("past it", Some(elsewhere), "is https://10.77.0.11:6443"),
+        ("none", None, "is not there"),
+        ("no YAML", Some("- [".into()), "is not there"),
+    ] {
+        let mut api = api();
+        api.proxy_kubeconfig = live;
+        let found = drift::of_cluster(&wanted, &api);
+        let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let told = format!(
+            "KubeProxyConfiguration kubeconfig.conf server: {is}, is to be https://vip.mycluster.local:8443"
+        );
+        assert_eq!(said, [told], "{title}");
+        assert_eq!(
+            found[0].place.part(),
+            quorate::cluster::drift::stage::Part::Cluster,
+            "{title}"
+        );
+        // A pod of another proxy, or one that reads its own file, has nothing of this one.
+        api.proxy_configuration = None;
+        assert_eq!(drift::of_cluster(&wanted, &api), [], "{title}");
+    }
+    wanted.proxy["clientConnection"] = json!({"kubeconfig": "/etc/own.conf"});
+    let mut api = api();
+    api.proxy_kubeconfig = None;
+    let found = drift::of_cluster(&wanted, &api);
+    assert!(
+        found.iter().all(|d| !d.path.contains("kubeconfig.conf")),
+        "{found:?}"
+    );
 }
 
 /// What is not there is no less than what is there otherwise; but a node may not read kube-proxy's where no pod of it runs.
@@ -88,7 +135,7 @@ fn a_configuration_that_the_cluster_has_lost() {
         (
             "kubelet-config",
             403,
-            "KubeletConfiguration RoleBinding: is one by which nodes may not read it, is to be kubeadm's",
+            "KubeletConfiguration Role and RoleBinding: is such that nodes may not read it, is to be kubeadm's",
         ),
         ("kube-proxy", 403, ""),
     ] {

@@ -192,6 +192,26 @@ async fn what_is_down_is_named_and_status_is_not_well() {
     assert!(summary(&outcome).contains("not in the inventory any more: db7"));
 }
 
+#[tokio::test]
+async fn nodes_that_start_no_pods_are_named_and_are_ready() {
+    let bend: Bend = |host, lines| {
+        if host == "w1" {
+            let taint = r#"{"key":"node.kubernetes.io/disk-pressure","effect":"NoSchedule"}"#;
+            lines.push(format!(
+                r#"body {{"metadata":{{}},"spec":{{"taints":[{taint}]}}}}"#
+            ));
+            lines.push("http node 200".into());
+        }
+    };
+    let outcome = cluster(bend).run("status", obey).await;
+    let said = summary(&outcome);
+    assert!(
+        said.contains("starts no new pods: disk-pressure on w1"),
+        "{said}"
+    );
+    assert_eq!(outcome.exit(), ExitCode::Done, "{}", outcome.text());
+}
+
 /// At the end of a run that changed something, who was seen to be down is looked at again before it is called ill.
 #[tokio::test]
 async fn what_was_down_in_a_wave_and_is_up_at_the_end_is_not_named() {

@@ -78,19 +78,34 @@ fn run<'a>(
     step
 }
 
+/// kubeadm's phase that writes ConfigMap kubeadm-config.
+const UPLOAD: &str = "upload-config kubeadm";
+
+/// Gives ConfigMap kubeadm-config its `data` where somebody took the only key out of it: kubeadm writes into what is there, and ends
+/// with a panic where nothing is (kubeadm 1.36, app/phases/uploadconfig). An empty text is read as a missing one.
+const DATA: &str = r#"kube() { kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system "$@"; }
+if [ "$(kube get configmap kubeadm-config -o 'jsonpath={.kind}{.data}' 2>/dev/null)" = ConfigMap ]; then
+  kube patch configmap kubeadm-config --type merge -p '{"data":{"ClusterConfiguration":""}}' || exit 1
+fi
+"#;
+
 /// Returns the steps that bring the configurations that the cluster keeps to what is written.
 pub fn upload(config: &Secret<String>, differences: &[Difference]) -> HostPlan {
     let at = |place: Place| differences.iter().filter(move |d| d.place == place);
     let mut steps = vec![configuration(config)];
     let mut phase = |title: &str, phase: &str, found: Vec<&Difference>| {
         if !found.is_empty() {
-            let script = format!("kubeadm init phase {phase} --config {CONFIG}");
-            steps.push(run(title, &script, &script, None, found.into_iter()));
+            let label = format!("kubeadm init phase {phase} --config {CONFIG}");
+            let mut script = label.clone();
+            if phase == UPLOAD {
+                script.insert_str(0, DATA);
+            }
+            steps.push(run(title, &label, &script, None, found.into_iter()));
         }
     };
     phase(
         "cluster : upload ClusterConfiguration",
-        "upload-config kubeadm",
+        UPLOAD,
         at(Place::ClusterConfiguration).collect(),
     );
     phase(

@@ -81,6 +81,8 @@ pub struct Api {
     pub kubelet_configuration: Option<String>,
     /// The KubeProxyConfiguration in kube-system/kube-proxy, as YAML; `None` where it would not say.
     pub proxy_configuration: Option<String>,
+    /// The kubeconfig beside it (`kubeconfig.conf`), as YAML.
+    pub proxy_kubeconfig: Option<String>,
     /// kubeadm's ConfigMaps that were asked for and not read, by their names, with the status of the answer (RFC 9110): 404 is none, 403 one that a
     /// node may not read, 200 one without its key.
     pub unread: BTreeMap<String, u16>,

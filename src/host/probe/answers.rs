@@ -35,7 +35,10 @@ pub(super) fn note(api: &mut Api, what: &str, status: &str, body: &[u8]) {
             api.cluster_configuration = Some(text).filter(|text| !text.is_empty());
         }
         "kubelet-config" if good => api.kubelet_configuration = data(body, "kubelet"),
-        "kube-proxy" if good => api.proxy_configuration = data(body, "config.conf"),
+        "kube-proxy" if good => {
+            api.proxy_configuration = data(body, "config.conf");
+            api.proxy_kubeconfig = data(body, "kubeconfig.conf");
+        }
         "members" if good => api.members = members(body),
         "etcd-status" if good => api.leads = leads(body),
         _ => {}
