@@ -422,6 +422,20 @@ watch=$!
 wait "$kubeadm"
 status=$?
 kill "$watch" 2>/dev/null"#;
+/// Whether kubeadm join ended in its preflight, where it has changed nothing yet, because the API did not answer one question: it asks
+/// for its configuration there, gives an answer 10 s and does not ask again (kubeadm 1.36, util/config/cluster.go). In the lab one
+/// bootstrap in thirty met that, while kube-proxy came up on the first control plane. Two more attempts, and none after two minutes: a
+/// token that is not known is waited for by kubeadm itself, five minutes long.
+const UNHEARD: &str = r#"begun=$(date +%s)
+tries=0
+unheard() {
+  tries=$((tries + 1))
+  [ $status -ne 0 ] && [ $tries -lt 3 ] && [ $(($(date +%s) - begun)) -lt 120 ] || return 1
+  tail -n 5 "/proc/$$/fd/1" 2>/dev/null |
+    grep -qE 'error execution phase preflight: .*(imeout|deadline exceeded|connection re|EOF|no route to host)' || return 1
+  echo 'quorate: the API did not answer, and nothing was begun: kubeadm join is tried again'
+}
+"#;
 /// The shell function `refused`.
 pub(super) const REFUSED: &str = include_str!("refused.sh");
 /// The shell function `last_words`.
@@ -433,8 +447,13 @@ pub(super) const LAST_WORDS: &str = include_str!("last_words.sh");
 /// Its last word names the run that started it: whoever attaches learns whose token is in the cluster.
 fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> Step {
     let skip = if resume { skip(verb) } else { String::new() };
+    let once = format!("kubeadm {verb} --config {CONFIG} {flags} $skip &\n{WATCH}");
+    let kubeadm = match verb {
+        "join" => format!("{UNHEARD}while :; do\n{once}\nunheard || break\ndone"),
+        _ => once,
+    };
     let script = format!(
-        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{REFUSED}{LAST_WORDS}{skip}{beside}kubeadm {verb} --config {CONFIG} {flags} $skip &\n{WATCH}\nif [ $status -ne 0 ]; then\n{SAID}\nfi\necho '{}'\nexit $status",
+        "sum() {{ cksum {CONFIG} 2>/dev/null; }}\nmine=$(sum)\ntrap '[ \"$(sum)\" != \"$mine\" ] || rm -f {CONFIG}' EXIT\ntrap 'exit 143' TERM\nskip=\n{REFUSED}{LAST_WORDS}{skip}{beside}{kubeadm}\nif [ $status -ne 0 ]; then\n{SAID}\nfi\necho '{}'\nexit $status",
         started_by(run)
     );
     let mut run = Run::new(["/bin/sh", "-c", &script]);

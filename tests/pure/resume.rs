@@ -141,6 +141,45 @@ fn the_host_decides_what_a_resumed_join_skips() {
     }
 }
 
+/// A question of preflight's that nobody answered is asked again, three times in all; what the API refuses, what fails behind preflight
+/// and what took its time is not.
+#[test]
+fn a_join_that_was_not_answered_is_tried_again() {
+    const CUT: &str = "error: error execution phase preflight: unable to fetch the kubeadm-config ConfigMap: Get \"https://vip.example:8443/api\": net/http: request canceled (Client.Timeout exceeded while awaiting headers)";
+    let refused = CUT.replace(
+        "net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
+        "configmaps is forbidden",
+    );
+    let later = CUT.replace("phase preflight", "phase control-plane-join/etcd");
+    let table = [
+        ("once", CUT, 1, "0", 2, true),
+        ("for ever", CUT, 9, "0", 3, false),
+        ("refused", refused.as_str(), 9, "0", 1, false),
+        ("behind preflight", later.as_str(), 9, "0", 1, false),
+        ("after a long time", CUT, 9, "300", 1, false),
+    ];
+    for (kind, (what, said, fails, took, attempts, joined)) in
+        SHELLS.into_iter().flat_map(|k| table.map(|row| (k, row)))
+    {
+        let sandbox = Sandbox::new(kind);
+        sandbox.write("/said", said);
+        sandbox.tool(
+            "kubeadm",
+            &format!("echo x >>@/asked; : >@/took; [ $(wc -l <@/asked) -gt {fails} ] && {{ echo joined; exit 0; }}; cat @/said; echo; echo 'To see the stack trace'; exit 1"),
+        );
+        sandbox.tool("date", &format!("[ -e @/took ] && echo {took} || echo 0"));
+        sandbox.tool("systemctl", "[ $1 != is-active ]");
+        let (end, _, output) = sandbox.one(join(false));
+        let asked = sandbox.read("/asked").unwrap_or_default();
+        assert_eq!(
+            asked.lines().count(),
+            attempts,
+            "{kind:?}: {what}: {output}"
+        );
+        assert_eq!(end == End::Changed, joined, "{kind:?}: {what}: {output}");
+    }
+}
+
 #[test]
 fn the_host_decides_whether_a_resumed_init_skips_preflight() {
     let flags = "--upload-certs --skip-token-print --skip-certificate-key-print";
