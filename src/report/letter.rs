@@ -8,6 +8,7 @@ use crate::event::{ChangeKind, Event, ExitCode, Health, Recap, Record, Status, p
 
 use super::drill;
 use super::plan::{PlanView, Stands, change_line};
+use super::recap::Standstill;
 use super::text::{count, seconds};
 
 /// Mail that is quoted once or twice still has room in 80 columns (RFC 3676, 4.2: 78 at most).
@@ -24,6 +25,7 @@ pub fn letter(records: &[Record], name: &str) -> String {
     let mut out = String::new();
     head(&mut out, &records, &recap);
     failures(&mut out, &recap);
+    standstill(&mut out, &recap);
     warnings(&mut out, &records);
     if recap.is_read_only() {
         differences(&mut out, &plan, &recap);
@@ -134,6 +136,15 @@ fn failures(out: &mut String, recap: &Recap) {
             line(out, 4, 6, &format!("help: {help}"));
         }
     }
+}
+
+fn standstill(out: &mut String, recap: &Recap) {
+    let Some(stop) = Standstill::of(recap, usize::MAX) else {
+        return;
+    };
+    section(out, "Where it stopped");
+    stop.said.iter().for_each(|text| line(out, 2, 4, text));
+    line(out, 2, 4, &format!("help: {}", stop.help));
 }
 
 fn warnings(out: &mut String, records: &[Record]) {
