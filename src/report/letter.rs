@@ -7,7 +7,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use crate::event::{ChangeKind, Event, ExitCode, Health, Recap, Record, Status, printable};
 
 use super::drill;
-use super::plan::{PlanView, Stands, change_line};
+use super::plan::{NOT_IN_IT, PlanView, Stands, change_line};
 use super::recap::Standstill;
 use super::text::{count, seconds};
 
@@ -48,7 +48,7 @@ pub fn letter(records: &[Record], name: &str) -> String {
             line(&mut out, 2, 4, &text);
         }
     }
-    hosts(&mut out, &recap);
+    hosts(&mut out, &plan, &recap);
     if let Some(cluster) = &recap.cluster {
         section(&mut out, "Cluster");
         line(&mut out, 2, 2, &printable(cluster, false));
@@ -234,7 +234,7 @@ fn changes(out: &mut String, records: &[Record]) {
     }
 }
 
-fn hosts(out: &mut String, recap: &Recap) {
+fn hosts(out: &mut String, plan: &PlanView, recap: &Recap) {
     if recap.hosts.is_empty() {
         return;
     }
@@ -245,6 +245,9 @@ fn hosts(out: &mut String, recap: &Recap) {
     };
     for (name, host) in &recap.hosts {
         let mut parts = Vec::new();
+        if plan.is_asked_alone(name, recap) {
+            parts.push(NOT_IN_IT.to_owned());
+        }
         if host.ok + host.changed > 0 {
             parts.push(format!("{} as written", host.ok));
             parts.push(format!("{word} {}", host.changed));

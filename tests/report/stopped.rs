@@ -1,9 +1,9 @@
-//! What a run is told as that did not come to its end.
+//! What a run is told as that did not come to its end, or was for some of the hosts alone.
 
 use quorate::event::{Category, Event, Recap, Record, Status, Trouble};
 use quorate::report::{letter, page, render_recap};
 
-use super::{at, host, started, step, trouble, unstyled};
+use super::{at, host, started, step, trouble, unchanged, unstyled};
 
 fn ended(exit: u8) -> Event {
     Event::RunFinished { exit, seconds: 1.0 }
@@ -86,5 +86,65 @@ fn a_run_that_was_killed_names_the_steps_without_an_end() {
         for text in stopped(&records) {
             assert!(!text.contains(again), "{text}");
         }
+    }
+}
+
+/// A control plane outside of `--limit` is asked, and nothing of it is compared.
+#[test]
+fn a_host_outside_of_the_limit_is_not_as_written_but_not_in_the_run() {
+    let probed = |name| Event::Probed {
+        host: host(name),
+        seconds: 0.1,
+    };
+    for command in ["apply", "plan"] {
+        let mut records = vec![
+            at(0, started(command, &["cp1", "cp2", "h1"])),
+            at(1, probed("cp1")),
+            at(2, probed("cp2")),
+            at(3, probed("h1")),
+            at(4, unchanged("h1")),
+            at(5, unchanged("cp2")),
+            at(6, step("cp2", Status::Changed, Category::Own, 0.1)),
+        ];
+        let chips = |records: &[Record]| {
+            let page = page(records, "x");
+            let hosts = &page[page.find("<section id=\"hosts\">").unwrap()..];
+            let rows = hosts
+                .lines()
+                .filter_map(|line| line.split_once("<tr><td><b>"));
+            let row = |(_, row): (&str, &str)| {
+                let name = &row[..row.find("</b>").unwrap()];
+                let chip = row.rsplit_once("\">").map_or("", |(_, chip)| chip);
+                format!("{name}: {}", chip.split('<').next().unwrap_or_default())
+            };
+            rows.map(row).collect::<Vec<_>>()
+        };
+        let changed = match command {
+            "plan" => "cp2: would change",
+            _ => "cp2: changed",
+        };
+        // Without an end nothing is known of the rest.
+        let cut = ["cp1: not in this run", changed, "h1: not changed"];
+        assert_eq!(chips(&records), cut);
+        // Nor of anybody where nobody was compared.
+        let mut refused = records[..4].to_vec();
+        refused.push(at(
+            4,
+            Event::Refused {
+                hosts: Vec::new(),
+                message: "another version".into(),
+                help: None,
+            },
+        ));
+        refused.push(at(5, ended(5)));
+        let none = ["cp1: not changed", "cp2: not changed", "h1: not changed"];
+        assert_eq!(chips(&refused), none);
+        assert!(!letter(&refused, "x").contains("not in this run"));
+        records.push(at(7, ended(0)));
+        let whole = ["cp1: not in this run", changed, "h1: as written"];
+        assert_eq!(chips(&records), whole);
+        let text = letter(&records, "x");
+        assert!(text.contains("  cp1: not in this run, "), "{text}");
+        assert!(!text.contains("h1: not in this run"), "{text}");
     }
 }
