@@ -34,7 +34,7 @@ use camino::Utf8PathBuf;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
-pub use alias::adopt;
+pub use alias::{adopt, not_read};
 pub use connection::{Connection, connections, connections_of};
 pub use host::{Address, HostSpec, Roles};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
