@@ -88,10 +88,12 @@ fn roles_and_hosts_that_nobody_uses() {
         "- hosts: kube_node\n  roles: [greeting]\n  tags: night\n",
     );
     assert_eq!(named.run(&["validate"]).err, "");
-    // Tags of plays are tags.
-    for tag in ["night", "motd"] {
-        let outcome = named.run(&["validate", "--tags", tag]);
-        assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""), "{tag}");
+    // Tags of plays are tags, with blanks around a comma too; and so it is with names of hosts.
+    for tag in ["night", "motd", "night, motd", " night ,motd "] {
+        for flag in ["--tags", "--skip-tags"] {
+            let outcome = named.run(&["validate", flag, tag, "--limit", "w1, cp1"]);
+            assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""), "{tag}");
+        }
     }
     let stranger = "bastion:\n  hosts:\n    b1: { ansible_host: 127.0.0.9 }\n";
     let bed = bed()
