@@ -16,6 +16,8 @@ mod journals;
 mod plan;
 #[path = "report/schema.rs"]
 mod schema;
+#[path = "report/stopped.rs"]
+mod stopped;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -518,8 +518,8 @@ impl Common {
             inventory: self.inventory.clone(),
             limit: self.limit.clone(),
             shard: self.shard,
-            tags: self.tags.clone(),
-            skip_tags: self.skip_tags.clone(),
+            tags: trimmed(&self.tags),
+            skip_tags: trimmed(&self.skip_tags),
             extra_vars: self.extra_vars.clone(),
             forks: usize::from(self.forks),
             check: self.check,
@@ -575,6 +575,11 @@ impl Common {
             journal: None,
         }
     }
+}
+
+/// Returns the words without the blanks around them, which people put behind a comma.
+fn trimmed(words: &[String]) -> Vec<String> {
+    words.iter().map(|word| word.trim().to_owned()).collect()
 }
 
 /// Reads a command of the user's own.

@@ -114,17 +114,25 @@ impl Project {
         let unsaid = Arc::new(unsaid(&inventory.variables_of(&|name| !may_be_said(name))));
         let (library, roles_found) = library(request);
         let is_partial = inventory.partial || roles_found.0.iter().any(is_about_variables);
-        found.extend(roles_found);
         let folder = beside(&request.inventory);
         let (site, site_found) = Site::load(&folder, &library);
+        // What tasks use, and which tags they have, is not known of those that could not be read.
+        let is_site_read = !site_found.has_errors();
+        let are_tasks_read = is_site_read && !roles_found.has_errors();
+        found.extend(roles_found);
         found.extend(site_found);
-        controller::tags(request, library.iter().chain(site.roles()), &mut found);
+        if are_tasks_read {
+            controller::tags(request, library.iter().chain(site.roles()), &mut found);
+        }
         let mut used = library.used_names();
         used.extend(site.roles().flat_map(|role| role.used_names()));
-        let (outline, spec_found) = ClusterSpec::outline(&inventory, &used);
+        let (outline, mut spec_found) = ClusterSpec::outline(&inventory, &used);
+        if !are_tasks_read {
+            spec_found.0.retain(|finding| !spec::is_unused(finding));
+        }
         found.extend(spec_found);
         controller::files(request, &inventory, &outline, &folder, &mut found);
-        if !inventory.partial {
+        if !inventory.partial && is_site_read {
             found.extend(not_yet(&outline.spec, &library, &site));
         }
         let Outline { spec, stand_ins } = outline;

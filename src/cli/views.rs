@@ -124,8 +124,8 @@ pub(super) fn explain(request: &Request, host: &str, name: Option<&str>) -> Resu
         .filter(|(n, _)| name.is_none_or(|name| asked(n, name)));
     let text: String = chosen
         .map(|(variable, value)| match is_json(request) {
-            true => line(explained(host.name.as_str(), variable, value)),
-            false => printable(&told(variable, value), true),
+            true => line(explained(host, variable, value)),
+            false => printable(&told(host, variable, value), true),
         })
         .collect();
     let text = match name {
@@ -137,7 +137,7 @@ pub(super) fn explain(request: &Request, host: &str, name: Option<&str>) -> Resu
 }
 
 /// Returns a variable with its places for a person.
-fn told(name: &str, variable: &Variable) -> String {
+fn told(host: &inventory::Host, name: &str, variable: &Variable) -> String {
     let shown = match masked(name, variable) {
         Value::String(text) if text == MASK => text,
         value => value.to_string(),
@@ -150,6 +150,9 @@ fn told(name: &str, variable: &Variable) -> String {
     if let Some(own) = spec::known::stands_for(name) {
         text.push_str(&format!("  means  {own}\n"));
     }
+    if let Some(why) = spec::not_read(host, name) {
+        text.push_str(&format!("  not read: {why}\n"));
+    }
     text.push_str(&format!("  set by {}\n", place(&variable.origin)));
     for overrode in &variable.overrode {
         text.push_str(&format!("  over   {}\n", place(overrode)));
@@ -157,7 +160,7 @@ fn told(name: &str, variable: &Variable) -> String {
     text
 }
 
-fn explained(host: &str, name: &str, variable: &Variable) -> Value {
+fn explained(host: &inventory::Host, name: &str, variable: &Variable) -> Value {
     let place = |origin: &Origin| {
         let at = origin.span.as_ref().map(|span| span.line_column());
         json!({
@@ -169,8 +172,9 @@ fn explained(host: &str, name: &str, variable: &Variable) -> Value {
         })
     };
     json!({
-        "v": VERSION, "host": host, "variable": name, "value": masked(name, variable),
+        "v": VERSION, "host": host.name.as_str(), "variable": name, "value": masked(name, variable),
         "means": spec::known::stands_for(name),
+        "not_read": spec::not_read(host, name),
         "set_by": place(&variable.origin),
         "over": variable.overrode.iter().map(place).collect::<Vec<_>>(),
     })

@@ -60,6 +60,13 @@ impl Settings {
         self.ours.contains(host)
     }
 
+    /// Returns whether the run is for hosts outside of the cluster alone, none of which has plays that wait for it.
+    fn is_outside(&self) -> bool {
+        let shape = self.desired.shape();
+        let is_free = |host| !shape.has(host) && !self.desired.differs_on_members(host);
+        !self.ours.is_empty() && self.ours.iter().all(is_free)
+    }
+
     /// Returns whether the host may be asked something after the first look: a connection that is not needed any more costs
     /// memory and an open file. Where nothing is changed only control planes are, for what the cluster says.
     pub(super) fn is_asked_again(&self, host: &HostName) -> bool {
@@ -69,13 +76,14 @@ impl Settings {
 
     /// Returns the hosts that every run looks at, in inventory order: those that it may change, and the control planes,
     /// because without their word nothing about the cluster is safe. Where it may change a load balancer all of them: while one is
-    /// down no other is touched.
+    /// down no other is touched. A run that has nothing to do with the cluster asks nobody of it.
     pub fn asked(&self) -> Vec<HostName> {
         let shape = self.desired.shape();
         let balances = shape.load_balancers.iter().any(|host| self.is_ours(host));
+        let clustered = !self.is_outside();
         let asked = |host: &&HostName| {
             self.is_ours(host)
-                || shape.control_planes.contains(host)
+                || (clustered && shape.control_planes.contains(host))
                 || (balances && shape.load_balancers.contains(host))
         };
         self.targets.keys().filter(asked).cloned().collect()

@@ -102,6 +102,9 @@ pub struct Recap {
     pub interrupted: bool,
     /// Hosts that had a step under way when the user stopped it.
     pub under_way: Vec<HostName>,
+    /// Steps whose end was not seen, by their hosts: where the last event is not there either, a killed run was in these.
+    #[serde(skip)]
+    pub unended: IndexMap<HostName, String>,
     /// Whether the last event was seen; a journal without it is that of a killed run.
     pub finished: bool,
     /// Wall time in seconds.
@@ -198,6 +201,9 @@ impl Recap {
             }
             // In an apply the step itself counts, once it is done.
             Event::Planned { host, .. } if self.is_read_only() => self.host(host).changed += 1,
+            Event::StepStarted { host, title } => {
+                self.unended.insert(host.clone(), title.clone());
+            }
             Event::StepFinished {
                 host,
                 title,
@@ -207,6 +213,7 @@ impl Recap {
                 detail,
                 help,
             } => {
+                self.unended.shift_remove(host);
                 let recap = self.host(host);
                 match status {
                     Status::Ok => recap.ok += 1,
@@ -229,6 +236,7 @@ impl Recap {
                 message,
                 help,
             } => {
+                self.unended.shift_remove(host);
                 let recap = self.host(host);
                 let health = if trouble.is_unreachable() {
                     Health::Unreachable
@@ -280,7 +288,8 @@ impl Recap {
             }
             Event::Interrupted { hosts } => {
                 self.interrupted = true;
-                self.under_way.clone_from(hosts);
+                // Of a fleet each part was stopped by itself.
+                self.under_way.extend(hosts.iter().cloned());
             }
             Event::HostFinished { host, seconds } => self.host(host).seconds = *seconds,
             Event::RunFinished { seconds, .. } => {

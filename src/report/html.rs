@@ -14,6 +14,7 @@ use std::fmt::{Display, Write as _};
 use crate::event::{DrillRecap, ExitCode, Recap, Record, Spread, printable};
 
 use super::drill;
+use super::recap::Standstill;
 use super::text::seconds;
 use view::View;
 
@@ -57,6 +58,7 @@ pub fn page(records: &[Record], name: &str) -> String {
     );
     let mut body = String::with_capacity(64 << 10);
     failures(&mut body, &recap);
+    standstill(&mut body, &recap);
     if let Some(found) = &recap.drill {
         figures(&mut body, found);
         for round in &view.rounds {
@@ -95,6 +97,7 @@ pub fn page(records: &[Record], name: &str) -> String {
 fn navigation(out: &mut String, body: &str) {
     let parts = [
         ("failures", "what went wrong"),
+        ("stopped", "where it stopped"),
         ("rounds", "rounds"),
         ("changes", "changes"),
         ("cluster", "cluster"),
@@ -169,6 +172,18 @@ fn failures(out: &mut String, recap: &Recap) {
         }
         out.push_str("</section>\n");
     }
+}
+
+/// Adds where a run stopped that did not come to its end.
+fn standstill(out: &mut String, recap: &Recap) {
+    let Some(stop) = Standstill::of(recap, usize::MAX) else {
+        return;
+    };
+    out.push_str("<section id=\"stopped\" class=\"failure\"><h2>where it stopped</h2>");
+    for text in &stop.said {
+        let _ = write!(out, "<p>{}</p>", Escaped(text));
+    }
+    let _ = writeln!(out, "<p>{}</p></section>", Escaped(stop.help));
 }
 
 /// The figures that are looked for first.

@@ -7,7 +7,8 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use crate::event::{ChangeKind, Event, ExitCode, Health, Recap, Record, Status, printable};
 
 use super::drill;
-use super::plan::{PlanView, Stands, change_line};
+use super::plan::{NOT_IN_IT, PlanView, Stands, change_line};
+use super::recap::Standstill;
 use super::text::{count, seconds};
 
 /// Mail that is quoted once or twice still has room in 80 columns (RFC 3676, 4.2: 78 at most).
@@ -24,6 +25,7 @@ pub fn letter(records: &[Record], name: &str) -> String {
     let mut out = String::new();
     head(&mut out, &records, &recap);
     failures(&mut out, &recap);
+    standstill(&mut out, &recap);
     warnings(&mut out, &records);
     if recap.is_read_only() {
         differences(&mut out, &plan, &recap);
@@ -46,7 +48,7 @@ pub fn letter(records: &[Record], name: &str) -> String {
             line(&mut out, 2, 4, &text);
         }
     }
-    hosts(&mut out, &recap);
+    hosts(&mut out, &plan, &recap);
     if let Some(cluster) = &recap.cluster {
         section(&mut out, "Cluster");
         line(&mut out, 2, 2, &printable(cluster, false));
@@ -136,6 +138,15 @@ fn failures(out: &mut String, recap: &Recap) {
     }
 }
 
+fn standstill(out: &mut String, recap: &Recap) {
+    let Some(stop) = Standstill::of(recap, usize::MAX) else {
+        return;
+    };
+    section(out, "Where it stopped");
+    stop.said.iter().for_each(|text| line(out, 2, 4, text));
+    line(out, 2, 4, &format!("help: {}", stop.help));
+}
+
 fn warnings(out: &mut String, records: &[Record]) {
     let said = records.iter().filter_map(|record| match &record.event {
         Event::Warning { host, message } => Some(match host {
@@ -223,7 +234,7 @@ fn changes(out: &mut String, records: &[Record]) {
     }
 }
 
-fn hosts(out: &mut String, recap: &Recap) {
+fn hosts(out: &mut String, plan: &PlanView, recap: &Recap) {
     if recap.hosts.is_empty() {
         return;
     }
@@ -234,6 +245,9 @@ fn hosts(out: &mut String, recap: &Recap) {
     };
     for (name, host) in &recap.hosts {
         let mut parts = Vec::new();
+        if plan.is_asked_alone(name, recap) {
+            parts.push(NOT_IN_IT.to_owned());
+        }
         if host.ok + host.changed > 0 {
             parts.push(format!("{} as written", host.ok));
             parts.push(format!("{word} {}", host.changed));

@@ -16,6 +16,9 @@ const GROUP_ABOVE: usize = 20;
 /// How many hosts of such a group are named.
 const NAMED: usize = 12;
 
+/// What is said of a host that was asked alone.
+pub(super) const NOT_IN_IT: &str = "not in this run";
+
 /// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Step {
@@ -149,6 +152,16 @@ impl PlanView {
         })
     }
 
+    /// Returns whether a host of a plan or an apply was asked for what it knows of the cluster and has no part in the run (`--limit`).
+    /// Those that have one are compared all at once: where none was, as in a run that was refused, nobody's part is known.
+    pub(super) fn is_asked_alone(&self, host: &HostName, recap: &Recap) -> bool {
+        let compares = recap.is_read_only() || recap.command == "apply";
+        compares
+            && self.answered.contains(host)
+            && !self.planned.contains(host)
+            && !(self.planned.is_empty() && is_stopped(recap))
+    }
+
     /// Returns the hosts with changes, those with equal plans together where there are many hosts.
     fn groups(&self, options: &Options) -> Vec<(Vec<HostName>, Vec<Step>)> {
         let changing = self.hosts.iter().filter(|(_, steps)| !steps.is_empty());
@@ -201,6 +214,11 @@ impl PlanView {
         }
         paint(style, text)
     }
+}
+
+/// Returns whether a run was refused, has failed, was interrupted or killed: what it would have done is not known.
+pub(super) fn is_stopped(recap: &Recap) -> bool {
+    recap.refused.is_some() || recap.failed.is_some() || recap.interrupted || !recap.finished
 }
 
 impl Step {

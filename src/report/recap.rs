@@ -22,22 +22,11 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
         out.push_str(&render_failure(failure));
         out.push('\n');
     }
+    let stop = Standstill::of(recap, NAMED);
     if recap.interrupted {
         let _ = writeln!(out, "{}", paint(RED, "interrupted"));
-        if !recap.under_way.is_empty() {
-            let _ = writeln!(
-                out,
-                "  stopped behind the step that was under way on {}",
-                names(&recap.under_way, NAMED)
-            );
-        }
-        let help = match &recap.drill {
-            Some(_) => {
-                "whom the drill took away comes back by itself, when its time is over at the latest: `quorate status` shows it"
-            }
-            None => "run the same command again; it goes on from where the hosts are",
-        };
-        let _ = writeln!(out, "  help: {help}\n");
+        out.extend(stop.iter().map(Standstill::lines));
+        out.push('\n');
     }
     host_lines(&mut out, recap, verbose);
     if let Some(drill) = &recap.drill {
@@ -57,6 +46,11 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
     }
     if !recap.finished {
         out.push_str("the run did not end: its journal stops here\n");
+        out.extend(
+            stop.iter()
+                .filter(|_| !recap.interrupted)
+                .map(Standstill::lines),
+        );
     }
     let _ = writeln!(out, "{}", time_line(recap.seconds, &recap.wall));
     if let Some(cluster) = &recap.cluster {
@@ -71,6 +65,60 @@ pub fn render(recap: &Recap, journal: Option<&str>, verbose: bool) -> String {
         let _ = writeln!(out, "{}", paint(DIM, format_args!("journal: {journal}")));
     }
     out
+}
+
+/// Where a run stopped that did not come to its end.
+pub(super) struct Standstill {
+    /// What was under way.
+    pub(super) said: Vec<String>,
+    /// What to do next.
+    pub(super) help: &'static str,
+}
+
+impl Standstill {
+    /// Returns it for a run that was interrupted, or that changed hosts and was killed; up to `most` hosts are named of each step.
+    pub(super) fn of(recap: &Recap, most: usize) -> Option<Self> {
+        let killed = !recap.finished && recap.command == "apply";
+        if !recap.interrupted && !killed {
+            return None;
+        }
+        let mut said = Vec::new();
+        if !recap.under_way.is_empty() {
+            let hosts = names(&recap.under_way, most);
+            said.push(format!(
+                "stopped behind the step that was under way on {hosts}"
+            ));
+        }
+        if killed {
+            let mut alike: IndexMap<&str, Vec<HostName>> = IndexMap::new();
+            for (host, title) in &recap.unended {
+                alike.entry(title).or_default().push(host.clone());
+            }
+            let unseen = alike.iter().map(|(title, hosts)| {
+                format!(
+                    "the end of `{title}` on {} was not seen",
+                    names(hosts, most)
+                )
+            });
+            said.extend(unseen);
+        }
+        let help = match &recap.drill {
+            Some(_) => {
+                "whom the drill took away comes back by itself, when its time is over at the latest: `quorate status` shows it"
+            }
+            None => "run the same command again; it goes on from where the hosts are",
+        };
+        Some(Self { said, help })
+    }
+
+    fn lines(&self) -> String {
+        let mut out = String::new();
+        for text in &self.said {
+            indent(&mut out, "  ", &printable(text, false));
+        }
+        help_lines(&mut out, self.help);
+        out
+    }
 }
 
 /// Returns one failure: where, what, the last lines, what to do.

@@ -162,6 +162,138 @@ const TAGS: &[(&str, &str)] = &[
     ("elseif", "write `elif`"),
 ];
 
+/// Names of Tera's for types (its `args.rs` and `Value::name`), in words. `undefined` is none of them: it is told in its own way.
+const TYPES: &[(&[&str], &str)] = &[
+    (&["&str", "string", "String"], "text"),
+    (
+        &[
+            "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+            "f32", "f64", "Number",
+        ],
+        "a number",
+    ),
+    (&["bool"], "true or false"),
+    (&["array", "Vec<Value>", "&[Value]"], "a list"),
+    (&["Map", "map/struct"], "a map"),
+    (&["none"], "null"),
+];
+
+/// Parts of the messages that name types.
+const TYPED: [&str; 4] = [
+    "Invalid type for the value",
+    "can only be used on",
+    "requires both operands to be",
+    "Iteration not possible on type",
+];
+
+/// What makes one type of another: what is expected, what was given, and what to write.
+const MADE: &[(&str, &str, &str)] = &[
+    ("text", "a number", "`str` makes text of it: `value | str`"),
+    (
+        "text",
+        "true or false",
+        "`str` makes text of it: `value | str`",
+    ),
+    (
+        "text",
+        "a list",
+        "`join` makes text of it: `list | join(sep=\",\")`",
+    ),
+    (
+        "a number",
+        "text",
+        "`int` makes a number of it: `value | int`",
+    ),
+    (
+        "a list",
+        "a map",
+        "`dict2items` makes a list of it: `map | dict2items`",
+    ),
+    (
+        "a list",
+        "text",
+        "`split` makes a list of it: `text | split(pat=\",\")`",
+    ),
+];
+
+fn in_words(name: &str) -> Option<&'static str> {
+    let mut all = TYPES.iter();
+    all.find(|(names, _)| names.contains(&name))
+        .map(|(_, words)| *words)
+}
+
+/// Returns a message of Tera's with types in words, where it names some.
+pub(super) fn plain(message: &str) -> String {
+    if !TYPED.iter().any(|part| message.contains(part)) {
+        return message.to_owned();
+    }
+    let mut out = String::new();
+    for (place, part) in message.split('`').enumerate() {
+        match (place % 2 == 1, in_words(part)) {
+            (true, Some(words)) => out.push_str(words),
+            (true, None) => {
+                out.push('`');
+                out.push_str(part);
+                out.push('`');
+            }
+            (false, _) => out.push_str(part),
+        }
+    }
+    out.replace(
+        "Iteration not possible on type ",
+        "Iteration not possible on ",
+    )
+}
+
+/// Returns how the value that a filter or test does not take becomes one that it does.
+fn made(message: &str) -> Option<String> {
+    let mut types = message.split('`').skip(1).step_by(2).map(in_words);
+    let (wanted, given) = (types.next()??, types.next()??);
+    let mut all = MADE.iter();
+    all.find(|(to, from, _)| (*to, *from) == (wanted, given))
+        .map(|(.., form)| (*form).to_owned())
+}
+
+/// Returns Tera's form of an index behind a dot: `a.0`. `before` ends with the dot.
+fn index(before: &str, rest: &str) -> Option<String> {
+    let before = before.strip_suffix('.')?;
+    let is_path = |c: char| c.is_alphanumeric() || "_.[]".contains(c);
+    let name = &before[before.rfind(|c: char| !is_path(c)).map_or(0, |at| {
+        at + before[at..].chars().next().map_or(1, char::len_utf8)
+    })..];
+    // `a.1.0` is read as a fraction.
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let numbers = rest[..end.unwrap_or(rest.len())].split('.');
+    let places: String = numbers
+        .filter(|number| !number.is_empty())
+        .map(|number| format!("[{number}]"))
+        .collect();
+    Some(format!("write `{name}{places}`"))
+}
+
+/// Returns whether a map is still open at the end of the expression that `before` ends in.
+fn is_in_map(before: &str) -> bool {
+    let start = ["{{", "{%"].iter().filter_map(|open| before.rfind(open));
+    let start = start.max().map_or(0, |at| {
+        // Of `{{{` the first two begin the expression.
+        before[..at].trim_end_matches('{').len() + 2
+    });
+    let (mut open, mut quote) = (Vec::new(), None);
+    for c in before.get(start..).unwrap_or_default().chars() {
+        match (quote, c) {
+            (Some(end), c) if c == end => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, '{' | '[' | '(') => open.push(c),
+            (None, '}' | ']' | ')') => {
+                open.pop();
+            }
+            (None, _) => {}
+        }
+    }
+    open.last() == Some(&'{')
+}
+
 fn known(table: &'static [(&str, &str)], name: &str) -> Option<String> {
     table
         .iter()
@@ -230,6 +362,20 @@ pub(super) fn hint(text: &str, fault: &Fault) -> Option<String> {
     }
     if message.starts_with("Unexpected end") {
         return Some("each `{{` ends with `}}`, each `{% if … %}` with `{% endif %}`, each `{% for … %}` with `{% endfor %}`".into());
+    }
+    if message.starts_with("Invalid type for the value") {
+        return made(message);
+    }
+    if message.starts_with("Found `}}`") && is_in_map(text.get(..start)?) {
+        return Some("write a space between the braces of two maps, `} }`, and before the braces that end the expression, `} }}`".into());
+    }
+    let (before, rest) = text.split_at_checked(start)?;
+    if before.ends_with('.')
+        && ["Found integer", "Found float"]
+            .iter()
+            .any(|found| message.starts_with(found))
+    {
+        return index(before, rest);
     }
     if message.contains("expected identifier") || message.contains("but expected =") {
         return arguments(text.get(..start)?);

@@ -590,7 +590,7 @@ impl Scope {
                 undefined: true,
             };
         }
-        let message = fault.message.trim_end_matches('.');
+        let message = jinja::plain(fault.message.trim_end_matches('.'));
         let diagnostic =
             Diagnostic::error(format!("the template cannot be rendered: {message}")).at(place);
         let diagnostic = match jinja::hint(text, &fault) {

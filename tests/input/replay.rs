@@ -59,8 +59,8 @@ fn a_run_without_an_end_has_its_time() {
         let outcome = bed.run(&[&["replay", "cut.jsonl"], arguments].concat());
         assert_eq!(outcome.exit, 1, "{}", outcome.err);
         let said = outcome.out;
-        let ended = "the run did not end: its journal stops here\n51 s = ";
-        assert!(said.contains(ended), "{said}");
+        let ended = "the run did not end: its journal stops here\n  the end of `kubeadm join` on cp2 was not seen\n  help: run ";
+        assert!(said.contains(ended) && said.contains("\n51 s = "), "{said}");
         assert!(!said.contains(" 0.0 s\n"), "{said}");
     }
 }

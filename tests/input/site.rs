@@ -43,6 +43,29 @@ fn a_variable_that_is_not_there() {
     ));
 }
 
+/// Who uses a variable, a role or a tag is not known where site.yml or a role could not be read: that one mistake is all that is told.
+#[test]
+fn a_file_that_cannot_be_read_makes_nothing_unused() {
+    let bed = || Bed::sound().vars("my_packages: [vim]\nmy_mode: fast\n");
+    let play = "- hosts: w1\n  tags: [night]\n  roles: [editors]\n";
+    let tasks = "- package: { name: '{{ my_packages }}' }\n- debug: { msg: '{{ my_mode }}' }\n";
+    let role = "inventory/roles/editors/tasks/main.yml";
+    let broken = bed().file(SITE, &format!("{play}  vars: {{ a: [}}\n"));
+    let broken_role = bed().file(SITE, play).file(role, &format!("{tasks}- [\n"));
+    for bed in [broken.file(role, tasks), broken_role] {
+        for tags in [&[][..], &["--tags", "night"]] {
+            let found = bed.refused_with(tags);
+            assert_eq!(found.matches("error: ").count(), 1, "{found}");
+            assert!(!found.contains("warning: "), "{found}");
+        }
+        // A slip of the pen is one all the same.
+        let found = bed.vars("apiserver_vpi: 10.0.0.9\n").refused();
+        assert!(found.contains("did you mean `apiserver_vip`?"), "{found}");
+    }
+    let sound = bed().file(SITE, play).file(role, tasks);
+    assert_eq!(sound.warned(), "");
+}
+
 #[test]
 fn a_template_beside_the_file() {
     let task = "- hosts: all\n  tasks:\n    - template: { src: motd, dest: /etc/motd }\n";
@@ -65,10 +88,12 @@ fn roles_and_hosts_that_nobody_uses() {
         "- hosts: kube_node\n  roles: [greeting]\n  tags: night\n",
     );
     assert_eq!(named.run(&["validate"]).err, "");
-    // Tags of plays are tags.
-    for tag in ["night", "motd"] {
-        let outcome = named.run(&["validate", "--tags", tag]);
-        assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""), "{tag}");
+    // Tags of plays are tags, with blanks around a comma too; and so it is with names of hosts.
+    for tag in ["night", "motd", "night, motd", " night ,motd "] {
+        for flag in ["--tags", "--skip-tags"] {
+            let outcome = named.run(&["validate", flag, tag, "--limit", "w1, cp1"]);
+            assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""), "{tag}");
+        }
     }
     let stranger = "bastion:\n  hosts:\n    b1: { ansible_host: 127.0.0.9 }\n";
     let bed = bed()

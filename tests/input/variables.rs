@@ -464,6 +464,34 @@ fn names_of_kubespray() {
         "kube_version: 1.35.0\nloadbalancer_apiserver: {address: 10.0.0.1, port: 6443}\nkube_network_plugin: calico\n",
     );
     insta::assert_snapshot!("both_names", both.warned());
+    // What has no effect is not shown as if it had one.
+    let not_read = |name: &str| {
+        let explain = ["vars", "explain", "cp1", name];
+        let outcome = both.run(&explain);
+        assert_eq!((outcome.exit, outcome.err.as_str()), (0, ""));
+        let mut lines = outcome.out.lines();
+        let told = lines.find_map(|line| line.strip_prefix("  not read: "));
+        let json = both.run(&[&explain[..], &["--output", "json"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+        assert_eq!(json["not_read"].as_str(), told, "{json}");
+        told.map(str::to_owned)
+    };
+    for (name, why) in [
+        ("kube_version", Some("`kubernetes_version` is set")),
+        (
+            "kube_network_plugin",
+            Some("name the manifest of the network in `cni_manifest`"),
+        ),
+        ("kubernetes_version", None),
+        ("ansible_user", None),
+    ] {
+        assert_eq!(not_read(name).as_deref(), why, "{name}");
+    }
+    let explained =
+        Bed::sound()
+            .file(VARS_FILE, named)
+            .run(&["vars", "explain", "cp1", "kube_version"]);
+    assert!(!explained.out.contains("not read"), "{}", explained.out);
 }
 
 /// `no_log` of a spec: neither the message nor the line of the file below it has the value, nor that of a map around it.

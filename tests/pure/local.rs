@@ -327,6 +327,20 @@ fn a_file_that_a_task_before_may_bring_is_known_after_apply() {
             .is_some_and(|s| why(s).contains("known after apply"));
         assert_eq!(waits || later, is_later, "{before}{then}: {plan:#?}");
     }
+    // A link is not followed, and said to be one.
+    let mut linked = model();
+    let link = Entry::Link {
+        target: "/etc/config".into(),
+    };
+    linked.files.insert("/etc/l".into(), link);
+    for module in [
+        "lineinfile: {path: /etc/l, line: a}",
+        "blockinfile: {path: /etc/l, block: a}",
+    ] {
+        let refused = planned(&format!("- {module}\n"), &linked).unwrap_err();
+        let why = "/etc/l is a symbolic link: name the file that it leads to";
+        assert!(refused.contains(why), "{refused}");
+    }
     // Nothing before it could bring it.
     let refused = planned(&edit("/etc/default/cron"), &model()).unwrap_err();
     assert!(refused.contains("does not say `create: true`"), "{refused}");

@@ -268,6 +268,19 @@ fn mistakes_are_named_with_their_place() {
         "{% from 'x' import y with context %}",
         "{% raw %}{% include 'x' %}{% endraw %}{{ l | nothing_like_it }}",
         "{{ throw(message='no') }}",
+        "{{ l.0 }}",
+        "ä {{ 1 + m.first.1.0 | str }}",
+        "{{ 5 | sha256 }}",
+        "{{ l | upper }}",
+        "{{ true | upper }}",
+        "{{ 'x' | round }}",
+        "{{ m | upper }}",
+        "{{ 'x' | abs }}",
+        "{{ l + m }}",
+        "{% for x in 5 %}{% endfor %}",
+        "{{ {'a': {'b': l}} | to_json }}",
+        "{{ {'a': '{'}}",
+        "{{ [1, '{' }}",
     ]
     .map(|text| format!("{text}\n  {}\n", scope.render(&file(text)).unwrap_err()))
     .concat();

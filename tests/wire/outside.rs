@@ -2,8 +2,8 @@
 
 use quorate::event::{Event, ExitCode};
 use quorate::host::Kind;
-use quorate::transport::TransportError;
 use quorate::transport::fake::Reply;
+use quorate::transport::{Target, TransportError};
 
 use crate::engine::{Bench, Outcome, framed, name, obey};
 
@@ -126,4 +126,49 @@ async fn it_is_not_asked_where_the_limit_leaves_it_out() {
     let outcome = bench.run("plan", obey).await;
     assert_eq!(outcome.tally.connections, 2, "{}", outcome.text());
     assert!(!outcome.text().contains("storage"), "{}", outcome.text());
+}
+
+/// What is the matter with the cluster is no matter of a run that is for a host outside alone: it asks nobody else.
+#[tokio::test]
+async fn a_run_for_it_alone_does_not_fail_because_of_the_cluster() {
+    let limited = |first: &str, of: &str| {
+        let mut bench = Bench::cluster(&[first, "cp2", "w1", "storage"]);
+        bench.shape.control_planes = vec![name(first), name("cp2")];
+        bench.limit = Some(vec![name(of)]);
+        bench
+    };
+    let away = |target: &Target| match target.name.as_str() {
+        "storage" => Ok(()),
+        _ => Err(TransportError::Unreachable {
+            address: target.address.clone(),
+            reason: "no route to host".into(),
+            help: String::new(),
+        }),
+    };
+    let ends = |outcome: &Outcome| (outcome.exit(), steps(outcome));
+    for command in ["plan", "apply"] {
+        let expected = match command {
+            "plan" => (ExitCode::Changes, vec![]),
+            _ => (ExitCode::Done, vec!["storage example : file 1".to_string()]),
+        };
+        // The first control plane is not as the inventory says, or no control plane can be reached.
+        let outcome = limited("unfit", "storage").run(command, obey).await;
+        assert_eq!(ends(&outcome), expected, "{}", outcome.text());
+        assert_eq!(outcome.tally.connections, 1);
+        let outcome = limited("cp1", "storage")
+            .run_with(command, obey, away)
+            .await;
+        assert_eq!(ends(&outcome), expected, "{}", outcome.text());
+    }
+    // A node is a part of it, and so is a host with a play that waits for it.
+    let outcome = limited("unfit", "w1").run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    let mut waits = limited("unfit", "storage");
+    waits.last = true;
+    let outcome = waits.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
+    let mut both = limited("unfit", "storage");
+    both.limit = Some(vec![name("storage"), name("w1")]);
+    let outcome = both.run("apply", obey).await;
+    assert_eq!(outcome.exit(), ExitCode::Failed, "{}", outcome.text());
 }

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::known::ALIASES;
-use crate::inventory::{Inventory, Variable};
+use super::known::{ALIASES, NOT_READ, stands_for};
+use crate::inventory::{Host, Inventory, Variable};
 use crate::model::{Diagnostic, Diagnostics, Value};
+
+/// How variables begin that say how a host is reached: these are read by either name.
+const CONNECTION: &str = "ansible_";
 
 /// Gives each host the variables that have another name by quorate's own too. Where both are set, quorate's counts, and that
 /// is told.
@@ -12,16 +15,15 @@ pub fn adopt(inventory: &mut Inventory) -> Diagnostics {
     let mut found = Diagnostics::default();
     let mut told: HashSet<String> = HashSet::new();
     for host in inventory.hosts.values_mut() {
-        // How a host is reached is read by either name.
-        for (alias, name) in ALIASES.iter().filter(|(a, _)| !a.starts_with("ansible_")) {
+        for (alias, name) in ALIASES.iter().filter(|(a, _)| !a.starts_with(CONNECTION)) {
             let Some(variable) = host.vars.get(*alias) else {
                 continue;
             };
-            if host.vars.contains_key(*name) {
+            if let Some(why) = not_read(host, alias) {
                 let place = variable.origin.span.clone();
                 let key = place.as_ref().map_or_else(String::new, ToString::to_string);
                 if told.insert(format!("{alias} {key}")) {
-                    let message = format!("`{alias}` is not read: `{name}` is set");
+                    let message = format!("`{alias}` is not read: {why}");
                     let mut warning = Diagnostic::warning(message);
                     warning.span = place;
                     found.push(warning.help("they mean the same: keep one of them"));
@@ -33,6 +35,18 @@ pub fn adopt(inventory: &mut Inventory) -> Diagnostics {
         }
     }
     found
+}
+
+/// Returns why a variable that the host has is not read, as part of a sentence: it is one of another tool that has no place here, or
+/// stands beside quorate's own name for the same. `None` where it is read, or nothing knows it. For an inventory before [`adopt`].
+pub fn not_read(host: &Host, name: &str) -> Option<String> {
+    if let Some((_, instead)) = NOT_READ.iter().find(|(other, _)| *other == name) {
+        return Some((*instead).to_owned());
+    }
+    let own = stands_for(name).filter(|_| !name.starts_with(CONNECTION))?;
+    host.vars
+        .contains_key(own)
+        .then(|| format!("`{own}` is set"))
 }
 
 fn adopted(alias: &str, variable: &Variable) -> Variable {

@@ -34,13 +34,14 @@ use camino::Utf8PathBuf;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
-pub use alias::adopt;
+pub use alias::{adopt, not_read};
 pub use connection::{Connection, connections, connections_of};
 pub use host::{Address, HostSpec, Roles};
 pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
 pub use kube_vip::Feature;
 pub use node::{Effect, Taint};
 pub use ports::taken;
+pub use unknown::is_unused;
 pub use variables::ROLE_NAMES;
 pub use version::{Version, VersionError};
 pub use vrrp::State;

@@ -11,6 +11,21 @@ use crate::inventory::{Inventory, Level};
 use crate::model::{Diagnostic, nearest};
 use crate::template::{MAGIC, names_in_value};
 
+/// How a finding begins and ends that is about a variable which nothing uses.
+const UNUSED: (&str, &str) = ("nothing knows the variable `", "`, and nothing uses it");
+/// The help for a name that is nearly a known one.
+const MEANT: &str = "did you mean ";
+
+/// Returns whether the finding says of a variable that nothing uses it, unless its name is nearly a known one: that is said wrongly
+/// where not all could be read that may use it.
+pub fn is_unused(finding: &Diagnostic) -> bool {
+    let help = finding.help.as_deref();
+    let (begin, end) = UNUSED;
+    finding.message.starts_with(begin)
+        && finding.message.ends_with(end)
+        && !help.is_some_and(|help| help.starts_with(MEANT))
+}
+
 /// Tells of variables that nothing knows and nothing uses: an error if the name is nearly a known one, since the known
 /// one was then meant and is not set; else a warning, unless `strict`.
 pub(super) fn variables(
@@ -78,14 +93,14 @@ pub(super) fn variables(
                 continue;
             }
             let near = nearest(name, KNOWN.iter().map(|v| v.name));
-            let message = format!("nothing knows the variable `{name}`, and nothing uses it");
+            let message = format!("{}{name}{}", UNUSED.0, UNUSED.1);
             let finding = if near.is_some() || strict {
                 Diagnostic::error(message)
             } else {
                 Diagnostic::warning(message)
             };
             findings.push(match near {
-                Some(near) => finding.at(at).help(format!("did you mean `{near}`?")),
+                Some(near) => finding.at(at).help(format!("{MEANT}`{near}`?")),
                 None if variable.origin.level == Level::Extra => {
                     finding.at(at).help("look for a slip of the pen")
                 }

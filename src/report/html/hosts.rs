@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::event::{Health, Recap, Status, TimeSplit};
+use crate::report::plan::{NOT_IN_IT, is_stopped};
 use crate::report::text::{count, seconds};
 
 use super::Escaped;
@@ -27,11 +28,12 @@ pub(super) fn render(out: &mut String, view: &View, recap: &Recap) {
          <th class=\"n\">sessions<th class=\"n\">execs<th class=\"n\">time<th></tr></thead><tbody>\n",
     );
     // What would be done there is in no journal of a run that was refused, or stopped.
-    let stopped = recap.refused.is_some() || recap.failed.is_some();
+    let stopped = is_stopped(recap);
     for (name, host) in &recap.hosts {
         let (class, word) = match host.health {
             Health::Good if host.changed > 0 && recap.is_read_only() => ("warn", "would change"),
             Health::Good if host.changed > 0 => ("warn", "changed"),
+            Health::Good if view.plan.is_asked_alone(name, recap) => ("dim", NOT_IN_IT),
             Health::Good if stopped => ("", "not changed"),
             Health::Good => ("good", "as written"),
             Health::Unreachable => ("bad", "unreachable"),

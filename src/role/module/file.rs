@@ -134,11 +134,20 @@ impl Action for File {
                     self.attributes.change(&path, look).into_iter().collect(),
                     format!("{path} is as written"),
                 ),
+                // mkdir would fail there, and nobody has said that it may go.
+                Known::Is(Some(state)) => {
+                    let kind = match state.kind {
+                        FileKind::File => "a file",
+                        _ => "neither a file nor a directory",
+                    };
+                    Verdict::Refused(format!(
+                        "{path} is {kind}, where a directory is to be: a task before with `state: absent` takes it away"
+                    ))
+                }
                 seen => {
                     let why = match seen {
                         Known::Unknown => LATER,
-                        Known::Is(None) => "is absent",
-                        Known::Is(Some(_)) => "is no directory",
+                        _ => "is absent",
                     };
                     let Attributes { mode, owner, group } = self.attributes.clone();
                     Verdict::Changes(vec![Change::new(

@@ -1,7 +1,7 @@
 //! What modules that write files share.
 
 use super::{LATER, Look, Questions, Verdict};
-use crate::host::{Content, Effect, Expect, Fact, FileKind, Known, Observed, WriteFile};
+use crate::host::{Content, Effect, Expect, Fact, FileKind, FileState, Known, Observed, WriteFile};
 use crate::model::Mode;
 use crate::plan::{Change, Diff};
 use crate::role::args::Args;
@@ -202,6 +202,13 @@ impl Edited {
         edit: impl Fn(&str) -> String,
         done: &str,
     ) -> Verdict {
+        let seen = look.now.file(&self.path);
+        if seen.is(|state| state.is_some_and(FileState::is_link)) {
+            return Verdict::Refused(format!(
+                "{} is a symbolic link: name the file that it leads to",
+                self.path
+            ));
+        }
         let Some((seen, before)) = look.text(&self.path) else {
             return Verdict::Unseen(self.path.clone());
         };
