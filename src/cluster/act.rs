@@ -422,8 +422,8 @@ watch=$!
 wait "$kubeadm"
 status=$?
 kill "$watch" 2>/dev/null"#;
-/// Whether kubeadm join ended in its preflight, where it has changed nothing yet, because the API did not answer one question: it asks
-/// for its configuration there, gives an answer 10 s and does not ask again (kubeadm 1.36, util/config/cluster.go). In the lab one
+/// Whether kubeadm join ended where it has changed nothing yet, because the API did not answer one question: it asks for its
+/// configuration and the certificates first, gives an answer 10 s and does not ask again (kubeadm 1.36, util/config/cluster.go). In the lab one
 /// bootstrap in thirty met that, while kube-proxy came up on the first control plane. Two more attempts, and none after two minutes: a
 /// token that is not known is waited for by kubeadm itself, five minutes long.
 const UNHEARD: &str = r#"begun=$(date +%s)
@@ -432,7 +432,7 @@ unheard() {
   tries=$((tries + 1))
   [ $status -ne 0 ] && [ $tries -lt 3 ] && [ $(($(date +%s) - begun)) -lt 120 ] || return 1
   tail -n 5 "/proc/$$/fd/1" 2>/dev/null |
-    grep -qE 'error execution phase preflight: .*(imeout|deadline exceeded|connection re|EOF|no route to host)' || return 1
+    grep -qE 'error execution phase (preflight|control-plane-prepare/download-certs): .*(Client\.Timeout|i/o timeout|handshake timeout|timed out|deadline exceeded|connection re|EOF|no route to host)' || return 1
   echo 'quorate: the API did not answer, and nothing was begun: kubeadm join is tried again'
 }
 "#;

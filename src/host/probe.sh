@@ -246,12 +246,13 @@ probe_written() {
   return 0
 }
 # What an administrator has added to the services that quorate sets up (systemctl edit; kubeadm's drop-in reads the last two).
+# A name that is none of ours could forge a line.
+printable() { printf %s "$1" | tr -c ' -~' '?'; }
 probe_additions() {
   for path in /etc/systemd/system/kubelet.service.d/* /etc/systemd/system/containerd.service.d/* \
     /etc/systemd/system/haproxy.service.d/* /etc/systemd/system/keepalived.service.d/*; do
     case ${path##*/} in
-    *[!A-Za-z0-9._~-]*) ;;
-    *.conf) grep -q 'Written by quorate' "$path" 2>/dev/null || { [ -f "$path" ] && say addition "$path"; } ;;
+    *.conf) grep -q 'Written by quorate' "$path" 2>/dev/null || { [ -f "$path" ] && say addition "$(printable "$path")"; } ;;
     esac
   done
   for path in /etc/default/kubelet /etc/sysconfig/kubelet; do
@@ -270,11 +271,11 @@ probe_kubernetes() {
     /etc/kubernetes/manifests/kube-scheduler.yaml /var/lib/etcd/member /var/lib/kubelet/config.yaml; do
     [ -e "$path" ] && say kubernetes trace "$path"
   done
-  # The kubelet starts every file that does not begin with a dot; a name that is none of ours could forge a line.
+  # The kubelet starts every file that does not begin with a dot.
   for path in /etc/kubernetes/manifests/*; do
     case ${path##*/} in
-    *[!A-Za-z0-9._~-]* | *.yaml | *.yml | *.json) ;;
-    *) [ -f "$path" ] && say kubernetes copy "$path" ;;
+    *.yaml | *.yml | *.json) ;;
+    *) [ -f "$path" ] && say kubernetes copy "$(printable "$path")" ;;
     esac
   done
   # A manifest that the kubelet cannot read starts nothing. A process has 15 letters of its name (proc(5), /proc/PID/comm), and others

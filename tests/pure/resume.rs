@@ -145,15 +145,27 @@ fn the_host_decides_what_a_resumed_join_skips() {
 /// and what took its time is not.
 #[test]
 fn a_join_that_was_not_answered_is_tried_again() {
-    const CUT: &str = "error: error execution phase preflight: unable to fetch the kubeadm-config ConfigMap: Get \"https://vip.example:8443/api\": net/http: request canceled (Client.Timeout exceeded while awaiting headers)";
+    const CUT: &str = "error: error execution phase preflight: unable to fetch the kubeadm-config ConfigMap: Get \"https://vip.example:8443/api?timeout=10s\": net/http: request canceled (Client.Timeout exceeded while awaiting headers)";
     let refused = CUT.replace(
         "net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
-        "configmaps is forbidden",
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+    );
+    let certificates = CUT.replace(
+        "phase preflight",
+        "phase control-plane-prepare/download-certs",
     );
     let later = CUT.replace("phase preflight", "phase control-plane-join/etcd");
     let table = [
         ("once", CUT, 1, "0", 2, true),
         ("for ever", CUT, 9, "0", 3, false),
+        (
+            "asking for certificates",
+            certificates.as_str(),
+            1,
+            "0",
+            2,
+            true,
+        ),
         ("refused", refused.as_str(), 9, "0", 1, false),
         ("behind preflight", later.as_str(), 9, "0", 1, false),
         ("after a long time", CUT, 9, "300", 1, false),

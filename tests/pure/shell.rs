@@ -930,6 +930,8 @@ fn what_somebody_adds_to_a_service_is_told() {
         sandbox.write(&kubeadm, "# Written by quorate (role kubernetes)\n");
         let proxy = format!("{units}/containerd.service.d/proxy.conf");
         sandbox.write(&proxy, "[Service]\nEnvironment=HTTP_PROXY=a\n");
+        let odd = format!("{units}/kubelet.service.d/y@z+w é\nw.conf");
+        sandbox.write(&odd, "[Service]\n");
         sandbox.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=\"\"\n");
         sandbox.write("/etc/sysconfig/kubelet", "KUBELET_EXTRA_ARGS=--v=5\n");
         let facts = Facts::from([Fact::Additions]);
@@ -937,7 +939,11 @@ fn what_somebody_adds_to_a_service_is_told() {
         let observed = probe::parse(&facts, NONCE, &answer).unwrap();
         assert_eq!(
             observed.additions.unwrap(),
-            [proxy.as_str(), "/etc/sysconfig/kubelet"],
+            [
+                format!("{units}/kubelet.service.d/y@z+w ???w.conf").as_str(),
+                proxy.as_str(),
+                "/etc/sysconfig/kubelet"
+            ],
             "{kind:?}"
         );
     }
