@@ -254,8 +254,10 @@ pub fn digest_of_text(text: &str) -> Option<String> {
     read(text).map(|value| digest(&value))
 }
 
+/// Returns what a text says, if it is a YAML map: each of kubeadm's documents is one.
 fn read(text: &str) -> Option<Value> {
-    serde_saphyr::from_str(text).ok()
+    let value: Value = serde_saphyr::from_str(text).ok()?;
+    value.is_object().then_some(value)
 }
 
 /// Returns where the configurations that the cluster keeps are not as wanted. What an API server would not say is not
@@ -349,7 +351,7 @@ fn unreadable(place: &Place) -> Difference {
     Difference {
         place: place.clone(),
         path: "whole".into(),
-        live: Some("no YAML that can be read".into()),
+        live: Some("empty, or no YAML map".into()),
         wanted: Some("what kubeadm writes".into()),
     }
 }

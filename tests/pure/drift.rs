@@ -452,9 +452,7 @@ fn an_edit_of_a_config_map_is_told_by_its_field() {
         (
             "apiServer:",
             "{{",
-            &[
-                "ClusterConfiguration whole: is no YAML that can be read, is to be what kubeadm writes",
-            ],
+            &["ClusterConfiguration whole: is empty, or no YAML map, is to be what kubeadm writes"],
         ),
     ];
     for (from, to, expected) in table {
@@ -557,6 +555,11 @@ fn an_edit_of_a_static_pod_is_told_by_its_field() {
             "    image: registry.k8s.io/kube-apiserver:v1.36.3\n    imagePullPolicy: IfNotPresent\n",
             "    imagePullPolicy: \"IfNotPresent\"\n    image: 'registry.k8s.io/kube-apiserver:v1.36.3'\n",
             &[],
+        ),
+        (
+            APISERVER,
+            "",
+            &["kube-apiserver whole: is empty, or no YAML map, is to be what kubeadm writes"],
         ),
     ];
     for (from, to, expected) in table {
