@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::state::{HostState, State};
+use crate::cluster::Standing;
 use crate::cluster::load_balancer::Holders;
 use crate::host::fact::{Kubernetes, Reach};
 use crate::host::{Fact, Known};
@@ -70,6 +71,15 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
         parts.push("nodes are not Ready until a network (CNI) is installed".into());
     } else if !waiting.is_empty() {
         parts.push(format!("not Ready: {}", join(&waiting)));
+    }
+    let unknown: Vec<&HostName> = state
+        .hosts
+        .iter()
+        .filter(|(_, host)| matches!(host.standing, Standing::Unknown(_)))
+        .map(|(name, _)| name)
+        .collect();
+    if !unknown.is_empty() {
+        parts.push(format!("not looked at: {}", join(&unknown)));
     }
     parts.extend(pressed(state));
     let unlisted: Vec<&HostName> = shape.nodes().filter(|n| listed(n).is_none()).collect();

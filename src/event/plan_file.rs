@@ -130,7 +130,7 @@ pub fn planned_steps<'a>(
                 changes,
                 ..
             } => hosts.entry(host.clone()).or_default().push(PlannedStep {
-                title: title.clone(),
+                title: named(title, changes),
                 kind: ChangeKind::of(changes),
                 digest: digest(title, changes),
             }),
@@ -138,6 +138,14 @@ pub fn planned_steps<'a>(
         }
     }
     hosts
+}
+
+/// Returns what a step is called: the acts of the cluster have one title, and are told apart by what they do.
+fn named(title: &str, changes: &[PlannedChange]) -> String {
+    match changes {
+        [change] if title == ACTS => format!("{title}: {}", change.what),
+        _ => title.to_owned(),
+    }
 }
 
 fn digest(title: &str, changes: &[PlannedChange]) -> Sha256 {

@@ -469,6 +469,28 @@ fn model() -> Model {
     model
 }
 
+/// Of a unit whose file is to be written nothing is known: neither whether it is enabled nor, behind that, whether it runs.
+#[test]
+fn a_unit_whose_file_is_written_is_known_after_apply() {
+    let tasks = "\
+- copy: { dest: /etc/systemd/system/up.service, content: \"[Service]\\n\", mode: \"0644\" }
+- service: { name: up, enabled: true }
+- service: { name: up, state: started }
+";
+    let (roles, scope) = with([("tasks/main.yml", tasks)]);
+    let facts = roles.facts(&scope).unwrap();
+    let plan = roles
+        .plan(&scope, &model().observe(&facts), &Registered::default())
+        .unwrap();
+    assert_eq!(
+        effects(&plan)[1..],
+        [
+            "enable up [(known after apply)]",
+            "start up [(known after apply)]"
+        ]
+    );
+}
+
 #[test]
 fn modules_plan_what_differs_and_nothing_else() {
     for (task, expected) in TABLE {

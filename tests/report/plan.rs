@@ -302,6 +302,12 @@ fn what_does_not_hold_any_more_is_named() {
         ))),
         ["cp2: `new` is not in the plan"]
     );
+    // The acts of the cluster have one title.
+    let act = [change(ChangeKind::Run, "roll out kube-apiserver", "")];
+    assert_eq!(
+        differences(&|records| records.push(at(20, planned("cp2", "cluster", act.to_vec())))),
+        ["cp2: `cluster: roll out kube-apiserver` is not in the plan"]
+    );
     // Another digest is another content, or another thing found; so is another reason.
     for edit in [
         |change: &mut PlannedChange| change.digest = Some(Sha256::of("other")),

@@ -1456,6 +1456,12 @@ async fn who_is_down_before_init_decides_what_happens() {
             Ok(())
         }
     };
+    let seen = Bench::cluster(&["cp1", "w1"])
+        .converged()
+        .run_with("status", obey, down("w1"))
+        .await;
+    let cluster = seen.recap.cluster.as_deref().unwrap_or_default();
+    assert!(cluster.contains("not looked at: w1"), "{cluster}");
     let worker = Bench::cluster(&["cp1", "w1"])
         .run_with("apply", obey, down("w1"))
         .await;

@@ -116,7 +116,10 @@ impl Effect {
                 }
             }
             Self::Unit(act, name) => {
-                apply_unit(*act, observed.units.entry(name.clone()).or_default())
+                // Of one whose file was just written the rest stays unknown.
+                if let Some(unit) = observed.units.get_mut(name) {
+                    apply_unit(*act, unit);
+                }
             }
             Self::DaemonReload => observed
                 .units
