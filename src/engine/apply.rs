@@ -404,7 +404,7 @@ impl Run {
             Done::Vip(Err(message)) => {
                 self.checking = false;
                 self.told = true;
-                let help = self.where_to_look();
+                let help = health::where_to_look(&self.state);
                 for host in &self.settings().desired.shape().load_balancers {
                     if let Some(state) = self.state.hosts.get_mut(host) {
                         state.standing = Standing::Failed(message.clone());

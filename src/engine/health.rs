@@ -177,9 +177,38 @@ pub(super) fn strays(state: &State) -> Vec<HostName> {
 /// Returns what to do about an address on several hosts.
 pub(super) fn help_with_strays(state: &State) -> Option<String> {
     let vip = state.settings.desired.vip()?;
+    let (keeper, _) = keeper(state);
     Some(format!(
-        "an address that was put there by hand, or left behind, is nobody's to take away: see which interface has it with `ip -br address` on each, and remove it with `ip address del {vip}/32 dev INTERFACE` on all but one; keepalived and kube-vip put their own back"
+        "an address that was put there by hand, or left behind, is nobody's to take away: see which interface has it with `ip -br address` on each, and remove it with `ip address del {vip}/32 dev INTERFACE` on all but one; {keeper} puts its own back: {}",
+        where_to_look(state)
     ))
+}
+
+/// Returns what holds the address by the inventory's way, and whether that is a service.
+fn keeper(state: &State) -> (&'static str, bool) {
+    let desired = &state.settings.desired;
+    let carrier = desired.shape().load_balancers.first();
+    let parts = carrier.map_or_else(Vec::new, |host| desired.balancers(host));
+    let keeper = parts.iter().find(|(name, _)| *name == "keepalived");
+    let keeper = keeper.or(parts.first());
+    keeper.map_or(("keepalived", true), |(name, fact)| {
+        (*name, matches!(fact, Fact::Unit(_)))
+    })
+}
+
+/// Returns where to look when the address is not where it is to be.
+pub(super) fn where_to_look(state: &State) -> String {
+    let (name, service) = keeper(state);
+    let mut help = match service {
+        true => format!("look at `journalctl -u {name}` on the load balancers"),
+        false => {
+            format!("look at `kubectl -n kube-system logs {name}-NODE` of each control plane")
+        }
+    };
+    if name == "keepalived" {
+        help.push_str(": do they hear each other's adverts (IP protocol 112)?");
+    }
+    help
 }
 
 /// Returns what is down on which host that belongs to the cluster, or carries its load balancer. What was not asked, or not

@@ -12,7 +12,7 @@ use super::Run;
 use crate::cluster::next::{Cause, Missing};
 use crate::cluster::{self, Decision, Standing, act};
 use crate::event::{Category, Event, Status};
-use crate::host::{Fact, Facts};
+use crate::host::Facts;
 use crate::model::HostName;
 
 /// How long what was seen to be down may take to be up when the cluster is whole: an API server's start, many times over.
@@ -199,7 +199,7 @@ impl Run {
                 },
                 false => Event::ClusterFailed {
                     message,
-                    help: Some(self.where_to_look()),
+                    help: Some(health::where_to_look(&self.state)),
                 },
             };
             told = true;
@@ -207,28 +207,6 @@ impl Run {
         }
         self.look_at_the_ill().await;
         self.conclude(told).await;
-    }
-
-    /// Returns where to look when the address is not where it is to be.
-    pub(super) fn where_to_look(&self) -> String {
-        let desired = &self.state.settings.desired;
-        let carrier = desired.shape().load_balancers.first();
-        let parts = carrier.map_or_else(Vec::new, |host| desired.balancers(host));
-        let service = |fact: &Fact| matches!(fact, Fact::Unit(_));
-        let keeper = parts.iter().find(|(name, _)| *name == "keepalived");
-        let (name, service) = keeper
-            .or(parts.first())
-            .map_or(("keepalived", true), |(name, fact)| (*name, service(fact)));
-        let mut help = match service {
-            true => format!("look at `journalctl -u {name}` on the load balancers"),
-            false => {
-                format!("look at `kubectl -n kube-system logs {name}-NODE` of each control plane")
-            }
-        };
-        if name == "keepalived" {
-            help.push_str(": do they hear each other's adverts (IP protocol 112)?");
-        }
-        help
     }
 
     /// What was seen of a host at the end of its own wave may be over by now: where something was down, it is looked at again
