@@ -233,6 +233,38 @@ async fn what_was_down_in_a_wave_and_is_up_at_the_end_is_not_named() {
     assert_eq!(outcome.recap.healthy, Some(true), "{}", summary(&outcome));
 }
 
+/// What its API server says when it is back counts, not what another one said before.
+#[tokio::test]
+async fn what_an_api_server_says_that_is_back_is_the_newest_word() {
+    let bench = cluster(|_, _| ());
+    bench.model.lock().unwrap().forget("w1");
+    let outcome = bench
+        .run("apply", |model, call| {
+            let first = call.host == "cp2" && model.lock().unwrap().asked(call);
+            let bend: Bend = match first {
+                true => |host, lines| {
+                    if host == "cp2" {
+                        replace(lines, "http readyz 200", "http readyz 500");
+                    }
+                },
+                false => |host, lines| {
+                    if host == "cp2" {
+                        let other = r#""rows":[{"cells":["db7","Ready","<none>","v1.36.3"]},"#;
+                        replace(lines, r#""rows":["#, other);
+                    }
+                },
+            };
+            model.lock().unwrap().bent = Some(bend);
+            obey(model, call)
+        })
+        .await;
+    let said = summary(&outcome);
+    assert!(
+        said.contains("not in the inventory any more: db7"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn an_apply_that_cannot_mend_what_is_down_says_so() {
     let bend: Bend = |host, lines| {

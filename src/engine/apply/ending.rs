@@ -10,7 +10,7 @@ use super::super::seen;
 use super::super::state::{HostState, cluster_facts, trouble};
 use super::Run;
 use crate::cluster::next::{Cause, Missing};
-use crate::cluster::{self, Decision, Standing, act};
+use crate::cluster::{self, Decision, HostView, Standing, act};
 use crate::event::{Category, Event, Status};
 use crate::host::Facts;
 use crate::model::HostName;
@@ -268,8 +268,15 @@ impl Run {
                 all = false;
                 continue;
             };
+            let asked = seen.kubernetes.is_some();
             host.observed.update(seen);
             self.state.refresh(&name);
+            // An API server that is starting does not know all yet.
+            let view = self.state.view.hosts.get(&name);
+            let api = view.and_then(HostView::api).filter(|_| asked);
+            if api.is_some_and(|api| api.ready && api.nodes.is_some()) {
+                self.state.view.note_api(&name);
+            }
         }
         all
     }
