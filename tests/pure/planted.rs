@@ -22,15 +22,8 @@ const CURL: &str = "while [ \"$1\" != -o ]; do shift; done\nprintf fetched >\"$2
 
 fn write(path: &str, text: &str) -> WriteFile {
     WriteFile {
-        path: path.into(),
-        content: Content::inline(text),
-        mode: Mode::PUBLIC,
-        owner: account("-un"),
-        group: account("-gn"),
-        expect: Expect::Any,
-        validate: None,
         backup: true,
-        large: false,
+        ..super::shell::file(path, text, Expect::Any)
     }
 }
 

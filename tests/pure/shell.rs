@@ -13,7 +13,7 @@ use quorate::model::{Endpoint, Mode, Sha256};
 
 use super::sandbox::{NONCE, SHELLS, Sandbox, account, step};
 
-fn file(path: &str, text: &str, expect: Expect) -> WriteFile {
+pub(super) fn file(path: &str, text: &str, expect: Expect) -> WriteFile {
     WriteFile {
         path: path.into(),
         content: Content::inline(text),
