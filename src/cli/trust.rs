@@ -182,6 +182,7 @@ fn row(key: &ShownKey) -> KeyRow {
             Standing::New => KeyStanding::New,
             Standing::Known => KeyStanding::Known,
             Standing::Certified => KeyStanding::Certified,
+            Standing::Unneeded => KeyStanding::Unneeded,
             Standing::Changed { .. } => KeyStanding::Changed,
             Standing::Revoked { .. } => KeyStanding::Revoked,
         },
@@ -194,7 +195,7 @@ fn objections(host: &HostKeys) -> Vec<(String, String)> {
     for key in &host.keys {
         if matches!(
             key.standing,
-            Standing::New | Standing::Known | Standing::Certified
+            Standing::New | Standing::Known | Standing::Certified | Standing::Unneeded
         ) {
             continue;
         }
@@ -210,7 +211,7 @@ fn objections(host: &HostKeys) -> Vec<(String, String)> {
         };
         let keys = format!("{} {keys}", kinds.join(", "));
         match standing {
-            Standing::New | Standing::Known | Standing::Certified => None,
+            Standing::New | Standing::Known | Standing::Certified | Standing::Unneeded => None,
             Standing::Changed {
                 place,
                 file,

@@ -195,6 +195,8 @@ impl Session {
         let mut stderr = Tail::default();
         let (sender, mut chunks) = mpsc::channel(64);
         self.started(&request).await;
+        let length = request.length();
+        let mut unsent = length;
         let exec = self.transport.exec(request, None, sender);
         tokio::pin!(exec);
         let mut exit = None;
@@ -247,6 +249,7 @@ impl Session {
                     }
                     Some(Chunk::Sent(bytes)) => {
                         silent.as_mut().reset(tokio::time::Instant::now() + silence);
+                        unsent = length.saturating_sub(bytes);
                         reader.sent(bytes).await;
                     }
                     None => break,
@@ -264,6 +267,14 @@ impl Session {
         }
         if exit.is_none() && reader.end.problem.is_none() {
             exit = Some(exec.await);
+        }
+        if unsent > 0 && !matches!(exit, Some(Ok(_))) {
+            let host = self.host.clone();
+            let event = Event::Unsent {
+                host,
+                bytes: unsent,
+            };
+            self.settings.emit(event).await;
         }
         let stderr = stderr.lines();
         reader.finish(exit, &stderr).await

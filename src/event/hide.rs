@@ -85,6 +85,7 @@ impl Event {
             Self::ActStarted { .. }
             | Self::Connected { .. }
             | Self::ExecStarted { .. }
+            | Self::Unsent { .. }
             | Self::Probed { .. }
             | Self::Unchanged { .. }
             | Self::HostSeen { .. }

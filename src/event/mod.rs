@@ -201,6 +201,13 @@ pub enum Event {
         /// Bytes that it sends to standard input.
         bytes: u64,
     },
+    /// An exec ended without an exit status before all of its standard input was taken.
+    Unsent {
+        /// The host.
+        host: HostName,
+        /// Bytes of [`Event::ExecStarted`] that were not handed to the network.
+        bytes: u64,
+    },
     /// The host answered the probe.
     Probed {
         /// The host.
@@ -413,6 +420,7 @@ impl Event {
         match self {
             Self::Connected { host, .. }
             | Self::ExecStarted { host, .. }
+            | Self::Unsent { host, .. }
             | Self::Probed { host, .. }
             | Self::Unchanged { host, .. }
             | Self::Planned { host, .. }

@@ -192,6 +192,10 @@ impl Recap {
                 recap.bytes += bytes;
                 recap.execs += u32::from(!matches!(kind, ExecKind::Lock | ExecKind::Stop));
             }
+            Event::Unsent { host, bytes } => {
+                let recap = self.host(host);
+                recap.bytes = recap.bytes.saturating_sub(*bytes);
+            }
             Event::Unchanged {
                 host, ok, skipped, ..
             } => {

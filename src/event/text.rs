@@ -160,6 +160,7 @@ impl Event {
             }
             Self::Connected { .. }
             | Self::ExecStarted { .. }
+            | Self::Unsent { .. }
             | Self::Probed { .. }
             | Self::Unchanged { .. }
             | Self::DrillStarted { .. }

@@ -22,8 +22,10 @@ pub enum KeyStanding {
     New,
     /// It is there.
     Known,
-    /// It is not there and need not be: the host's certificate is valid.
+    /// It is not there and need not be: the host has a valid certificate for it.
     Certified,
+    /// It is not there and need not be: another of the host's keys is certified.
+    Unneeded,
     /// Another one is there.
     Changed,
     /// It is there as revoked.
@@ -176,6 +178,7 @@ fn word(standing: KeyStanding) -> (&'static str, Style) {
         KeyStanding::New => ("new", YELLOW),
         KeyStanding::Known => ("known", GREEN),
         KeyStanding::Certified => ("certified", GREEN),
+        KeyStanding::Unneeded => ("not needed", GREEN),
         KeyStanding::Changed => ("CHANGED", RED),
         KeyStanding::Revoked => ("REVOKED", RED),
     }

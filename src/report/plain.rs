@@ -114,6 +114,7 @@ fn level(event: &Event) -> i8 {
         Event::StepFinished { .. } | Event::Connected { .. } | Event::Probed { .. } => 1,
         Event::Progress { .. }
         | Event::ExecStarted { .. }
+        | Event::Unsent { .. }
         | Event::AsWritten { .. }
         | Event::HostSeen { .. }
         | Event::DrillProbes { .. } => 2,
@@ -200,6 +201,7 @@ impl Lines {
             Event::ExecStarted { kind, bytes, .. } => {
                 self.line("exec", format!("{kind:?} {bytes} bytes").to_lowercase())
             }
+            Event::Unsent { bytes, .. } => self.line("unsent", format!("{bytes} bytes")),
             Event::Probed { seconds: s, .. } => self.line("probed", seconds(*s)),
             Event::Unchanged { ok, skipped, .. } => {
                 self.line("checked", format!("ok={ok} skipped={skipped}"))

@@ -89,6 +89,10 @@ fn others() -> Vec<Record> {
             kind: ExecKind::Lock,
             bytes: u64::MAX,
         },
+        Event::Unsent {
+            host: host("cp1"),
+            bytes: 1,
+        },
         Event::DrillMark {
             host: host("cp1"),
             mark: Mark::VipGained,

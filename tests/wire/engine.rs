@@ -1343,7 +1343,7 @@ async fn a_connection_that_is_lost_for_ever_is_told_as_unreachable() {
         .run_with(
             "apply",
             |model, call| match call.request.kind() {
-                Kind::Wave if call.host == "a" => Reply::error(lost()),
+                Kind::Wave if call.host == "a" => Reply::error(lost()).taking(10),
                 _ => obey(model, call),
             },
             move |target| {
@@ -1360,6 +1360,15 @@ async fn a_connection_that_is_lost_for_ever_is_told_as_unreachable() {
         .await;
     assert_eq!(outcome.exit(), ExitCode::Unreachable, "{}", outcome.text());
     assert_eq!(outcome.recap.hosts[&name("b")].changed, 1);
+    // What it did not take was not sent.
+    let of_a = outcome.calls.iter().filter(|call| call.host == "a");
+    let sent: u64 = of_a
+        .map(|call| match call.request.kind() {
+            Kind::Wave => 10,
+            _ => call.request.length(),
+        })
+        .sum();
+    assert_eq!(outcome.recap.hosts[&name("a")].bytes, sent);
 }
 
 #[tokio::test]

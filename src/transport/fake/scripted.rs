@@ -26,6 +26,7 @@ pub struct Call {
 pub struct Reply {
     output: Vec<Chunk>,
     result: Result<Exit, TransportError>,
+    takes: u64,
     until_eof: bool,
     for_ever: bool,
 }
@@ -41,6 +42,7 @@ impl Reply {
         Self {
             output: Vec::new(),
             result: Ok(Exit { status }),
+            takes: u64::MAX,
             until_eof: false,
             for_ever: false,
         }
@@ -80,6 +82,13 @@ impl Reply {
     #[must_use]
     pub fn and_stderr(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.output.push(Chunk::Stderr(text.into()));
+        self
+    }
+
+    /// Returns the answer of a command that takes so many bytes of its standard input at most.
+    #[must_use]
+    pub fn taking(mut self, bytes: u64) -> Self {
+        self.takes = bytes;
         self
     }
 
@@ -196,8 +205,9 @@ impl FakeTransport {
             .unwrap_or_else(PoisonError::into_inner)
             .push(call.clone());
         let reply = (self.answer)(&call);
-        if !call.stdin.is_empty() {
-            let _ = output.send(Chunk::Sent(call.stdin.len() as u64)).await;
+        let taken = reply.takes.min(call.stdin.len() as u64);
+        if taken > 0 {
+            let _ = output.send(Chunk::Sent(taken)).await;
         }
         for chunk in reply.output {
             let _ = output.send(chunk).await;

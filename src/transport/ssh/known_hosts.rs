@@ -90,8 +90,10 @@ pub enum Standing {
     New,
     /// It is on record.
     Known,
-    /// It is not on record, and need not be: an authority on record has signed the host's certificate.
+    /// It is not on record, and need not be: an authority on record has signed the host's certificate for it.
     Certified,
+    /// It is not on record, and need not be: another of the host's keys is certified.
+    Unneeded,
     /// Another key is on record for the host.
     Changed {
         /// Where: `file:line`.
@@ -330,7 +332,7 @@ impl Known {
     fn check_key(&self, key: &PublicKey) -> Result<(), Refusal> {
         let standing = self.standing(std::slice::from_ref(key))?;
         match standing.first() {
-            Some(Standing::Known | Standing::Certified) => Ok(()),
+            Some(Standing::Known | Standing::Certified | Standing::Unneeded) => Ok(()),
             Some(Standing::Revoked { place }) => Err(revoked_by(key, place)),
             Some(Standing::Changed {
                 place,

@@ -132,7 +132,7 @@ impl SshConnector {
             && let Ok((_, Some(shown))) = self.shown(target, "", true).await?
         {
             match known.check_by_certificate(&shown) {
-                Ok(()) => host.vouch(),
+                Ok(()) => host.vouch(&PublicKey::from(shown.public_key().clone())),
                 Err(refusal) => host.certificate = Some(refusal.reason),
             }
         }
@@ -207,11 +207,15 @@ impl SshConnector {
 }
 
 impl HostKeys {
-    /// Takes note that an authority vouches for the host.
-    fn vouch(&mut self) {
+    /// Takes note that an authority vouches for the host, by the certificate of that key.
+    fn vouch(&mut self, signed: &PublicKey) {
         for key in &mut self.keys {
             if key.standing == Standing::New {
-                key.standing = Standing::Certified;
+                key.standing = if key.key.key_data() == signed.key_data() {
+                    Standing::Certified
+                } else {
+                    Standing::Unneeded
+                };
             }
         }
     }
