@@ -21,6 +21,8 @@ mod drill;
 mod driver;
 #[path = "lab/faults.rs"]
 mod faults;
+#[path = "lab/firewall.rs"]
+mod firewall;
 #[path = "lab/journal.rs"]
 mod journal;
 #[path = "lab/kill.rs"]

@@ -415,7 +415,7 @@ fn reporters(request: &Request) -> Reporters {
         }
         Err(error) => {
             let mut reporters = Reporters::new().with("output", report::reporter(&options, true));
-            let message = format!("no journal is kept of this run: {error}");
+            let message = format!("no journal is kept of this run in {home}: {error}");
             reporters.emit(Event::Warning {
                 host: None,
                 message,

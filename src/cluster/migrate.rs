@@ -67,10 +67,10 @@ pub fn is_vacant(shape: &Shape, view: &View) -> bool {
     view.api.is_none() && all.all(|name| view.hosts.get(name).is_some_and(vacant))
 }
 
-/// Returns why a host cannot be brought up where another way is at work on it, no API server answers, and yet a cluster may
-/// live.
+/// Returns why a host cannot be brought up where another way is at work on it or has left files, no API server answers, and yet a
+/// cluster may live. Those files are what tells, once the host is bare, that an address there is ours to take away.
 pub fn without_cluster(host: &HostView) -> Option<String> {
-    let old = host.moving.old.as_ref()?;
+    let old = host.moving.old.as_ref().or(host.moving.left.as_ref())?;
     let from = old.from.map_or("another way".to_string(), |w| {
         format!("`load_balancer: {w}`")
     });

@@ -101,8 +101,12 @@ pub struct HostView {
 /// What of a move between two ways of the load balancer is to be seen on a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moving {
-    /// What another way left here.
+    /// What another way left here, where a live cluster can be moved from it: it is at work, or its takedown was begun.
     pub old: Option<Remains>,
+    /// What any other way left here, be it files alone.
+    pub left: Option<Remains>,
+    /// Whether files of any way lie here: by them an address on a host without a cluster is known to be ours.
+    pub marked: bool,
     /// Whether the bridge is up: the host serves the address with its own API server.
     pub bridge: bool,
     /// What the host lacks for a move, as the end of a sentence.

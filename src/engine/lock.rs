@@ -114,8 +114,8 @@ impl Lock {
                     },
                     Some(("held", owner)) if owner == settings.owner => Problem {
                         trouble: Trouble::Locked,
-                        message: format!("this run's own lost connection still holds the lock of this host: {owner}"),
-                        help: Some(format!("run again: the lock goes {} s after the connection's last sign of life", script::LOCK_SECONDS)),
+                        message: format!("this run holds the lock of this host itself, by a connection that was lost or under another name of the inventory: {owner}"),
+                        help: Some(format!("after a lost connection run again: its lock goes {} s after its last sign of life; where two names lead to one machine, take one out", script::LOCK_SECONDS)),
                     },
                     Some(("held", owner)) if !owner.is_empty() => Problem {
                         trouble: Trouble::Locked,

@@ -285,7 +285,7 @@ impl State {
             return Ok(Some(plan));
         }
         let moves = self.moves(name);
-        if moves
+        if carries
             && self.view.api.is_none()
             && let Some(message) = self.view.hosts.get(name).and_then(migrate::without_cluster)
         {

@@ -98,7 +98,7 @@ pub struct DrillRound {
     /// From the start of the first failed request to the start of the first good one that is followed by five clean
     /// seconds; 0 where none failed.
     pub outage: f64,
-    /// Whether that outage was not over when the probes ended: it lasted at least so long.
+    /// Whether the probes ended before five clean seconds had followed the last outage: it lasted at least so long.
     #[serde(default)]
     pub open: bool,
     /// Further outages of the round, as when the target came back.

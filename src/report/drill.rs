@@ -91,14 +91,14 @@ fn outage(round: &DrillRound) -> String {
         return "no outage".into();
     }
     let open = if round.open && round.later.is_empty() {
-        " and not over"
+        " or more"
     } else {
         ""
     };
     let mut text = format!("outage {:.2} s{open}", round.outage);
     for (i, later) in round.later.iter().enumerate() {
         let open = if round.open && i + 1 == round.later.len() {
-            " and not over"
+            " or more"
         } else {
             ""
         };

@@ -202,7 +202,7 @@ fn figures(out: &mut String, found: &DrillRecap) {
     let name = if many { "outage, median" } else { "outage" };
     let mut note = range(Some(outage), 2, " s");
     if open {
-        note = format!("{note} not over at the end").trim().to_string();
+        note = format!("{note} or more").trim().to_string();
     }
     tiles.push((name, format!("{:.2} s", outage.median), note));
     let failed = Spread::of(rounds.iter().map(|r| f64::from(r.failed)));
@@ -266,7 +266,7 @@ fn rounds(out: &mut String, found: &DrillRecap) {
     for round in &found.rounds {
         let time = |value: Option<f64>| value.map_or("never".into(), |v| format!("{v:.1} s"));
         let later: String = round.later.iter().map(|l| format!(" + {l:.2}")).collect();
-        let open = if round.open { ", not over" } else { "" };
+        let open = if round.open { " or more" } else { "" };
         let _ = writeln!(
             out,
             "<tr><td>{}<td>{}<td class=\"n\">{:.2}{later} s{open}<td class=\"n\">{} of {}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td>{}<td>{}</tr>",

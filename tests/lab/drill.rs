@@ -50,7 +50,7 @@ fn seconds(result: &Value, field: &str) -> f64 {
 
 /// A drill as soon as the cluster can bear one: a host that was booted a moment ago is not well yet, and a drill refuses
 /// rightly. Returns who held the address.
-fn drilled(lab: &Lab, words: &[&str]) -> (&'static str, crate::driver::Run) {
+pub(crate) fn drilled(lab: &Lab, words: &[&str]) -> (&'static str, crate::driver::Run) {
     poll(
         "the cluster can bear a drill",
         Duration::from_secs(180),

@@ -41,10 +41,27 @@ impl Journal {
         Self::default()
     }
 
+    /// Its records, without words on a step's progress.
+    fn of_weight(&self) -> impl Iterator<Item = &Value> {
+        self.records.iter().filter(|r| r["event"] != "progress")
+    }
+
     /// The host that each record names, in their order.
     pub(crate) fn hosts(&self) -> Vec<Option<String>> {
         let host = |record: &Value| record["host"].as_str().map(str::to_string);
-        self.records.iter().map(host).collect()
+        self.of_weight().map(host).collect()
+    }
+
+    /// What the run has come to, each kind of record once, and the host that it names.
+    pub(crate) fn moments(&self) -> BTreeMap<String, Option<String>> {
+        let word = |record: &Value, key: &str| record[key].as_str().map(str::to_string);
+        self.of_weight()
+            .map(|record| {
+                let words = ["event", "host", "act", "kind", "title", "status"];
+                let words: Vec<_> = words.iter().filter_map(|key| word(record, key)).collect();
+                (words.join(" "), word(record, "host"))
+            })
+            .collect()
     }
 
     fn events<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a Value> {

@@ -1,7 +1,8 @@
 //! Kills the controller, and kubeadm itself, at points that are seen on the hosts; a second run must go on from there.
 
 use crate::cluster::digest;
-use crate::driver::{Lab, on, on_until, poll};
+use crate::driver::{Lab, Running, on, on_until, poll};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Bare hosts to the point; packages and images come before it.
@@ -171,6 +172,84 @@ fn strike(lab: &Lab, blow: Blow, record: usize) -> bool {
     };
     let host = host.unwrap_or_else(|| "cp1".to_string());
     eprintln!("    {blow:?} at record {record}, {host}");
+    befalls(lab, blow, running, &host);
+    let ca = digest("cp1", CA);
+    // What the first run has left running on the hosts is waited for by the second, or refused while it lasts.
+    let again = poll("a second run goes on", deadline, || {
+        let run = lab.quorate(&["apply"]).run();
+        (run.code == Some(0)).then_some(run)
+    });
+    lab.keeps_secrets(&again);
+    is_the_same_cluster(lab, &ca, &format!("record {record}"));
+    true
+}
+
+/// One bootstrap of many runs, each of which is struck at the first moment that no run before it was struck at, until one has
+/// none any more and comes to its end.
+pub(crate) fn at_each_moment_once(lab: &Lab, blow: Blow) {
+    lab.bare();
+    let mut struck = BTreeSet::new();
+    let mut ca = String::new();
+    let (mut blows, mut failures) = (0, 0);
+    let end = loop {
+        let mut running = lab.quorate(&["apply"]).start();
+        let deadline = Duration::from_secs(SECONDS.into());
+        let moment = poll("a moment that is new", deadline, || {
+            let is_over = !running.is_running();
+            let moments = running.journal().moments();
+            let new = moments.iter().find(|(moment, _)| !struck.contains(*moment));
+            let new = new.map(|(moment, host)| (moment.clone(), host.clone()));
+            match new {
+                Some((moment, host)) if !is_over => Some(Some((moment, host, moments))),
+                _ => is_over.then_some(None),
+            }
+        });
+        let Some((moment, host, moments)) = moment else {
+            let run = running.end();
+            if run.code == Some(0) {
+                break run;
+            }
+            failures += 1;
+            assert!(
+                failures < 5,
+                "{failures} runs in a row failed: {}",
+                run.shown()
+            );
+            continue;
+        };
+        failures = 0;
+        blows += 1;
+        let host = host.unwrap_or_else(|| "cp1".to_string());
+        eprintln!("    {blow:?} at {moment}");
+        befalls(lab, blow, running, &host);
+        struck.extend(moments.into_keys());
+        let now = digest("cp1", CA);
+        assert!(ca.is_empty() || ca == now, "a second init, at {moment}");
+        ca = now;
+    };
+    eprintln!(
+        "    {blow:?}: {blows} runs were struck, {} moments seen",
+        struck.len()
+    );
+    assert!(blows > 0, "no run was long enough");
+    lab.keeps_secrets(&end);
+    is_the_same_cluster(lab, &ca, "the end");
+}
+
+fn is_the_same_cluster(lab: &Lab, ca: &str, when: &str) {
+    let ca_now = digest("cp1", CA);
+    assert!(
+        ca.is_empty() || ca == ca_now,
+        "a second init: another CA, at {when}"
+    );
+    poll("the VIP on one host", Duration::from_secs(20), || {
+        (crate::cluster::holders() == 1).then_some(())
+    });
+    lab.is_good(&ca_now);
+}
+
+/// Returns when the blow is over.
+fn befalls(lab: &Lab, blow: Blow, running: Running, host: &str) {
     match blow {
         Blow::Killed => {
             running.kill();
@@ -182,35 +261,18 @@ table netdev torture {
   chain out { type filter hook egress device \"eth0\" priority -500; policy drop; }
 }
 RULES";
-            on(&host, cut).good("the network is cut");
+            on(host, cut).good("the network is cut");
             running.end();
             on_until(
-                &host,
+                host,
                 "the network is back",
                 60,
                 "! nft list table netdev torture",
             );
         }
         Blow::Rebooted => {
-            lab.lab(&["reboot", &host]);
+            lab.lab(&["reboot", host]);
             running.end();
         }
     }
-    let ca = digest("cp1", CA);
-    // What the first run has left running on the hosts is waited for by the second, or refused while it lasts.
-    let again = poll("a second run goes on", deadline, || {
-        let run = lab.quorate(&["apply"]).run();
-        (run.code == Some(0)).then_some(run)
-    });
-    lab.keeps_secrets(&again);
-    let ca_now = digest("cp1", CA);
-    assert!(
-        ca.is_empty() || ca == ca_now,
-        "a second init: another CA, at record {record}"
-    );
-    poll("the VIP on one host", Duration::from_secs(20), || {
-        (crate::cluster::holders() == 1).then_some(())
-    });
-    lab.is_good(&ca_now);
-    true
 }

@@ -339,3 +339,9 @@ fn drift_of_manifests() {
 fn kubernetes_from_packages() {
     crate::packages::and_a_registry(&Lab::take("Kubernetes from packages"));
 }
+
+/// firewalld and ufw, in service while the cluster is made.
+#[test]
+fn firewalls_in_service() {
+    crate::firewall::in_service(&Lab::take("firewalls in service"));
+}

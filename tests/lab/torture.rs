@@ -1,7 +1,7 @@
 //! `make torture`: every kill point, and every record of the journal.
 
 use crate::driver::Lab;
-use crate::kill::{Blow, Point, at_every_record, kill_and_go_on};
+use crate::kill::{Blow, Point, at_each_moment_once, at_every_record, kill_and_go_on};
 
 #[test]
 fn killed_between_load_balancer_and_init() {
@@ -84,4 +84,29 @@ fn records_and_a_cut_network() {
 #[test]
 fn records_and_a_reboot() {
     at_every_record(&Lab::take("a host rebooted at each record"), Blow::Rebooted);
+}
+
+/// One bootstrap, of a hundred runs or so.
+#[test]
+fn moments_and_a_dead_controller() {
+    at_each_moment_once(
+        &Lab::take("the controller killed at each moment, one run after the other"),
+        Blow::Killed,
+    );
+}
+
+#[test]
+fn moments_and_a_cut_network() {
+    at_each_moment_once(
+        &Lab::take("a host's network cut at each moment, one run after the other"),
+        Blow::Cut,
+    );
+}
+
+#[test]
+fn moments_and_a_reboot() {
+    at_each_moment_once(
+        &Lab::take("a host rebooted at each moment, one run after the other"),
+        Blow::Rebooted,
+    );
 }

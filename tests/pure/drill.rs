@@ -95,6 +95,11 @@ fn outages() {
         measure::gaps(&requests(6000, &[(3000, 9000)]))[0].length(),
         3000
     );
+    // Good requests behind it are no part of it, however few.
+    assert_eq!(
+        measure::gaps(&requests(8000, &[(3000, 3600)]))[0].length(),
+        600
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use quorate::cluster::load_balancer::{
-    Remains, TAKING_DOWN, facts_of_others, leftovers, remains, remains_of_any,
+    Remains, TAKING_DOWN, facts_of_others, has_own, leftovers, remains, remains_of_any,
 };
 use quorate::cluster::migrate::steps::{BRIDGE, Mover, bridge_unit, make_ready, release, switch};
 use quorate::cluster::migrate::{self, Stage};
@@ -103,8 +103,7 @@ fn seen(old: bool, bridge: bool, holds: bool) -> HostView {
         moving: Moving {
             old: old.then(services),
             bridge,
-            lacks: None,
-            group: None,
+            ..Moving::default()
         },
         drift: Vec::new(),
         cluster_drift: Vec::new(),
@@ -580,6 +579,28 @@ fn where_no_cluster_lives_another_way_just_goes() {
     assert!(!migrate::is_vacant(&shape(), &view), "not looked at");
     assert!(!migrate::is_vacant(&shape(), &seen_as(["", "", "v"])));
 
+    // An address where nothing tells that it is ours: who joins would be led to itself.
+    let mut view = bare();
+    for host in view.hosts.values_mut() {
+        host.moving.old = None;
+    }
+    let mut shape = shape();
+    shape.lasting.vip = Some("10.77.0.100".parse().unwrap());
+    let refusal = forbidden(&shape, &view).unwrap();
+    assert_eq!(refusal.hosts, [name("cp3")]);
+    assert!(refusal.help.contains("10.77.0.100/32"), "{}", refusal.help);
+    let holder = view.hosts.get_mut(&name("cp3")).unwrap();
+    holder.moving.marked = true;
+    assert_eq!(forbidden(&shape, &view), None, "it is taken off");
+    view.hosts.get_mut(&name("cp3")).unwrap().moving.marked = false;
+    shape.vip_before_init = true;
+    assert_eq!(forbidden(&shape, &view), None, "looked at before init");
+    // Files alone are left as they are while a cluster may live: by them the address is known.
+    let mut host = seen_as(["", "", ""]).hosts[0].clone();
+    assert_eq!(migrate::without_cluster(&host), None);
+    host.moving.left = Some(services());
+    assert!(migrate::without_cluster(&host).is_some());
+
     // BGP too, which a live cluster is not moved from or to; and files alone, which a reset leaves.
     let found =
         |way: Way, model: &Model| remains_of_any(way, &model.observe(&facts_of_others(way)));
@@ -587,10 +608,12 @@ fn where_no_cluster_lives_another_way_just_goes() {
     for way in Way::ALL {
         assert_eq!(found(way, &model), None, "{way}");
     }
+    let own = |way: Way, model: &Model| has_own(way, &model.observe(&facts_of_others(way)));
     for path in [CHECK, "/etc/keepalived/keepalived.conf"] {
         model.files.insert(path.into(), text("ours"));
     }
     assert_eq!(found(Way::KeepalivedHaproxyPods, &model), None, "its own");
+    assert!(own(Way::KeepalivedHaproxyPods, &model) && !own(Way::KubeVipBgp, &model));
     let old = found(Way::KubeVipBgp, &model).unwrap();
     assert_eq!(old.paths, ["/etc/keepalived/keepalived.conf", CHECK]);
     model.units.insert("keepalived".into(), (true, true, 1));

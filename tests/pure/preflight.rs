@@ -716,13 +716,15 @@ fn rules_of_real_firewalls_are_read() {
     }
 }
 
+fn iptables(policy: &str, rules: &str) -> Rules {
+    Rules::Iptables(format!(
+        "*filter\n:INPUT {policy} [0:0]\n:x - [0:0]\n{rules}\nCOMMIT\n"
+    ))
+}
+
 #[test]
 fn what_cannot_be_told_counts_as_open() {
-    let iptables = |rules: &str| {
-        Rules::Iptables(format!(
-            "*filter\n:INPUT DROP [0:0]\n:x - [0:0]\n{rules}\nCOMMIT\n"
-        ))
-    };
+    let iptables = |rules: &str| iptables("DROP", rules);
     let cases = [
         ("", true),
         (
@@ -867,6 +869,23 @@ fn a_closed_firewall_is_told_with_what_opens_it() {
         "rules_closed",
         format!("{}\n{}", found[0].text(), found[0].cure)
     );
+    let answer = "it is multicast alone that is closed";
+    for (rules, is_it) in [
+        ("-A INPUT -d 224.0.0.0/4 -j DROP", true),
+        ("-A INPUT -p 112 -j DROP", false),
+        (
+            "-A INPUT -d 224.0.0.0/4 -j DROP\n-A INPUT -s 10.77.0.13 -j DROP",
+            false,
+        ),
+    ] {
+        let found = with(&bed, None, iptables("ACCEPT", rules));
+        assert!(found[0].text().contains("VRRP"), "{rules}");
+        assert_eq!(found[0].cure.contains(answer), is_it, "{rules}");
+        let unicast = Bed::new("vrrp_unicast: true\n");
+        let found = with(&unicast, None, iptables("ACCEPT", rules));
+        assert_eq!(found.is_empty(), is_it, "{rules}");
+        assert!(!found.iter().any(|f| f.cure.contains(answer)), "{rules}");
+    }
     let unread = with(&bed, None, Rules::TooLong);
     assert_eq!((unread.len(), unread[0].level), (1, Level::Warning));
     // It will be opened.

@@ -126,9 +126,7 @@ impl Desired for Wanted {
                 units: vec!["keepalived"],
                 paths: Vec::new(),
             }),
-            bridge: false,
-            lacks: None,
-            group: None,
+            ..Moving::default()
         })
     }
     fn ready(&self, _: &HostName, observed: &Observed, _: &Registered) -> Result<HostPlan, String> {

@@ -281,9 +281,16 @@ impl Desired for Project {
             return Err(found);
         }
         let mut plan = self.placed(host, observed, registered)?;
+        let vip = self.spec.load_balancer.vip;
         if let Some(remains) = remains {
             let steps = migrate::steps::vacate(&self.mover(host)?, &remains);
             plan.put_first(steps);
+        } else if !self.shape.vip_before_init
+            && load_balancer::has_own(way, observed)
+            && vip.is_some_and(|vip| observed.interface_of(vip).is_some())
+        {
+            // Nothing of the way runs before init: the cluster before has left the address.
+            plan.put_first([migrate::steps::no_address(&self.mover(host)?)]);
         }
         Ok(plan)
     }
@@ -296,9 +303,15 @@ impl Desired for Project {
             }
             _ => None,
         };
+        let carries = self.shape.load_balancers.contains(host);
+        let left = carries.then(|| load_balancer::left_of_any(balancer.way, observed));
+        let left = left.flatten();
+        let marked = left.is_some() || load_balancer::has_own(balancer.way, observed);
         if !self.is_movable(host) {
             return Some(Moving {
                 group,
+                left,
+                marked,
                 ..Moving::default()
             });
         }
@@ -311,6 +324,8 @@ impl Desired for Project {
         let nft = observed.file(NFT).is(|state| state.is_some());
         Some(Moving {
             old: load_balancer::remains(balancer.way, observed),
+            left,
+            marked,
             bridge: observed
                 .unit(migrate::steps::BRIDGE)
                 .is(|unit| unit.is_active()),

@@ -41,12 +41,12 @@ pub struct Gap {
     pub until: Option<i64>,
     /// How many requests failed in it.
     pub failed: u32,
-    /// The start of its last request, good or failed.
+    /// The start of the first good request behind its last failure; of that failure where none was seen.
     last: i64,
 }
 
 impl Gap {
-    /// Returns its length in milliseconds; that of one that is not over is what was seen of it.
+    /// Returns its length in milliseconds; of one that too few good requests follow, the least that it was.
     pub fn length(&self) -> i64 {
         self.until.unwrap_or(self.last) - self.from
     }
@@ -65,7 +65,7 @@ pub fn gaps(probes: &[Probe]) -> Vec<Gap> {
         match (probe.is_good(), open) {
             (true, Some(gap)) => {
                 let since = *good.get_or_insert(probe.at);
-                gap.last = probe.at;
+                gap.last = since;
                 if probe.at - since >= CLEAN_MS {
                     gap.until = Some(since);
                 }

@@ -78,8 +78,23 @@ pub fn remains(way: Way, observed: &Observed) -> Option<Remains> {
 /// Returns all that is left of other ways on a host that no cluster lives on, whatever those ways are: after `kubeadm
 /// reset`, which ends static pods and knows nothing of services, or where the inventory was changed before init.
 pub fn remains_of_any(way: Way, observed: &Observed) -> Option<Remains> {
+    anything(way, observed, true)
+}
+
+/// Returns all that is left of other ways on a host that may be a cluster's, whatever those ways are.
+pub fn left_of_any(way: Way, observed: &Observed) -> Option<Remains> {
+    anything(way, observed, false)
+}
+
+/// Returns whether files of the way itself lie on a host.
+pub fn has_own(way: Way, observed: &Observed) -> bool {
+    let there = |path: &&str| observed.file(path).is(|state| state.is_some());
+    parts(way).is_some_and(|own| own.leaves.paths.iter().any(|path| there(&path)))
+}
+
+fn anything(way: Way, observed: &Observed, vacant: bool) -> Option<Remains> {
     let any = |r: &Remains| r.is_at_work() || !r.paths.is_empty();
-    all_remains(way, observed, |_| true, true).filter(|r| is_begun(observed) || any(r))
+    all_remains(way, observed, |_| true, vacant).filter(|r| is_begun(observed) || any(r))
 }
 
 /// Returns whether a takedown was begun on the host, and not ended.
@@ -161,7 +176,8 @@ fn all_remains(
     Some(remains)
 }
 
-/// Returns the questions whose answers tell that a way other than this one is at work on a host, or has left something.
+/// Returns the questions whose answers tell that a way other than this one is at work on a host, or has left something, and
+/// that this one was there before ([`has_own`]).
 pub fn facts_of_others(way: Way) -> Facts {
     let mut facts = Facts::new();
     facts.insert(Fact::Path(TAKING_DOWN.into()));
@@ -170,6 +186,8 @@ pub fn facts_of_others(way: Way) -> Facts {
         facts.insert(Fact::Content(HAPROXY.into()));
         facts.insert(Fact::Path(KEEPALIVED.into()));
     }
+    let own = parts(way).map_or(&[][..], |own| own.leaves.paths);
+    facts.extend(own.iter().map(|path| Fact::Path((*path).to_string())));
     for (_, leaves) in others(way) {
         let paths = leaves.manifests.iter().chain(leaves.paths);
         facts.extend(paths.map(|path| Fact::Path((*path).to_string())));

@@ -14,7 +14,7 @@ use crate::plan::Step;
 pub use group::{CONFIGURATION, Group};
 pub use leaves::{
     Leaves, Remains, TAKING_DOWN, facts_of_others, facts_of_ours, found_of_others, found_of_ours,
-    found_of_sibling, is_movable, leftovers, remains, remains_of_any,
+    found_of_sibling, has_own, is_movable, left_of_any, leftovers, remains, remains_of_any,
 };
 
 /// What a way brings to the hosts that carry it, and to the workflow.

@@ -305,12 +305,7 @@ fn take_down(host: &Mover, remains: &Remains, kept: &str) -> Vec<Step> {
         ));
     }
     // keepalived that was killed leaves the address.
-    let script = format!(
-        "ip -o address show to {vip} | awk '$2 != \"\"{kept} {{ print $4, $2 }}' | while read -r address device; do\n\
-         ip address del \"$address\" dev \"$device\" || exit 1\ndone",
-        vip = host.vip
-    );
-    steps.push(quiet("load balancer : no address is left", script));
+    steps.push(address_off(host, kept));
     let mut changes: Vec<Change> = remains.paths.iter().map(|path| remove(path)).collect();
     changes.extend(units_changed(&remains.paths, WHY));
     changes.push(Change::new(
@@ -321,6 +316,21 @@ fn take_down(host: &Mover, remains: &Remains, kept: &str) -> Vec<Step> {
     ));
     steps.push(disturbing("load balancer : nothing is left", changes));
     steps
+}
+
+/// Returns the step that takes the address off all interfaces.
+pub fn no_address(host: &Mover) -> Step {
+    address_off(host, "")
+}
+
+/// `kept` is awk's condition on the interfaces that the address is taken off.
+fn address_off(host: &Mover, kept: &str) -> Step {
+    let script = format!(
+        "ip -o address show to {vip} | awk '$2 != \"\"{kept} {{ print $4, $2 }}' | while read -r address device; do\n\
+         ip address del \"$address\" dev \"$device\" || exit 1\ndone",
+        vip = host.vip
+    );
+    quiet("load balancer : no address is left", script)
 }
 
 /// A shell condition: no container of these static pods runs. What it prints says which does.

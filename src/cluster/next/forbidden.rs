@@ -37,6 +37,7 @@ pub(super) fn always(shape: &Shape, view: &View) -> Option<Refusal> {
     }
     let Some((host, api)) = view.api() else {
         let refusal = unknown_cluster(shape, view).or_else(|| claimed(shape, view));
+        let refusal = refusal.or_else(|| stranded(shape, view));
         return refusal.or_else(|| unresolved(shape, view));
     };
     if let Some(refusal) = unverified(shape, view, host, api) {
@@ -102,6 +103,32 @@ fn held_elsewhere(shape: &Shape, view: &View) -> Option<Refusal> {
         message: format!("{name} carries apiserver_vip, and is no load-balancer host"),
         help: format!(
             "take it off with `ip address del` on {name} (`ip -o address` shows the interface), and what puts it there, then run again; a live cluster is not moved to other load-balancer hosts"
+        ),
+    })
+}
+
+/// The address is on hosts that nothing of a load balancer is on: who joins would be led to itself, and not to the cluster.
+fn stranded(shape: &Shape, view: &View) -> Option<Refusal> {
+    // Else it is looked at once the load balancer is up, and before init.
+    if shape.vip_before_init || !migrate::is_vacant(shape, view) {
+        return None;
+    }
+    let holds = |h: &HostView| h.holds_vip && !h.moving.marked;
+    let hosts: Vec<&HostName> = shape
+        .load_balancers
+        .iter()
+        .filter(|n| is(view, n, holds))
+        .collect();
+    let vip = shape.lasting.vip?;
+    (!hosts.is_empty()).then(|| Refusal {
+        hosts: hosts.iter().map(|n| (*n).clone()).collect(),
+        message: format!(
+            "{} carr{} apiserver_vip, with no load balancer and no cluster there",
+            names(&hosts),
+            if hosts.len() == 1 { "ies" } else { "y" }
+        ),
+        help: format!(
+            "an address that was put there by hand, or left behind, is nobody's to take away: see which interface has it with `ip -br address`, remove it with `ip address del {vip}/32 dev INTERFACE`, then run again"
         ),
     })
 }

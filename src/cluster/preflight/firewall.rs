@@ -153,10 +153,11 @@ pub(super) fn findings(spec: &ClusterSpec, host: &Host<'_>) -> Vec<Finding> {
     if host.wish.prepare_firewall && manager.is_some() {
         return Vec::new();
     }
+    let unicast = is_unicast(spec);
     let mut closed: Vec<(Kind, Vec<HostName>, bool)> = Vec::new();
     for need in needs(spec, host.spec) {
         let shut = |name: &&HostName| {
-            let packet = packet(spec, host, &need, name);
+            let packet = packet(spec, host, need.kind, name, unicast);
             let drops = |rules| packet.as_ref().and_then(|packet| drops(rules, packet));
             preflight
                 .rules
@@ -202,31 +203,65 @@ pub(super) fn findings(spec: &ClusterSpec, host: &Host<'_>) -> Vec<Finding> {
         None => "its packet filter",
     };
     let kinds: Vec<Kind> = closed.iter().map(|(kind, ..)| *kind).collect();
+    let mut help = cure(manager, &kinds);
+    if is_unicast_open(spec, host, &preflight.rules, &closed) {
+        help.push_str("; or set `vrrp_unicast: true`: it is multicast alone that is closed");
+    }
     findings.push(host.finding(
         "Firewall",
         if vital { Level::Fault } else { Level::Warning },
         format!("{who} closes {}", parts.join(", and ")),
-        cure(manager, &kinds),
+        help,
     ));
     findings
 }
 
-fn packet(spec: &ClusterSpec, host: &Host<'_>, need: &Need, from: &HostName) -> Option<Packet> {
+/// Returns whether adverts that come by multicast are dropped, and would not be if they came to the host's own address.
+fn is_unicast_open(
+    spec: &ClusterSpec,
+    host: &Host<'_>,
+    rules: &[Rules],
+    closed: &[(Kind, Vec<HostName>, bool)],
+) -> bool {
+    let Some((_, from, _)) = closed.iter().find(|(kind, ..)| *kind == Kind::Vrrp) else {
+        return false;
+    };
+    let unicast = is_unicast(spec);
+    let passes = |name: &HostName| {
+        packet(spec, host, Kind::Vrrp, name, true).is_some_and(|packet| {
+            rules
+                .iter()
+                .all(|rules| drops(rules, &packet) == Some(false))
+        })
+    };
+    !unicast && from.iter().all(passes)
+}
+
+fn is_unicast(spec: &ClusterSpec) -> bool {
+    spec.load_balancer.vrrp.as_ref().is_some_and(|v| v.unicast)
+}
+
+fn packet(
+    spec: &ClusterSpec,
+    host: &Host<'_>,
+    kind: Kind,
+    from: &HostName,
+    unicast: bool,
+) -> Option<Packet> {
     let own = host.spec.ip.address;
-    let unicast = spec.load_balancer.vrrp.as_ref().is_some_and(|v| v.unicast);
     let carrier = host.observed.interface_of(own).map(|(name, _)| name);
-    let interface = match need.kind {
+    let interface = match kind {
         Kind::Vrrp => host.spec.interface.as_deref().or(carrier),
         Kind::Tcp(_) => carrier,
     };
     Some(Packet {
         source: spec.hosts.get(from)?.ip.address,
-        destination: match need.kind {
+        destination: match kind {
             Kind::Vrrp if !unicast => VRRP_GROUP,
             _ => own,
         },
         interface: interface?.to_string(),
-        kind: need.kind,
+        kind,
     })
 }
 

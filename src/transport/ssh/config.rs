@@ -171,6 +171,14 @@ impl Findings {
                 self.push(error.help("install OpenSSH's client"));
                 None
             }
+            Err(Silence::Unfit(reason)) => {
+                let error = Diagnostic::error(format!(
+                    "{} cannot be read as ssh's configuration: {reason}",
+                    query.file
+                ));
+                self.push(error.help("name the file itself"));
+                None
+            }
             Err(Silence::Failed(said)) => {
                 let error = Diagnostic::error(format!("`ssh -G` fails: {said}"));
                 self.push(error.help(leave_out));
@@ -191,6 +199,7 @@ impl Findings {
 /// Why ssh gave no answer.
 enum Silence {
     NoProgram,
+    Unfit(&'static str),
     Failed(String),
     Refused(crate::inventory::ssh_args::ArgError),
 }
@@ -199,6 +208,9 @@ async fn ask_ssh(query: &Query) -> Result<Answer, Silence> {
     let mut command = Command::new("ssh");
     command.arg("-G");
     if let SshConfig::File(file) = &query.file {
+        if let Some(reason) = files::unfit(file) {
+            return Err(Silence::Unfit(reason));
+        }
         command.args(["-F", file.as_str()]);
     }
     if let Some(user) = &query.user {

@@ -171,7 +171,9 @@ pub(super) fn ended(greeting: &[u8], error: &russh::Error) -> Unreached {
 
 /// Returns what a handshake that takes too long means.
 pub(super) fn overdue(greeting: &[u8], limit: Duration) -> Unreached {
-    let help = if greeting.starts_with(b"SSH-") {
+    let help = if greeting.starts_with(b"SSH-1.") && !greeting.starts_with(b"SSH-1.99") {
+        "it speaks SSH 1 alone: give the host an SSH server that speaks 2.0"
+    } else if greeting.starts_with(b"SSH-") {
         "the host is overloaded or hangs: look at its console, and run again"
     } else {
         "the host hangs, or something else listens there: look at its console, and at ansible_port"

@@ -193,15 +193,15 @@ impl Talk {
                 empty if empty.is_empty() => last_line(&String::from_utf8_lossy(&self.out.held)),
                 line => line,
             };
-            let said = if said.is_empty() {
-                "it ended without a word".to_owned()
+            let attempt = format!("try on the host, as {login}: sudo -u {user} true");
+            if said.is_empty() {
+                let help = format!(
+                    "{attempt}; where that goes, a start-up file of the login shell (~/.bashrc) has redirected standard output"
+                );
+                ("it ended without a word".to_owned(), help)
             } else {
-                said
-            };
-            (
-                said,
-                format!("try on the host, as {login}: sudo -u {user} true"),
-            )
+                (said, attempt)
+            }
         };
         (reason, help)
     }

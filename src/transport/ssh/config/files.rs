@@ -1,7 +1,7 @@
 //! Reads ssh's configuration files, with what they include, for the scan.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -14,6 +14,9 @@ const DEPTH: usize = 16;
 
 /// How many files are looked at; with more of them ssh is asked.
 const MANY: usize = 256;
+
+/// Bytes of the largest file that is read.
+const LARGEST: u64 = 1 << 20;
 
 /// The system's folder of ssh's configuration.
 const SYSTEM: &str = "/etc/ssh";
@@ -80,6 +83,32 @@ fn homes() -> Vec<Utf8PathBuf> {
     homes
 }
 
+/// Returns why a file is none to be read as ssh's configuration: one that never ends would be read for ever.
+pub(super) fn unfit(path: &Utf8Path) -> Option<&'static str> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => Some("it is no regular file"),
+        Ok(metadata) if metadata.len() > LARGEST => Some("it is larger than 1 MiB"),
+        _ => None,
+    }
+}
+
+/// Returns a file's text, none where it is not there; `None` where it cannot be read, or is none to be read.
+fn read(path: &Utf8Path) -> Option<String> {
+    if unfit(path).is_some() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Some(String::new())
+        }
+        Err(_) => None,
+    }
+}
+
 struct Reading {
     scan: Scan,
     left: usize,
@@ -91,14 +120,8 @@ impl Reading {
             return self.scan.give_up();
         }
         self.left -= 1;
-        let text = match std::fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return;
-            }
-            Err(_) => return self.scan.give_up(),
+        let Some(text) = read(path) else {
+            return self.scan.give_up();
         };
         for include in self.scan.add(&text) {
             match expand(&include, base) {
@@ -175,6 +198,7 @@ mod tests {
             assert_eq!(concerned, expected, "{host}: {text}");
         }
         assert!(Files::default().concern(&SshConfig::File(at("missing")), "w1"));
+        assert!(Files::default().concern(&SshConfig::File("/dev/zero".into()), "w1"));
         assert!(!Files::default().concern(&SshConfig::None, "w1"));
     }
 }
