@@ -1,5 +1,6 @@
 //! `quorate hosts trust`: the keys of all hosts in one table, and known_hosts written once somebody has said yes.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
 use color_eyre::eyre::Result;
@@ -153,7 +154,12 @@ fn verdict(seen: &Result<HostKeys, TransportError>) -> ExitCode {
 }
 
 fn entry((name, seen): &Seen, targets: &IndexMap<HostName, Target>) -> HostKeyEntry {
-    let address = targets.get(name).map(Target::endpoint).unwrap_or_default();
+    let target = targets.get(name);
+    let mut address = target.map(Target::endpoint).unwrap_or_default();
+    // What is written is written under that name.
+    if let Some(alias) = target.and_then(|target| target.access.host_key_name.as_ref()) {
+        let _ = write!(address, " as {alias}");
+    }
     let mut entry = HostKeyEntry {
         host: name.clone(),
         address,

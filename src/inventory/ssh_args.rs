@@ -164,7 +164,7 @@ impl SshArgs {
                     self.jumps = Some(proxy_command(value)?);
                 }
             }
-            "hostkeyalias" => first(&mut self.host_key_alias, value.to_owned()),
+            "hostkeyalias" => first(&mut self.host_key_alias, alias(value)?),
             "userknownhostsfile" => first(&mut self.user_known_hosts, files(value)),
             "globalknownhostsfile" => first(&mut self.global_known_hosts, files(value)),
             "stricthostkeychecking" => first(&mut self.strict_host_keys, strict(value)?),
@@ -178,6 +178,23 @@ impl SshArgs {
 
 fn first<T>(slot: &mut Option<T>, value: T) {
     slot.get_or_insert(value);
+}
+
+/// Returns whether a host can stand in known_hosts under this name: there blanks, commas and line ends divide, and `*`, `?`, `!`,
+/// `|`, `@` and `#` have a meaning of their own (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+pub fn is_plain_name(name: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || ".-_:%[]".contains(c);
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(plain)
+}
+
+fn alias(value: &str) -> Result<String, ArgError> {
+    if is_plain_name(value) {
+        return Ok(value.to_owned());
+    }
+    Err(ArgError::new(
+        format!("`HostKeyAlias` is a name in known_hosts, not `{value}`"),
+        "write one name of letters, digits, `.`, `-`, `_` and `:`",
+    ))
 }
 
 fn port(value: &str) -> Result<u16, ArgError> {
@@ -351,6 +368,12 @@ mod tests {
                 "-o Port=ssh",
                 "a port is a number from 1 to 65535, not `ssh`",
             ),
+            (
+                "-o 'HostKeyAlias=@cert-authority *'",
+                "`HostKeyAlias` is a name in known_hosts, not `@cert-authority *`",
+            ),
+            ("-o HostKeyAlias=a,b", "not `a,b`"),
+            ("-o 'HostKeyAlias=touch x #'", "not `touch x #`"),
             ("-p", "`-p` needs a value"),
             (
                 "-o 'ProxyCommand=nc -x p %h %p'",

@@ -201,7 +201,7 @@ async fn each_host_on_the_way_is_checked_under_its_own_name() {
     assert_eq!((logins(&jump), logins(&end)), (1, 0));
     // HostKeyAlias stands without a port; a file of the host's own; accept-new for one host alone.
     home.known.clear();
-    let alias = home.path("alias");
+    let alias = home.path("known_hosts.alias");
     fs::write(&alias, format!("some-name {}\n", end.host_key("ed25519"))).unwrap();
     let args = format!("-J none -o HostKeyAlias=some-name -o UserKnownHostsFile={alias}");
     let target = home.target("end", &args).await;

@@ -89,7 +89,7 @@ pub fn left_of_any(way: Way, observed: &Observed) -> Option<Remains> {
 /// Returns whether files of the way itself lie on a host.
 pub fn has_own(way: Way, observed: &Observed) -> bool {
     let there = |path: &&str| observed.file(path).is(|state| state.is_some());
-    parts(way).is_some_and(|own| own.leaves.paths.iter().any(|path| there(&path)))
+    parts(way).is_some_and(|own| own.leaves.paths.iter().any(there))
 }
 
 fn anything(way: Way, observed: &Observed, vacant: bool) -> Option<Remains> {

@@ -213,7 +213,8 @@ impl SshConnector {
             .host_key_policy
             .unwrap_or(self.options.host_key_policy);
         let files = self.options.known_hosts_for(access);
-        let load = move || Known::load(&shelf, &files, policy, &address, port);
+        let listed = access.known_hosts.is_some();
+        let load = move || Known::load(&shelf, (&files, listed), policy, &address, port);
         tokio::task::spawn_blocking(load)
             .await
             .unwrap_or_else(|error| {

@@ -13,6 +13,7 @@ use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use super::options::HostKeyPolicy;
+use crate::inventory::ssh_args::is_plain_name;
 use crate::transport::TransportError;
 use book::{KnownFile, Line};
 use pattern::names;
@@ -117,20 +118,28 @@ pub(super) struct Known {
     plain: String,
     files: Vec<Utf8PathBuf>,
     policy: HostKeyPolicy,
+    /// Whether ssh's configuration or the inventory names the files, and not the user.
+    listed: bool,
     records: Vec<Record>,
 }
 
 impl Known {
     /// Returns what the files say about the host. A file that does not exist says nothing.
     ///
-    /// Fails on a file that exists and cannot be read: it might hold the key.
+    /// Fails on a file that exists and cannot be read: it might hold the key. Fails on a name that means more than one host there.
     pub(super) fn load(
         shelf: &Shelf,
-        files: &[Utf8PathBuf],
+        (files, listed): (&[Utf8PathBuf], bool),
         policy: HostKeyPolicy,
         address: &str,
         port: u16,
     ) -> Result<Self, Refusal> {
+        if !is_plain_name(address) {
+            return Err(Refusal::new(
+                format!("`{address}` cannot stand in known_hosts as a host's name"),
+                "correct ansible_host or HostKeyAlias: letters, digits, `.`, `-`, `_` and `:`",
+            ));
+        }
         let plain = address.to_ascii_lowercase();
         let name = if port == DEFAULT_PORT {
             plain.clone()
@@ -142,6 +151,7 @@ impl Known {
             plain,
             files: files.to_vec(),
             policy,
+            listed,
             records: Vec::new(),
         };
         known.gather(|file| shelf.open(file))
@@ -419,6 +429,14 @@ impl Known {
         Ok(())
     }
 
+    /// Opens a file for new keys.
+    pub(super) fn open(&self, file: &Utf8Path) -> io::Result<Book> {
+        if self.listed {
+            append::is_known_hosts(file)?;
+        }
+        Book::open(file)
+    }
+
     /// Appends the key to the first file.
     fn record(&self, key: &PublicKey) -> Result<(), Refusal> {
         let Some(file) = self.files.first() else {
@@ -437,7 +455,7 @@ impl Known {
         let _writing = WRITING
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut book = Book::open(file).map_err(failed)?;
+        let mut book = self.open(file).map_err(failed)?;
         // Another connection may have recorded this host since, with this key or another one.
         let mut now = Self {
             policy: HostKeyPolicy::Strict,
@@ -463,8 +481,13 @@ impl Known {
 pub(super) fn fuzz(bytes: &[u8], address: &str, port: u16) {
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
-    let Ok(mut known) = Known::load(&Shelf::default(), &[], HostKeyPolicy::Strict, address, port)
-    else {
+    let Ok(mut known) = Known::load(
+        &Shelf::default(),
+        (&[], false),
+        HostKeyPolicy::Strict,
+        address,
+        port,
+    ) else {
         return;
     };
     known.read(
@@ -542,6 +565,7 @@ mod tests {
     #[test]
     fn no_line_breaks_the_reader() {
         let mut known = Known {
+            listed: false,
             name: "host".into(),
             plain: "host".into(),
             files: Vec::new(),
@@ -559,6 +583,7 @@ mod tests {
     #[test]
     fn known_algorithms_come_first() {
         let mut known = Known {
+            listed: false,
             name: "[host]:2222".into(),
             plain: "host".into(),
             files: Vec::new(),

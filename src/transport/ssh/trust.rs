@@ -259,7 +259,10 @@ pub fn trust(hosts: &[HostKeys]) -> Result<Trusted, TrustError> {
         let (book, lines) = match books.entry(file) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let book = Book::open(file).map_err(|error| failed(file, &error))?;
+                let book = host
+                    .known
+                    .open(file)
+                    .map_err(|error| failed(file, &error))?;
                 entry.insert((book, String::new()))
             }
         };

@@ -97,6 +97,32 @@ impl Book {
     }
 }
 
+/// Fails where a file that an inventory or ssh's configuration names is to get new keys, and neither its name nor its folder's says
+/// `known_hosts`: a line of known_hosts is a command in a shell's start-up file and a login in authorized_keys. Where a link leads
+/// counts, and not its name.
+pub(super) fn is_known_hosts(path: &Utf8Path) -> io::Result<()> {
+    let refused = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
+    let real = match path.canonicalize_utf8() {
+        Ok(real) => real,
+        Err(_) if path.symlink_metadata().is_ok() => {
+            return Err(refused("it is a link that leads nowhere".into()));
+        }
+        // Nothing is there yet; its folder may be a link.
+        Err(_) => match path.parent().map(Utf8Path::canonicalize_utf8) {
+            Some(Ok(folder)) => folder.join(path.file_name().unwrap_or_default()),
+            _ => path.to_owned(),
+        },
+    };
+    let says = |part: Option<&str>| part.is_some_and(|name| name.contains("known_hosts"));
+    let folder = real.parent().and_then(Utf8Path::file_name);
+    if real == "/dev/null" || says(real.file_name()) || says(folder) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "{real} is no file for host keys by its name; name one that has `known_hosts` in it, or say --known-hosts yourself"
+    )))
+}
+
 /// Waits for others of ours to be done with the file. Where the file system has no locks, none is needed that much.
 fn hold(file: &File) -> io::Result<()> {
     let deadline = Instant::now() + HELD;
@@ -132,6 +158,38 @@ mod tests {
         ] {
             assert_eq!(has_hashed(text), hashed, "{text}");
         }
+    }
+
+    #[test]
+    fn only_a_file_for_host_keys_gets_some() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = camino::Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
+        let at = |name: &str| folder.join(name);
+        std::fs::create_dir(at("known_hosts.d")).unwrap();
+        std::fs::write(at(".bashrc"), "").unwrap();
+        std::fs::write(at("my_known_hosts2"), "").unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(at(to), at(name)).unwrap();
+        link(".bashrc", "known_hosts");
+        link(".profile", "known_hosts3");
+        link("my_known_hosts2", "keys");
+        link(".", "known_hosts.e");
+        for (name, fits) in [
+            ("my_known_hosts2", true),
+            ("new_known_hosts", true),
+            ("keys", true),
+            ("known_hosts.d/cp1", true),
+            (".bashrc", false),
+            (".profile", false),
+            ("known_hosts", false),
+            ("known_hosts3", false),
+            ("known_hosts.e/.bashrc", false),
+            ("known_hosts.e/.profile", false),
+            ("known_hosts.d/../.profile", false),
+        ] {
+            assert_eq!(is_known_hosts(&at(name)).is_ok(), fits, "{name}");
+        }
+        assert!(is_known_hosts(Utf8Path::new("/dev/null")).is_ok());
+        assert!(!at(".profile").exists());
     }
 
     #[test]
