@@ -209,7 +209,7 @@ fn not_one(holders: &[&HostName]) -> Refusal {
     } else {
         (
             format!("{} hold the address at once", super::next::names(holders)),
-            "take it off those that do not serve it with `ip address del` (`ip -o address` shows the interface); from and to kube-vip-bgp, where every host holds it, a live cluster is not moved".to_string(),
+            "take it off those that do not serve it with `ip address del` (`ip -o address` shows the interface), or, where keepalived runs on each and hears nobody, with `systemctl stop keepalived` on all but one; from and to kube-vip-bgp, where every host holds it, a live cluster is not moved".to_string(),
         )
     };
     Refusal {

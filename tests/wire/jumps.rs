@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use quorate::inventory::ssh_args::SshArgs;
 use quorate::model::HostName;
 use quorate::transport::ssh::{Ask, SshConfig, SshConnector, SshOptions, place, ways};
@@ -207,11 +207,19 @@ async fn each_host_on_the_way_is_checked_under_its_own_name() {
     let target = home.target("end", &args).await;
     let connector = SshConnector::new(home.options());
     assert!(within(connector.connect(&target)).await.is_ok());
-    let fresh = home.path("fresh");
-    let args = format!("-J none -o StrictHostKeyChecking=no -o UserKnownHostsFile={fresh}");
-    let target = home.target("end", &args).await;
+    let into = |file: &Utf8Path| {
+        format!("-J none -o StrictHostKeyChecking=no -o UserKnownHostsFile={file}")
+    };
+    let fresh = home.path("known_hosts.fresh");
+    let target = home.target("end", &into(&fresh)).await;
     assert!(within(connector.connect(&target)).await.is_ok());
     assert!(fs::read_to_string(&fresh).unwrap().starts_with(&of(&end)));
+    // A file of another kind gets no line.
+    let other = home.path(".bashrc");
+    let target = home.target("end", &into(&other)).await;
+    let error = refusal(&connector, &target).await.to_string();
+    assert!(error.contains("is no file for host keys"), "{error}");
+    assert!(!other.exists());
 }
 
 /// Who looks at keys writes none down, of a jump host neither.
