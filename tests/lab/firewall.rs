@@ -19,7 +19,7 @@ const HOSTS: [(&str, &str); 4] = [
 /// What a firewall lets in, without what was written for the cluster.
 fn own(host: &str) -> String {
     let firewalld = "firewall-cmd --list-all-zones";
-    let ufw = "ufw status | grep -v quorate";
+    let ufw = "ufw status | grep -v quorate | grep .";
     on(
         host,
         if host == "cp1" || host == "cp2" {
@@ -50,13 +50,17 @@ pub(crate) fn in_service(lab: &Lab) {
         .shows("prepare_firewall");
     assert!(!run.journal.has_act("prepare"), "nothing was begun");
 
-    lab.file(
-        "lab/group_vars/all/firewall.yml",
-        "prepare_firewall: true\n",
+    let variables = std::fs::read_to_string(lab.inventory().join("group_vars/all.yml")).unwrap();
+    let variables = format!(
+        "{variables}
+prepare_firewall: true
+"
     );
+    lab.file("lab/group_vars/all.yml", &variables);
     lab.quorate(&["apply"]).run().expect(0);
     let ca = digest("cp1", "/etc/kubernetes/pki/ca.crt");
     lab.is_good(&ca);
+    lab.pods_reach_services(&HOSTS.map(|(host, _)| host));
     assert_eq!(HOSTS.map(|(host, _)| own(host)), before, "the user's own");
     for _ in ["there", "and back"] {
         drilled(lab, &["--for", "8"]).1.expect(0);

@@ -139,11 +139,7 @@ pub(crate) enum Blow {
 /// its blow: after each a second run goes on from there. QUORATE_TORTURE_STEP takes that many records at once, and
 /// QUORATE_TORTURE_FROM begins at that one.
 pub(crate) fn at_every_record(lab: &Lab, blow: Blow) {
-    let number = |name: &str, default: usize| {
-        let value = std::env::var(name).ok().map(|text| text.parse());
-        value.map_or(default, |number| number.expect("a number of records"))
-    };
-    let step = number("QUORATE_TORTURE_STEP", 1).max(1);
+    let step = step();
     let mut record = number("QUORATE_TORTURE_FROM", 1);
     let mut blows = 0;
     while strike(lab, blow, record) {
@@ -152,6 +148,15 @@ pub(crate) fn at_every_record(lab: &Lab, blow: Blow) {
     }
     eprintln!("    {blow:?}: {blows} runs of up to {record} records went on");
     assert!(blows > 0, "no run was long enough");
+}
+
+fn number(name: &str, default: usize) -> usize {
+    let value = std::env::var(name).ok().map(|text| text.parse());
+    value.map_or(default, |number| number.expect("a number of records"))
+}
+
+fn step() -> usize {
+    number("QUORATE_TORTURE_STEP", 1).max(1)
 }
 
 /// Whether the blow came before the run's end.
@@ -185,19 +190,23 @@ fn strike(lab: &Lab, blow: Blow, record: usize) -> bool {
 }
 
 /// One bootstrap of many runs, each of which is struck at the first moment that no run before it was struck at, until one has
-/// none any more and comes to its end.
+/// none any more and comes to its end. QUORATE_TORTURE_STEP takes that many new moments at once.
 pub(crate) fn at_each_moment_once(lab: &Lab, blow: Blow) {
     lab.bare();
     let mut struck = BTreeSet::new();
     let mut ca = String::new();
     let (mut blows, mut failures) = (0, 0);
+    let step = step();
     let end = loop {
         let mut running = lab.quorate(&["apply"]).start();
         let deadline = Duration::from_secs(SECONDS.into());
         let moment = poll("a moment that is new", deadline, || {
             let is_over = !running.is_running();
             let moments = running.journal().moments();
-            let new = moments.iter().find(|(moment, _)| !struck.contains(*moment));
+            let mut new = moments
+                .iter()
+                .filter(|(moment, _)| !struck.contains(*moment));
+            let new = new.nth(step - 1);
             let new = new.map(|(moment, host)| (moment.clone(), host.clone()));
             match new {
                 Some((moment, host)) if !is_over => Some(Some((moment, host, moments))),
