@@ -13,6 +13,7 @@
 pub mod steps;
 
 use super::next::{Act, Refusal};
+use super::spec::Way;
 use super::view::{HostView, Shape, View};
 use crate::model::HostName;
 
@@ -71,9 +72,14 @@ pub fn is_vacant(shape: &Shape, view: &View) -> bool {
 /// cluster may live. Those files are what tells, once the host is bare, that an address there is ours to take away.
 pub fn without_cluster(host: &HostView) -> Option<String> {
     let old = host.moving.old.as_ref().or(host.moving.left.as_ref())?;
-    let from = old.from.map_or("another way".to_string(), |w| {
-        format!("`load_balancer: {w}`")
-    });
+    let from = match old.from {
+        None => "another way".to_string(),
+        // Both leave the same files.
+        Some(Way::KubeVipArp | Way::KubeVipBgp) if !old.is_at_work() => {
+            format!("`{}` or `{}`", Way::KubeVipArp, Way::KubeVipBgp)
+        }
+        Some(way) => format!("`load_balancer: {way}`"),
+    };
     Some(format!(
         "{from} has left something here, the inventory says `{}`, and no API server answers, yet a host shows a cluster or could not be looked at: bring the cluster back with the old `load_balancer` and change it then, or run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on all its nodes, then run again",
         old.to
