@@ -61,11 +61,19 @@ fn of(limit: u64, forks: usize, hosts: usize, stay: usize) -> Result<Fit, WrongI
     let room = limit.saturating_sub(OWN);
     let (stay, wanted) = (stay as u64, forks as u64);
     if stay > room || room == 0 {
+        let all = stay == hosts as u64;
+        // Who does not stay is asked one after the other, if need be.
+        let needed = if all { stay } else { stay + 1 } + OWN;
         let error = Diagnostic::error(format!(
-            "{hosts} hosts need {} open files, a connection each, and this process may have {limit}",
-            hosts as u64 + OWN
+            "{hosts} hosts need {needed} open files{}, and this process may have {limit}",
+            if all { ", a connection each" } else { "" },
         ));
-        let help = "raise the limit (`ulimit -n`; LimitNOFILE= of a unit), or take the hosts in parts: `--shard 0/2`, then `--shard 1/2`";
+        let parts = if all {
+            ", or take the hosts in parts: `--shard 0/2`, then `--shard 1/2`"
+        } else {
+            ""
+        };
+        let help = format!("raise the limit (`ulimit -n`; LimitNOFILE= of a unit){parts}");
         return Err(wrong(error.help(help)));
     }
     // While hosts are being connected to, those that stay are among them.
@@ -112,5 +120,9 @@ mod tests {
             let found = found.map(|fit| (fit.forks, !fit.found.0.is_empty()));
             assert_eq!(found, expected, "{limit} {forks} {hosts} {stay}");
         }
+        let refused =
+            |limit, hosts, stay| of(limit, 50, hosts, stay).unwrap_err().0.0[0].to_string();
+        assert!(refused(64, 203, 3).contains("203 hosts need 68 open files, and"));
+        assert!(refused(1024, 961, 961).contains("961 hosts need 1025 open files, a connection"));
     }
 }
