@@ -218,7 +218,7 @@ async fn each_host_on_the_way_is_checked_under_its_own_name() {
     let other = home.path(".bashrc");
     let target = home.target("end", &into(&other)).await;
     let error = refusal(&connector, &target).await.to_string();
-    assert!(error.contains("is no file for host keys"), "{error}");
+    assert!(error.contains("it is no file for host keys"), "{error}");
     assert!(!other.exists());
 }
 

@@ -444,13 +444,15 @@ impl Known {
         };
         let blob = blob(key)?;
         let failed = |error: std::io::Error| {
-            Refusal::new(
-                format!(
-                    "its {} is new and cannot be written to {file}: {error}",
-                    describe(key)
-                ),
-                format!("make {file} writable, or name another known_hosts file"),
-            )
+            let help = match error.kind() {
+                ErrorKind::InvalidInput => {
+                    "name another file, or say it yourself: `--known-hosts FILE`".to_owned()
+                }
+                _ => format!("make {file} writable, or name another known_hosts file"),
+            };
+            let key = describe(key);
+            let reason = format!("its {key} is new and cannot be written to {file}: {error}");
+            Refusal::new(reason, help)
         };
         let _writing = WRITING
             .lock()

@@ -118,8 +118,12 @@ pub(super) fn is_known_hosts(path: &Utf8Path) -> io::Result<()> {
     if real == "/dev/null" || says(real.file_name()) || says(folder) {
         return Ok(());
     }
+    let leads = match real == path {
+        true => String::new(),
+        false => format!(" (it leads to {real})"),
+    };
     Err(refused(format!(
-        "{real} is no file for host keys by its name; name one that has `known_hosts` in it, or say --known-hosts yourself"
+        "by its name it is no file for host keys{leads}: it has to have `known_hosts` in it"
     )))
 }
 
