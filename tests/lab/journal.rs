@@ -52,14 +52,13 @@ impl Journal {
         self.of_weight().map(host).collect()
     }
 
-    /// What the run has come to, each kind of record once, and the host that it names.
-    pub(crate) fn moments(&self) -> BTreeMap<String, Option<String>> {
-        let word = |record: &Value, key: &str| record[key].as_str().map(str::to_string);
+    /// What the run has come to: each kind of record, with the host and what it is about.
+    pub(crate) fn moments(&self) -> BTreeSet<String> {
+        let words = ["event", "host", "act", "kind", "title", "status"];
         self.of_weight()
             .map(|record| {
-                let words = ["event", "host", "act", "kind", "title", "status"];
-                let words: Vec<_> = words.iter().filter_map(|key| word(record, key)).collect();
-                (words.join(" "), word(record, "host"))
+                let words = words.iter().filter_map(|key| record[key].as_str());
+                words.collect::<Vec<_>>().join(" ")
             })
             .collect()
     }

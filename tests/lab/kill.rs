@@ -139,7 +139,11 @@ pub(crate) enum Blow {
 /// its blow: after each a second run goes on from there. QUORATE_TORTURE_STEP takes that many records at once, and
 /// QUORATE_TORTURE_FROM begins at that one.
 pub(crate) fn at_every_record(lab: &Lab, blow: Blow) {
-    let step = step();
+    let number = |name: &str, default: usize| {
+        let value = std::env::var(name).ok().map(|text| text.parse());
+        value.map_or(default, |number| number.expect("a number of records"))
+    };
+    let step = number("QUORATE_TORTURE_STEP", 1).max(1);
     let mut record = number("QUORATE_TORTURE_FROM", 1);
     let mut blows = 0;
     while strike(lab, blow, record) {
@@ -148,15 +152,6 @@ pub(crate) fn at_every_record(lab: &Lab, blow: Blow) {
     }
     eprintln!("    {blow:?}: {blows} runs of up to {record} records went on");
     assert!(blows > 0, "no run was long enough");
-}
-
-fn number(name: &str, default: usize) -> usize {
-    let value = std::env::var(name).ok().map(|text| text.parse());
-    value.map_or(default, |number| number.expect("a number of records"))
-}
-
-fn step() -> usize {
-    number("QUORATE_TORTURE_STEP", 1).max(1)
 }
 
 /// Whether the blow came before the run's end.
@@ -189,31 +184,26 @@ fn strike(lab: &Lab, blow: Blow, record: usize) -> bool {
     true
 }
 
-/// One bootstrap of many runs, each of which is struck at the first moment that no run before it was struck at, until one has
-/// none any more and comes to its end. QUORATE_TORTURE_STEP takes that many new moments at once.
-pub(crate) fn at_each_moment_once(lab: &Lab, blow: Blow) {
+/// One bootstrap of many runs: the controller of each dies at the first moment that none before it died at, until a run has no
+/// such moment any more and comes to its end.
+pub(crate) fn at_each_moment_once(lab: &Lab) {
     lab.bare();
     let mut struck = BTreeSet::new();
     let mut ca = String::new();
     let (mut blows, mut failures) = (0, 0);
-    let step = step();
     let end = loop {
         let mut running = lab.quorate(&["apply"]).start();
         let deadline = Duration::from_secs(SECONDS.into());
         let moment = poll("a moment that is new", deadline, || {
             let is_over = !running.is_running();
             let moments = running.journal().moments();
-            let mut new = moments
-                .iter()
-                .filter(|(moment, _)| !struck.contains(*moment));
-            let new = new.nth(step - 1);
-            let new = new.map(|(moment, host)| (moment.clone(), host.clone()));
-            match new {
-                Some((moment, host)) if !is_over => Some(Some((moment, host, moments))),
+            let new = moments.iter().find(|moment| !struck.contains(*moment));
+            match new.cloned() {
+                Some(moment) if !is_over => Some(Some((moment, moments))),
                 _ => is_over.then_some(None),
             }
         });
-        let Some((moment, host, moments)) = moment else {
+        let Some((moment, moments)) = moment else {
             let run = running.end();
             if run.code == Some(0) {
                 break run;
@@ -228,16 +218,15 @@ pub(crate) fn at_each_moment_once(lab: &Lab, blow: Blow) {
         };
         failures = 0;
         blows += 1;
-        let host = host.unwrap_or_else(|| "cp1".to_string());
-        eprintln!("    {blow:?} at {moment}");
-        befalls(lab, blow, running, &host);
-        struck.extend(moments.into_keys());
+        eprintln!("    killed at {moment}");
+        running.kill();
+        struck.extend(moments);
         let now = digest("cp1", CA);
         assert!(ca.is_empty() || ca == now, "a second init, at {moment}");
         ca = now;
     };
     eprintln!(
-        "    {blow:?}: {blows} runs were struck, {} moments seen",
+        "    {blows} runs were killed, {} moments seen",
         struck.len()
     );
     assert!(blows > 0, "no run was long enough");
