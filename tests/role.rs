@@ -25,6 +25,8 @@ mod hostile;
 mod kube_vip;
 #[path = "pure/local.rs"]
 mod local;
+#[path = "pure/managers.rs"]
+mod managers;
 #[path = "pure/many.rs"]
 mod many;
 #[path = "pure/migrate.rs"]

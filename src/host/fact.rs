@@ -181,7 +181,7 @@ pub struct System {
     pub free_mib: u64,
     /// Seconds since 1970 by the host's clock.
     pub clock: i64,
-    /// `apt`, `dnf`, `yum` or nothing that is known.
+    /// `apt-get`, `dnf`, `yum`, `zypper` or nothing that is known.
     pub package_manager: String,
     /// Whether systemd is process 1.
     pub systemd: bool,

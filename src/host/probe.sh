@@ -16,7 +16,7 @@ probe_system() {
   say system memory "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
   say system free "$(df -Pk /var 2>/dev/null | awk 'NR == 2 { print $4 }')"
   say system clock "$(date +%s)"
-  for manager in apt-get dnf yum; do
+  for manager in apt-get dnf yum zypper; do
     command -v "$manager" >/dev/null 2>&1 && { say system packages "$manager"; break; }
   done
   [ -d /run/systemd/system ] && say system systemd

@@ -248,7 +248,7 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
 /// Returns the packages of all steps that one call of the package manager may install together: up to the first effect
 /// that could change where packages come from.
 fn gathered(steps: &[Step]) -> Vec<&str> {
-    const SOURCES: [&str; 4] = ["/etc/apt", "/etc/yum", "/etc/dnf", "/etc/pki"];
+    const SOURCES: [&str; 5] = ["/etc/apt", "/etc/yum", "/etc/dnf", "/etc/zypp", "/etc/pki"];
     let mut names = Vec::new();
     for effect in steps.iter().flat_map(|step| &step.effects) {
         let path = match effect {

@@ -115,8 +115,11 @@ install() {
     by_rpm dnf -q -y --setopt=install_weak_deps=False install "$@"
   elif command -v yum >/dev/null 2>&1; then
     by_rpm yum -q -y install "$@"
+  elif command -v zypper >/dev/null 2>&1; then
+    # Its names take =version as they are; lists that are old are read anew by itself.
+    long packages 1800 zypper --non-interactive --quiet install --no-recommends --oldpackage -- "$@"
   else
-    echo "No package manager that is known: apt-get, dnf or yum."
+    echo "No package manager that is known: apt-get, dnf, yum or zypper."
     return 1
   fi
 }
@@ -161,8 +164,10 @@ packages_absent() {
     long packages 1800 apt-get -q -y -o DPkg::Lock::Timeout=300 remove -- $present
   elif command -v dnf >/dev/null 2>&1; then
     long packages 1800 dnf -q -y remove $present
-  else
+  elif command -v yum >/dev/null 2>&1; then
     long packages 1800 yum -q -y remove $present
+  else
+    long packages 1800 zypper --non-interactive --quiet remove -- $present
   fi
 }
 unit_try() { # verb unit

@@ -136,6 +136,7 @@ pub(crate) fn closed(shell: super::sandbox::Shell) -> Sandbox {
         "chgrp",
         "dnf",
         "yum",
+        "zypper",
         "rpm",
     ] {
         sandbox.tool(name, "exit 0");
@@ -305,6 +306,7 @@ fn every_module_is_tried() {
         "apt",
         "dnf",
         "yum",
+        "zypper",
         "systemd",
         "systemd_service",
         "include_role",

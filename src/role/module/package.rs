@@ -10,7 +10,7 @@ use crate::role::{glob, keyword};
 
 pub(super) const MODULE: Module = Module {
     name: "package",
-    aliases: &["apt", "dnf", "yum"],
+    aliases: &["apt", "dnf", "yum", "zypper"],
     arguments: &["name", "state"],
     bare: Some("name"),
     category: Category::Packages,
