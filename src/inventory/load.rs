@@ -287,13 +287,14 @@ const SKIPPED: &[&str] = &[
     ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
 ];
 
-/// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml, roles/ and files/. A
-/// known_hosts that lies there would be read as INI.
+/// Names in a folder of inventories that are no inventories: Ansible's own, and quorate's site.yml, with the
+/// roles/, files/ and templates/ beside it. A known_hosts that lies there would be read as INI.
 const NOT_INVENTORIES: &[&str] = &[
     "group_vars",
     "host_vars",
     "vars_plugins",
     "files",
+    "templates",
     "roles",
     "site.yml",
     "site.yaml",

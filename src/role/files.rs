@@ -185,8 +185,9 @@ impl Disk {
         path.starts_with(folder).then_some(*gone)
     }
 
+    /// Returns what is known of a file, `path` as the system takes it.
     fn look(&self, path: &Utf8Path, names: bool) -> Result<Entry, FileError> {
-        let path = self.base.join(path);
+        let path = path.to_owned();
         let meta = fs::metadata(&path)?;
         if !meta.is_file() {
             return Err(FileError::Unreadable("it is no regular file".into()));
@@ -265,9 +266,10 @@ impl ControllerFiles for Disk {
                 sha256: Sha256::of(""),
             });
         }
-        let entry = self.look(path, false)?;
+        let path = self.base.join(path);
+        let entry = self.look(&path, false)?;
         Ok(ControllerFile {
-            path: self.base.join(path),
+            path,
             length: entry.size,
             sha256: entry.sha256,
         })
@@ -323,7 +325,7 @@ pub(super) struct Folder {
     pub(super) files: BTreeMap<String, Bytes>,
 }
 
-/// A file's bytes, or its path where it is too large to hold.
+/// A file's bytes, or its absolute path where it is too large to hold.
 #[derive(Debug)]
 pub(super) enum Bytes {
     Held(Vec<u8>),
@@ -410,7 +412,8 @@ fn walk(
         } else if meta.is_file() {
             let name = path.strip_prefix(root).unwrap_or(&path).to_string();
             let bytes = if meta.len() > HELD {
-                Bytes::Left(path)
+                // It is found from here, and looked for later from the inventory's folder.
+                Bytes::Left(camino::absolute_utf8(&path)?)
             } else {
                 Bytes::Held(fs::read(&path)?)
             };

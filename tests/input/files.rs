@@ -446,3 +446,99 @@ fn variables_may_come_through_a_pipe() {
     let outcome = bed.outcome(command.write_stdin("from_pipe: 1\n"));
     assert!(outcome.out.contains("\"from_pipe\": 1"), "{}", outcome.err);
 }
+
+/// A tar archive with one file in it.
+fn tar(name: &str, text: &str) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(text.len() as u64);
+    builder
+        .append_data(&mut header, name, text.as_bytes())
+        .unwrap();
+    builder.into_inner().unwrap()
+}
+
+/// What lies beside the inventory is found however that is named, and from wherever: files that are too large to be held,
+/// images, programs, manifests and templates alike.
+#[test]
+fn files_beside_an_inventory_that_is_named_in_each_way() {
+    let large = vec![b'x'; (1 << 20) + 1];
+    let tasks = "- copy: { src: large, dest: /etc/large }\n\
+                 - unarchive: { src: deep/large.tar, dest: /opt/large }\n\
+                 - template: { src: small.tera, dest: /etc/small }\n";
+    let mut bed = Bed::sound()
+        .replace(VARS_FILE, "kubernetes_source: present", "kubernetes_source: files")
+        .vars("kubernetes_files: ../airgap\ncni_manifest: ../cni/cni.yaml\nmanifests: [../cni/more.yaml.tera]\n")
+        .file("cni/cni.yaml", "{ apiVersion: v1, kind: Namespace, metadata: { name: a } }\n")
+        .file("cni/more.yaml.tera", "{ apiVersion: v1, kind: Namespace, metadata: { name: b } }\n")
+        .file("inventory/roles/r/tasks/main.yml", tasks)
+        .file("inventory/roles/r/templates/small.tera", "{{ cluster_name }}\n")
+        .bytes("inventory/roles/r/files/large", &large)
+        .bytes("inventory/roles/r/files/deep/large.tar", &large)
+        .file(
+            "inventory/site.yml",
+            "- hosts: all\n  roles: [r]\n  tasks:\n    - copy: { src: own, dest: /etc/own }\n    - template: { src: small.conf, dest: /etc/own-small }\n",
+        )
+        .file("inventory/templates/small.conf", "{{ cluster_name }}\n")
+        .bytes("inventory/files/own", &large);
+    for program in [
+        "kubeadm",
+        "kubelet",
+        "kubectl",
+        "containerd",
+        "containerd-shim-runc-v2",
+        "ctr",
+        "runc",
+    ] {
+        bed = bed.file(&format!("airgap/bin/{program}"), "#!/bin/sh\n");
+    }
+    // All that kubeadm needs, in one archive.
+    let names = [
+        "kube-apiserver:v1.36.3",
+        "kube-controller-manager:v1.36.3",
+        "kube-scheduler:v1.36.3",
+        "kube-proxy:v1.36.3",
+        "coredns/coredns:v1.13.1",
+        "pause:3.10.2",
+        "etcd:3.6.6-0",
+    ]
+    .map(|name| format!("\"registry.k8s.io/{name}\""));
+    let manifest = format!("[{{\"RepoTags\":[{}]}}]", names.join(","));
+    bed = bed.bytes("airgap/images/all.tar", &tar("manifest.json", &manifest));
+    let root = bed.root().to_owned();
+    let name = root.file_name().unwrap();
+    let cases = [
+        (".", "inventory".to_owned()),
+        (".", "./inventory".to_owned()),
+        (".", "inventory/hosts.yml".to_owned()),
+        (".", format!("{root}/inventory")),
+        ("inventory", ".".to_owned()),
+        ("inventory", "hosts.yml".to_owned()),
+        ("inventory", "../inventory".to_owned()),
+        ("inventory/roles", "../hosts.yml".to_owned()),
+        ("..", format!("{name}/inventory")),
+        ("/", format!("{root}/inventory/hosts.yml")),
+    ];
+    for (folder, inventory) in cases {
+        let mut command = bed.command(&["validate", "-i", &inventory]);
+        // What one run has learned of the files is no help to the next one.
+        command.current_dir(root.join(folder));
+        let outcome = bed.outcome(&mut command);
+        assert_eq!(
+            (outcome.exit, outcome.err.as_str()),
+            (0, ""),
+            "{inventory} in {folder}: {}",
+            outcome.out
+        );
+    }
+    // And it is these that are looked at.
+    std::fs::write(root.join("airgap/images/all.tar"), "none").unwrap();
+    let outcome = bed.run(&["validate"]);
+    let said = "is no archive of container images";
+    assert!(
+        outcome.exit == 4 && outcome.err.contains(said),
+        "{}",
+        outcome.err
+    );
+    bed.nobody_came();
+}
