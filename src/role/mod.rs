@@ -7,6 +7,7 @@ mod definition;
 mod exposed;
 mod fate;
 mod files;
+mod form;
 mod glob;
 mod host;
 mod item;

@@ -1,6 +1,7 @@
 //! meta/argument_specs.yml: what a role's variables may be, in Ansible's format ("Role argument validation").
 
 use super::args::describe;
+use super::form::{FORMS, Form};
 use crate::inventory::yaml::{Entry, Node};
 use crate::model::{Diagnostic, Diagnostics, Map, Span, Value, nearest};
 use crate::template::Scope;
@@ -30,9 +31,10 @@ const KINDS: [(&str, Kind); 8] = [
 ];
 
 /// The keys of an option; those behind `no_log` are for readers alone.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "type",
     "elements",
+    "form",
     "required",
     "choices",
     "minimum",
@@ -54,6 +56,8 @@ pub(super) struct Argument {
     kind: Kind,
     /// What the items of a list are.
     elements: Option<Kind>,
+    /// How every text in it looks; Ansible has no such word.
+    form: Option<Form>,
     required: bool,
     choices: Vec<Value>,
     /// The least and the largest number; Ansible has no such words.
@@ -144,6 +148,7 @@ impl Reader<'_> {
             span: option.key_span.clone(),
             kind: Kind::Str,
             elements: None,
+            form: None,
             required: false,
             choices: Vec::new(),
             minimum: None,
@@ -161,6 +166,7 @@ impl Reader<'_> {
             match entry.key.as_str() {
                 "type" => argument.kind = self.kind(entry).unwrap_or(Kind::Raw),
                 "elements" => argument.elements = self.kind(entry),
+                "form" => argument.form = self.one_of(entry, "a form", "forms", &FORMS),
                 "required" | "no_log" => match (flag(), entry.key.as_str()) {
                     (Some(flag), "required") => argument.required = flag,
                     (Some(flag), _) => argument.no_log = flag,
@@ -203,23 +209,34 @@ impl Reader<'_> {
     }
 
     fn kind(&mut self, entry: &Entry) -> Option<Kind> {
+        self.one_of(entry, "a type", "types", &KINDS)
+    }
+
+    /// Returns what a word stands for.
+    fn one_of<T: Copy>(
+        &mut self,
+        entry: &Entry,
+        one: &str,
+        all: &str,
+        known: &[(&str, T)],
+    ) -> Option<T> {
         let text = entry.value.as_str();
-        let found = KINDS.iter().find(|(name, _)| Some(*name) == text);
+        let found = known.iter().find(|(name, _)| Some(*name) == text);
         if found.is_none() {
-            let names = KINDS.map(|(name, _)| name);
-            let near = text.and_then(|t| nearest(t, names));
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            let near = text.and_then(|t| nearest(t, names.iter().copied()));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the types are {}", names.join(", ")),
+                None => format!("the {all} are {}", names.join(", ")),
             };
             let message = format!(
-                "`{}` takes a type, not {}",
+                "`{}` takes {one}, not {}",
                 entry.key,
                 entry.value.describe()
             );
             self.0.complain(message, &entry.value.span, help);
         }
-        found.map(|(_, kind)| *kind)
+        found.map(|(_, found)| *found)
     }
 }
 
@@ -297,6 +314,17 @@ impl Argument {
             self.choose(value, name, found);
         }
         self.limit(value, name, found);
+        if let Some((form, text)) = self
+            .form
+            .and_then(|form| Some((form, form.refuses(value)?)))
+        {
+            let message = format!(
+                "`{name}` takes {}, not {}",
+                form.expected(),
+                self.shown(&text)
+            );
+            found.push((message, None));
+        }
         match value {
             Value::Array(items) => {
                 for (i, item) in items.iter().enumerate() {

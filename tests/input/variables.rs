@@ -518,3 +518,82 @@ fn a_value_that_a_spec_keeps_out() {
         "{said}"
     );
 }
+
+/// What roles write into a shell's text, units, YAML, TOML, XML and sources of packages closes no quotes and begins no line there.
+#[test]
+fn values_of_a_form_that_a_role_does_not_take() {
+    let bed = || {
+        Bed::sound()
+            .replace(
+                VARS_FILE,
+                "kubernetes_source: present",
+                "kubernetes_source: packages",
+            )
+            .vars("prepare_firewall: true\n")
+    };
+    let ports =
+        bed().vars("firewall_extra_ports:\n  - 8472/udp\n  - 30000-32767/tcp\n  - 9899/sctp\n");
+    assert_eq!(ports.warned(), "");
+    let ports = bed().vars("firewall_extra_ports: [\"8472; touch x; echo/udp\"]\n");
+    insta::assert_snapshot!(ports.refused());
+    for (variable, value) in [
+        (
+            "firewall_extra_ports",
+            "[8472/udp, \"1/tcp\\\"/><x y=\\\"\"]",
+        ),
+        ("firewall_extra_ports", "[8472/udp, 40-30/tcp]"),
+        ("firewall_extra_ports", "[\"{{ cluster_name }}/udp\"]"),
+        ("pause_image", "\"x'\\n[plugins]\""),
+        ("containerd_registry_config", "\"/etc/x'\\n\""),
+        ("containerd_bin_dir", "/usr/local/bin /x"),
+        ("containerd_cni_bin_dir", "\"/x']\\n\""),
+        (
+            "containerd_repository",
+            "\"https://a.example\\nTrusted: yes\"",
+        ),
+        ("containerd_repository_key", "\"https://a.example /x\""),
+        ("containerd_repository_suite", "\"a\\nTrusted: yes\""),
+        (
+            "containerd_repository_components",
+            "\"main\\nTrusted: yes\"",
+        ),
+        ("containerd_suites", "{ \"12\": \"a\\nTrusted: yes\" }"),
+        (
+            "container_registry_mirrors",
+            "{ docker.io: [\"https://a\\\"]\\n\"] }",
+        ),
+        ("container_registry_mirrors", "{ \"a\\nb\": [https://a] }"),
+        (
+            "kubernetes_repository",
+            "\"https://a.example\\nTrusted: yes\"",
+        ),
+        ("kubernetes_bin_dir", "\"/x\\nExecStartPre=/y\""),
+    ] {
+        let bed = bed().vars(&format!("{variable}: {value}\n"));
+        let outcome = bed.run(&["validate"]);
+        assert_eq!(outcome.exit, 4, "{variable}: {value}");
+        let error = format!("error: `{variable}` takes ");
+        let at = "\n --> inventory/group_vars/all.yml:";
+        let said = outcome.err.contains(&error) && outcome.err.contains(at);
+        assert!(said, "{variable}: {value}: {}", outcome.err);
+    }
+    for value in ["\"x\\nhostPID: true\"", "\"a: b\"", "Node"] {
+        let bed = bed().vars(&format!(
+            "load_balancer: kube-vip-arp\nkube_vip_priority_class: {value}\n"
+        ));
+        let outcome = bed.run(&["validate"]);
+        let said = outcome
+            .err
+            .contains("`kube_vip_priority_class` takes a name");
+        assert!(outcome.exit == 4 && said, "{value}: {}", outcome.err);
+    }
+    // Addresses and images as people have them.
+    let sound = bed().vars(
+        "pause_image: registry.example:5000/a/pause@sha256:00ff\n\
+         containerd_repository: \"https://user:p%20w@mirror.example/docker/linux/{{ facts.os }}\"\n\
+         containerd_repository_components: main contrib\n\
+         kubernetes_repository: https://mirror.example/k8s?a=b&c=~d\n\
+         container_registry_mirrors: { docker.io: [\"https://mirror.example:5000/v2/\"], _default: [] }\n",
+    );
+    assert_eq!(sound.warned(), "");
+}

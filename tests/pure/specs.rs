@@ -113,6 +113,8 @@ fn mistakes_in_a_spec_are_named_with_their_place() {
         "argument_specs: {main: {options: {a: {type: int, required: 3}}}}\n",
         "argument_specs: {main: {options: {a: {type: int, default: x}}}}\n",
         "argument_specs: {main: {options: {a: {choices: x}}}}\n",
+        "argument_specs: {main: {options: {a: {form: wrod}}}}\n",
+        "argument_specs: {main: {options: {a: {form: word, default: a b}}}}\n",
     ];
     let mut all = String::new();
     for spec in cases {
