@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use quorate::event::{Event, Record, VERSION};
 use quorate::host::{Kind, Request, Segment};
 use quorate::model::HostName;
@@ -22,6 +22,14 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, future)
         .await
         .expect("the test took too long")
+}
+
+/// Makes a named pipe. Whoever opens it, and should not, finds it empty, and does not hold the test.
+pub(crate) fn pipe(path: &Utf8Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+    let path = path.to_owned();
+    std::thread::spawn(move || std::fs::write(path, ""));
 }
 
 /// Everything an exec gave.

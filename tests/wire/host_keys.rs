@@ -8,7 +8,7 @@ use quorate::transport::TransportError;
 use quorate::transport::ssh::{HostKeyPolicy, SshOptions};
 
 use crate::bad_server::{BadServer, Vice, rand10};
-use crate::help::{connect, refused, target, within};
+use crate::help::{self, connect, refused, target, within};
 use crate::sshd::{Sshd, keygen};
 
 async fn refusal(sshd: &Sshd, options: &SshOptions) -> (String, String) {
@@ -216,6 +216,42 @@ async fn files_that_cannot_be_used_are_named() {
         reason.contains(&format!("cannot be written to {under_file}")),
         "{reason}"
     );
+}
+
+/// What never ends takes no memory, and a pipe without a writer no time.
+#[tokio::test]
+async fn files_without_an_end_are_refused() {
+    let sshd = Sshd::start();
+    let (pipe, large) = (sshd.path("pipe"), sshd.path("large"));
+    help::pipe(&pipe);
+    fs::File::create(&large)
+        .unwrap()
+        .set_len((16 << 20) + 1)
+        .unwrap();
+    for (file, why) in [
+        (pipe, "it is no regular file"),
+        ("/dev/zero".into(), "it is no regular file"),
+        (large, "it is larger than 16 MiB"),
+    ] {
+        // Behind one that says nothing, as ssh's users have it.
+        let options = SshOptions {
+            known_hosts: vec!["/dev/null".into(), file.clone()],
+            ..sshd.options()
+        };
+        let (reason, _) = within(refusal(&sshd, &options)).await;
+        assert_eq!(reason, format!("{file} cannot be read: {why}"));
+    }
+    let options = SshOptions {
+        known_hosts: vec!["/dev/null".into()],
+        ..sshd.options()
+    };
+    let (reason, _) = refusal(&sshd, &options).await;
+    assert!(reason.contains("is not in /dev/null"), "{reason}");
+    let options = SshOptions {
+        host_key_policy: HostKeyPolicy::AcceptNew,
+        ..options
+    };
+    accepted(&sshd, &options).await;
 }
 
 #[tokio::test]

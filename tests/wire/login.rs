@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::bad_server::rand10;
-use crate::help::{connect, exec, refused, request, target, within};
+use crate::help::{self, connect, exec, refused, request, target, within};
 use crate::openssh::Agent;
 use crate::sshd::{Sshd, keygen};
 
@@ -285,6 +285,39 @@ async fn certificates_log_in() {
             .contains("is a host's certificate, and no user's"),
         "{error}"
     );
+}
+
+/// Neither a certificate nor the public half beside a key that is not there is read for ever.
+#[tokio::test]
+async fn certificates_without_an_end_are_refused() {
+    let sshd = Sshd::start();
+    let path = |name: &str| sshd.path(name);
+    for name in ["pipe", "gone.pub", "here-cert.pub"] {
+        help::pipe(&path(name));
+    }
+    let large = fs::File::create(path("large")).unwrap();
+    large.set_len((1 << 20) + 1).unwrap();
+    for (file, why) in [
+        (path("pipe"), "it is no regular file"),
+        ("/dev/zero".into(), "it is no regular file"),
+        (path("large"), "it is larger than 1 MiB"),
+    ] {
+        let target = Target {
+            access: Access {
+                certificates: vec![file.clone()],
+                ..Access::default()
+            },
+            ..target(sshd.port, &[&path("gone")])
+        };
+        let error = within(refused(&sshd.options(), &target)).await.to_string();
+        let expected = format!("{file} cannot be read: {why}");
+        assert!(error.contains(&expected), "{error}");
+        assert!(error.contains("gone does not exist"), "{error}");
+    }
+    // The certificate beside a key that is well.
+    fs::copy(sshd.user_key("ed25519"), path("here")).unwrap();
+    let target = target(sshd.port, &[&path("here")]);
+    within(enters(&sshd.options(), &target)).await;
 }
 
 const PASSWORD: &str = "pass word";

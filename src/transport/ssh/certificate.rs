@@ -15,13 +15,19 @@ use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey};
 use russh::{AgentAuthError, Signer};
 use tokio::net::UnixStream;
 
+use super::bounded;
+
+/// Bytes of the largest file that is read; a certificate with many principals takes some KiB.
+const LARGEST: u64 = 1 << 20;
+
 /// Returns the certificate in the file, `None` where there is no file, or why it cannot be used.
 pub(super) fn load(path: &Utf8Path) -> Result<Option<Certificate>, String> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match bounded::read(path, LARGEST) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{path} cannot be read: {error}")),
     };
+    let text = String::from_utf8_lossy(&bytes);
     let certificate = Certificate::from_openssh(text.trim())
         .map_err(|error| format!("{path} holds no certificate: {error}"))?;
     if certificate.cert_type() != CertType::User {

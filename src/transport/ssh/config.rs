@@ -199,7 +199,7 @@ impl Findings {
 /// Why ssh gave no answer.
 enum Silence {
     NoProgram,
-    Unfit(&'static str),
+    Unfit(String),
     Failed(String),
     Refused(crate::inventory::ssh_args::ArgError),
 }

@@ -1,12 +1,12 @@
 //! Private keys in files: read, and told apart from what is none.
 
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use russh::keys::{Algorithm, PrivateKey, PublicKey, decode_secret_key, load_public_key};
 
+use super::bounded;
 use crate::model::Secret;
 
 /// Longer than any key (an RSA key of 16,384 bits takes 13 KiB); a device or a log must not be read in whole.
@@ -70,11 +70,7 @@ pub(super) fn load(path: &Utf8Path) -> Result<Identity, IdentityError> {
             reason: "it is no regular file".to_owned(),
         });
     }
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(LONGEST)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    let bytes = bounded::read(path, LONGEST).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| IdentityError::NoKey {
         path: path.to_owned(),
         reason: "it is no text".to_owned(),
@@ -94,19 +90,25 @@ pub(super) fn load(path: &Utf8Path) -> Result<Identity, IdentityError> {
 }
 
 fn public_half(path: &Utf8Path) -> Result<Identity, IdentityError> {
-    match load_public_key(path) {
-        Ok(key) => Ok(Identity::Agent {
+    match public(path) {
+        Some(key) => Ok(Identity::Agent {
             key: Box::new(key),
             note: format!(
                 "{path} is a public key, and the agent does not hold its private half: ssh-add it"
             ),
             locked: false,
         }),
-        Err(_) => Err(IdentityError::NoKey {
+        None => Err(IdentityError::NoKey {
             path: path.to_owned(),
             reason: "it does not look like one".to_owned(),
         }),
     }
+}
+
+/// Returns the public key in the file; `None` where there is none.
+fn public(path: &Utf8Path) -> Option<PublicKey> {
+    bounded::read(path, LONGEST).ok()?;
+    load_public_key(path).ok()
 }
 
 fn decode(path: &Utf8Path, text: &str) -> Result<Identity, IdentityError> {
@@ -135,13 +137,13 @@ fn decode(path: &Utf8Path, text: &str) -> Result<Identity, IdentityError> {
     }
     // russh reports an encrypted PKCS#8 file as broken DER: the header tells.
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
-        return match load_public_key(beside(path)) {
-            Ok(key) => Ok(Identity::Agent {
+        return match public(&beside(path)) {
+            Some(key) => Ok(Identity::Agent {
                 key: Box::new(key),
                 note: note(),
                 locked: true,
             }),
-            Err(_) => Err(IdentityError::Encrypted(path.to_owned())),
+            None => Err(IdentityError::Encrypted(path.to_owned())),
         };
     }
     match decode_secret_key(text, None) {
@@ -156,7 +158,8 @@ fn decode(path: &Utf8Path, text: &str) -> Result<Identity, IdentityError> {
 
 /// Returns the key of an encrypted file; `None` where the passphrase does not open it.
 pub(super) fn open(path: &Utf8Path, passphrase: &Secret<String>) -> Option<PrivateKey> {
-    let text = Secret::new(std::fs::read_to_string(path).ok()?);
+    let bytes = bounded::read(path, LONGEST).ok()?;
+    let text = Secret::new(String::from_utf8(bytes).ok()?);
     decode_secret_key(text.expose(), Some(passphrase.expose())).ok()
 }
 

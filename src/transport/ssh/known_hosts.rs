@@ -163,10 +163,7 @@ impl Known {
             records: Vec::new(),
             ..self.clone()
         };
-        known.gather(|file| {
-            let bytes = std::fs::read(file)?;
-            Ok(Arc::new(KnownFile::read(&String::from_utf8_lossy(&bytes))))
-        })
+        known.gather(|file| KnownFile::open(file).map(Arc::new))
     }
 
     fn gather(

@@ -1,12 +1,13 @@
 //! Reads ssh's configuration files, with what they include, for the scan.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::SshConfig;
 use super::scan::Scan;
+use crate::transport::ssh::bounded;
 use crate::transport::ssh::known_hosts::glob;
 
 /// How deep includes may lie (OpenSSH's READCONF_MAX_DEPTH).
@@ -47,7 +48,7 @@ fn scan(file: Option<Utf8PathBuf>) -> Scan {
     let folder = |home: &Utf8PathBuf| home.join(".ssh");
     if let Some(file) = file {
         // ssh says itself that it is not there.
-        if !file.is_file() {
+        if !file.exists() {
             reading.scan.give_up();
         }
         let base = homes.first().map_or_else(Utf8PathBuf::new, folder);
@@ -84,24 +85,14 @@ fn homes() -> Vec<Utf8PathBuf> {
 }
 
 /// Returns why a file is none to be read as ssh's configuration: one that never ends would be read for ever.
-pub(super) fn unfit(path: &Utf8Path) -> Option<&'static str> {
-    match path.metadata() {
-        Ok(metadata) if !metadata.is_file() => Some("it is no regular file"),
-        Ok(metadata) if metadata.len() > LARGEST => Some("it is larger than 1 MiB"),
-        _ => None,
-    }
+pub(super) fn unfit(path: &Utf8Path) -> Option<String> {
+    bounded::unfit(path, LARGEST)
 }
 
 /// Returns a file's text, none where it is not there; `None` where it cannot be read, or is none to be read.
 fn read(path: &Utf8Path) -> Option<String> {
-    if unfit(path).is_some() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+    match bounded::read(path, LARGEST) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Some(String::new())
         }
@@ -199,6 +190,8 @@ mod tests {
         }
         assert!(Files::default().concern(&SshConfig::File(at("missing")), "w1"));
         assert!(Files::default().concern(&SshConfig::File("/dev/zero".into()), "w1"));
+        // As with ssh, a configuration that says nothing.
+        assert!(!Files::default().concern(&SshConfig::File("/dev/null".into()), "w1"));
         assert!(!Files::default().concern(&SshConfig::None, "w1"));
     }
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Marker, names};
+use crate::transport::ssh::bounded;
 
 /// A line that names hosts.
 #[derive(Debug)]
@@ -34,7 +35,16 @@ pub(super) struct KnownFile {
     tried: Vec<usize>,
 }
 
+/// Bytes of the largest file that is read: some hundred thousand keys.
+const LARGEST: u64 = 16 << 20;
+
 impl KnownFile {
+    /// Returns the lines of the file. Fails where it cannot be read, or is none to be read.
+    pub(super) fn open(file: &Utf8Path) -> io::Result<Self> {
+        let bytes = bounded::read(file, LARGEST)?;
+        Ok(Self::read(&String::from_utf8_lossy(&bytes)))
+    }
+
     /// Returns the lines of a file that can be read; what is none is passed over.
     pub(super) fn read(text: &str) -> Self {
         let mut book = Self::default();
@@ -126,8 +136,7 @@ impl Shelf {
         {
             return Ok(book.clone());
         }
-        let bytes = std::fs::read(file)?;
-        let book = Arc::new(KnownFile::read(&String::from_utf8_lossy(&bytes)));
+        let book = Arc::new(KnownFile::open(file)?);
         books.insert(file.to_owned(), (now, book.clone()));
         Ok(book)
     }
