@@ -190,7 +190,7 @@ impl Session {
         let (wave, titles) = plan::wave(plan, &self.settings.run, facts.clone());
         let nonce = nonce();
         let request = script::request(&wave, &nonce);
-        let mut reader = WaveReader::new(self, &titles, facts, &judge);
+        let mut reader = WaveReader::new(self, Order::of(&wave, &titles), &titles, facts, &judge);
         let mut lines = LineBuffer::default();
         let mut stderr = Tail::default();
         let (sender, mut chunks) = mpsc::channel(64);
@@ -354,7 +354,7 @@ impl Session {
 /// Turns a wave's records into events and its end.
 struct WaveReader<'a, J> {
     session: &'a Session,
-    order: Order,
+    order: Order<'a>,
     titles: &'a [Step],
     facts: FactReader<'a>,
     judge: &'a J,
@@ -365,10 +365,16 @@ struct WaveReader<'a, J> {
 }
 
 impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> {
-    fn new(session: &'a Session, titles: &'a [Step], facts: &'a Facts, judge: &'a J) -> Self {
+    fn new(
+        session: &'a Session,
+        order: Order<'a>,
+        titles: &'a [Step],
+        facts: &'a Facts,
+        judge: &'a J,
+    ) -> Self {
         Self {
             session,
-            order: Order::new(titles.len()),
+            order,
             titles,
             facts: FactReader::new(facts),
             judge,
@@ -530,7 +536,13 @@ impl<'a, J: Fn(&Step, &StepResult) -> Result<Status, String>> WaveReader<'a, J> 
                 }
                 self.end.problem = Some(problem);
             }
-            Some(Ok(exit)) if !self.finished && !self.end.stopped && self.end.failed.is_none() => {
+            // What was found wrong in what it says is more than that its end is missing.
+            Some(Ok(exit))
+                if !self.finished
+                    && !self.end.stopped
+                    && self.end.failed.is_none()
+                    && self.end.problem.is_none() =>
+            {
                 if let Some(problem) = Problem::of_input(stderr) {
                     self.end.problem = Some(problem);
                     return self.end;

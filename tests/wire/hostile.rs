@@ -118,6 +118,26 @@ async fn records_that_cannot_be() {
     }
 }
 
+/// A host that says that all is done has told of each step; a forced command that drops lines is no success.
+#[tokio::test]
+async fn steps_that_were_never_told() {
+    for keeps in ["", "start", "done"] {
+        let outcome = apply(Kind::Wave, move |_, call| {
+            let mut lines = good(call);
+            lines.retain(|line| !keeps.is_empty() && line.starts_with(keeps));
+            lines.push("finished".into());
+            Reply::stdout(framed(call, lines))
+        })
+        .await;
+        let reason = match keeps {
+            "" => "it is done, and told nothing of `example : file 1`",
+            "start" => "it is done in the middle of step 0",
+            _ => "it ends step 0, which has not begun",
+        };
+        told(&outcome, reason);
+    }
+}
+
 /// Numbers that fit nowhere are no records, and words that are none are passed over; what is missing then is told.
 #[tokio::test]
 async fn records_that_mean_nothing() {
