@@ -345,6 +345,38 @@ async fn a_jump_host_that_dies_is_named_and_reached_anew() {
     assert_eq!((logins(&jump), logins(&end)), (2, 2));
 }
 
+/// Of a chain the first that is gone: all behind it end with it.
+#[tokio::test]
+async fn of_two_jump_hosts_the_one_that_died_is_named() {
+    for dies in ["outer", "inner"] {
+        let (outer, inner, end) = (Sshd::start(), Sshd::start(), Sshd::start());
+        let mut home = Home::new();
+        home.host("outer", &outer, "");
+        home.host("inner", &inner, "ProxyJump outer");
+        home.host("end", &end, "ProxyJump inner");
+        let target = home.target("end", "").await;
+        let connector = SshConnector::new(home.options());
+        let transport = within(connector.connect(&target)).await.unwrap();
+        let started = end.path("started");
+        let waiting = {
+            let (transport, command) =
+                (transport.clone(), format!("touch {started}; exec sleep 60"));
+            tokio::spawn(async move { exec(&*transport, request(&command)).await })
+        };
+        let seen = async {
+            while !started.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(seen).await;
+        let jump = if dies == "outer" { &outer } else { &inner };
+        jump.end_sessions();
+        let error = within(waiting).await.unwrap().unwrap_err();
+        let expected = format!("its jump host {dies} (127.0.0.1:{}) is gone", jump.port);
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn much_goes_over_one_jump_host_in_both_directions() {
     // Keys are exchanged anew all the time, as they are after each GiB.

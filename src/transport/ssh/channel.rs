@@ -52,7 +52,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn lost(&self) -> TransportError {
-        let reason = match self.over.as_ref().filter(|over| over.handle.is_closed()) {
+        let reason = match self.gone() {
             Some(over) => format!(
                 "its jump host {} ({}) is gone: {}",
                 over.name,
@@ -65,6 +65,13 @@ impl Session {
             address: self.address.clone(),
             reason,
         }
+    }
+
+    /// Returns the first jump host on the way that is gone: with it those behind it are lost, however well they are.
+    fn gone(&self) -> Option<&Self> {
+        let over = self.over.as_deref()?;
+        over.gone()
+            .or_else(|| over.handle.is_closed().then_some(over))
     }
 
     fn deadline(&self, limit: Duration, what: &str) -> TransportError {
