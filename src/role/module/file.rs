@@ -59,7 +59,9 @@ fn read(args: &mut Args<'_>) -> Option<Box<dyn Action>> {
     if matches!(state, State::Absent) && path.matches('/').count() < 2 {
         args.complain(
             "path",
-            format!("{path} is not removed: it stands directly below /"),
+            format!(
+                "{path} is not removed: neither / nor what stands directly in it belongs to a role"
+            ),
             None,
         );
         return None;
