@@ -12,7 +12,7 @@ use super::module::{Action, Look, Verdict};
 use super::result::{self, Registered, StepResult};
 use super::scope::Left;
 use super::task::{Condition, Task, id};
-use super::{exposed, item, scope};
+use super::{exposed, item, scope, spec};
 use crate::event::Status;
 use crate::host::script::Report;
 use crate::host::{Effect, FileKind, FileState, Observed, Run};
@@ -116,6 +116,9 @@ impl<'a> Walk<'a> {
     /// Plans a role's tasks; returns the one that `judge` looks for as soon as it is found.
     pub(super) fn role<'r>(&mut self, role: &'r Arc<Role>) -> Option<&'r Task> {
         let base = scope::with_role(&self.seen, role, &self.host.fixed);
+        // What hangs on facts could not be looked at before.
+        let place = role.place().as_str();
+        spec::check(&role.arguments, &base, &role.name, place, &mut self.errors);
         for task in &role.tasks {
             if !self.host.takes(task) {
                 self.pass_over(role, task, &base);

@@ -244,3 +244,31 @@ fn hosts_that_are_alike_are_asked_alike_and_others_are_not() {
     // Three are alike; of the others each says something else, or nothing.
     assert_eq!(unknown.count(), 8);
 }
+
+#[test]
+fn a_handler_is_not_judged() {
+    let said = |more: &str| {
+        let handler = format!("- {{name: h, command: y, {more}}}\n");
+        let texts = [
+            ("tasks/main.yml", "- {command: x, notify: h}\n"),
+            ("handlers/main.yml", handler.as_str()),
+        ];
+        let (_, found) = Library::from_texts("r", texts);
+        found
+            .0
+            .iter()
+            .map(|d| d.message.clone())
+            .collect::<String>()
+    };
+    for more in [
+        "failed_when: false",
+        "failed_when: \"result.rc > 1\"",
+        "changed_when: \"result.rc == 2\"",
+    ] {
+        assert!(
+            said(more).starts_with("a handler cannot be judged"),
+            "{more}"
+        );
+    }
+    assert_eq!(said("changed_when: false"), "");
+}

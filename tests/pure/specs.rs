@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use quorate::inventory::yaml::{Schema, parse};
 use quorate::model::Source;
-use quorate::role::{HostRoles, Library};
+use quorate::role::{HostRoles, Library, Registered};
 use quorate::template::{Binding, Scope};
 use serde_json::{Value, json};
 
-use super::role::AllThere;
+use super::role::{AllThere, scope};
+use super::simulated::Model;
 
 const SPEC: &str = "\
 argument_specs:
@@ -200,4 +201,34 @@ fn dependencies_are_refused_and_a_circle_is_told() {
             "the role `d` wants the role `a` before it: roles have no `dependencies` here",
         ]
     );
+}
+
+/// What hangs on facts is looked at once they are there, and before anything is made of it.
+#[test]
+fn a_value_of_facts_is_looked_at_when_they_are_known() {
+    let plan = |port: &str| {
+        let port = format!("port: \"{{{{ {port} }}}}\"\n");
+        let specs =
+            "argument_specs:\n  main:\n    options:\n      port: {type: int, maximum: 99}\n";
+        let texts = [
+            ("tasks/main.yml", "- command: echo {{ port }}\n"),
+            ("defaults/main.yml", port.as_str()),
+            ("meta/argument_specs.yml", specs),
+        ];
+        let (library, found) = Library::from_texts("r", texts);
+        assert!(!found.has_errors(), "{found:?}");
+        let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
+        let scope = scope(json!({}));
+        let facts = roles.facts(&scope).unwrap();
+        let observed = Model::bare().observe(&facts);
+        let plan = roles.plan(&scope, &observed, &Registered::default());
+        plan.map(|plan| plan.steps.len())
+            .map_err(|found| found.0[0].message.clone())
+    };
+    assert_eq!(plan("facts.processors"), Ok(1));
+    assert_eq!(
+        plan("facts.processors ~ '; touch x'").unwrap_err(),
+        "`port` takes a whole number, not the text `0; touch x`"
+    );
+    assert!(plan("facts.processors + 1000").is_err());
 }

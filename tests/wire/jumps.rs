@@ -211,6 +211,7 @@ async fn each_host_on_the_way_is_checked_under_its_own_name() {
         format!("-J none -o StrictHostKeyChecking=no -o UserKnownHostsFile={file}")
     };
     let fresh = home.path("known_hosts.fresh");
+    fs::write(&fresh, "").unwrap();
     let target = home.target("end", &into(&fresh)).await;
     assert!(within(connector.connect(&target)).await.is_ok());
     assert!(fs::read_to_string(&fresh).unwrap().starts_with(&of(&end)));

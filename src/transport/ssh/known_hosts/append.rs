@@ -98,8 +98,8 @@ impl Book {
 }
 
 /// Fails where a file that an inventory or ssh's configuration names is to get new keys, and neither its name nor its folder's says
-/// `known_hosts`: a line of known_hosts is a command in a shell's start-up file and a login in authorized_keys. Where a link leads
-/// counts, and not its name.
+/// `known_hosts`, or where it would be new elsewhere than in ~/.ssh or such a folder: a line of known_hosts is a command in a
+/// shell's start-up file, and a login in authorized_keys. Where a link leads counts, and not its name.
 pub(super) fn is_known_hosts(path: &Utf8Path) -> io::Result<()> {
     let refused = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     let real = match path.canonicalize_utf8() {
@@ -115,8 +115,17 @@ pub(super) fn is_known_hosts(path: &Utf8Path) -> io::Result<()> {
     };
     let says = |part: Option<&str>| part.is_some_and(|name| name.contains("known_hosts"));
     let folder = real.parent().and_then(Utf8Path::file_name);
-    if real == "/dev/null" || says(real.file_name()) || says(folder) {
+    if real == "/dev/null" || says(folder) {
         return Ok(());
+    }
+    if says(real.file_name()) {
+        // A new file is read by somebody in many a folder: each of ~/.bashrc.d is run.
+        if real.exists() || folder == Some(".ssh") {
+            return Ok(());
+        }
+        let message =
+            format!("it is not there; if it is to keep host keys, make it: `touch {real}`");
+        return Err(refused(message));
     }
     let leads = match real == path {
         true => String::new(),
@@ -170,6 +179,7 @@ mod tests {
         let folder = camino::Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
         let at = |name: &str| folder.join(name);
         std::fs::create_dir(at("known_hosts.d")).unwrap();
+        std::fs::create_dir(at(".ssh")).unwrap();
         std::fs::write(at(".bashrc"), "").unwrap();
         std::fs::write(at("my_known_hosts2"), "").unwrap();
         let link = |to: &str, name: &str| std::os::unix::fs::symlink(at(to), at(name)).unwrap();
@@ -179,7 +189,9 @@ mod tests {
         link(".", "known_hosts.e");
         for (name, fits) in [
             ("my_known_hosts2", true),
-            ("new_known_hosts", true),
+            ("new_known_hosts", false),
+            (".ssh/known_hosts_work", true),
+            (".bashrc.d/known_hosts", false),
             ("keys", true),
             ("known_hosts.d/cp1", true),
             (".bashrc", false),
