@@ -107,6 +107,12 @@ pub(super) fn is_known_hosts(path: &Utf8Path) -> io::Result<()> {
         Err(_) if path.symlink_metadata().is_ok() => {
             return Err(refused("it is a link that leads nowhere".into()));
         }
+        // Folders that are not there are made, and then it is a way on.
+        Err(_) if path.as_str().split('/').any(|part| part == "..") => {
+            return Err(refused(
+                "it is not there, and `..` is on the way to it".into(),
+            ));
+        }
         // Nothing is there yet; its folder may be a link.
         Err(_) => match path.parent().map(Utf8Path::canonicalize_utf8) {
             Some(Ok(folder)) => folder.join(path.file_name().unwrap_or_default()),
@@ -201,6 +207,8 @@ mod tests {
             ("known_hosts.e/.bashrc", false),
             ("known_hosts.e/.profile", false),
             ("known_hosts.d/../.profile", false),
+            ("missing/../known_hosts.e/.bashrc", false),
+            ("known_hosts.d/missing/../cp1", false),
         ] {
             assert_eq!(is_known_hosts(&at(name)).is_ok(), fits, "{name}");
         }
