@@ -3,7 +3,7 @@
 use crate::cluster::digest;
 use crate::driver::{Lab, Running, on, on_until, poll};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bare hosts to the point; packages and images come before it.
 const SECONDS: u32 = 240;
@@ -190,7 +190,9 @@ pub(crate) fn at_each_moment_once(lab: &Lab) {
     lab.bare();
     let mut struck = BTreeSet::new();
     let mut ca = String::new();
-    let (mut blows, mut failures) = (0, 0);
+    let mut blows = 0;
+    // A dead run's lock, or what it has left running, may refuse the next one for a minute.
+    let mut refused: Option<Instant> = None;
     let end = loop {
         let mut running = lab.quorate(&["apply"]).start();
         let deadline = Duration::from_secs(SECONDS.into());
@@ -208,15 +210,15 @@ pub(crate) fn at_each_moment_once(lab: &Lab) {
             if run.code == Some(0) {
                 break run;
             }
-            failures += 1;
+            let since = *refused.get_or_insert_with(Instant::now);
             assert!(
-                failures < 5,
-                "{failures} runs in a row failed: {}",
+                since.elapsed() < deadline,
+                "it does not go on: {}",
                 run.shown()
             );
             continue;
         };
-        failures = 0;
+        refused = None;
         blows += 1;
         eprintln!("    killed at {moment}");
         running.kill();
