@@ -198,13 +198,7 @@ fn row(key: &ShownKey) -> KeyRow {
 /// Returns what speaks against a host's keys, each line of known_hosts once, and what to do about it.
 fn objections(host: &HostKeys) -> Vec<(String, String)> {
     let mut found: Vec<(&Standing, Vec<&str>)> = Vec::new();
-    for key in &host.keys {
-        if matches!(
-            key.standing,
-            Standing::New | Standing::Known | Standing::Certified | Standing::Unneeded
-        ) {
-            continue;
-        }
+    for key in host.keys.iter().filter(|key| key.standing.contradicts()) {
         match found.iter_mut().find(|(other, _)| **other == key.standing) {
             Some((_, kinds)) => kinds.push(key.kind),
             None => found.push((&key.standing, vec![key.kind])),

@@ -187,8 +187,7 @@ impl Disk {
 
     /// Returns what is known of a file, `path` as the system takes it.
     fn look(&self, path: &Utf8Path, names: bool) -> Result<Entry, FileError> {
-        let path = path.to_owned();
-        let meta = fs::metadata(&path)?;
+        let meta = fs::metadata(path)?;
         if !meta.is_file() {
             return Err(FileError::Unreadable("it is no regular file".into()));
         }
@@ -209,20 +208,20 @@ impl Disk {
                 inode: meta.ino(),
                 device: meta.dev(),
                 ctime: meta.ctime(),
-                sha256: Sha256::of_reader(fs::File::open(&path)?)?,
+                sha256: Sha256::of_reader(fs::File::open(path)?)?,
                 names: None,
             },
         };
         if names {
-            let open = || fs::File::open(&path).map(io::BufReader::new);
-            let found = archive::names(&path, &|| open().map(|f| Box::new(f) as Box<dyn Read>));
+            let open = || fs::File::open(path).map(io::BufReader::new);
+            let found = archive::names(path, &|| open().map(|f| Box::new(f) as Box<dyn Read>));
             entry.names = Some(found.map_err(|reason| FileError::NoArchive {
-                path: path.clone(),
+                path: path.to_owned(),
                 reason,
             })?);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entries.insert(path.into_string(), entry.clone());
+        known.entries.insert(path.to_string(), entry.clone());
         known.changed = true;
         Ok(entry)
     }

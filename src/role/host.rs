@@ -406,6 +406,7 @@ impl HostRoles {
     ) -> Result<HostPlan, Diagnostics> {
         let mut walk = Walk::new(self, scope, observed, registered);
         for role in &self.roles {
+            walk.check(role);
             walk.role(role);
             if walk.lost().is_some() {
                 break;

@@ -271,15 +271,6 @@ impl<'d> Reader<'d> {
             let message = "a handler cannot `register`: nothing comes after it";
             self.diagnostics.complain(message, &span, None);
         }
-        let asks = |conditions: &Option<Vec<Condition>>| {
-            let expression = |c: &Condition| matches!(c, Condition::Expression(..));
-            conditions.iter().flatten().any(expression)
-        };
-        if self.sort == Sort::Handler && (own.failed_when.is_some() || asks(&own.changed_when)) {
-            let message = "a handler cannot be judged: `failed_when`, and `changed_when` with a condition, are for tasks";
-            let help = "its command says itself whether it has failed: `shell: COMMAND || true`";
-            self.diagnostics.complain(message, &span, help.to_string());
-        }
         let task = Task {
             name: shared.name,
             span,
@@ -300,6 +291,12 @@ impl<'d> Reader<'d> {
             vars: shared.vars,
             around: around.to_vec(),
         };
+        if self.sort == Sort::Handler && (task.failed_when.is_some() || task.is_judged()) {
+            let message = "a handler cannot be judged: `failed_when`, and `changed_when` with a condition, are for tasks";
+            let help = "its command says itself whether it has failed: `shell: COMMAND || true`";
+            self.diagnostics
+                .complain(message, &task.span, help.to_string());
+        }
         (self.diagnostics.0.len() == before).then_some(task)
     }
 

@@ -113,12 +113,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Looks at a role's variables: what hangs on facts could not be looked at before.
+    pub(super) fn check(&mut self, role: &Role) {
+        let base = scope::with_role(&self.seen, role, &self.host.fixed);
+        let place = role.place().as_str();
+        spec::check(&role.arguments, &base, &role.name, place, &mut self.errors);
+    }
+
     /// Plans a role's tasks; returns the one that `judge` looks for as soon as it is found.
     pub(super) fn role<'r>(&mut self, role: &'r Arc<Role>) -> Option<&'r Task> {
         let base = scope::with_role(&self.seen, role, &self.host.fixed);
-        // What hangs on facts could not be looked at before.
-        let place = role.place().as_str();
-        spec::check(&role.arguments, &base, &role.name, place, &mut self.errors);
         for task in &role.tasks {
             if !self.host.takes(task) {
                 self.pass_over(role, task, &base);

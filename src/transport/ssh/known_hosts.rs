@@ -111,6 +111,13 @@ pub enum Standing {
     },
 }
 
+impl Standing {
+    /// Returns whether what is on record speaks against the key.
+    pub fn contradicts(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::Revoked { .. })
+    }
+}
+
 /// What is on record about one host.
 #[derive(Debug, Clone)]
 pub(super) struct Known {

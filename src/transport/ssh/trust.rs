@@ -78,13 +78,7 @@ impl HostKeys {
 
     /// Returns whether its new keys may be added: a host with a changed or revoked key is nobody to learn keys from.
     pub fn is_sound(&self) -> bool {
-        let contradicts = |key: &ShownKey| {
-            matches!(
-                key.standing,
-                Standing::Changed { .. } | Standing::Revoked { .. }
-            )
-        };
-        !self.keys.iter().any(contradicts)
+        !self.keys.iter().any(|key| key.standing.contradicts())
     }
 
     /// Returns the keys that are to be added to known_hosts.
