@@ -170,8 +170,13 @@ packages_absent() {
     long packages 1800 zypper --non-interactive --quiet remove -- $present
   fi
 }
+unit_call() { systemctl "$1" "$2" 3<&- 4>&- 5>&-; }
 unit_try() { # verb unit
-  systemctl "$1" "$2" 3<&- 4>&- 5>&- && return 0
+  unit_call "$1" "$2" && return 0
+  # Starts that came too fast, a daemon's own or those of runs cut off, count against the next one (systemd.unit(5), StartLimitBurst=).
+  if [ "$1" != stop ] && [ "$(systemctl show -p Result --value "$2" 2>/dev/null)" = start-limit-hit ]; then
+    systemctl reset-failed "$2" && unit_call "$1" "$2" && return 0
+  fi
   journalctl --no-pager -o cat -n 20 -u "$2" 2>/dev/null
   return 1
 }

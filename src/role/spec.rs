@@ -54,7 +54,7 @@ pub(super) struct Argument {
     pub(super) name: String,
     span: Span,
     kind: Kind,
-    /// What the items of a list are.
+    /// What the items of a list are, and the values of a map whose keys are not named; Ansible says it of lists alone.
     elements: Option<Kind>,
     /// How every text in it looks; Ansible has no such word.
     form: Option<Form>,
@@ -332,6 +332,11 @@ impl Argument {
                 }
             }
             Value::Object(map) if !self.options.is_empty() => self.keys(map, name, found),
+            Value::Object(map) if self.elements.is_some() => {
+                for (key, value) in map {
+                    self.item(value, &format!("{name}.{key}"), found);
+                }
+            }
             _ => {}
         }
     }

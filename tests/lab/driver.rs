@@ -301,11 +301,17 @@ impl Running {
     }
 
     /// SIGKILL: no handler runs, nothing is given back.
-    pub(crate) fn kill(mut self) -> Run {
+    pub(crate) fn kill(self) -> Run {
+        let run = self.kill_or_end();
         assert!(
-            self.is_running(),
+            run.code.is_none(),
             "the controller ended before the point was seen"
         );
+        run
+    }
+
+    /// SIGKILL, unless it has ended by itself meanwhile: only then the run has a code.
+    pub(crate) fn kill_or_end(mut self) -> Run {
         self.child.kill().expect("killed");
         self.end()
     }

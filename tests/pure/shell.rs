@@ -662,6 +662,41 @@ fn a_handler_restarts_unless_the_unit_was_started_after_its_change() {
     }
 }
 
+/// systemctl(1) whose unit has been started too often until that is reset, and of which nothing starts where `@/broken` is.
+const STARTED_TOO_OFTEN: &str = "case $1 in
+is-active) false ;;
+show) if [ -e @/reset ]; then echo exit-code; else echo start-limit-hit; fi ;;
+*) echo \"$*\" >>@/systemctl.log; case $1 in reset-failed) : >@/reset ;; *) [ -e @/reset ] && [ ! -e @/broken ] ;; esac ;;
+esac";
+
+#[test]
+fn a_unit_that_was_started_too_often_is_started_all_the_same() {
+    for kind in SHELLS {
+        let verbs = [
+            (UnitAct::Started, "start"),
+            (UnitAct::Restarted, "restart"),
+            (UnitAct::Reloaded, "restart"),
+        ];
+        for (act, verb) in verbs {
+            let tries = format!("{verb} u\nreset-failed u\n{verb} u\n");
+            for (broken, ends) in [(false, End::Changed), (true, End::Failed)] {
+                let sandbox = Sandbox::new(kind);
+                sandbox.tool("systemctl", STARTED_TOO_OFTEN);
+                if broken {
+                    sandbox.write("/broken", "");
+                }
+                let (end, _, output) = sandbox.one(Effect::Unit(act, "u".into()));
+                assert_eq!(end, ends, "{kind:?} {verb} {output}");
+                assert_eq!(
+                    sandbox.read("/systemctl.log").as_deref(),
+                    Some(tries.as_str()),
+                    "{kind:?}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn packages_are_installed_as_a_unit_and_once() {
     for kind in SHELLS {

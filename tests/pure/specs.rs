@@ -24,6 +24,7 @@ argument_specs:
       level: { type: str, choices: [debug, info, warn] }
       words: { type: list, elements: str, choices: [a, b] }
       secret: { type: int, no_log: true }
+      lists: { type: dict, elements: list }
       any: { type: raw }
       plain: { description: text where nothing else is said }
       app:
@@ -75,6 +76,7 @@ fn values_are_what_the_spec_says() {
         json!({"level": "inof"}),
         json!({"words": "a"}),
         json!({"words": ["a", 3, ["b"]]}),
+        json!({"lists": {"a": "b", "b": ["c"]}}),
         json!({"secret": "hunter2"}),
         json!({"plain": {}}),
         json!({"app": {"prot": 1}}),

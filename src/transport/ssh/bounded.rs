@@ -1,11 +1,12 @@
 //! Files that options of ssh name: read whole, and never for ever. A device that does not end would take all memory, and a
 //! named pipe without a writer would hold whoever opens it.
 
-use std::fs::{File, Metadata};
+use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
 use camino::Utf8Path;
+use rustix::fs::OFlags;
 
 /// Where ssh's users send what is not to be kept.
 const NOWHERE: &str = "/dev/null";
@@ -23,8 +24,13 @@ pub(super) fn read(path: &Utf8Path, most: u64) -> io::Result<Vec<u8>> {
         return Ok(Vec::new());
     }
     let mut bytes = Vec::new();
-    // Files of /proc say that they are empty, and some of them do not end.
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    // Files of /proc say that they are empty, and some of them do not end or, as /proc/kmsg, wait for what is to come.
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(io::Error::other(too_large(most)));
     }
