@@ -10,7 +10,8 @@ use quorate::model::HostName;
 use quorate::transport::TransportError;
 use quorate::transport::fake::{Call, Reply};
 
-use super::engine::{Bench, Outcome, framed, lost, obey, to_be_moved};
+use super::engine::moving::to_be_moved;
+use super::engine::{Bench, Outcome, framed, lost, obey};
 
 const HOSTS: [&str; 4] = ["cp1", "cp2", "cp3", "w1"];
 
