@@ -10,6 +10,7 @@
 mod pure {
     mod ansible;
     mod cluster_next;
+    mod cluster_read;
     mod cluster_sim;
     mod drift;
     mod drill;
