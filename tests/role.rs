@@ -23,6 +23,10 @@ mod files;
 mod hostile;
 #[path = "pure/kube_vip.rs"]
 mod kube_vip;
+#[path = "pure/kube_vip_kubeconfig.rs"]
+mod kube_vip_kubeconfig;
+#[path = "pure/kube_vip_scripts.rs"]
+mod kube_vip_scripts;
 #[path = "pure/local.rs"]
 mod local;
 #[path = "pure/managers.rs"]

@@ -1,19 +1,17 @@
-//! kube-vip's manifests against those of its own generator, and what decides which one a host gets.
+//! kube-vip's manifests against those of its own generator, and what an inventory changes in them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate::cluster::act::Manifest;
-use quorate::cluster::load_balancer::kube_vip::{self, Stage, sign};
 use quorate::cluster::load_balancer::{
-    Carrier, facts_of_others, found_of_others, found_of_sibling, parts,
+    facts_of_others, found_of_others, found_of_sibling, kube_vip, parts,
 };
 use quorate::cluster::spec::{ClusterSpec, Way};
 use quorate::host::fact::{ClientCertificate, Kubeconfig, Kubernetes, Marker};
-use quorate::host::{Content, Effect, Fact, Facts, Observed, probe};
+use quorate::host::{Content, Effect, Observed};
 use quorate::inventory::{Input, Inventory, Variables};
 use quorate::model::Sha256;
-use quorate::plan::{HostPlan, Step};
+use quorate::plan::HostPlan;
 use quorate::role::{HostRoles, Library, Registered};
 use quorate::template::{Binding, host_scope};
 use serde_json::{Value, json};
@@ -27,13 +25,11 @@ kube_control_plane:
     cp2: {ansible_host: 10.77.0.12}
     cp3: {ansible_host: 10.77.0.13}
 ";
-const MANIFEST: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
+pub(super) const MANIFEST: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
-/// Of the certificate in tests/fixtures/kube-vip/kube-vip.conf, by openssl(1).
-const NOT_AFTER: i64 = 1_826_899_078;
 
-fn built(all: &str) -> (ClusterSpec, Inventory, Vec<String>) {
+pub(super) fn built(all: &str) -> (ClusterSpec, Inventory, Vec<String>) {
     let all = format!("kubernetes_version: \"1.36.3\"\napiserver_vip: 10.77.0.100\n{all}");
     let input = Input::from_text("hosts.yml", HOSTS).with_group_vars("all", "all.yml", &all);
     let (inventory, found) = Inventory::build(&input);
@@ -60,7 +56,7 @@ pub(crate) fn member() -> Kubernetes {
     }
 }
 
-fn marker(act: &str, done: bool) -> Marker {
+pub(super) fn marker(act: &str, done: bool) -> Marker {
     Marker {
         act: act.into(),
         run: "r".into(),
@@ -69,7 +65,7 @@ fn marker(act: &str, done: bool) -> Marker {
     }
 }
 
-fn signed(days: i64) -> Kubeconfig {
+pub(super) fn signed(days: i64) -> Kubeconfig {
     Kubeconfig {
         ca: Some(Sha256::of("ca")),
         client: Some(ClientCertificate {
@@ -80,7 +76,7 @@ fn signed(days: i64) -> Kubeconfig {
     }
 }
 
-fn host(kubernetes: Kubernetes) -> Observed {
+pub(super) fn host(kubernetes: Kubernetes) -> Observed {
     let mut observed = Observed::default();
     observed.system.clock = NOW;
     observed.system.addresses = vec![
@@ -108,7 +104,7 @@ pub(crate) fn planned(all: &str, kubernetes: Kubernetes) -> HostPlan {
         .unwrap()
 }
 
-fn written(plan: &HostPlan, path: &str) -> Option<(String, String)> {
+pub(super) fn written(plan: &HostPlan, path: &str) -> Option<(String, String)> {
     let effects = plan
         .steps
         .iter()
@@ -127,7 +123,7 @@ fn written(plan: &HostPlan, path: &str) -> Option<(String, String)> {
     Some((text, file.mode.to_string()))
 }
 
-fn yaml(text: &str) -> Value {
+pub(super) fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
@@ -485,474 +481,6 @@ fn bfd_is_added_where_a_peer_has_none() {
     }
 }
 
-/// Where the host is, what is asked of kube-vip, and which kubeconfig its manifest has.
-#[test]
-fn the_stage_of_a_host_decides_on_its_kubeconfig() {
-    let arp = |dedicated: &str| {
-        format!("load_balancer: kube-vip-arp\nkube_vip_kubeconfig: {dedicated}\n")
-    };
-    let bgp = |dedicated: &str, services: bool| {
-        format!(
-            "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\nkube_vip_kubeconfig: {dedicated}\nkube_vip_services: {services}\n"
-        )
-    };
-    let with = |act: &str, done: bool| Kubernetes {
-        marker: Some(marker(act, done)),
-        ..member()
-    };
-    let bare = Kubernetes::default;
-    let own = || Kubernetes {
-        kube_vip: Some(signed(300)),
-        ..member()
-    };
-    let foreign = || Kubernetes {
-        ca: Some(Sha256::of("another")),
-        ..own()
-    };
-    let (admin, sup, conf) = (
-        Some("/etc/kubernetes/admin.conf"),
-        Some("/etc/kubernetes/super-admin.conf"),
-        Some("/etc/kubernetes/kube-vip.conf"),
-    );
-    let table = [
-        ("bare, first", arp("dedicated"), true, bare(), sup),
-        ("bare, first", arp("admin"), true, bare(), sup),
-        ("bare, first", bgp("dedicated", false), true, bare(), conf),
-        ("bare, first", bgp("admin", false), true, bare(), admin),
-        ("bare, first", bgp("dedicated", true), true, bare(), sup),
-        ("bare, not first", arp("dedicated"), false, bare(), None),
-        (
-            "bare, not first",
-            bgp("dedicated", false),
-            false,
-            bare(),
-            None,
-        ),
-        (
-            "init under way",
-            arp("admin"),
-            true,
-            with("init", false),
-            sup,
-        ),
-        (
-            "init under way elsewhere",
-            arp("admin"),
-            false,
-            with("init", false),
-            sup,
-        ),
-        (
-            "join under way",
-            arp("admin"),
-            true,
-            with("join", false),
-            None,
-        ),
-        (
-            "join under way",
-            bgp("admin", false),
-            false,
-            with("join", false),
-            None,
-        ),
-        (
-            "initialised, unsigned",
-            arp("dedicated"),
-            true,
-            member(),
-            None,
-        ),
-        ("initialised, signed", arp("dedicated"), true, own(), conf),
-        ("initialised", arp("admin"), true, member(), admin),
-        ("initialised", bgp("dedicated", false), true, member(), conf),
-        (
-            "joined",
-            bgp("dedicated", false),
-            false,
-            with("join", true),
-            conf,
-        ),
-        (
-            "joined, unsigned",
-            bgp("dedicated", true),
-            false,
-            with("join", true),
-            None,
-        ),
-        ("joined", arp("admin"), false, with("join", true), admin),
-        (
-            "signed for another cluster",
-            arp("dedicated"),
-            false,
-            foreign(),
-            None,
-        ),
-    ];
-    for (what, all, first, seen, expected) in table {
-        let (spec, ..) = built(&all);
-        let balancer = &spec.load_balancer;
-        let settings = balancer.kube_vip.as_ref().unwrap();
-        let found = match kube_vip::stage(balancer.way, settings, first, &seen) {
-            Stage::Leave => None,
-            Stage::Place { kubeconfig, .. } => Some(kubeconfig),
-        };
-        assert_eq!(found, expected, "{what}\n{all}");
-    }
-}
-
-#[test]
-fn a_kubeconfig_is_renewed_when_a_third_of_its_life_is_left() {
-    let (spec, ..) = built("load_balancer: kube-vip-arp\n");
-    let own = |days| Kubeconfig {
-        rights: Some(sign::note(&spec)),
-        ..signed(days)
-    };
-    let due = |kubernetes| kube_vip::due(&spec, &host(kubernetes));
-    let with = |kube_vip| {
-        due(Kubernetes {
-            kube_vip: Some(kube_vip),
-            ..member()
-        })
-    };
-    assert_eq!(with(own(364)), None);
-    assert_eq!(with(own(122)), None);
-    assert_eq!(
-        with(own(121)).unwrap(),
-        "its kubeconfig expires in 121 days, less than a third of its life"
-    );
-    assert_eq!(with(own(-1)).unwrap(), "its kubeconfig has expired");
-    assert!(due(member()).unwrap().contains("no kubeconfig of its own"));
-    assert!(
-        with(Kubeconfig::default())
-            .unwrap()
-            .contains("no certificate")
-    );
-    let foreign = Kubernetes {
-        ca: Some(Sha256::of("another")),
-        kube_vip: Some(own(300)),
-        ..member()
-    };
-    assert!(due(foreign).unwrap().contains("another cluster"));
-    // Services need more, and nobody has brought that into the cluster.
-    let (more, ..) = built("load_balancer: kube-vip-arp\nkube_vip_services: true\n");
-    let seen = Kubernetes {
-        kube_vip: Some(own(300)),
-        ..member()
-    };
-    let why = kube_vip::due(&more, &host(seen.clone()));
-    assert_eq!(why.unwrap(), "kube-vip is to have other rights");
-    // Nobody signs before init or a join is done.
-    assert_eq!(due(Kubernetes::default()), None);
-    let open = Kubernetes {
-        marker: Some(marker("join", false)),
-        ..member()
-    };
-    assert_eq!(due(open), None);
-    // And nobody for a kube-vip that asks nothing, or that uses admin.conf.
-    for all in [
-        "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\n",
-        "load_balancer: kube-vip-arp\nkube_vip_kubeconfig: admin\n",
-        "load_balancer: keepalived-haproxy\n",
-    ] {
-        assert_eq!(kube_vip::due(&built(all).0, &host(member())), None, "{all}");
-    }
-}
-
-#[test]
-fn a_renewed_kubeconfig_changes_the_manifest_and_nothing_else_does() {
-    let all = "load_balancer: kube-vip-arp\n";
-    let text = |days| {
-        let seen = Kubernetes {
-            kube_vip: Some(signed(days)),
-            ..member()
-        };
-        written(&planned(all, seen), MANIFEST).unwrap().0
-    };
-    assert_eq!(text(300), text(300));
-    let (before, after) = (text(121), text(364));
-    let changed: Vec<(&str, &str)> = before
-        .lines()
-        .zip(after.lines())
-        .filter(|(a, b)| a != b)
-        .collect();
-    assert_eq!(changed.len(), 1, "{changed:?}");
-    assert!(changed[0].0.contains("quorate/revision"));
-}
-
-#[test]
-fn bgp_without_services_has_a_kubeconfig_without_rights() {
-    let all = "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\n";
-    let (text, mode) = written(&planned(all, Kubernetes::default()), kube_vip::KUBECONFIG).unwrap();
-    assert_eq!(mode, "0600");
-    let config = yaml(&text);
-    assert_eq!(config["users"][0]["user"], json!({}));
-    assert_eq!(
-        config["clusters"][0]["cluster"],
-        json!({"server": "https://10.77.0.11:6443"})
-    );
-}
-
-#[test]
-fn rights_are_what_kube_vip_asks_for() {
-    let rules = |all: &str| {
-        let (spec, ..) = built(all);
-        let Manifest { text, .. } = sign::rights(&spec);
-        let list = yaml(&text.unwrap());
-        let mut rules = Vec::new();
-        for object in list["items"].as_array().unwrap() {
-            let kind = object["kind"].as_str().unwrap();
-            for rule in object["rules"].as_array().into_iter().flatten() {
-                let names = &rule["resourceNames"];
-                rules.push(format!(
-                    "{kind} {} {} {names}",
-                    rule["resources"], rule["verbs"]
-                ));
-            }
-            if kind.ends_with("Binding") {
-                assert_eq!(object["subjects"][0]["name"], "quorate:kube-vip");
-                assert_eq!(object["roleRef"]["kind"], kind.trim_end_matches("Binding"));
-            }
-        }
-        rules
-    };
-    assert_eq!(
-        rules("load_balancer: kube-vip-arp\n"),
-        [
-            r#"Role ["leases"] ["create"] null"#,
-            r#"Role ["leases"] ["get","update"] ["plndr-cp-lock"]"#,
-        ]
-    );
-    let bgp = "load_balancer: kube-vip-bgp\nbgp_peers: [\"10.77.0.2:65001\"]\n";
-    assert_eq!(rules(bgp), Vec::<String>::new());
-    insta::assert_debug_snapshot!(rules(
-        "load_balancer: kube-vip-arp\nkube_vip_services: true\n"
-    ));
-    let without = rules(&format!("{bgp}kube_vip_services: true\n"));
-    assert!(without.iter().all(|r| !r.contains("leases")), "{without:?}");
-}
-
-#[test]
-fn the_kubeconfig_is_signed_on_the_host_and_shown_to_nobody() {
-    let (spec, ..) = built("load_balancer: kube-vip-arp\ncluster_name: prod\n");
-    let plan = sign::steps(&spec, &spec.hosts["cp2"]);
-    let effects: Vec<&Effect> = plan
-        .steps
-        .iter()
-        .flat_map(|s| &s.changes)
-        .map(|c| &c.effect)
-        .collect();
-    let runs: Vec<String> = effects
-        .iter()
-        .filter_map(|e| match e {
-            Effect::Run(run) => Some(run.argv.join(" ")),
-            _ => None,
-        })
-        .collect();
-    // The rights first: kube-vip may use the kubeconfig from its first moment on.
-    assert!(
-        runs[0].contains("kubectl --kubeconfig=/etc/kubernetes/admin.conf apply --server-side"),
-        "{runs:?}"
-    );
-    assert!(runs[1].contains("--client-name quorate:kube-vip:cp2 --org quorate:kube-vip --validity-period 8760h; } >\"$new\""), "{runs:?}");
-    assert!(runs[1].contains("umask 077"));
-    let configs: Vec<String> = effects
-        .iter()
-        .filter_map(|e| match e {
-            Effect::WriteFile(f) => match &f.content {
-                Content::Inline(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
-                Content::File { .. } => None,
-            },
-            _ => None,
-        })
-        .collect();
-    insta::assert_snapshot!(configs.join(""));
-}
-
-/// Runs a script for hosts under both shells, with its absolute paths in a folder of its own and stand-ins on PATH.
-fn under_both_shells(
-    script: &str,
-    tools: &[(&str, &str)],
-    check: impl Fn(&std::path::Path, i32, &str),
-) {
-    use std::os::unix::fs::PermissionsExt as _;
-    for shell in [&["dash"][..], &["busybox", "sh"]] {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path();
-        for folder in ["bin", "etc/kubernetes/manifests", "run/quorate"] {
-            std::fs::create_dir_all(path.join(folder)).unwrap();
-        }
-        for (name, text) in tools {
-            let tool = path.join("bin").join(name);
-            std::fs::write(&tool, format!("#!/bin/sh\n{text}\n")).unwrap();
-            std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let manifest = "metadata:\n  annotations:\n    quorate/revision: \"0123456789abcdef\"\n";
-        std::fs::write(
-            path.join("etc/kubernetes/manifests/kube-vip.yaml"),
-            manifest,
-        )
-        .unwrap();
-        std::fs::write(path.join("etc/kubernetes/kube-vip.conf"), "old\n").unwrap();
-        let root_text = path.to_str().unwrap();
-        let script = script
-            .replace("/etc/kubernetes", &format!("{root_text}/etc/kubernetes"))
-            .replace("/run/quorate", &format!("{root_text}/run/quorate"));
-        let output = std::process::Command::new(shell[0])
-            .args(&shell[1..])
-            .args(["-c", &script])
-            .env(
-                "PATH",
-                format!("{root_text}/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-            )
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned()
-            + &String::from_utf8_lossy(&output.stderr);
-        check(path, output.status.code().unwrap(), &said);
-    }
-}
-
-#[test]
-fn a_kubeconfig_is_put_in_place_whole_or_not_at_all() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let (spec, ..) = built("load_balancer: kube-vip-arp\n");
-    let plan = sign::steps(&spec, &spec.hosts["cp1"]);
-    let script = plan
-        .steps
-        .iter()
-        .flat_map(|s| &s.changes)
-        .find_map(|c| match &c.effect {
-            Effect::Run(run) if run.argv[2].contains("kubeadm kubeconfig") => {
-                Some(run.argv[2].clone())
-            }
-            _ => None,
-        })
-        .unwrap();
-    under_both_shells(
-        &script,
-        &[("kubeadm", "echo 'kind: Config'")],
-        |root, code, said| {
-            assert_eq!((code, said), (0, ""));
-            let file = root.join("etc/kubernetes/kube-vip.conf");
-            assert_eq!(
-                std::fs::read_to_string(&file).unwrap(),
-                format!("# quorate: rights {}\nkind: Config\n", sign::note(&spec))
-            );
-            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        },
-    );
-    under_both_shells(
-        &script,
-        &[("kubeadm", "echo half; echo no CA >&2; exit 1")],
-        |root, code, said| {
-            assert_eq!((code, said), (1, "no CA\n"));
-            let folder = root.join("etc/kubernetes");
-            assert_eq!(
-                std::fs::read_to_string(folder.join("kube-vip.conf")).unwrap(),
-                "old\n"
-            );
-            assert_eq!(
-                std::fs::read_dir(folder).unwrap().count(),
-                2,
-                "nothing half is left"
-            );
-        },
-    );
-}
-
-/// Where a container's task lies that began with it.
-const TASK: &str = "/run/quorate/containerd/io.containerd.runtime.v2.task/k8s.io/abc";
-
-/// containerd's client: `tasks` says how its one task is, `containers` which are there.
-fn ctr(tasks: &str, containers: &str) -> String {
-    format!("case \"$*\" in *'tasks ls'*) {tasks} ;; *) {containers} ;; esac")
-}
-
-/// Returns the condition of the step that a host of kube-vip is waited for with, for [`under_both_shells`].
-fn waited_for(step: fn(&Carrier) -> Step) -> String {
-    let step = step(&Carrier {
-        node: "cp1".into(),
-        address: "10.77.0.11".parse().unwrap(),
-        dest_port: 6443,
-        bgp: Some((65000, vec![("10.77.0.2".parse().unwrap(), 65001)])),
-    });
-    let Effect::Wait { condition, .. } = &step.changes[0].effect else {
-        panic!("{step:?}")
-    };
-    condition.replace("/run/containerd", "/run/quorate/containerd")
-}
-
-#[test]
-fn the_pod_of_the_manifest_is_waited_for() {
-    let condition = waited_for(kube_vip::runs);
-    let (yes, no) = (
-        "echo '0123456789abcdef true'",
-        "echo '0123456789abcdef false'",
-    );
-    let table = [
-        // What the API says of the pod, which containers there are, whether the manifest is older than their tasks.
-        (yes, "echo abc", true, 0),
-        (no, "echo abc", true, 1),
-        ("echo 'fedcba9876543210 true'", "echo abc", true, 1),
-        ("echo ' '", "echo abc", true, 1),
-        ("echo refused >&2; exit 1", "echo abc", true, 1),
-        (yes, "echo abc", false, 1),
-        (yes, "true", false, 1),
-    ];
-    for (answer, containers, older, expected) in table {
-        // Times are set, not waited for.
-        let (file, other) = if older {
-            (MANIFEST, TASK)
-        } else {
-            (TASK, MANIFEST)
-        };
-        let script = format!(
-            "mkdir -p {TASK}; touch -d '2001-01-01 00:00:00' {file}; touch {other}\n{condition}"
-        );
-        let ctr = ctr("echo 'abc 12 RUNNING'", containers);
-        let tools = [("kubectl", answer), ("ctr", &ctr), ("sleep", "exit 0")];
-        under_both_shells(&script, &tools, |_, code, said| {
-            assert_eq!(code, expected, "{answer}, {containers}, {older}: {said}");
-        });
-    }
-    // One that ends at once, and is begun again, runs at the first look and not at the second.
-    let script = format!(
-        "mkdir -p {TASK}; touch -d '2001-01-01 00:00:00' {MANIFEST}; touch {TASK}\n{condition}"
-    );
-    let once = "[ -e \"$0.seen\" ] || echo 'abc 12 RUNNING'; : >\"$0.seen\"";
-    let ctr = ctr(once, "echo abc");
-    let tools = [("kubectl", yes), ("ctr", &ctr), ("sleep", "exit 0")];
-    under_both_shells(&script, &tools, |_, code, said| {
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("kube-vip-cp1 does not stay up"), "{said}");
-    });
-}
-
-/// By BGP the API answers on the host itself whatever its routers think: a session has to stand too.
-#[test]
-fn a_session_is_waited_for_before_the_next_hosts_turn() {
-    let condition = waited_for(kube_vip::announces);
-    let script = format!(
-        "mkdir -p {TASK}; touch -d '2001-01-01 00:00:00' {MANIFEST}; touch {TASK}\n{condition}"
-    );
-    let sessions = "0 0 10.77.0.11:40000 10.77.0.2:179";
-    for (sessions, expected) in [(sessions, 0), ("", 1)] {
-        let tools = [
-            ("kubectl", "echo '0123456789abcdef true'"),
-            ("ctr", &ctr("echo 'abc 12 RUNNING'", "echo abc")),
-            ("sleep", "exit 0"),
-            ("ss", &format!("printf '%s' '{sessions}'")),
-        ];
-        under_both_shells(&script, &tools, |_, code, said| {
-            assert_eq!(code, expected, "{said}");
-            let told =
-                "no BGP session of cp1 (bgp_local_as 65000) with 10.77.0.2 (AS 65001) stands: is";
-            assert_eq!(said.contains(told), expected == 1, "{said}");
-        });
-    }
-}
-
 #[test]
 fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
     let mut model = super::simulated::Model::bare();
@@ -1018,42 +546,4 @@ fn what_is_on_a_host_of_kube_vip_is_not_another_ways() {
         }
     }
     assert_eq!(count, known.len());
-}
-
-/// The probe's own lines over a kubeconfig as kubeadm writes it: what is read back, and that the key is not.
-#[test]
-fn a_kubeconfig_is_looked_at_without_its_key() {
-    let script = include_str!("../../src/host/probe.sh");
-    let from = script
-        .find("  if [ -f /etc/kubernetes/kube-vip.conf ]")
-        .unwrap();
-    let block = &script[from..];
-    let block = &block[..block.find("\n  fi\n").unwrap() + 6];
-    let text = include_str!("../fixtures/kube-vip/kube-vip.conf");
-    let script = format!(
-        "say() {{ echo \"N0NCE $*\"; }}\ncat >/etc/kubernetes/kube-vip.conf <<'END'\n{text}END\n{block}say end\n"
-    );
-    under_both_shells(&script, &[], |_, code, said| {
-        assert_eq!(code, 0, "{said}");
-        let key = text
-            .lines()
-            .find_map(|l| l.trim().strip_prefix("client-key-data: "));
-        assert!(!said.contains(key.unwrap()));
-        let fact = Fact::Kubernetes {
-            address: "10.77.0.11".into(),
-            port: 6443,
-            node: "cp1".into(),
-        };
-        let observed = probe::parse(&Facts::from([fact]), "N0NCE", said.as_bytes()).unwrap();
-        let kubeconfig = observed.kubernetes.unwrap().kube_vip.unwrap();
-        assert_eq!(kubeconfig.rights.as_deref(), Some("0123456789ab"));
-        assert_eq!(kubeconfig.client.unwrap().not_after, NOT_AFTER);
-        assert!(kubeconfig.ca.is_some());
-    });
-    // One without a client, as BGP has it: seen as that.
-    let bare = "apiVersion: v1\nusers: []\n";
-    let script = script.replace(text, bare);
-    under_both_shells(&script, &[], |_, _, said| {
-        assert!(said.contains("N0NCE kubernetes kubeconfig - - -"), "{said}");
-    });
 }
