@@ -63,6 +63,12 @@ mod secrets;
 mod seed_inventory;
 #[path = "pure/shell.rs"]
 mod shell;
+#[path = "pure/shell_packages.rs"]
+mod shell_packages;
+#[path = "pure/shell_probes.rs"]
+mod shell_probes;
+#[path = "pure/shell_waves.rs"]
+mod shell_waves;
 #[path = "pure/simulated.rs"]
 mod simulated;
 #[path = "pure/site.rs"]
