@@ -45,6 +45,10 @@ mod pods;
 mod polling;
 #[path = "pure/preflight.rs"]
 mod preflight;
+#[path = "pure/preflight_firewall.rs"]
+mod preflight_firewall;
+#[path = "pure/preflight_questions.rs"]
+mod preflight_questions;
 #[path = "pure/refused.rs"]
 mod refused;
 #[path = "pure/repositories.rs"]
