@@ -35,6 +35,10 @@ mod managers;
 mod many;
 #[path = "pure/migrate.rs"]
 mod migrate;
+#[path = "pure/migrate_remains.rs"]
+mod migrate_remains;
+#[path = "pure/migrate_steps.rs"]
+mod migrate_steps;
 #[path = "pure/modules.rs"]
 mod modules;
 #[path = "pure/planted.rs"]
