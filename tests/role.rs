@@ -13,6 +13,8 @@
 mod addons;
 #[path = "pure/blocks.rs"]
 mod blocks;
+#[path = "pure/conditions.rs"]
+mod conditions;
 #[path = "pure/control.rs"]
 mod control;
 #[path = "pure/drill_scripts.rs"]
@@ -41,6 +43,8 @@ mod migrate_remains;
 mod migrate_steps;
 #[path = "pure/modules.rs"]
 mod modules;
+#[path = "pure/modules_mistakes.rs"]
+mod modules_mistakes;
 #[path = "pure/planted.rs"]
 mod planted;
 #[path = "pure/pods.rs"]

@@ -1,11 +1,10 @@
-//! A table per module: arguments and what is there -> effects, or the reason for none; and every mistake with its place.
+//! A table per module: arguments and what is there -> effects, or the reason for none.
 
-use quorate::event::Status;
-use quorate::host::{Effect, Expect, Fact, Facts, Observed};
+use quorate::host::{Effect, Expect, Observed};
 use quorate::plan::HostPlan;
-use quorate::role::{HostRoles, Library, Registered, Selection, StepResult};
+use quorate::role::Registered;
 
-use super::role::{AllThere, effects, mistakes, only, with};
+use super::role::{effects, only, with};
 use super::simulated::{Entry, Model, text};
 
 fn plan_on(tasks: &str, model: &Model) -> HostPlan {
@@ -112,89 +111,6 @@ fn what_is_no_file_is_a_failure_of_the_plan() {
     let facts = roles.facts(&scope).unwrap();
     let plan = roles.plan(&scope, &model.observe(&facts), &Registered::default());
     assert_eq!(plan.unwrap().steps.len(), 2);
-}
-
-/// Ansible's arguments, modules and keywords that are none here are told with what to write instead.
-#[test]
-fn what_ansible_has_is_told_with_an_alternative() {
-    let cases = [
-        ("copy: {src: d, dest: /a}", "write one `copy` with a `loop`"),
-        (
-            "copy: {src: d/, dest: /a}",
-            "write one `copy` with a `loop`",
-        ),
-        (
-            "copy: {src: d/e, dest: /a}",
-            "write one `copy` with a `loop`",
-        ),
-        (
-            "lineinfile: {path: /a/, line: b, create: true}",
-            "`/a/NAME`",
-        ),
-        (
-            "blockinfile: {path: /a/, block: b, create: true}",
-            "`/a/NAME`",
-        ),
-        ("file: {path: /a/, state: touch}", "`/a/NAME`"),
-        ("file: {path: /a/, state: file}", "`/a/NAME`"),
-        ("file: {path: /a/, state: link, src: b}", "`/a/NAME`"),
-        ("copy: {src: d/x, dest: /a}", "did you mean `d/a`?"),
-        (
-            "copy: {src: /a, dest: /b, remote_src: true}",
-            "cp -a SRC DEST",
-        ),
-        (
-            "ansible.builtin.copy: {content: a, dest: /b, force: false}",
-            "`creates`",
-        ),
-        ("file: {dest: /a, state: directory}", "write `path`"),
-        ("file: {path: /a, recurse: true}", "chown -R"),
-        (
-            "apt: {name: a, update_cache: true}",
-            "lists are fetched anew",
-        ),
-        ("package: {name: a, state: latest}", "name a version"),
-        ("sysctl: {name: a, value: 1, reload: true}", "set at once"),
-        ("ansible.posix.selinux: {state: permissive}", "setenforce"),
-        ("add_host: {name: a}", "inventory script"),
-        ("group_by: {key: a}", "`when` over `facts`"),
-        ("pip: {name: a}", "`package`"),
-        ("known_hosts: {name: a}", "hosts trust"),
-        ("find: {paths: /a}", "command: find"),
-        ("tempfile: {state: file}", "written atomically"),
-        ("alternatives: {name: a, path: /b}", "update-alternatives"),
-        ("pam_limits: {domain: a}", "/etc/security/limits.d"),
-        (
-            "community.general.timezone: {name: UTC}",
-            "/usr/share/zoneinfo",
-        ),
-        (
-            "command: a\n  ignore_unreachable: true",
-            "max_fail_percentage",
-        ),
-        ("command: a\n  collections: [a.b]", "leave it out"),
-        ("command: a\n  debugger: on_failed", "leave it out"),
-    ];
-    for (task, help) in cases {
-        let tasks = format!("- {task}\n");
-        let texts = [
-            ("tasks/main.yml", tasks.as_str()),
-            ("files/d/a", "x"),
-            ("files/d/e/b", "x"),
-        ];
-        let (library, mut found) = Library::from_texts("r", texts);
-        if !found.has_errors() {
-            let (_, scope) = only("- command: x");
-            let roles = vec![library.get("r").unwrap()];
-            let roles = HostRoles::new(roles, std::sync::Arc::new(AllThere));
-            found = roles.facts(&scope).unwrap_err();
-        }
-        let said = found.iter().next().and_then(|e| e.help.clone());
-        assert!(
-            said.is_some_and(|said| said.contains(help)),
-            "{task}: {found:?}"
-        );
-    }
 }
 
 /// Module and arguments; what is planned on the host below.
@@ -524,7 +440,7 @@ fn modules_plan_what_differs_and_nothing_else() {
     }
 }
 
-fn written(plan: &HostPlan) -> (String, Expect) {
+pub(super) fn written(plan: &HostPlan) -> (String, Expect) {
     let write = plan
         .steps
         .iter()
@@ -579,103 +495,6 @@ fn edits_leave_the_rest_of_a_file_alone() {
 }
 
 #[test]
-fn mistakes_are_named_with_their_place() {
-    let cases = [
-        "- copyy: {dest: /a}",
-        "- command: touch /a creates=/a",
-        "- shell: ls executable=/bin/bash",
-        "- command: {cmd: touch /a, creates: '/a*'}",
-        "- copy: {dst: /a, content: x}",
-        "- copy: {content: x}",
-        "- copy: {dest: etc/a, content: x}",
-        "- copy: {dest: /etc/../a, content: x}",
-        "- copy: {dest: /a, content: x, mode: 644}",
-        "- copy: {dest: /a, content: x, mode: rw}",
-        "- copy: {dest: /a, content: x, src: y}",
-        "- copy: {dest: /a, src: y}",
-        "- copy: {dest: /a, content: x, validate: check}",
-        "- template: {src: nothing.j2, dest: /a}",
-        "- template: {src: nothing.j2, dest: /a, digests: [x]}",
-        "- template: {src: nothing.j2, dest: /a, digests: {x: other}}",
-        "- file: {path: /etc, state: absent}",
-        "- file: {path: /a/b, state: abset}",
-        "- service: {name: a}",
-        "- service: {name: 'a*', state: started}",
-        "- package: {name: 'a='}",
-        "- package: {name: '=1'}",
-        "- package: {name: 'a=1*', state: absent}",
-        "- image_pull: {name: '-x'}",
-        "- image_pull: {registry_config: /etc}",
-        "- package: {name: 'a; rm -rf /'}",
-        "- sysctl: {name: ../x, value: 1}",
-        "- modprobe: {name: a/b}",
-        "- hostname: -x",
-        "- command: \"echo 'x\"",
-        "- command: {argv: []}",
-        "- command: x\n  become: false\n- file: {path: /a/b, state: directory}\n  become: false",
-        "- command: x\n  delegate_to: cp1",
-        "- block: []",
-        "- command: x\n  with_items: [a]",
-        "- command: x\n  whenn: true",
-        "- command: x\n  when: \"{{ a }}\"",
-        "- command: x\n  when: a",
-        "- command: x\n  loop: 3",
-        "- command: x\n  loop: ansible_user",
-        "- command: x\n  notify: nobody",
-        "- command: \"{{ nothing }}\"",
-        "- copy: {dest: /a, content: x}\n  changed_when: false",
-        "- command: x\n  register: a-b",
-        "- command: x\n  copy: {dest: /a, content: y}",
-        "- name: nothing",
-        "- 3",
-        "a: b",
-        "- swap: present",
-        "- blockinfile: {path: /a, block: x, marker: x}",
-        "- container_images: {src: /srv, include: [a.io/none:1]}",
-    ];
-    let (_, usual) = only("- command: x");
-    let all = mistakes(&cases, &[], |tasks| {
-        if tasks.contains("become") {
-            quorate::template::Scope::new()
-        } else {
-            usual.clone()
-        }
-    });
-    insta::assert_snapshot!("mistakes", all);
-}
-
-#[test]
-fn nothing_makes_the_reader_panic() {
-    let words = [
-        "- ", "copy", ":", " ", "{", "}", "[", "]", "\n", "  ", "when", "'", "\"", "{{", "}}",
-        "loop", "item", "#", "&a", "*a", "~", "é",
-    ];
-    let mut seed = 7_u64;
-    for _ in 0..3000 {
-        let mut text = String::new();
-        for _ in 0..12 {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            text.push_str(words[(seed >> 33) as usize % words.len()]);
-        }
-        let (library, _) = Library::from_texts(
-            "r",
-            [
-                ("tasks/main.yml", text.as_str()),
-                ("meta/main.yml", text.as_str()),
-                ("handlers/main.yml", text.as_str()),
-            ],
-        );
-        let roles = HostRoles::new(
-            vec![library.get("r").unwrap()],
-            std::sync::Arc::new(super::role::AllThere),
-        );
-        let _ = roles.facts(&quorate::template::Scope::new());
-    }
-}
-
-#[test]
 fn a_word_of_a_command_that_is_no_argument() {
     for task in [
         "- shell: echo \"a creates=/b\"",
@@ -689,143 +508,4 @@ fn a_word_of_a_command_that_is_no_argument() {
             .unwrap();
         assert_eq!(plan.steps.len(), 1, "{task}");
     }
-}
-
-#[test]
-fn a_list_of_failed_when_is_joined_with_and() {
-    let tasks = "- command: ask\n  failed_when: ['result.rc > 1', '\"bad\" in result.stdout']\n";
-    let (roles, scope) = with([("tasks/main.yml", tasks)]);
-    let observed = Model::bare().observe(&roles.facts(&scope).unwrap());
-    let none = Registered::default();
-    let plan = roles.plan(&scope, &observed, &none).unwrap();
-    for (rc, stdout, failed) in [(2, "bad", true), (2, "good", false), (1, "bad", false)] {
-        let result = StepResult {
-            changed: true,
-            rc,
-            stdout: stdout.into(),
-        };
-        let judged = roles.judge(&scope, &observed, &none, &plan.steps[0], &result);
-        assert_eq!(judged.unwrap() == Status::Failed, failed, "{rc} {stdout}");
-    }
-}
-
-#[test]
-fn results_end_the_wave_and_are_judged() {
-    let tasks = "- command: ask\n  register: said\n  changed_when: '\"new\" in said.stdout'\n  failed_when: said.rc > 1\n  notify: h\n\
-                 - copy: {dest: /etc/x, content: '{{ said.stdout }}'}\n  when: said.rc == 0\n";
-    let handlers = "- name: h\n  command: handle\n";
-    let (roles, scope) = with([("tasks/main.yml", tasks), ("handlers/main.yml", handlers)]);
-    let observed = Model::bare().observe(&roles.facts(&scope).unwrap());
-    let none = Registered::default();
-    let first = roles.plan(&scope, &observed, &none).unwrap();
-    assert!(first.more && first.steps.len() == 1 && first.handlers.is_empty());
-    assert_eq!(first.known_after_apply, ["r : copy (task 2)"]);
-    let step = &first.steps[0];
-    assert!(step.tolerant && step.notify.is_empty() && step.register.as_deref() == Some("said"));
-    let result = |rc: i32, stdout: &str| StepResult {
-        changed: true,
-        rc,
-        stdout: stdout.into(),
-    };
-    for (rc, stdout, status) in [
-        (0, "new\n", Status::Changed),
-        (0, "old", Status::Ok),
-        (1, "old", Status::Ok),
-        (2, "new", Status::Failed),
-    ] {
-        let judged = roles
-            .judge(&scope, &observed, &none, step, &result(rc, stdout))
-            .unwrap();
-        assert_eq!(judged, status, "{rc} {stdout}");
-    }
-    let mut registered = Registered::default();
-    registered.record(&step.title, Status::Changed, result(0, "new\n"));
-    let second = roles.plan(&scope, &observed, &registered).unwrap();
-    assert_eq!(
-        effects(&second),
-        [
-            "run true [the command changed something]",
-            "write /etc/x [is absent]"
-        ]
-    );
-    assert_eq!(second.handlers.len(), 1);
-    assert!(!second.more);
-    registered.record("r : command (task 1)", Status::Ok, result(1, ""));
-    let other = roles.plan(&scope, &observed, &registered).unwrap();
-    assert!(other.is_empty() && other.skipped == 1, "{other:?}");
-}
-
-#[test]
-fn loops_conditions_and_variables() {
-    let tasks = "- name: each\n  copy: {dest: '/etc/{{ item.name }}', content: '{{ text }} {{ item.n }}'}\n  loop: '{{ files }}'\n  when: [item.n > 1, facts.os == 'debian']\n  vars: {text: 'n = {{ own }}'}\n  no_log: true\n\
-                 - command: 'on {{ interface }}'\n  loop: [a, a]\n  changed_when: false\n  tags: [t]\n";
-    let texts = [
-        ("tasks/main.yml", tasks),
-        (
-            "defaults/main.yml",
-            "files: [{name: x, n: 1}, {name: y, n: 2}]\nown: default\nansible_user: loses\n",
-        ),
-        ("vars/main.yml", "own: vars\n"),
-        ("meta/main.yml", "disturbs_api: true\n"),
-    ];
-    let (roles, mut scope) = with(texts);
-    scope.set("ip", quorate::template::Binding::fixed("10.77.0.11".into()));
-    scope.set("own", quorate::template::Binding::fixed("inventory".into()));
-    let plan = |roles: &HostRoles| {
-        let facts = roles.facts(&scope).unwrap();
-        assert!(
-            facts.contains(&Fact::File("/etc/y".into()))
-                || !facts.contains(&Fact::File("/etc/x".into()))
-        );
-        roles
-            .plan(
-                &scope,
-                &Model::bare().observe(&facts),
-                &Registered::default(),
-            )
-            .unwrap()
-    };
-    let all = plan(&roles);
-    let titles: Vec<&str> = all.steps.iter().map(|s| s.title.as_str()).collect();
-    assert_eq!(
-        titles,
-        [
-            "r : each (y)",
-            "r : command (task 2) (a)",
-            "r : command (task 2) (a) #2"
-        ]
-    );
-    assert_eq!(all.skipped, 1);
-    assert_eq!(
-        written(&all).0,
-        "n = vars 2",
-        "a role's vars win over the inventory's"
-    );
-    assert!(all.steps.iter().all(|s| s.disturbs) && all.disturbs());
-    assert_eq!(
-        all.steps[0].planned()[0].diff.as_deref(),
-        Some("(content is not shown)")
-    );
-    assert_eq!(effects(&all)[1], "run on eth1 [runs each time]");
-    let fixed = plan(&roles.clone().fixed(["own".to_string()]));
-    assert_eq!(
-        written(&fixed).0,
-        "n = inventory 2",
-        "-e wins over a role's vars"
-    );
-    let chosen = plan(&roles.clone().select(Selection {
-        tags: ["t".to_string()].into(),
-        skip: Default::default(),
-    }));
-    assert_eq!(chosen.steps.len(), 2);
-    assert_eq!(
-        Facts::from([Fact::System]),
-        roles
-            .select(Selection {
-                tags: ["t".to_string()].into(),
-                skip: Default::default()
-            })
-            .facts(&scope)
-            .unwrap()
-    );
 }
