@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Settings;
+use super::lines::Tail;
 use super::session::{Problem, Session, nonce};
 use crate::event::{Event, Trouble};
 use crate::host::{record, script};
@@ -50,6 +51,7 @@ impl Lock {
             tokio::pin!(hold);
             let mut told = Some(told);
             let mut text = Vec::new();
+            let mut noise = Tail::default();
             let mut holding = false;
             let mut beats = tokio::time::interval(Duration::from_secs(script::LOCK_SECONDS / 4));
             let mut beat = Some(beat);
@@ -58,6 +60,7 @@ impl Lock {
                 tokio::select! {
                     chunk = chunks.recv() => match chunk {
                         Some(Chunk::Stdout(bytes)) if text.len() < 4096 => {
+                            noise.add(&bytes);
                             text.extend(bytes);
                             let line = record::Lines::new(&nonce, &text).next();
                             if let (Some(line), true) = (line, told.is_some()) {
@@ -67,7 +70,8 @@ impl Lock {
                                 let _ = told.take().map(|told| told.send(line));
                             }
                         }
-                        Some(_) => {}
+                        Some(Chunk::Stderr(bytes) | Chunk::Stdout(bytes)) => noise.add(&bytes),
+                        Some(Chunk::Sent(_)) => {}
                         // Its word may come after its end: both are waited for.
                         None if ended.is_some() => break,
                         None => {
@@ -85,6 +89,14 @@ impl Lock {
             match (ended, told) {
                 (Some(Err(problem)), Some(told)) => {
                     let _ = told.send(format!("broken {}", problem.message));
+                }
+                (Some(Ok(exit)), Some(told)) => {
+                    let said = noise.lines();
+                    let said = said.last().map_or("nothing", String::as_str);
+                    let _ = told.send(format!(
+                        "unable the host's lock could not be taken (exit status {}); it said: {said}",
+                        exit.status
+                    ));
                 }
                 // Held, not given back, and yet gone: whoever broke it may be at work here.
                 (Some(Ok(_)), None) if holding && beat.is_some() => owned.ask_to_stop().await,
@@ -107,6 +119,10 @@ impl Lock {
             Ok(Ok(line)) => {
                 let problem = match line.split_once(' ') {
                     Some(("broken", message)) => Problem::protocol(message),
+                    Some(("unable", message)) => Problem {
+                        help: Some("root has to be able to write to /run on the host".into()),
+                        ..Problem::protocol(message)
+                    },
                     Some(("held", owner)) if owner.starts_with(script::LEFT_BEHIND) => Problem {
                         trouble: Trouble::Locked,
                         message: format!("another run is changing this host: {owner}"),

@@ -211,12 +211,15 @@ pub fn lock_request(owner: &str, nonce: &str, break_lock: bool) -> Request {
     let take = if break_lock { "true" } else { "false" };
     // The holder's process group ends with its own flock: breaking means ending the process that holds it.
     let body = format!(
-        "mkdir -p /run/quorate\n\
+        "command -v flock >/dev/null || {{ echo \"flock is not there: install util-linux\" >&2; return 1; }}\n\
+         mkdir -p /run/quorate || return 1\n\
          lock=/run/quorate/lock\n\
          touch \"$lock\"\n\
          exec 9<>\"$lock\"\n\
          broken=\n\
-         if ! flock -n 9; then\n\
+         flock -n 9; got=$?\n\
+         [ $got -le 1 ] || return $got\n\
+         if [ $got -eq 1 ]; then\n\
          holder=$(sed -n 2p \"$lock.owner\" 2>/dev/null)\n\
          if {take}; then\n\
          kill \"$(sed -n 1p \"$lock.owner\" 2>/dev/null)\" 2>/dev/null\n\

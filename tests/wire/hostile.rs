@@ -213,6 +213,49 @@ async fn an_answer_that_breaks_off() {
     }
 }
 
+/// A lock that no other run holds, and that cannot be taken all the same: what the host said is told, cut to a line's length. Nothing
+/// is begun on the others: a bootstrap needs them all.
+#[tokio::test]
+async fn a_lock_that_cannot_be_taken() {
+    let read_only = "mkdir: cannot create directory '/run/quorate': Read-only file system";
+    let broken = Reply::status(2).and_stderr(format!("{read_only}\n"));
+    let long = Reply::stdout(vec![b'z'; 100 << 10]);
+    for (reply, said) in [
+        (broken, format!("(exit status 2); it said: {read_only}")),
+        (long, "(exit status 0); it said: zzzz".to_owned()),
+        (
+            Reply::status(0),
+            "(exit status 0); it said: nothing".to_owned(),
+        ),
+    ] {
+        let outcome = apply(Kind::Lock, move |_, _| reply.clone()).await;
+        let troubles: Vec<&str> = outcome
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::HostTrouble {
+                    trouble: Trouble::Protocol,
+                    message,
+                    ..
+                } => Some(message.as_str()),
+                _ => None,
+            })
+            .collect();
+        let [message] = troubles[..] else {
+            panic!("{troubles:?}");
+        };
+        assert!(
+            message.ends_with(&said) || message.contains("zzzz"),
+            "{message}"
+        );
+        assert!(message.contains("the host's lock could not be taken") && message.len() < 1024);
+        assert_eq!(
+            (outcome.exit(), outcome.count(Kind::Wave)),
+            (ExitCode::Failed, 0)
+        );
+    }
+}
+
 /// A step's output that nobody has asked for is not kept with it.
 #[tokio::test]
 async fn what_was_not_asked_for_is_not_kept() {
