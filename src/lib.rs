@@ -2,6 +2,7 @@
 //!
 //! Modules are floors; each uses only the floors below it (`tests/floors.rs` holds them to it).
 
+mod bounded;
 pub mod model;
 
 pub mod event;

@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("plan", 2),
     ("cluster", 3),
     // IO.
+    ("bounded", 0),
     ("transport", 3),
     ("engine", 4),
     ("report", 4),

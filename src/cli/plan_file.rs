@@ -10,6 +10,7 @@ use super::project::Project;
 use super::request::{Command, Request};
 use super::run::{print, wrong};
 use super::views;
+use crate::bounded;
 use crate::event::{ExitCode, PlanFile, PlanOrigin};
 use crate::model::{Diagnostic, HostName, Shard, ShardError};
 
@@ -67,13 +68,8 @@ fn read(path: &Utf8Path) -> Result<PlanFile, WrongInput> {
             "`quorate plan --out FILE` writes one",
         )
     };
-    // Asked before it is opened: a pipe would wait for a writer.
-    let metadata = std::fs::metadata(path).map_err(|error| cannot(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(cannot("it is no regular file".into()));
-    }
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| cannot(error.to_string()))?;
+    let file = bounded::open(path).map_err(|error| cannot(error.to_string()))?;
     match file.take(LARGEST).read_to_string(&mut text) {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => text.clear(),
         Err(error) => return Err(cannot(error.to_string())),

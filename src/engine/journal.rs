@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::bounded;
 use crate::event::{Event, Record, Reporter, VERSION, printable};
 use crate::model::HostName;
 
@@ -307,7 +308,7 @@ pub fn read(path: &Utf8Path) -> Result<(Vec<Record>, Vec<String>), JournalError>
             what,
         });
     }
-    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+    let mut reader = BufReader::new(bounded::open(path).map_err(failed)?);
     let (mut records, mut warnings) = (Vec::new(), Vec::new());
     let mut number = 0usize;
     // A file that is none would give millions.

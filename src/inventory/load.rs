@@ -10,6 +10,7 @@ use super::input::{COMMAND_LINE, Input, Owner, VarsFile};
 use super::locks::{Locks, Unlock};
 use super::yaml::MAX_BYTES;
 use super::{Inventory, pattern, script};
+use crate::bounded;
 use crate::model::{Diagnostic, Diagnostics, HostName, Source, Span, nearest};
 use crate::vault::{self, Keys};
 
@@ -165,7 +166,11 @@ fn found_text(
 fn read_bytes(path: &Utf8Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = MAX_BYTES as u64 + 1;
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    let file = match path.is_file() {
+        true => bounded::open(path)?,
+        false => File::open(path)?,
+    };
+    file.take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_BYTES {
         let message = format!(
             "it is larger than the {} MiB that are read",

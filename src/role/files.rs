@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::archive;
+use crate::bounded;
 use crate::host::Content;
 use crate::model::Sha256;
 
@@ -208,12 +209,12 @@ impl Disk {
                 inode: meta.ino(),
                 device: meta.dev(),
                 ctime: meta.ctime(),
-                sha256: Sha256::of_reader(fs::File::open(path)?)?,
+                sha256: Sha256::of_reader(bounded::open(path)?)?,
                 names: None,
             },
         };
         if names {
-            let open = || fs::File::open(path).map(io::BufReader::new);
+            let open = || bounded::open(path).map(io::BufReader::new);
             let found = archive::names(path, &|| open().map(|f| Box::new(f) as Box<dyn Read>));
             entry.names = Some(found.map_err(|reason| FileError::NoArchive {
                 path: path.to_owned(),
@@ -384,7 +385,10 @@ pub(super) fn text(path: &Utf8Path) -> Result<String, String> {
     if meta.len() > HELD {
         return Err(format!("it is larger than {HELD} bytes"));
     }
-    fs::read_to_string(path).map_err(|error| error.to_string())
+    let mut text = String::new();
+    let read = bounded::open(path).and_then(|file| file.take(HELD).read_to_string(&mut text));
+    read.map_err(|error| error.to_string())?;
+    Ok(text)
 }
 
 fn walk(
@@ -414,9 +418,11 @@ fn walk(
                 // It is found from here, and looked for later from the inventory's folder.
                 Bytes::Left(camino::absolute_utf8(&path)?)
             } else {
-                Bytes::Held(fs::read(&path)?)
+                Bytes::Held(bounded::read(&path, HELD)?)
             };
             files.insert(name, bytes);
+        } else {
+            return Err(io::Error::other(format!("{path} is no regular file")));
         }
     }
     Ok(())

@@ -421,6 +421,23 @@ fn what_is_no_regular_file() {
     }
 }
 
+/// A role's file that cannot be read is no file that is not there.
+#[test]
+fn what_is_no_regular_file_of_a_role() {
+    let bed = Bed::sound().file("inventory/roles/mine/tasks/main.yml", "- command: x\n");
+    let path = bed.path("inventory/roles/mine/meta");
+    std::fs::create_dir(&path).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(path.join("argument_specs.yml"))
+        .status();
+    assert!(made.unwrap().success());
+    let said = bed.refused();
+    assert!(
+        said.contains("inventory/roles/mine/meta/argument_specs.yml is no regular file"),
+        "{said}"
+    );
+}
+
 #[test]
 fn what_has_no_end_or_is_too_long() {
     let bed = Bed::sound().bytes("long.yml", &vec![b'#'; (8 << 20) + 1]);

@@ -1,13 +1,13 @@
 //! The manifests of `cni_manifest` and `manifests`: files of the controller are read, rendered where they are templates, and
 //! looked at; a URL is the host's to fetch.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use camino::Utf8Path;
 use serde_json::Value;
 
+use crate::bounded;
 use crate::cli::controller;
 use crate::cluster::act::Manifest;
 use crate::cluster::spec::ClusterSpec;
@@ -128,14 +128,10 @@ fn one(
     Ok((manifest, warning))
 }
 
-/// Reads a regular file: a pipe would wait for a writer.
+/// Reads a regular file of at most [`MAX_BYTES`].
 fn text(path: &Utf8Path) -> io::Result<String> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
     let mut text = String::new();
-    File::open(path)?
+    bounded::open(path)?
         .take(MAX_BYTES + 1)
         .read_to_string(&mut text)?;
     if text.len() as u64 > MAX_BYTES {

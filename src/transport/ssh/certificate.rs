@@ -15,7 +15,7 @@ use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey};
 use russh::{AgentAuthError, Signer};
 use tokio::net::UnixStream;
 
-use super::bounded;
+use crate::bounded;
 
 /// Bytes of the largest file that is read; a certificate with many principals takes some KiB.
 const LARGEST: u64 = 1 << 20;

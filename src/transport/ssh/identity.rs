@@ -6,7 +6,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use russh::keys::{Algorithm, PrivateKey, PublicKey, decode_secret_key, load_public_key};
 
-use super::bounded;
+use crate::bounded;
 use crate::model::Secret;
 
 /// Longer than any key (an RSA key of 16,384 bits takes 13 KiB); a device or a log must not be read in whole.

@@ -1,7 +1,6 @@
 //! SSH itself, on russh: connecting, jump hosts, host keys, authentication, and one channel per exec.
 
 mod auth;
-mod bounded;
 mod certificate;
 mod channel;
 mod client;

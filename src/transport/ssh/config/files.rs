@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::SshConfig;
 use super::scan::Scan;
-use crate::transport::ssh::bounded;
+use crate::bounded;
 use crate::transport::ssh::known_hosts::glob;
 
 /// How deep includes may lie (OpenSSH's READCONF_MAX_DEPTH).

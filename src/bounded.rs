@@ -1,21 +1,33 @@
-//! Files that options of ssh name: read whole, and never for ever. A device that does not end would take all memory, and a
-//! named pipe without a writer would hold whoever opens it.
+//! Files of this machine that somebody else may have named: read whole, and never for ever. A device that does not end would take
+//! all memory, and a named pipe without a writer would hold whoever opens it.
 
-use std::fs::{Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
 use camino::Utf8Path;
 use rustix::fs::OFlags;
 
+const NO_FILE: &str = "it is no regular file";
 /// Where ssh's users send what is not to be kept.
 const NOWHERE: &str = "/dev/null";
+
+/// Opens a regular file. Reading it never waits for what is still to come, as /proc/kmsg would.
+///
+/// Fails where it is none.
+pub(crate) fn open(path: &Utf8Path) -> io::Result<File> {
+    // Looked at before it is opened: opening a named pipe would wait for a writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other(NO_FILE));
+    }
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
 
 /// Returns a file's bytes, none of /dev/null, whatever it is called.
 ///
 /// Fails where it is no regular file, and where it has more than `most` bytes.
-pub(super) fn read(path: &Utf8Path, most: u64) -> io::Result<Vec<u8>> {
-    // Looked at before it is opened: opening a named pipe would wait for a writer.
+pub(crate) fn read(path: &Utf8Path, most: u64) -> io::Result<Vec<u8>> {
     let metadata = std::fs::metadata(path)?;
     if let Some(reason) = misfit(&metadata, most) {
         return Err(io::Error::other(reason));
@@ -24,13 +36,8 @@ pub(super) fn read(path: &Utf8Path, most: u64) -> io::Result<Vec<u8>> {
         return Ok(Vec::new());
     }
     let mut bytes = Vec::new();
-    // Files of /proc say that they are empty, and some of them do not end or, as /proc/kmsg, wait for what is to come.
-    let flags = OFlags::NONBLOCK.bits() as i32;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
-    file.take(most + 1).read_to_end(&mut bytes)?;
+    // Files of /proc say that they are empty, and some of them do not end.
+    open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(io::Error::other(too_large(most)));
     }
@@ -38,13 +45,13 @@ pub(super) fn read(path: &Utf8Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Returns why a file that is there is none for [`read`], without reading it.
-pub(super) fn unfit(path: &Utf8Path, most: u64) -> Option<String> {
+pub(crate) fn unfit(path: &Utf8Path, most: u64) -> Option<String> {
     misfit(&path.metadata().ok()?, most)
 }
 
 fn misfit(metadata: &Metadata, most: u64) -> Option<String> {
     if !metadata.is_file() {
-        return (!is_nowhere(metadata)).then(|| "it is no regular file".to_owned());
+        return (!is_nowhere(metadata)).then(|| NO_FILE.to_owned());
     }
     (metadata.len() > most).then(|| too_large(most))
 }
