@@ -435,10 +435,13 @@ impl Known {
 
     /// Opens a file for new keys.
     pub(super) fn open(&self, file: &Utf8Path) -> io::Result<Book> {
-        if self.listed {
-            append::is_known_hosts(file)?;
+        if !self.listed {
+            return Book::open(file);
         }
-        Book::open(file)
+        append::is_known_hosts(file)?;
+        let book = Book::open(file)?;
+        book.is_for_keys(&file.canonicalize_utf8()?)?;
+        Ok(book)
     }
 
     /// Appends the key to the first file.

@@ -2,14 +2,14 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use camino::Utf8Path;
 
-use super::pattern;
+use super::{book, pattern};
 
 /// How long another process may hold the file: it appends a few lines.
 const HELD: Duration = Duration::from_secs(2);
@@ -46,6 +46,24 @@ impl Book {
             file,
             text: String::from_utf8_lossy(&bytes).into_owned(),
         })
+    }
+
+    /// Fails where the file may be run, or where a line of it is none of known_hosts: somebody's script may have any name. ssh's own
+    /// file is nobody's script, whatever stands in it.
+    pub(super) fn is_for_keys(&self, path: &Utf8Path) -> io::Result<()> {
+        let metadata = self.file.metadata()?;
+        if !metadata.is_file() || path.ends_with(".ssh/known_hosts") {
+            return Ok(());
+        }
+        if metadata.permissions().mode() & 0o111 != 0 {
+            return Err(refused("it is a program: its mode lets it be run".into()));
+        }
+        match book::other_line(&self.text) {
+            None => Ok(()),
+            Some(number) => Err(refused(format!(
+                "it is no file for host keys: line {number} is none of known_hosts"
+            ))),
+        }
     }
 
     /// Appends a line for each key of the host: hashed names where the file has such already.
@@ -101,7 +119,6 @@ impl Book {
 /// `known_hosts`, or where it would be new elsewhere than in ~/.ssh or such a folder: a line of known_hosts is a command in a
 /// shell's start-up file, and a login in authorized_keys. Where a link leads counts, and not its name.
 pub(super) fn is_known_hosts(path: &Utf8Path) -> io::Result<()> {
-    let refused = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     let real = match path.canonicalize_utf8() {
         Ok(real) => real,
         Err(_) if path.symlink_metadata().is_ok() => {
@@ -140,6 +157,10 @@ pub(super) fn is_known_hosts(path: &Utf8Path) -> io::Result<()> {
     Err(refused(format!(
         "by its name it is no file for host keys{leads}: it has to have `known_hosts` in it"
     )))
+}
+
+fn refused(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
 /// Waits for others of ours to be done with the file. Where the file system has no locks, none is needed that much.
@@ -214,6 +235,44 @@ mod tests {
         }
         assert!(is_known_hosts(Utf8Path::new("/dev/null")).is_ok());
         assert!(!at(".profile").exists());
+    }
+
+    #[test]
+    fn a_script_gets_no_keys_whatever_its_name_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = camino::Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJGwkmMD2dgWFzNuFX6CHrN4DD2ZnPBXNxCDSkO8cC1T";
+        let keys = format!("# ours\n\nhost {key}\n@revoked * {key} of cp1\n");
+        for (name, text, mode, fits) in [
+            ("known_hosts", keys.as_str(), 0o644, true),
+            ("known_hosts", "", 0o600, true),
+            (
+                "known_hosts",
+                "old 2048 65537 1234567 of SSH 1\n",
+                0o600,
+                true,
+            ),
+            ("known_hosts", "@reboot root /bin/true\n", 0o600, false),
+            ("known_hosts", keys.as_str(), 0o744, false),
+            ("known_hosts", "#!/bin/sh\n", 0o601, false),
+            ("known_hosts", "ssh-keyscan cp1\n", 0o644, false),
+            ("known_hosts", "sh ssh-ed25519 AAAA\n", 0o644, false),
+            ("known_hosts", "echo ssh-keyscan home\n", 0o644, false),
+            (".ssh/known_hosts", "<<<<<<< mine\n", 0o600, true),
+            (".ssh/known_hosts.sh", "cp x y\n", 0o600, false),
+        ] {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let book = Book::open(&path).unwrap();
+            assert_eq!(
+                book.is_for_keys(&path).is_ok(),
+                fits,
+                "{name} {mode:o} {text}"
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Marker, names};
-use crate::transport::ssh::bounded;
+use crate::bounded;
 
 /// A line that names hosts.
 #[derive(Debug)]
@@ -23,6 +23,70 @@ pub(super) struct Line {
     pub(super) algorithm: String,
     pub(super) blob: Vec<u8>,
     hosts: String,
+}
+
+/// What stands in a line of a file.
+pub(super) enum Written {
+    Key(Line),
+    /// A comment, or nothing.
+    Nothing,
+    /// What ssh passes over.
+    Other,
+}
+
+/// Returns what stands in a line (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
+pub(super) fn written(number: usize, line: &str) -> Written {
+    let mut fields = line.split_ascii_whitespace().peekable();
+    let marker = match fields.peek() {
+        None => return Written::Nothing,
+        Some(word) if word.starts_with('#') => return Written::Nothing,
+        Some(&"@cert-authority") => Marker::Authority,
+        Some(&"@revoked") => Marker::Revoked,
+        // ssh skips lines with a marker that it does not know.
+        Some(word) if word.starts_with('@') => return Written::Other,
+        Some(_) => Marker::None,
+    };
+    if marker != Marker::None {
+        fields.next();
+    }
+    let (Some(hosts), Some(algorithm), Some(key)) = (fields.next(), fields.next(), fields.next())
+    else {
+        return Written::Other;
+    };
+    let blob = STANDARD
+        .decode(key)
+        .or_else(|_| STANDARD_NO_PAD.decode(key));
+    match blob {
+        Ok(blob) => Written::Key(Line {
+            number,
+            marker,
+            algorithm: algorithm.to_owned(),
+            blob,
+            hosts: hosts.to_owned(),
+        }),
+        Err(_) => Written::Other,
+    }
+}
+
+/// Returns the number of the first line that no known_hosts file has: a key says of itself what it is (RFC 4253, section 6.6).
+pub(super) fn other_line(text: &str) -> Option<usize> {
+    let names_itself = |line: &Line| {
+        let rest = line.blob.get(4..).unwrap_or_default();
+        rest.starts_with(line.algorithm.as_bytes())
+    };
+    // Of SSH 1: bits, exponent and modulus.
+    let is_of_old = |line: &str| {
+        let is_number = |word: &&str| word.bytes().all(|b| b.is_ascii_digit());
+        let numbers = line.split_ascii_whitespace().skip(1).take_while(is_number);
+        numbers.count() >= 3
+    };
+    let is_other = |(index, line): &(usize, &str)| match written(index + 1, line) {
+        Written::Nothing => false,
+        Written::Key(line) if names_itself(&line) => false,
+        Written::Key(_) | Written::Other => !is_of_old(line),
+    };
+    let other = text.lines().enumerate().find(is_other);
+    other.map(|(index, _)| index + 1)
 }
 
 /// One file.
@@ -49,37 +113,9 @@ impl KnownFile {
     pub(super) fn read(text: &str) -> Self {
         let mut book = Self::default();
         for (index, line) in text.lines().enumerate() {
-            let mut fields = line.split_ascii_whitespace().peekable();
-            let marker = match fields.peek() {
-                None => continue,
-                Some(word) if word.starts_with('#') => continue,
-                Some(&"@cert-authority") => Marker::Authority,
-                Some(&"@revoked") => Marker::Revoked,
-                // ssh skips lines with a marker that it does not know.
-                Some(word) if word.starts_with('@') => continue,
-                Some(_) => Marker::None,
-            };
-            if marker != Marker::None {
-                fields.next();
+            if let Written::Key(line) = written(index + 1, line) {
+                book.add(line);
             }
-            let (Some(hosts), Some(algorithm), Some(key)) =
-                (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
-            };
-            let Ok(blob) = STANDARD
-                .decode(key)
-                .or_else(|_| STANDARD_NO_PAD.decode(key))
-            else {
-                continue;
-            };
-            book.add(Line {
-                number: index + 1,
-                marker,
-                algorithm: algorithm.to_owned(),
-                blob,
-                hosts: hosts.to_owned(),
-            });
         }
         book
     }
