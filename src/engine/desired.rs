@@ -161,6 +161,10 @@ pub trait Desired: Send + Sync {
     fn is_external(&self) -> bool {
         false
     }
+    /// Returns what is to be said of handlers that an earlier run has notified, and that no role of the host has any more.
+    fn left_pending(&self, _host: &HostName, _observed: &Observed) -> Vec<String> {
+        Vec::new()
+    }
     /// Returns an event as it is shown and kept, without secrets: a plan that was kept holds it so.
     fn shown(&self, event: Event) -> Event {
         event

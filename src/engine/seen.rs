@@ -8,8 +8,22 @@ use crate::event::{Certificate, Event, Part, Seen};
 use crate::host::Known;
 use crate::model::HostName;
 
-/// Says of each host of the cluster that was read how it stands, and what lies among its static pods that is none.
+/// How many handlers that nobody runs are named of a host.
+const MOST_HANDLERS: usize = 20;
+
+/// Says of each host of the cluster that was read how it stands, and what lies among its static pods that is none; of each host,
+/// which handlers wait there for ever.
 pub(super) async fn report(state: &State) {
+    for (name, host) in state.hosts.iter().filter(|(_, h)| h.session.is_some()) {
+        let left = state.settings.desired.left_pending(name, &host.observed);
+        for message in left.into_iter().take(MOST_HANDLERS) {
+            let event = Event::Warning {
+                host: Some(name.clone()),
+                message,
+            };
+            state.settings.emit(event).await;
+        }
+    }
     let ill = health::ill(state);
     let shape = state.settings.desired.shape();
     let hosts = state.hosts.iter();

@@ -136,35 +136,21 @@ impl HostRoles {
         self.questions(scope, Some(system), Role::is_own)
     }
 
-    /// Returns what is worth a look: marks of handlers that no role has any more.
-    pub fn warnings(&self, observed: &Observed) -> Diagnostics {
+    /// Returns what is worth a look: handlers that an earlier run has notified, which nothing runs any more since they or their roles
+    /// have another name now, or none.
+    pub fn left_pending(&self, observed: &Observed) -> Vec<String> {
         let known: BTreeSet<String> = self
             .handlers()
             .map(|(role, handler)| id(&role.name, &handler.name))
             .collect();
-        // A role that this run leaves out may still have it.
-        let mine = |mark: &&String| {
-            self.roles
-                .iter()
-                .any(|r| mark.starts_with(&format!("{}.", r.name)))
-        };
-        let warn = |mark: &String| {
-            Diagnostic::warning(format!(
-                "the handler `{mark}` is pending from an earlier run, but no role has it any more"
-            ))
-            .help(format!(
-                "remove /var/lib/quorate/handlers/{mark} on the host"
-            ))
-        };
-        Diagnostics(
-            observed
-                .pending
-                .iter()
-                .filter(|m| !known.contains(*m))
-                .filter(mine)
-                .map(warn)
-                .collect(),
-        )
+        let unknown = observed.pending.iter().filter(|m| !known.contains(*m));
+        let said = unknown.map(|mark| {
+            format!(
+                "the handler `{mark}` was notified by an earlier run and has not run, and no role of this host has it any more: do what it did, \
+                 then remove /var/lib/quorate/handlers/{mark} on the host"
+            )
+        });
+        said.collect()
     }
 
     pub(super) fn handlers(&self) -> impl Iterator<Item = (&Arc<Role>, &Task)> {
@@ -276,8 +262,7 @@ impl HostRoles {
             let base = scope::with_role(seen, role, &self.fixed);
             let bare = scope::with_role(scope, role, &self.fixed);
             let known = if is_known { &base } else { &bare };
-            let place = role.place().as_str();
-            spec::check(&role.arguments, known, &role.name, place, &mut errors);
+            spec::check(role, known, &mut errors);
             for (task, handler) in role
                 .tasks
                 .iter()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::library::Role;
+use super::spec;
 use crate::host::System;
 use crate::inventory::{Variable, Variables};
 use crate::model::{Map, Value};
@@ -121,7 +122,7 @@ impl Layers {
 }
 
 /// Returns the scope with a role's variables: defaults below the inventory's, vars above them and below `-e`, whose names are
-/// `fixed`.
+/// `fixed`. Text that the role's spec has a whole number for, or true and false, is that: `-e` and INI files know text alone.
 pub(super) fn with_role(scope: &Scope, role: &Role, fixed: &BTreeSet<String>) -> Scope {
     let mut inner = scope.clone();
     let layers = role.layers();
@@ -130,6 +131,9 @@ pub(super) fn with_role(scope: &Scope, role: &Role, fixed: &BTreeSet<String>) ->
         set(&mut inner, &role.vars, fixed);
     } else {
         inner.push_over(&layers.vars);
+    }
+    for (name, convert) in spec::typed(&role.arguments) {
+        inner.convert(name, convert);
     }
     inner
 }

@@ -2,9 +2,10 @@
 
 use super::args::describe;
 use super::form::{FORMS, Form};
+use super::library::Role;
 use crate::inventory::yaml::{Entry, Node};
 use crate::model::{Diagnostic, Diagnostics, Map, Span, Value, nearest};
-use crate::template::Scope;
+use crate::template::{Convert, Scope};
 
 /// What a value is; Ansible's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(super) struct Argument {
     kind: Kind,
     /// What the items of a list are, and the values of a map whose keys are not named; Ansible says it of lists alone.
     elements: Option<Kind>,
+    /// The same in more words; Ansible takes the name of a type alone.
+    element: Option<Box<Self>>,
     /// How every text in it looks; Ansible has no such word.
     form: Option<Form>,
     required: bool,
@@ -84,7 +87,6 @@ impl Kind {
 
     /// Returns whether a value is one. As in Ansible text counts that reads as what is wanted, because `-e NAME=VALUE` gives text.
     fn takes(self, value: &Value) -> bool {
-        let words = ["true", "false", "yes", "no", "on", "off", "True", "False"];
         match (self, value) {
             (Self::Raw, _) | (Self::List, Value::Array(_)) | (Self::Dict, Value::Object(_)) => true,
             (Self::Str | Self::Path, value) => {
@@ -92,10 +94,10 @@ impl Kind {
                     || (self == Self::Str && (value.is_number() || value.is_boolean()))
             }
             (Self::Int, Value::Number(number)) => !number.is_f64(),
-            (Self::Int, Value::String(text)) => text.parse::<i64>().is_ok(),
             (Self::Float, Value::Number(_)) | (Self::Bool, Value::Bool(_)) => true,
+            (Self::Int, text) => whole(text).is_some(),
+            (Self::Bool, text) => truth(text).is_some(),
             (Self::Float, Value::String(text)) => text.parse::<f64>().is_ok_and(f64::is_finite),
-            (Self::Bool, Value::String(text)) => words.contains(&text.as_str()),
             _ => false,
         }
     }
@@ -148,6 +150,7 @@ impl Reader<'_> {
             span: option.key_span.clone(),
             kind: Kind::Str,
             elements: None,
+            element: None,
             form: None,
             required: false,
             choices: Vec::new(),
@@ -165,6 +168,9 @@ impl Reader<'_> {
             let flag = || entry.value.as_scalar().and_then(|s| s.value.as_bool());
             match entry.key.as_str() {
                 "type" => argument.kind = self.kind(entry).unwrap_or(Kind::Raw),
+                "elements" if entry.value.as_map().is_some() => {
+                    argument.element = Some(Box::new(self.option(entry)));
+                }
                 "elements" => argument.elements = self.kind(entry),
                 "form" => argument.form = self.one_of(entry, "a form", "forms", &FORMS),
                 "required" | "no_log" => match (flag(), entry.key.as_str()) {
@@ -193,6 +199,9 @@ impl Reader<'_> {
                     self.0.complain(message, &entry.key_span, help);
                 }
             }
+        }
+        if let Some(element) = &mut argument.element {
+            element.no_log |= argument.no_log;
         }
         let is_template = |e: &&Entry| !e.value.as_str().is_some_and(crate::template::is_template);
         if let Some(entry) = default.filter(is_template)
@@ -240,23 +249,48 @@ impl Reader<'_> {
     }
 }
 
+/// Returns the variables that are not what their text is: `-e swap_off=false` is no text to a condition, and `False` none to a
+/// program's configuration. What is a number with a point stays as it is written.
+pub(super) fn typed(arguments: &[Argument]) -> impl Iterator<Item = (&str, Convert)> {
+    arguments.iter().filter_map(|Argument { name, kind, .. }| {
+        let convert: Convert = match kind {
+            Kind::Int => whole,
+            Kind::Bool => truth,
+            _ => return None,
+        };
+        Some((name.as_str(), convert))
+    })
+}
+
+fn whole(value: &Value) -> Option<Value> {
+    value.as_str()?.parse::<i64>().ok().map(Value::from)
+}
+
+/// As Ansible reads them (`ansible.module_utils.parsing.convert_bool`).
+fn truth(value: &Value) -> Option<Value> {
+    const TRUE: [&str; 6] = ["true", "yes", "on", "1", "y", "t"];
+    const FALSE: [&str; 6] = ["false", "no", "off", "0", "n", "f"];
+    let text = match value {
+        Value::String(text) => text.to_lowercase(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let is = |words: [&str; 6]| words.contains(&text.as_str());
+    (is(TRUE) || is(FALSE)).then(|| Value::Bool(is(TRUE)))
+}
+
 /// What is wrong, and what to do about it.
 type Finding = (String, Option<String>);
 
 /// Adds what is wrong with the variables that the role's tasks will see. What cannot be worked out before the host is known is
 /// passed over.
-pub(super) fn check(
-    arguments: &[Argument],
-    scope: &Scope,
-    role: &str,
-    place: &str,
-    diagnostics: &mut Diagnostics,
-) {
-    for argument in arguments {
+pub(super) fn check(role: &Role, scope: &Scope, diagnostics: &mut Diagnostics) {
+    let place = role.place();
+    for argument in &role.arguments {
         let name = &argument.name;
         if !scope.contains(name) {
             if argument.required {
-                let message = format!("role `{role}` needs the variable `{name}`");
+                let message = format!("role `{}` needs the variable `{name}`", role.name);
                 let help = format!(
                     "set it in group_vars/ or host_vars/: it takes {}",
                     argument.kind.expected()
@@ -274,6 +308,12 @@ pub(super) fn check(
         };
         let mut found = Vec::new();
         argument.check(&value, name, &mut found);
+        // As in Ansible, null is nothing to complain of. What the roles of this program make of it is a line without a value.
+        if role.is_builtin() && value.is_null() && !argument.required && argument.kind != Kind::Raw
+        {
+            let message = format!("`{name}` takes {}, not null", argument.kind.expected());
+            found.push((message, Some("leave it out for the default".into())));
+        }
         for (message, help) in found {
             let help = help.unwrap_or_else(|| format!("{place}/meta/argument_specs.yml says so"));
             let (span, help) = match scope.span(name) {
@@ -332,7 +372,7 @@ impl Argument {
                 }
             }
             Value::Object(map) if !self.options.is_empty() => self.keys(map, name, found),
-            Value::Object(map) if self.elements.is_some() => {
+            Value::Object(map) if self.elements.is_some() || self.element.is_some() => {
                 for (key, value) in map {
                     self.item(value, &format!("{name}.{key}"), found);
                 }
@@ -360,6 +400,9 @@ impl Argument {
     }
 
     fn item(&self, item: &Value, name: &str, found: &mut Vec<Finding>) {
+        if let Some(element) = &self.element {
+            return element.check(item, name, found);
+        }
         if let Some(kind) = self.elements.filter(|kind| !kind.takes(item)) {
             let message = format!(
                 "`{name}` takes {}, not {}",

@@ -116,8 +116,7 @@ impl<'a> Walk<'a> {
     /// Looks at a role's variables: what hangs on facts could not be looked at before.
     pub(super) fn check(&mut self, role: &Role) {
         let base = scope::with_role(&self.seen, role, &self.host.fixed);
-        let place = role.place().as_str();
-        spec::check(&role.arguments, &base, &role.name, place, &mut self.errors);
+        spec::check(role, &base, &mut self.errors);
     }
 
     /// Plans a role's tasks; returns the one that `judge` looks for as soon as it is found.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -27,6 +28,14 @@ const NAME: &str = "text";
 /// Compiled texts that are kept per thread. A run has a few hundred; beyond that something makes texts up, and all are
 /// dropped at once.
 const KEPT: usize = 2048;
+
+/// Bytes of the longest text that a template gives: variables that are made of one another double with each step.
+const LONGEST: usize = 16 << 20;
+/// The same of a value, where each of its parts counts for [`PART`] bytes beside its text.
+pub(super) const LARGEST: usize = 16 << 20;
+const PART: usize = 32;
+/// The same of what a filter takes, which is gone behind it: a thousand hosts' variables, each with all groups in it, are millions of parts.
+const TAKEN: usize = 256 << 20;
 
 thread_local! {
     static COMPILED: RefCell<HashMap<String, Arc<Tera>>> = RefCell::default();
@@ -89,9 +98,50 @@ pub(super) fn names(text: &str) -> Result<BTreeSet<String>, Fault> {
 
 /// Returns the text with every expression replaced.
 pub(super) fn render(text: &str, context: &Context) -> Result<String, Fault> {
-    compile(text)?
-        .render(NAME, context)
-        .map_err(|e| fault(&e, text))
+    written(&*compile(text)?, context, text)
+}
+
+fn written(tera: &Tera, context: &Context, text: &str) -> Result<String, Fault> {
+    let mut output = Output::default();
+    let result = tera.render_to(NAME, context, &mut output);
+    let whole = |message: String| Fault {
+        message,
+        range: 0..text.len(),
+    };
+    if output.full {
+        return Err(whole(format!("it gives more than {} MiB", LONGEST >> 20)));
+    }
+    result.map_err(|e| fault(&e, text))?;
+    String::from_utf8(output.bytes).map_err(|error| whole(error.to_string()))
+}
+
+fn too_many() -> String {
+    format!(
+        "it gives more than {} MiB, where each value counts {PART} bytes beside its text",
+        LARGEST >> 20
+    )
+}
+
+/// What a template has given so far.
+#[derive(Default)]
+struct Output {
+    bytes: Vec<u8>,
+    full: bool,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > LONGEST {
+            self.full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Returns an expression's value; `None` if it is undefined. The ranges of faults count from the expression's start.
@@ -111,10 +161,12 @@ pub(super) fn evaluate(expression: &str, context: &Context) -> Result<Option<Val
     let caught = CAUGHT.with(|caught| caught.borrow_mut().take());
     match caught {
         Some(value) if !value.is_undefined() => {
-            from_tera(&value).map(Some).map_err(|message| Fault {
-                message,
-                range: 0..expression.len(),
-            })
+            part(&value, &mut { LARGEST })
+                .map(Some)
+                .map_err(|message| Fault {
+                    message,
+                    range: 0..expression.len(),
+                })
         }
         _ => Ok(None),
     }
@@ -200,17 +252,28 @@ pub(super) fn to_tera(value: &Value) -> tera::Value {
 /// Returns a value of Tera's as JSON has it, or why JSON has none. Without Tera's `preserve_order` its maps have no
 /// order; they are sorted then, so that what is written is always the same.
 pub(super) fn from_tera(value: &tera::Value) -> Result<Value, String> {
+    part(value, &mut { TAKEN })
+}
+
+/// Returns the same of a part of a value, for which there are so many bytes left.
+fn part(value: &tera::Value, left: &mut usize) -> Result<Value, String> {
+    let size = PART + value.as_str().map_or(0, str::len);
+    *left = left.checked_sub(size).ok_or_else(too_many)?;
     if let Some(items) = value.as_array() {
         return items
             .iter()
-            .map(from_tera)
+            .map(|item| part(item, left))
             .collect::<Result<_, _>>()
             .map(Value::Array);
     }
     if let Some(map) = value.as_map() {
         let mut entries: Vec<(String, Value)> = map
             .iter()
-            .map(|(k, v)| from_tera(v).map(|v| (k.to_string(), v)))
+            .map(|(k, v)| {
+                let key = k.to_string();
+                *left = left.checked_sub(key.len()).ok_or_else(too_many)?;
+                Ok::<_, String>((key, part(v, left)?))
+            })
             .collect::<Result<_, _>>()?;
         if !ordered() {
             entries.sort_by(|a, b| a.0.cmp(&b.0));
@@ -245,6 +308,29 @@ pub(super) fn from_tera(value: &tera::Value) -> Result<Value, String> {
         .and_then(serde_json::Number::from_f64)
         .map(Value::Number)
         .ok_or_else(|| format!("`{value}` has no form in JSON"))
+}
+
+/// Takes what a value that `text` has given needs from the bytes that are left for all, or says that there are not so many.
+pub(super) fn spend(left: &mut usize, value: &Value, text: &str) -> Option<Fault> {
+    *left = match left.checked_sub(size(value)) {
+        Some(left) => left,
+        None => {
+            let message = too_many();
+            let range = 0..text.len();
+            return Some(Fault { message, range });
+        }
+    };
+    None
+}
+
+fn size(value: &Value) -> usize {
+    let parts = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(map) => map.iter().map(|(k, v)| k.len() + size(v)).sum(),
+        _ => 0,
+    };
+    PART + parts
 }
 
 /// Returns the place of a loop over a map's entries, `for key, value in`. Without `preserve_order` it would write a file

@@ -17,7 +17,7 @@ pub use alike::{Asked, Watched};
 pub use hosts::Hosts;
 pub use inventory::{MAGIC, bind, host_scope, host_scopes, host_scopes_over};
 pub use layers::Layer;
-pub use scope::{Binding, Scope, is_undefined, is_unknown};
+pub use scope::{Binding, Convert, Scope, is_undefined, is_unknown};
 
 use std::collections::BTreeSet;
 

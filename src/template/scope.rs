@@ -23,7 +23,12 @@ pub struct Binding {
     last: bool,
     span: Option<Span>,
     texts: HashMap<String, Span>,
+    /// What becomes of the rendered value.
+    convert: Option<Convert>,
 }
+
+/// Returns what a value stands for, or nothing where it stands for itself.
+pub type Convert = fn(&Value) -> Option<Value>;
 
 impl Binding {
     /// Returns a variable whose text is rendered when something needs it. `span` is the place of the whole value,
@@ -57,6 +62,24 @@ impl Binding {
             last: true,
             span: None,
             texts: HashMap::new(),
+            convert: None,
+        }
+    }
+
+    /// Returns the same variable, read as something else.
+    fn converted(&self, convert: Convert) -> Self {
+        let value = match self.template {
+            true => self.value.clone(),
+            false => convert(&self.value).map_or_else(|| self.value.clone(), Arc::new),
+        };
+        Self {
+            value,
+            tera: OnceLock::new(),
+            template: self.template,
+            last: self.last,
+            span: self.span.clone(),
+            texts: self.texts.clone(),
+            convert: Some(convert),
         }
     }
 
@@ -67,7 +90,8 @@ impl Binding {
 
     /// Returns whether it says the same, wherever it was set.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        (self.template, self.last, &self.value) == (other.template, other.last, &other.value)
+        let key = |one: &Self| (one.template, one.last, one.convert.is_some());
+        key(self) == key(other) && self.value == other.value
     }
 
     fn resolved(&self) -> Resolved {
@@ -186,6 +210,16 @@ impl Scope {
         self.bindings.contains_key(name) || (name == "hostvars" && self.hosts.is_some())
     }
 
+    /// Has a variable read as something else, whenever it is rendered.
+    pub fn convert(&mut self, name: &str, convert: Convert) {
+        let binding = self.bindings.get(name);
+        let stands_for = |b: &&Arc<Binding>| b.template || convert(&b.value).is_some();
+        if let Some(binding) = binding.filter(stands_for) {
+            let converted = binding.converted(convert);
+            self.set(name, converted);
+        }
+    }
+
     /// Returns where a variable was set, if that is in a file.
     pub fn span(&self, name: &str) -> Option<Span> {
         self.bindings.get(name)?.span.clone()
@@ -231,6 +265,7 @@ impl Scope {
             locate,
             &mut Stack::new(),
             &mut failures,
+            &mut { engine::LARGEST },
         );
         if failures.is_empty() {
             Ok(rendered)
@@ -336,6 +371,7 @@ impl Scope {
             &locate,
             stack,
             &mut failures,
+            &mut { engine::LARGEST },
         );
         stack.pop();
         // The worst is told: what is wrong in itself before what is only not defined.
@@ -344,6 +380,8 @@ impl Scope {
             None => Ok(value),
             Some(failure) => Err(failure),
         };
+        let convert = |value: &Value| binding.convert.and_then(|convert| convert(value));
+        let value = value.map(|value| convert(&value).unwrap_or(value));
         let resolved = value.map(|value| Resolved {
             tera: engine::to_tera(&value),
             value: Arc::new(value),
@@ -370,6 +408,7 @@ impl Scope {
         locate: &dyn Fn(&str) -> Option<Span>,
         stack: &mut Stack<'s>,
         failures: &mut Vec<Failure>,
+        left: &mut usize,
     ) -> Value {
         let length = pointer.len();
         match value {
@@ -384,6 +423,12 @@ impl Scope {
                     }
                     None => self.text(text, span.as_ref(), stack).map(Value::String),
                 };
+                let result = result.and_then(|value| {
+                    let fault = engine::spend(left, &value, text);
+                    fault.map_or(Ok(value), |fault| {
+                        Err(self.explain(fault, text, span.as_ref(), Vec::new()))
+                    })
+                });
                 result.unwrap_or_else(|failure| {
                     failures.push(failure);
                     Value::Null
@@ -394,7 +439,7 @@ impl Scope {
                 for (i, item) in items.iter().enumerate() {
                     pointer.push('/');
                     pointer.push_str(&i.to_string());
-                    rendered.push(self.value(item, pointer, locate, stack, failures));
+                    rendered.push(self.value(item, pointer, locate, stack, failures, left));
                     pointer.truncate(length);
                 }
                 Value::Array(rendered)
@@ -406,7 +451,7 @@ impl Scope {
                     pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
                     rendered.insert(
                         key.clone(),
-                        self.value(item, pointer, locate, stack, failures),
+                        self.value(item, pointer, locate, stack, failures, left),
                     );
                     pointer.truncate(length);
                 }

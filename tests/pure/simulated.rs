@@ -507,11 +507,16 @@ fn a_pending_handler_is_a_change_of_its_own() {
     model.apply(&planned(&roles, &scope, &model), usize::MAX);
     model.pending.insert("haproxy.reload-haproxy".into());
     model.pending.insert("haproxy.gone".into());
+    model.pending.insert("play-of-old.gone".into());
     let plan = planned(&roles, &scope, &model);
     assert!(plan.steps.is_empty() && !plan.is_empty());
     assert_eq!(titles(&plan), ["handler haproxy.reload-haproxy"]);
-    let warnings = roles.warnings(&model.observe(&roles.facts(&scope).unwrap()));
-    assert_eq!(warnings.0.len(), 1, "{warnings:?}");
+    let left = roles.left_pending(&model.observe(&roles.facts(&scope).unwrap()));
+    for mark in ["haproxy.gone", "play-of-old.gone"] {
+        let said = left.iter().filter(|said| said.contains(mark));
+        assert_eq!(said.count(), 1, "{left:?}");
+    }
+    assert_eq!(left.len(), 2, "{left:?}");
     let starts = model.units["haproxy"].2;
     model.apply(&plan, usize::MAX);
     assert_eq!(model.units["haproxy"].2, starts + 1);

@@ -24,7 +24,7 @@ argument_specs:
       level: { type: str, choices: [debug, info, warn] }
       words: { type: list, elements: str, choices: [a, b] }
       secret: { type: int, no_log: true }
-      lists: { type: dict, elements: list }
+      lists: { type: dict, elements: { type: list, elements: str, required: true } }
       any: { type: raw }
       plain: { description: text where nothing else is said }
       app:
@@ -77,6 +77,7 @@ fn values_are_what_the_spec_says() {
         json!({"words": "a"}),
         json!({"words": ["a", 3, ["b"]]}),
         json!({"lists": {"a": "b", "b": ["c"]}}),
+        json!({"lists": {"a": null, "b": [null, ["c"]]}}),
         json!({"secret": "hunter2"}),
         json!({"plain": {}}),
         json!({"app": {"prot": 1}}),
@@ -128,6 +129,69 @@ fn mistakes_in_a_spec_are_named_with_their_place() {
             .for_each(|line| all.push_str(&format!("    {line}\n")));
     }
     insta::assert_snapshot!("mistakes", all);
+}
+
+/// `-e` and INI files know text alone: what stands for a whole number or a truth is that to the role, whoever wrote it, and when it
+/// is needed: what a template is made of may be set by a task.
+#[test]
+fn text_is_what_the_spec_has_it_for() {
+    let tasks = "\
+- command: a
+  when: flag
+- copy: {dest: /x, content: '{{ flag }} {{ other }} {{ number }} {{ ratio }} {{ text }}'}
+- set_fact: {base: 'False'}
+- copy: {dest: /y, content: '{{ made }} {{ made is string }}'}
+- copy: {dest: /z, content: '{{ made }} {{ number }}'}
+  vars: {number: '{{ item }}'}
+  loop: ['7']
+";
+    let spec = "argument_specs: {main: {options: {flag: {type: bool}, other: {type: bool}, made: {type: bool}, \
+        number: {type: int}, ratio: {type: float}, text: {type: str}}}}\n";
+    let texts = [("tasks/main.yml", tasks), ("meta/argument_specs.yml", spec)];
+    let (library, found) = Library::from_texts("r", texts);
+    assert!(!found.has_errors(), "{found:?}");
+    let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
+    for (flag, other) in [
+        (json!("False"), json!("{{ 'yes' }}")),
+        (json!("no"), json!("TRUE")),
+        (json!(0), json!(1)),
+        (json!("{{ base == 'x' }}"), json!("on")),
+    ] {
+        let scope = super::role::scope(json!({
+            "flag": flag, "other": other, "made": "{{ base }}", "base": "true",
+            "number": "+080", "ratio": "3600", "text": "False",
+        }));
+        let facts = roles.facts(&scope).unwrap();
+        let observed = Model::bare().observe(&facts);
+        let plan = roles
+            .plan(&scope, &observed, &Registered::default())
+            .unwrap();
+        let titles: Vec<&str> = plan.steps.iter().map(|step| step.title.as_str()).collect();
+        assert_eq!(titles.len(), 3, "{titles:?}");
+        let told = format!("{:?}", plan.steps);
+        for written in ["false true 80 3600 False", "false false", "false 7"] {
+            assert!(told.contains(written), "{written}: {told}");
+        }
+    }
+}
+
+/// A line without a value in a program's configuration is nobody's wish.
+#[test]
+fn null_is_no_value_of_a_built_in_role() {
+    let (library, _) = Library::builtin();
+    let role = library.get("container_runtime").unwrap();
+    let roles = HostRoles::new(vec![role], Arc::new(AllThere));
+    let mut scope = super::role::cluster();
+    scope.set(
+        "containerd_systemd_cgroup",
+        Binding::template(Value::Null, None, []),
+    );
+    let errors = roles.facts(&scope).unwrap_err();
+    let said = errors.iter().map(ToString::to_string).collect::<String>();
+    assert!(
+        said.contains("`containerd_systemd_cgroup` takes true or false, not null (leave it out for the default)"),
+        "{said}"
+    );
 }
 
 /// The built-in roles' specs name each default once, with the value that it has.

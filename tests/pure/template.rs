@@ -197,6 +197,30 @@ fn maps_are_written_in_one_order() {
     }
 }
 
+/// Variables that are made of one another double with each step: an end is made of that before the memory is gone.
+#[test]
+fn what_grows_without_end_is_refused() {
+    for doubled in [
+        "'{{ A }}{{ A }}'",
+        "'{{ A ~ A }}'",
+        "['{{ A }}', '{{ A }}']",
+        "'{{ [A, A] }}'",
+        "{a: '{{ A }}', b: '{{ A }}'}",
+    ] {
+        let steps = (0..40).map(|n| {
+            let step = doubled.replace('A', &format!("a{n}"));
+            format!("a{}: {step}\n", n + 1)
+        });
+        let scope = scope(&format!("a0: xx\n{}", steps.collect::<String>()));
+        let error = scope.get("a40").unwrap().unwrap_err();
+        assert!(
+            error.message.contains("it gives more than 16 MiB"),
+            "{doubled}: {error}"
+        );
+        assert!(scope.get("a10").unwrap().is_ok(), "{doubled}");
+    }
+}
+
 #[test]
 fn conditions() {
     let scope = scope("t: true\nn: 3\nl: []\ns: 'yes'\n");

@@ -266,6 +266,11 @@ impl Desired for Project {
         Ok(plan)
     }
 
+    fn left_pending(&self, host: &HostName, observed: &Observed) -> Vec<String> {
+        let desired = self.host(host).ok();
+        desired.map_or_else(Vec::new, |desired| desired.roles.left_pending(observed))
+    }
+
     fn fresh(
         &self,
         host: &HostName,
