@@ -172,8 +172,12 @@ packages_absent() {
 }
 unit_call() { systemctl "$1" "$2" 3<&- 4>&- 5>&-; }
 unit_try() { # verb unit
-  unit_call "$1" "$2" && return 0
   # Starts that came too fast, a daemon's own or those of runs cut off, count against the next one (systemd.unit(5), StartLimitBurst=).
+  case "$1 $(systemctl is-active "$2" 2>/dev/null)" in
+  stop\ *) ;;
+  *\ failed) systemctl reset-failed "$2" ;;
+  esac
+  unit_call "$1" "$2" && return 0
   if [ "$1" != stop ] && [ "$(systemctl show -p Result --value "$2" 2>/dev/null)" = start-limit-hit ]; then
     systemctl reset-failed "$2" && unit_call "$1" "$2" && return 0
   fi

@@ -160,6 +160,27 @@ fn a_handler_restarts_unless_the_unit_was_started_after_its_change() {
     }
 }
 
+/// A daemon that was started again and again until systemd gave up is no reason to start it no more, once its cause is mended.
+#[test]
+fn a_unit_that_has_failed_is_started_as_a_new_one() {
+    const FAILED: &str = "case $1 in
+is-active) echo failed; false ;;
+*) echo \"$*\" >>@/systemctl.log; [ $1 = reset-failed ] || [ -e @/reset ]; case $1 in reset-failed) : >@/reset ;; esac ;;
+esac";
+    for kind in SHELLS {
+        for (act, log) in [
+            (UnitAct::Started, "reset-failed u\nstart u\n"),
+            (UnitAct::Restarted, "reset-failed u\nrestart u\n"),
+        ] {
+            let sandbox = Sandbox::new(kind);
+            sandbox.tool("systemctl", FAILED);
+            let (end, _, output) = sandbox.one(Effect::Unit(act, "u".into()));
+            assert_eq!(end, End::Changed, "{kind:?} {output}");
+            assert_eq!(sandbox.read("/systemctl.log").as_deref(), Some(log));
+        }
+    }
+}
+
 /// systemctl(1) whose unit has been started too often until that is reset, and of which nothing starts where `@/broken` is.
 const STARTED_TOO_OFTEN: &str = "case $1 in
 is-active) false ;;
