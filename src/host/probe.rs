@@ -22,6 +22,8 @@ const PROBE: &str = concat!(
 );
 /// Bytes of an answer that is none which are shown.
 const LAST: usize = 1024;
+/// Addresses of the host that talks most: kube-proxy with IPVS gives a node one for each service.
+const MOST_ADDRESSES: usize = 16_384;
 /// Seconds since 1970 that a host's clock may show: up to the year 9999.
 const CLOCKS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
 /// Sent only where it is asked for: one control plane's question.
@@ -216,10 +218,12 @@ impl<'a> Parser<'a> {
                 let (address, prefix) = address.split_once('/').unwrap_or((address, "32"));
                 let interface = interface.split('@').next().unwrap_or(interface);
                 if let (Ok(address), Ok(prefix)) = (address.parse(), prefix.parse()) {
-                    self.observed
-                        .system
-                        .addresses
-                        .push((interface.to_string(), address, prefix));
+                    let addresses = &mut self.observed.system.addresses;
+                    if addresses.len() == MOST_ADDRESSES {
+                        let said = format!("it says that it has over {MOST_ADDRESSES} addresses");
+                        return Err(ProbeError(said));
+                    }
+                    addresses.push((interface.to_string(), address, prefix));
                 }
             }
             "link-address" => self.observed.system.links.push(rest.to_string()),

@@ -1,10 +1,12 @@
 //! How a host is reached.
 
+use std::net::Ipv6Addr;
+
 use camino::Utf8PathBuf;
 use indexmap::IndexMap;
 
 use super::read::{self, Findings, Got, Vars};
-use crate::inventory::ssh_args::SshArgs;
+use crate::inventory::ssh_args::{SshArgs, is_plain_name};
 use crate::inventory::{Inventory, Variable};
 use crate::model::{Diagnostic, Diagnostics, HostName, Secret, Value};
 use crate::template::host_scopes;
@@ -105,7 +107,12 @@ pub(super) fn read_connection(vars: &Vars<'_>, findings: &mut Findings) -> (Conn
     let text = |name: &str, aliases: &[&str], findings: &mut Findings| {
         either(vars, name, aliases, findings).and_then(|got| read::text(name, got, findings))
     };
-    let user = text("ansible_user", &["ansible_ssh_user"], findings).map(|got| got.value);
+    let user = text("ansible_user", &["ansible_ssh_user"], findings);
+    if let Some(got) = user.as_ref().filter(|got| got.value.trim().is_empty()) {
+        let error = Diagnostic::error("`ansible_user` is empty").at(got.span.clone());
+        findings.push(error.help("leave it out for your own name, or the one that `-u` says"));
+    }
+    let user = user.map(|got| got.value);
     let key = text(
         "ansible_ssh_private_key_file",
         &["ansible_private_key_file"],
@@ -189,8 +196,12 @@ fn read_host(vars: &Vars<'_>, findings: &mut Findings) -> Option<String> {
         .strip_prefix('[')
         .and_then(|h| h.strip_suffix(']'))
         .unwrap_or(&host);
-    let is_unfit = |c: char| c.is_whitespace() || c.is_control() || "/@[]".contains(c);
-    if bare.is_empty() || bare.contains(is_unfit) || bare.starts_with('-') {
+    // Only an IPv6 address has colons, and perhaps a zone behind a `%`.
+    let is_odd = match bare.split_once('%').unwrap_or((bare, "")) {
+        (address, _) if bare.contains([':', '%']) => address.parse::<Ipv6Addr>().is_err(),
+        (name, _) => !name.contains(char::is_alphanumeric),
+    };
+    if !is_plain_name(bare) || bare.contains(['[', ']']) || is_odd {
         let message = format!("`ansible_host` is a name or an address, not `{host}`");
         findings.push(Diagnostic::error(message).at(span));
         return None;
