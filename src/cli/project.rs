@@ -126,10 +126,7 @@ impl Project {
         }
         let mut used = library.used_names();
         used.extend(site.roles().flat_map(|role| role.used_names()));
-        let (outline, mut spec_found) = ClusterSpec::outline(&inventory, &used);
-        if !are_tasks_read {
-            spec_found.0.retain(|finding| !spec::is_unused(finding));
-        }
+        let (outline, spec_found) = ClusterSpec::outline(&inventory, &used, are_tasks_read);
         found.extend(spec_found);
         controller::files(request, &inventory, &outline, &folder, &mut found);
         if !inventory.partial && is_site_read {

@@ -24,7 +24,7 @@ use super::vrrp::read_vrrp;
 use super::{ClusterSpec, LoadBalancer, Origin, Outline, Profile, Proxies, Version, Vrrp, Way};
 use super::{kubeadm, ports, unknown, vrrp};
 use crate::inventory::Inventory;
-use crate::model::{Diagnostic, Diagnostics, Endpoint, Map, Value};
+use crate::model::{Diagnostic, Diagnostics, Endpoint, Map, Severity, Value};
 use crate::template::host_scopes_over;
 
 /// The group of control planes.
@@ -91,13 +91,19 @@ impl ClusterSpec {
     /// Returns the cluster that an inventory describes, and everything that is wrong with it. With an error there is no
     /// cluster. `used` are the names that templates and conditions of roles use: a variable among them is not unknown.
     pub fn build(inventory: &Inventory, used: &BTreeSet<String>) -> (Option<Self>, Diagnostics) {
-        let (outline, found) = Self::outline(inventory, used);
+        let (outline, found) = Self::outline(inventory, used, true);
         let is_sound = outline.stand_ins.is_empty() && !found.has_errors();
         (is_sound.then_some(outline.spec), found)
     }
 
-    /// Returns the same where there are errors too, so that roles and files can be checked in the same go.
-    pub fn outline(inventory: &Inventory, used: &BTreeSet<String>) -> (Outline, Diagnostics) {
+    /// Returns the same where there are errors too, so that roles and files can be checked in the same go. `are_all_used` is false
+    /// where not all roles could be read: `used` is then not all that they use, and a variable is told of only where its name is
+    /// nearly a known one.
+    pub fn outline(
+        inventory: &Inventory,
+        used: &BTreeSet<String>,
+        are_all_used: bool,
+    ) -> (Outline, Diagnostics) {
         let defaults = defaults();
         let scopes = host_scopes_over(inventory, &defaults, &|_| Map::new());
         let groups = [CONTROL_PLANE, WORKER, LOAD_BALANCER, ETCD];
@@ -130,7 +136,12 @@ impl ClusterSpec {
             }
         }
         let strict = reader.boolean("strict_variables").unwrap_or(false);
-        unknown::variables(inventory, used, strict, &mut reader.findings);
+        let level = match (are_all_used, strict) {
+            (false, _) => None,
+            (true, true) => Some(Severity::Error),
+            (true, false) => Some(Severity::Warning),
+        };
+        unknown::variables(inventory, used, level, &mut reader.findings);
         unknown::groups(inventory, &mut reader.findings);
         (outline, reader.findings.into_diagnostics())
     }

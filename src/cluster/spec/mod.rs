@@ -41,7 +41,6 @@ pub use known::{ALIASES, HARMLESS, KNOWN, KnownVariable, Of, Type};
 pub use kube_vip::Feature;
 pub use node::{Effect, Taint};
 pub use ports::taken;
-pub use unknown::is_unused;
 pub use variables::ROLE_NAMES;
 pub use version::{Version, VersionError};
 pub use vrrp::State;

@@ -8,30 +8,15 @@ use super::known::{ALIASES, HARMLESS, KNOWN, NOT_READ};
 use super::read::Findings;
 use super::variables::ROLE_NAMES;
 use crate::inventory::{Inventory, Level};
-use crate::model::{Diagnostic, nearest};
+use crate::model::{Diagnostic, Severity, nearest};
 use crate::template::{MAGIC, names_in_value};
 
-/// How a finding begins and ends that is about a variable which nothing uses.
-const UNUSED: (&str, &str) = ("nothing knows the variable `", "`, and nothing uses it");
-/// The help for a name that is nearly a known one.
-const MEANT: &str = "did you mean ";
-
-/// Returns whether the finding says of a variable that nothing uses it, unless its name is nearly a known one: that is said wrongly
-/// where not all could be read that may use it.
-pub fn is_unused(finding: &Diagnostic) -> bool {
-    let help = finding.help.as_deref();
-    let (begin, end) = UNUSED;
-    finding.message.starts_with(begin)
-        && finding.message.ends_with(end)
-        && !help.is_some_and(|help| help.starts_with(MEANT))
-}
-
 /// Tells of variables that nothing knows and nothing uses: an error if the name is nearly a known one, since the known
-/// one was then meant and is not set; else a warning, unless `strict`.
+/// one was then meant and is not set; else as grave as `unused` says, and not told of where it is `None`.
 pub(super) fn variables(
     inventory: &Inventory,
     used: &BTreeSet<String>,
-    strict: bool,
+    unused: Option<Severity>,
     findings: &mut Findings,
 ) {
     let mut uses: HashSet<String> = used.iter().cloned().collect();
@@ -93,14 +78,15 @@ pub(super) fn variables(
                 continue;
             }
             let near = nearest(name, KNOWN.iter().map(|v| v.name));
-            let message = format!("{}{name}{}", UNUSED.0, UNUSED.1);
-            let finding = if near.is_some() || strict {
-                Diagnostic::error(message)
-            } else {
-                Diagnostic::warning(message)
+            let severity = near.map(|_| Severity::Error).or(unused);
+            let Some(severity) = severity else { continue };
+            let message = format!("nothing knows the variable `{name}`, and nothing uses it");
+            let finding = match severity {
+                Severity::Error => Diagnostic::error(message),
+                Severity::Warning => Diagnostic::warning(message),
             };
             findings.push(match near {
-                Some(near) => finding.at(at).help(format!("{MEANT}`{near}`?")),
+                Some(near) => finding.at(at).help(format!("did you mean `{near}`?")),
                 None if variable.origin.level == Level::Extra => {
                     finding.at(at).help("look for a slip of the pen")
                 }
