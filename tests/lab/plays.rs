@@ -47,6 +47,14 @@ const SITE: &str = r#"
 - name: all are there
   hosts: kube_control_plane[0]
   tasks:
+    # kubeadm has ended everywhere; the last kubelet tells the API of its Node a moment later.
+    - name: all have told of themselves
+      shell: { cmd: "test $(kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes -o name | wc -l) -eq 4" }
+      register: told
+      until: told.rc == 0
+      retries: 30
+      delay: 1
+      changed_when: false
     - name: nodes
       shell: { cmd: "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes -o name > /var/tmp/nodes", creates: /var/tmp/nodes }
 
