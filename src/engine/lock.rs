@@ -120,7 +120,7 @@ impl Lock {
                 let problem = match line.split_once(' ') {
                     Some(("broken", message)) => Problem::protocol(message),
                     Some(("unable", message)) => Problem {
-                        help: Some("root has to be able to write to /run on the host".into()),
+                        help: Some("root needs flock (of util-linux) there, and a /run that can be written to".into()),
                         ..Problem::protocol(message)
                     },
                     Some(("held", owner)) if owner.starts_with(script::LEFT_BEHIND) => Problem {

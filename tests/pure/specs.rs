@@ -131,48 +131,51 @@ fn mistakes_in_a_spec_are_named_with_their_place() {
     insta::assert_snapshot!("mistakes", all);
 }
 
-/// `-e` and INI files know text alone: what stands for a whole number or a truth is that to the role, whoever wrote it, and when it
-/// is needed: what a template is made of may be set by a task.
+/// `-e` and INI files know text alone: what stands for a whole number or a truth is that to a built-in role, whoever wrote it, and
+/// when it is needed.
 #[test]
-fn text_is_what_the_spec_has_it_for() {
-    let tasks = "\
-- command: a
-  when: flag
-- copy: {dest: /x, content: '{{ flag }} {{ other }} {{ number }} {{ ratio }} {{ text }}'}
-- set_fact: {base: 'False'}
-- copy: {dest: /y, content: '{{ made }} {{ made is string }}'}
-- copy: {dest: /z, content: '{{ made }} {{ number }}'}
-  vars: {number: '{{ item }}'}
-  loop: ['7']
-";
-    let spec = "argument_specs: {main: {options: {flag: {type: bool}, other: {type: bool}, made: {type: bool}, \
-        number: {type: int}, ratio: {type: float}, text: {type: str}}}}\n";
-    let texts = [("tasks/main.yml", tasks), ("meta/argument_specs.yml", spec)];
+fn text_is_what_the_spec_of_a_built_in_role_has_it_for() {
+    let (library, _) = Library::builtin();
+    let role = library.get("container_runtime").unwrap();
+    let roles = HostRoles::new(vec![role], Arc::new(AllThere));
+    for flag in [
+        json!("False"),
+        json!("no"),
+        json!("OFF"),
+        json!(0),
+        json!("{{ 'f' }}"),
+        json!(false),
+    ] {
+        let mut scope = super::role::cluster();
+        let binding = Binding::template(flag.clone(), None, []);
+        scope.set("containerd_systemd_cgroup", binding);
+        let facts = roles.facts(&scope).unwrap();
+        let observed = Model::bare().observe(&facts);
+        let plan = roles.plan(&scope, &observed, &Registered::default());
+        let told = format!("{:?}", plan.unwrap().steps);
+        assert!(told.contains("SystemdCgroup = false"), "{flag}");
+    }
+}
+
+/// As in Ansible, a spec changes nothing of what a role of the user's sees.
+#[test]
+fn a_users_role_sees_what_was_written() {
+    let spec = "argument_specs: {main: {options: {flag: {type: bool}, vlan: {type: int}, one: {type: bool}}}}\n";
+    let texts = [
+        (
+            "tasks/main.yml",
+            "- copy: {dest: /x, content: '{{ flag }} {{ vlan }} {{ one }}'}\n",
+        ),
+        ("meta/argument_specs.yml", spec),
+    ];
     let (library, found) = Library::from_texts("r", texts);
     assert!(!found.has_errors(), "{found:?}");
     let roles = HostRoles::new(vec![library.get("r").unwrap()], Arc::new(AllThere));
-    for (flag, other) in [
-        (json!("False"), json!("{{ 'yes' }}")),
-        (json!("no"), json!("TRUE")),
-        (json!(0), json!(1)),
-        (json!("{{ base == 'x' }}"), json!("on")),
-    ] {
-        let scope = super::role::scope(json!({
-            "flag": flag, "other": other, "made": "{{ base }}", "base": "true",
-            "number": "+080", "ratio": "3600", "text": "False",
-        }));
-        let facts = roles.facts(&scope).unwrap();
-        let observed = Model::bare().observe(&facts);
-        let plan = roles
-            .plan(&scope, &observed, &Registered::default())
-            .unwrap();
-        let titles: Vec<&str> = plan.steps.iter().map(|step| step.title.as_str()).collect();
-        assert_eq!(titles.len(), 3, "{titles:?}");
-        let told = format!("{:?}", plan.steps);
-        for written in ["false true 80 3600 False", "false false", "false 7"] {
-            assert!(told.contains(written), "{written}: {told}");
-        }
-    }
+    let scope = super::role::scope(json!({"flag": "no", "vlan": "007", "one": 1}));
+    let observed = Model::bare().observe(&roles.facts(&scope).unwrap());
+    let plan = roles.plan(&scope, &observed, &Registered::default());
+    let told = format!("{:?}", plan.unwrap().steps);
+    assert!(told.contains("after: \"no 007 1\""), "{told}");
 }
 
 /// A line without a value in a program's configuration is nobody's wish.
