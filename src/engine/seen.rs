@@ -16,13 +16,7 @@ const MOST_HANDLERS: usize = 20;
 pub(super) async fn report(state: &State) {
     for (name, host) in state.hosts.iter().filter(|(_, h)| h.session.is_some()) {
         let left = state.settings.desired.left_pending(name, &host.observed);
-        for message in left.into_iter().take(MOST_HANDLERS) {
-            let event = Event::Warning {
-                host: Some(name.clone()),
-                message,
-            };
-            state.settings.emit(event).await;
-        }
+        warn(state, name, left.into_iter().take(MOST_HANDLERS)).await;
     }
     let ill = health::ill(state);
     let shape = state.settings.desired.shape();
@@ -47,13 +41,17 @@ pub(super) async fn report(state: &State) {
         let additions = unasked.map(|path| {
             format!("{path} adds to a service that quorate sets up: what it says is not compared")
         });
-        for message in copies.chain(additions) {
-            let event = Event::Warning {
-                host: Some(name.clone()),
-                message,
-            };
-            state.settings.emit(event).await;
-        }
+        warn(state, name, copies.chain(additions)).await;
+    }
+}
+
+async fn warn(state: &State, host: &HostName, messages: impl Iterator<Item = String>) {
+    for message in messages {
+        let event = Event::Warning {
+            host: Some(host.clone()),
+            message,
+        };
+        state.settings.emit(event).await;
     }
 }
 

@@ -32,7 +32,7 @@ const KEPT: usize = 2048;
 /// Bytes of the longest text that a template gives: variables that are made of one another double with each step.
 const LONGEST: usize = 16 << 20;
 /// The same of a value, where each of its parts counts for [`PART`] bytes beside its text.
-pub(super) const LARGEST: usize = 16 << 20;
+const LARGEST: usize = 16 << 20;
 const PART: usize = 32;
 /// The same of what a filter takes, which is gone behind it: a thousand hosts' variables, each with all groups in it, are millions of parts.
 const TAKEN: usize = 256 << 20;
@@ -115,11 +115,39 @@ fn written(tera: &Tera, context: &Context, text: &str) -> Result<String, Fault> 
     String::from_utf8(output.bytes).map_err(|error| whole(error.to_string()))
 }
 
-fn too_many() -> String {
-    format!(
-        "it gives more than {} MiB, where each value counts {PART} bytes beside its text",
-        LARGEST >> 20
-    )
+/// What values may still take, in bytes.
+pub(super) struct Room {
+    most: usize,
+    left: usize,
+}
+
+impl Room {
+    /// Returns the room that one variable has.
+    pub(super) fn of_a_variable() -> Self {
+        Self::new(LARGEST)
+    }
+
+    fn new(most: usize) -> Self {
+        Self { most, left: most }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        let left = self.left.checked_sub(bytes).ok_or_else(|| {
+            format!(
+                "it gives more than {} MiB, where each value counts {PART} bytes beside its text",
+                self.most >> 20
+            )
+        })?;
+        self.left = left;
+        Ok(())
+    }
+
+    /// Takes what a value that `text` has given needs.
+    pub(super) fn take_value(&mut self, value: &Value, text: &str) -> Result<(), Fault> {
+        let range = 0..text.len();
+        self.take(size(value))
+            .map_err(|message| Fault { message, range })
+    }
 }
 
 /// What a template has given so far.
@@ -160,14 +188,12 @@ pub(super) fn evaluate(expression: &str, context: &Context) -> Result<Option<Val
         .map_err(|e| shift(fault(&e, &text)))?;
     let caught = CAUGHT.with(|caught| caught.borrow_mut().take());
     match caught {
-        Some(value) if !value.is_undefined() => {
-            part(&value, &mut { LARGEST })
-                .map(Some)
-                .map_err(|message| Fault {
-                    message,
-                    range: 0..expression.len(),
-                })
-        }
+        Some(value) if !value.is_undefined() => part(&value, &mut Room::of_a_variable())
+            .map(Some)
+            .map_err(|message| Fault {
+                message,
+                range: 0..expression.len(),
+            }),
         _ => Ok(None),
     }
 }
@@ -252,17 +278,16 @@ pub(super) fn to_tera(value: &Value) -> tera::Value {
 /// Returns a value of Tera's as JSON has it, or why JSON has none. Without Tera's `preserve_order` its maps have no
 /// order; they are sorted then, so that what is written is always the same.
 pub(super) fn from_tera(value: &tera::Value) -> Result<Value, String> {
-    part(value, &mut { TAKEN })
+    part(value, &mut Room::new(TAKEN))
 }
 
-/// Returns the same of a part of a value, for which there are so many bytes left.
-fn part(value: &tera::Value, left: &mut usize) -> Result<Value, String> {
-    let size = PART + value.as_str().map_or(0, str::len);
-    *left = left.checked_sub(size).ok_or_else(too_many)?;
+/// Returns the same of a part of a value.
+fn part(value: &tera::Value, room: &mut Room) -> Result<Value, String> {
+    room.take(PART + value.as_str().map_or(0, str::len))?;
     if let Some(items) = value.as_array() {
         return items
             .iter()
-            .map(|item| part(item, left))
+            .map(|item| part(item, room))
             .collect::<Result<_, _>>()
             .map(Value::Array);
     }
@@ -271,8 +296,8 @@ fn part(value: &tera::Value, left: &mut usize) -> Result<Value, String> {
             .iter()
             .map(|(k, v)| {
                 let key = k.to_string();
-                *left = left.checked_sub(key.len()).ok_or_else(too_many)?;
-                Ok::<_, String>((key, part(v, left)?))
+                room.take(key.len())?;
+                Ok::<_, String>((key, part(v, room)?))
             })
             .collect::<Result<_, _>>()?;
         if !ordered() {
@@ -308,19 +333,6 @@ fn part(value: &tera::Value, left: &mut usize) -> Result<Value, String> {
         .and_then(serde_json::Number::from_f64)
         .map(Value::Number)
         .ok_or_else(|| format!("`{value}` has no form in JSON"))
-}
-
-/// Takes what a value that `text` has given needs from the bytes that are left for all, or says that there are not so many.
-pub(super) fn spend(left: &mut usize, value: &Value, text: &str) -> Option<Fault> {
-    *left = match left.checked_sub(size(value)) {
-        Some(left) => left,
-        None => {
-            let message = too_many();
-            let range = 0..text.len();
-            return Some(Fault { message, range });
-        }
-    };
-    None
 }
 
 fn size(value: &Value) -> usize {

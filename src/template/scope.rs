@@ -265,7 +265,7 @@ impl Scope {
             locate,
             &mut Stack::new(),
             &mut failures,
-            &mut { engine::LARGEST },
+            &mut engine::Room::of_a_variable(),
         );
         if failures.is_empty() {
             Ok(rendered)
@@ -371,7 +371,7 @@ impl Scope {
             &locate,
             stack,
             &mut failures,
-            &mut { engine::LARGEST },
+            &mut engine::Room::of_a_variable(),
         );
         stack.pop();
         // The worst is told: what is wrong in itself before what is only not defined.
@@ -408,7 +408,7 @@ impl Scope {
         locate: &dyn Fn(&str) -> Option<Span>,
         stack: &mut Stack<'s>,
         failures: &mut Vec<Failure>,
-        left: &mut usize,
+        room: &mut engine::Room,
     ) -> Value {
         let length = pointer.len();
         match value {
@@ -424,10 +424,9 @@ impl Scope {
                     None => self.text(text, span.as_ref(), stack).map(Value::String),
                 };
                 let result = result.and_then(|value| {
-                    let fault = engine::spend(left, &value, text);
-                    fault.map_or(Ok(value), |fault| {
-                        Err(self.explain(fault, text, span.as_ref(), Vec::new()))
-                    })
+                    let taken = room.take_value(&value, text);
+                    taken.map_err(|fault| self.explain(fault, text, span.as_ref(), Vec::new()))?;
+                    Ok(value)
                 });
                 result.unwrap_or_else(|failure| {
                     failures.push(failure);
@@ -439,7 +438,7 @@ impl Scope {
                 for (i, item) in items.iter().enumerate() {
                     pointer.push('/');
                     pointer.push_str(&i.to_string());
-                    rendered.push(self.value(item, pointer, locate, stack, failures, left));
+                    rendered.push(self.value(item, pointer, locate, stack, failures, room));
                     pointer.truncate(length);
                 }
                 Value::Array(rendered)
@@ -451,7 +450,7 @@ impl Scope {
                     pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
                     rendered.insert(
                         key.clone(),
-                        self.value(item, pointer, locate, stack, failures, left),
+                        self.value(item, pointer, locate, stack, failures, room),
                     );
                     pointer.truncate(length);
                 }
