@@ -422,18 +422,19 @@ watch=$!
 wait "$kubeadm"
 status=$?
 kill "$watch" 2>/dev/null"#;
-/// Whether kubeadm join ended where it has changed nothing yet, because the API did not answer one question: it asks for its
-/// configuration and the certificates first, gives an answer 10 s and does not ask again (kubeadm 1.36, util/config/cluster.go). In the lab one
-/// bootstrap in thirty met that, while kube-proxy came up on the first control plane. Two more attempts, and none after two minutes: a
-/// token that is not known is waited for by kubeadm itself, five minutes long.
+/// Whether kubeadm join ended where its kubelet has not begun yet, because the API did not answer one question: it asks for its
+/// configuration, the certificates and its Node first, gives an answer 10 s and does not ask again (kubeadm 1.36, util/config/cluster.go and
+/// cmd/phases/join/kubelet.go, where nothing is asked behind the kubelet's start). In the lab one bootstrap in thirty met that, while
+/// kube-proxy came up on the first control plane. Two more attempts, and none after two minutes: a token that is not known is waited for
+/// by kubeadm itself, five minutes long.
 const UNHEARD: &str = r#"begun=$(date +%s)
 tries=0
 unheard() {
   tries=$((tries + 1))
   [ $status -ne 0 ] && [ $tries -lt 3 ] && [ $(($(date +%s) - begun)) -lt 120 ] || return 1
   tail -n 5 "/proc/$$/fd/1" 2>/dev/null |
-    grep -qE 'error execution phase (preflight|control-plane-prepare/download-certs): .*(Client\.Timeout|i/o timeout|handshake timeout|timed out|deadline exceeded|connection re|EOF|no route to host)' || return 1
-  echo 'quorate: the API did not answer, and nothing was begun: kubeadm join is tried again'
+    grep -qE 'error execution phase (preflight|control-plane-prepare/download-certs|kubelet-start): .*(Client\.Timeout|i/o timeout|handshake timeout|timed out|deadline exceeded|connection re|EOF|no route to host)' || return 1
+  echo 'quorate: the API did not answer, and the kubelet was not started: kubeadm join is tried again'
 }
 "#;
 /// The shell function `refused`.
@@ -446,10 +447,11 @@ pub(super) const LAST_WORDS: &str = include_str!("last_words.sh");
 ///
 /// Its last word names the run that started it: whoever attaches learns whose token is in the cluster.
 fn kubeadm(verb: &str, run: &str, resume: bool, flags: &str, beside: &str) -> Step {
-    let skip = if resume { skip(verb) } else { String::new() };
+    let chosen = skip(verb);
+    let skip = if resume { &chosen } else { "" };
     let once = format!("kubeadm {verb} --config {CONFIG} {flags} $skip &\n{WATCH}");
     let kubeadm = match verb {
-        "join" => format!("{UNHEARD}while :; do\n{once}\nunheard || break\ndone"),
+        "join" => format!("{UNHEARD}while :; do\n{once}\nunheard || break\n{chosen}done"),
         _ => once,
     };
     let script = format!(

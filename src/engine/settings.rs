@@ -97,6 +97,9 @@ pub struct Patience {
     pub away: Duration,
     /// For a step that a dead run has left behind on a host to end: an installation, or kubeadm.
     pub step: Duration,
+    /// For an API server of a cluster whose hosts have just started: the kubelet, etcd, and a round of the kubelet's
+    /// CrashLoopBackOff where etcd was late.
+    pub api: Duration,
 }
 
 impl Patience {
@@ -104,11 +107,13 @@ impl Patience {
     pub const USUAL: Self = Self {
         away: Duration::from_secs(60),
         step: Duration::from_secs(300),
+        api: Duration::from_secs(60),
     };
     /// None at all.
     pub const NONE: Self = Self {
         away: Duration::ZERO,
         step: Duration::ZERO,
+        api: Duration::ZERO,
     };
 }
 

@@ -213,6 +213,8 @@ fn text(
     let missing = error.kind() == ErrorKind::NotFound;
     diagnostics.push(if missing && what == "inventory" {
         no_inventory(path)
+    } else if missing && path.as_str().is_empty() {
+        Diagnostic::error(format!("a {what} has no name")).help("write its path behind the `@`")
     } else if missing {
         let error = Diagnostic::error(format!("there is no {what} {path}"));
         error.help(match similar(path) {

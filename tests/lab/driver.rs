@@ -16,7 +16,7 @@ pub(crate) const HOSTS: [&str; 4] = ["cp1", "cp2", "cp3", "w1"];
 pub(crate) const VIP: &str = "10.77.0.100";
 
 /// A bootstrap takes about a minute; a machine under load may take several.
-const RUN_DEADLINE: Duration = Duration::from_secs(420);
+pub(crate) const RUN_DEADLINE: Duration = Duration::from_secs(420);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(50);
 

@@ -1,10 +1,31 @@
 //! Reads a run's journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+
+/// A kind of record, of one host where it names one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment {
+    words: String,
+    host: Option<String>,
+}
+
+impl Moment {
+    /// The host that a blow at this moment befalls.
+    pub(crate) fn befalls(&self) -> &str {
+        self.host.as_deref().unwrap_or("cp1")
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
 
 /// The records of one run.
 #[derive(Debug, Default)]
@@ -53,12 +74,15 @@ impl Journal {
     }
 
     /// What the run has come to: each kind of record, with the host and what it is about.
-    pub(crate) fn moments(&self) -> BTreeSet<String> {
+    pub(crate) fn moments(&self) -> BTreeSet<Moment> {
         let words = ["event", "host", "act", "kind", "title", "status"];
         self.of_weight()
             .map(|record| {
                 let words = words.iter().filter_map(|key| record[key].as_str());
-                words.collect::<Vec<_>>().join(" ")
+                Moment {
+                    words: words.collect::<Vec<_>>().join(" "),
+                    host: record["host"].as_str().map(str::to_string),
+                }
             })
             .collect()
     }

@@ -1,8 +1,10 @@
 //! Kills the controller, and kubeadm itself, at points that are seen on the hosts; a second run must go on from there.
 
 use crate::cluster::digest;
-use crate::driver::{Lab, Running, on, on_until, poll};
-use std::collections::BTreeSet;
+use crate::driver::{Lab, RUN_DEADLINE, Run, Running, on, on_until, poll};
+use crate::journal::Moment;
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bare hosts to the point; packages and images come before it.
@@ -186,13 +188,12 @@ fn strike(lab: &Lab, blow: Blow, record: usize) -> bool {
 
 /// One bootstrap of many runs: the controller of each dies at the first moment that none before it died at, until a run has no
 /// such moment any more and comes to its end.
-pub(crate) fn at_each_moment_once(lab: &Lab) {
+pub(crate) fn killed_at_each_moment(lab: &Lab) {
     lab.bare();
     let mut struck = BTreeSet::new();
     let mut ca = String::new();
     let mut blows = 0;
-    // A dead run's lock, or what it has left running, may refuse the next one for a minute.
-    let mut refused: Option<Instant> = None;
+    let mut refused = None;
     let end = loop {
         let mut running = lab.quorate(&["apply"]).start();
         let deadline = Duration::from_secs(SECONDS.into());
@@ -214,12 +215,7 @@ pub(crate) fn at_each_moment_once(lab: &Lab) {
             break run;
         }
         let Some((moment, moments)) = moment.filter(|_| run.code.is_none()) else {
-            let since = *refused.get_or_insert_with(Instant::now);
-            assert!(
-                since.elapsed() < deadline,
-                "it does not go on: {}",
-                run.shown()
-            );
+            assert_may_be_refused(&run, &mut refused);
             continue;
         };
         refused = None;
@@ -228,9 +224,7 @@ pub(crate) fn at_each_moment_once(lab: &Lab) {
         let failed = moments.iter().find(|moment| is_failed_step(moment));
         assert!(failed.is_none(), "a step failed: {failed:?}");
         struck.extend(moments);
-        let now = digest("cp1", CA);
-        assert!(ca.is_empty() || ca == now, "a second init, at {moment}");
-        ca = now;
+        assert_is_the_first(&mut ca, &format!("{moment}"));
     };
     eprintln!(
         "    {blows} runs were killed, {} moments seen",
@@ -241,11 +235,84 @@ pub(crate) fn at_each_moment_once(lab: &Lab) {
     is_the_same_cluster(lab, &ca, "the end");
 }
 
+/// One bootstrap of many runs: at each moment of a host it meets a blow, unless one lasts there still, and the runs go on as far as
+/// they can; until a run meets none and comes to its end.
+pub(crate) fn each_host_at_each_moment(lab: &Lab, blow: Blow) {
+    lab.bare();
+    let mut struck = BTreeSet::new();
+    let mut ca = String::new();
+    let mut refused = None;
+    let (mut runs, mut blows) = (0, 0);
+    let end = loop {
+        let mut running = lab.quorate(&["apply"]).start();
+        let mut fallen = 0;
+        std::thread::scope(|scope| {
+            let mut lasting = BTreeMap::new();
+            poll("the run's end", RUN_DEADLINE, || {
+                lasting.retain(|_, blow: &mut ScopedJoinHandle<()>| !blow.is_finished());
+                if !running.is_running() {
+                    return Some(());
+                }
+                let moments = running.journal().moments();
+                for moment in &moments {
+                    let host = moment.befalls().to_string();
+                    if struck.contains(moment) || lasting.contains_key(&host) {
+                        continue;
+                    }
+                    eprintln!("    {blow:?} at {moment}, {host}");
+                    let same = moments.iter().filter(|other| other.befalls() == host);
+                    struck.extend(same.cloned());
+                    fallen += 1;
+                    let on = host.clone();
+                    lasting.insert(host, scope.spawn(move || befall(lab, blow, &on)));
+                }
+                None
+            });
+        });
+        let run = running.end();
+        runs += 1;
+        blows += fallen;
+        assert_is_the_first(&mut ca, &format!("run {runs}"));
+        match (fallen, run.code) {
+            (0, Some(0)) => break run,
+            (0, _) => assert_may_be_refused(&run, &mut refused),
+            _ => refused = None,
+        }
+    };
+    eprintln!(
+        "    {blow:?}: {blows} in {runs} runs, {} moments seen",
+        struck.len()
+    );
+    assert!(blows > 0, "no run was long enough");
+    lab.keeps_secrets(&end);
+    is_the_same_cluster(lab, &ca, "the end");
+}
+
+/// The CA, once there is one, stays.
+fn assert_is_the_first(ca: &mut String, when: &str) {
+    let now = digest("cp1", CA);
+    assert!(ca.is_empty() || *ca == now, "a second init, at {when}");
+    *ca = now;
+}
+
+/// A run that ended by itself and did not come to its end: a dead run's lock, or what it has left running, may refuse others, but not
+/// for long.
+fn assert_may_be_refused(run: &Run, since: &mut Option<Instant>) {
+    let since = since.get_or_insert_with(Instant::now);
+    let seconds = u64::from(SECONDS);
+    assert!(
+        since.elapsed().as_secs() < seconds,
+        "it does not go on: {}",
+        run.shown()
+    );
+}
+
 /// That a run was killed before it must not make a step fail. kubeadm may, where an API server is slow: it is resumed.
-fn is_failed_step(moment: &str) -> bool {
-    moment.starts_with("step_finished ")
-        && moment.ends_with(" failed")
-        && !moment.contains(" cluster : kubeadm ")
+fn is_failed_step(moment: &Moment) -> bool {
+    let said = moment.to_string();
+    said.starts_with("step_finished ")
+        && said.ends_with(" failed")
+        && !said.contains(" cluster : kubeadm ")
 }
 
 fn is_the_same_cluster(lab: &Lab, ca: &str, when: &str) {
@@ -266,15 +333,26 @@ fn befalls(lab: &Lab, blow: Blow, running: Running, host: &str) {
         Blow::Killed => {
             running.kill();
         }
+        Blow::Cut | Blow::Rebooted => {
+            befall(lab, blow, host);
+            running.end();
+        }
+    }
+}
+
+/// A blow to a host alone; returns when it is over.
+fn befall(lab: &Lab, blow: Blow, host: &str) {
+    match blow {
+        Blow::Killed => unreachable!("the controller is no host"),
         Blow::Cut => {
-            let cut = "systemd-run -q --on-active=30 nft delete table netdev torture && nft -f - <<'RULES'
+            // A timer of systemd's own accuracy is up to a minute late (systemd.timer(5)).
+            let cut = "systemd-run -q --on-active=30 --timer-property=AccuracySec=100ms nft delete table netdev torture && nft -f - <<'RULES'
 table netdev torture {
   chain in { type filter hook ingress device \"eth0\" priority -500; policy drop; }
   chain out { type filter hook egress device \"eth0\" priority -500; policy drop; }
 }
 RULES";
             on(host, cut).good("the network is cut");
-            running.end();
             on_until(
                 host,
                 "the network is back",
@@ -284,7 +362,6 @@ RULES";
         }
         Blow::Rebooted => {
             lab.lab(&["reboot", host]);
-            running.end();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::digest;
-use crate::driver::{CONTROL_PLANES, Lab, VIP, command, on, on_for, poll};
+use crate::driver::{CONTROL_PLANES, Lab, VIP, command, on, on_for, on_until, poll};
 use crate::moves::PODS;
 
 fn stop(host: &str) {
@@ -159,14 +159,13 @@ fn all_hosts_rebooted() {
         ],
     )
     .good("restarted");
-    poll(
-        "plan finds nothing and all are Ready",
-        Duration::from_secs(240),
-        || {
-            let run = lab.quorate(&["plan"]).run();
-            (run.code == Some(0) && run.out.contains("4 of 4 nodes Ready")).then_some(())
-        },
-    );
+    for host in ["cp1", "cp2", "cp3", "w1"] {
+        on_until(host, "sshd", 60, "[ -n \"$(ss -ltnH 'sport = :22')\" ]");
+    }
+    // The API servers are not there yet: it waits for one.
+    let run = lab.quorate(&["apply"]).run().expect(0);
+    let run = run.shows("wait for an API server");
+    assert!(run.out.contains("4 of 4 nodes Ready"), "{}", run.shown());
     lab.is_good(&ca);
 }
 

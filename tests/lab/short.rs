@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cluster::{digest, holders, incarnation, one_exec_each, snapshot, sshd_counts};
 use crate::driver::{CONTROL_PLANES, HOSTS, Lab, Run, VIP, command, on, poll};
-use crate::kill::{Point, at_each_moment_once, kill_and_go_on};
+use crate::kill::{Point, kill_and_go_on, killed_at_each_moment};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -548,7 +548,7 @@ fn h_killed_with_kubeadm_in_a_join() {
 /// The controller killed at each moment of a bootstrap, one run after the other.
 #[test]
 fn h_killed_at_each_moment() {
-    at_each_moment_once(&Lab::take("killed at each moment"));
+    killed_at_each_moment(&Lab::take("killed at each moment"));
 }
 
 /// The network of the VIP's holder is cut: measured, taken over, given back.

@@ -2,7 +2,7 @@
 //! the short stories.
 
 use crate::driver::Lab;
-use crate::kill::{Blow, Point, at_every_record, kill_and_go_on};
+use crate::kill::{Blow, Point, at_every_record, each_host_at_each_moment, kill_and_go_on};
 
 #[test]
 fn killed_between_load_balancer_and_init() {
@@ -66,6 +66,17 @@ fn killed_between_joins() {
 #[test]
 fn killed_in_a_join() {
     kill_and_go_on(&Lab::take("killed in a join"), Point::Join, false);
+}
+
+/// One bootstrap of many runs, as the short story of a controller that dies; the runs live, and several hosts may be away at once.
+#[test]
+fn moments_and_a_cut_network() {
+    each_host_at_each_moment(&Lab::take("a host's network cut at each moment"), Blow::Cut);
+}
+
+#[test]
+fn moments_and_a_reboot() {
+    each_host_at_each_moment(&Lab::take("a host rebooted at each moment"), Blow::Rebooted);
 }
 
 /// Hours: a bootstrap for each record of the journal.

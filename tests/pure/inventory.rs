@@ -223,6 +223,7 @@ fn what_cannot_be_read_is_told() {
     assert!(
         told(&["h.yml"], &["@/nowhere.yml"]).contains("there is no file of variables /nowhere.yml")
     );
+    assert!(told(&["h.yml"], &["@"]).contains("a file of variables has no name"));
 }
 
 /// Each host and each group is looked up, and not looked for: a search among all of them would take a minute.

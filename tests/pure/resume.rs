@@ -141,8 +141,8 @@ fn the_host_decides_what_a_resumed_join_skips() {
     }
 }
 
-/// A question of preflight's that nobody answered is asked again, three times in all; what the API refuses, what fails behind preflight
-/// and what took its time is not.
+/// A question that nobody answered before the kubelet was started is asked again, three times in all, behind what is there already; what
+/// the API refuses, what fails later and what took its time is not.
 #[test]
 fn a_join_that_was_not_answered_is_tried_again() {
     const CUT: &str = "error: error execution phase preflight: unable to fetch the kubeadm-config ConfigMap: Get \"https://vip.example:8443/api?timeout=10s\": net/http: request canceled (Client.Timeout exceeded while awaiting headers)";
@@ -154,10 +154,12 @@ fn a_join_that_was_not_answered_is_tried_again() {
         "phase preflight",
         "phase control-plane-prepare/download-certs",
     );
+    let node = "error: error execution phase kubelet-start: cannot get Node \"cp2\": Get \"https://vip.example:8443/api/v1/nodes/cp2?timeout=10s\": net/http: TLS handshake timeout";
     let later = CUT.replace("phase preflight", "phase control-plane-join/etcd");
     let table = [
         ("once", CUT, 1, "0", 2, true),
         ("for ever", CUT, 9, "0", 3, false),
+        ("asking for its Node", node, 1, "0", 2, true),
         (
             "asking for certificates",
             certificates.as_str(),
@@ -175,14 +177,17 @@ fn a_join_that_was_not_answered_is_tried_again() {
     {
         let sandbox = Sandbox::new(kind);
         sandbox.write("/said", said);
+        std::fs::create_dir_all(sandbox.path("/etc/kubernetes")).unwrap();
         sandbox.tool(
             "kubeadm",
-            &format!("echo x >>@/asked; : >@/took; [ $(wc -l <@/asked) -gt {fails} ] && {{ echo joined; exit 0; }}; cat @/said; echo; echo 'To see the stack trace'; exit 1"),
+            &format!("echo \"$*\" >>@/asked; : >@/took; : >{};  [ $(wc -l <@/asked) -gt {fails} ] && {{ echo joined; exit 0; }}; cat @/said; echo; echo 'To see the stack trace'; exit 1", sandbox.path(BOOTSTRAP).display()),
         );
         sandbox.tool("date", &format!("[ -e @/took ] && echo {took} || echo 0"));
         sandbox.tool("systemctl", "[ $1 != is-active ]");
         let (end, _, output) = sandbox.one(join(false));
         let asked = sandbox.read("/asked").unwrap_or_default();
+        let again = |call: &str| call.ends_with("--skip-phases=preflight");
+        assert!(asked.lines().skip(1).all(again), "{kind:?}: {asked}");
         assert_eq!(
             asked.lines().count(),
             attempts,

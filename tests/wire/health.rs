@@ -453,6 +453,55 @@ async fn a_host_that_starts_anew_is_reached_again() {
     );
 }
 
+/// After a loss of power the hosts are there before their API servers are: apply waits for one and goes on, a plan does not.
+#[tokio::test]
+async fn an_api_server_that_is_starting_is_waited_for() {
+    fn is(host: &str, lines: &mut Vec<String>, kubelet: &str) {
+        lines.push("kubernetes trace /var/lib/kubelet/config.yaml".into());
+        units(host, lines, "active", kubelet);
+    }
+    fn down(host: &str, lines: &mut Vec<String>, kubelet: &str) {
+        silence(
+            lines,
+            &["livez", "readyz", "nodes", "members", "etcd-status"],
+        );
+        is(host, lines, kubelet);
+    }
+    const UP: Bend = |host, lines| is(host, lines, "active");
+    const DOWN: Bend = |host, lines| down(host, lines, "active");
+    const STOPPED: Bend = |host, lines| down(host, lines, "failed");
+    const GONE: &str = "belong to a cluster, but no API server answers";
+    let rows: [(&str, Bend, u32, ExitCode); 3] = [
+        ("apply", DOWN, 3, ExitCode::Done),
+        ("plan", DOWN, 1, ExitCode::Failed),
+        ("apply", STOPPED, 1, ExitCode::Failed),
+    ];
+    for (command, down, looks, exit) in rows {
+        let mut bench = cluster(down);
+        bench.patience = Patience {
+            api: std::time::Duration::from_secs(30),
+            ..Patience::NONE
+        };
+        let asked = std::sync::Arc::new(AtomicU32::new(0));
+        let count = asked.clone();
+        let outcome = bench
+            .run(command, move |model, call| {
+                if call.host == "cp1" && call.request.kind() == Kind::Probe {
+                    let up = count.fetch_add(1, Ordering::Relaxed) >= 2;
+                    model.lock().unwrap().bent = Some(if up { UP } else { down });
+                }
+                obey(model, call)
+            })
+            .await;
+        let text = outcome.text();
+        assert_eq!(outcome.exit(), exit, "{command}: {text}");
+        assert_eq!(asked.load(Ordering::Relaxed), looks, "{command}: {text}");
+        assert_eq!(text.contains(GONE), exit == ExitCode::Failed, "{text}");
+        let waited = text.contains("wait for an API server");
+        assert_eq!(waited, looks > 2, "{command}: {text}");
+    }
+}
+
 /// A wrong password on every host is said of each; nobody is told to take control planes out of the inventory.
 #[tokio::test]
 async fn a_wrong_login_everywhere_is_no_word_on_the_cluster() {

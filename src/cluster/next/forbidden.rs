@@ -318,14 +318,35 @@ fn unknown_cluster(shape: &Shape, view: &View) -> Option<Refusal> {
             (!found.is_empty()).then_some((name, found))
         });
     let (name, found) = foreign?;
+    let reset = format!("`kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on {name} yourself");
+    let unseen: Vec<&HostName> = shape
+        .control_planes
+        .iter()
+        .filter(|n| !is(view, n, HostView::is_known))
+        .collect();
+    let (beside, help) = match unseen.as_slice() {
+        [] => (
+            String::new(),
+            format!("if the host is to be used here, run {reset}, then run again"),
+        ),
+        // The cluster that it was brought into may live there.
+        _ => (
+            format!(
+                "; {} cannot be looked at, and its cluster may live there",
+                names(&unseen)
+            ),
+            format!(
+                "bring {} back first and run again; only if it is gone for good and {name} is to be used here, run {reset}",
+                names(&unseen)
+            ),
+        ),
+    };
     Some(Refusal {
         hosts: vec![name.clone()],
         message: format!(
-            "{name} is a member of some cluster already (found {}), and no API server of this inventory knows it",
+            "{name} is a member of some cluster already (found {}), and no API server of this inventory knows it{beside}",
             found.join(", ")
         ),
-        help: format!(
-            "if the host is to be used here, run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on {name} yourself, then run again"
-        ),
+        help,
     })
 }

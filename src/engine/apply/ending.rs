@@ -219,24 +219,36 @@ impl Run {
         if ill.is_empty() {
             return;
         }
-        let settings = self.settings();
-        for host in ill.clone() {
-            let title = TITLE.into();
-            settings.emit(Event::StepStarted { host, title }).await;
-        }
-        let began = Instant::now();
+        let began = self.wait_begins(TITLE, &ill).await;
         self.poll_the_ill().await;
-        for host in ill {
+        self.wait_ends(TITLE, ill, began).await;
+    }
+
+    /// Says that hosts are waited for.
+    pub(super) async fn wait_begins(&self, title: &str, hosts: &[HostName]) -> Instant {
+        for host in hosts {
+            let event = Event::StepStarted {
+                host: host.clone(),
+                title: title.into(),
+            };
+            self.state.settings.emit(event).await;
+        }
+        Instant::now()
+    }
+
+    /// Says how long hosts were waited for.
+    pub(super) async fn wait_ends(&self, title: &str, hosts: Vec<HostName>, began: Instant) {
+        for host in hosts {
             let event = Event::StepFinished {
                 host,
-                title: TITLE.into(),
+                title: title.into(),
                 status: Status::Ok,
                 category: Category::Wait,
                 seconds: began.elapsed().as_secs_f64(),
                 detail: Vec::new(),
                 help: None,
             };
-            settings.emit(event).await;
+            self.state.settings.emit(event).await;
         }
     }
 

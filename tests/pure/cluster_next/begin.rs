@@ -72,7 +72,7 @@ fn an_init_that_was_begun_is_taken_up_where_it_was() {
 
 #[test]
 fn a_second_cluster_is_refused() {
-    let cases: [(&str, fn(&mut View), &str, &str); 13] = [
+    let cases: [(&str, fn(&mut View), &str, &str); 14] = [
         (
             "a marker that power lost took the content of",
             |v| host(v, "w1").kubernetes.marker = marker("", false),
@@ -96,6 +96,15 @@ fn a_second_cluster_is_refused() {
             |v| host(v, "cp2").kubernetes.marker = marker("join", false),
             "cp2 is a member of some cluster already (found a join that was begun)",
             "rm -f /var/lib/quorate/kubeadm",
+        ),
+        (
+            "a join that was begun, and the cluster may be on a host that cannot be looked at",
+            |v| {
+                host(v, "cp1").standing = Standing::Unknown("down".into());
+                host(v, "cp2").kubernetes.marker = marker("join", false);
+            },
+            "cp2 is a member of some cluster already (found a join that was begun), and no API server of this inventory knows it; cp1 cannot be looked at, and its cluster may live there",
+            "bring cp1 back first and run again",
         ),
         (
             "a worker's join that was begun",
