@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::binding::Binding;
 use super::hosts::Hosts;
 use super::layers::Watch;
-use super::scope::{Binding, Scope};
+use super::scope::Scope;
 use crate::model::Value;
 
 /// A scope that notes the names that it and its copies are asked for.

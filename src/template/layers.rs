@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 
-use super::scope::Binding;
+use super::binding::Binding;
 
 /// Variables that lie in many scopes, such as those of a role.
 #[derive(Debug, Clone, Default)]

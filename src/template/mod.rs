@@ -4,7 +4,9 @@
 //! themselves and are rendered when something needs them; a value that is one `{{ expression }}` keeps its type.
 
 mod alike;
+mod binding;
 mod engine;
+mod explain;
 mod filters;
 mod hosts;
 mod inventory;
@@ -14,10 +16,12 @@ mod place;
 mod scope;
 
 pub use alike::{Asked, Watched};
+pub use binding::{Binding, Convert};
+pub use explain::{is_undefined, is_unknown};
 pub use hosts::Hosts;
 pub use inventory::{MAGIC, bind, host_scope, host_scopes, host_scopes_over};
 pub use layers::Layer;
-pub use scope::{Binding, Convert, Scope, is_undefined, is_unknown};
+pub use scope::Scope;
 
 use std::collections::BTreeSet;
 

@@ -1,116 +1,18 @@
 //! What a rendering sees, and rendering itself.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tera::Context;
 
+use super::binding::{Binding, Convert, Resolved};
 use super::engine::{self, Fault};
+use super::explain::{FAILED, Failure, asks_whether_defined};
 use super::hosts::Hosts;
+use super::is_template;
 use super::layers::{Layer, Layers};
 use super::place::within;
-use super::{is_template, jinja};
-use crate::model::{Diagnostic, Diagnostics, Map, Sha256, Source, Span, Value, nearest};
-
-/// A variable of a scope.
-#[derive(Debug)]
-pub struct Binding {
-    value: Arc<Value>,
-    /// Tera's form of a value without templates, the same in every scope.
-    tera: OnceLock<tera::Value>,
-    template: bool,
-    /// Whether no layer of variables may take its place.
-    last: bool,
-    span: Option<Span>,
-    texts: HashMap<String, Span>,
-    /// What becomes of the rendered value.
-    convert: Option<Convert>,
-}
-
-/// Returns what a value stands for, or nothing where it stands for itself.
-pub type Convert = fn(&Value) -> Option<Value>;
-
-impl Binding {
-    /// Returns a variable whose text is rendered when something needs it. `span` is the place of the whole value,
-    /// `texts` are the places of the text in it by JSON pointer (`Variable::texts`).
-    pub fn template(
-        value: Value,
-        span: Option<Span>,
-        texts: impl IntoIterator<Item = (String, Span)>,
-    ) -> Self {
-        let template = holds_template(&value);
-        let texts = if template {
-            texts.into_iter().collect()
-        } else {
-            HashMap::new()
-        };
-        Self {
-            template,
-            last: false,
-            span,
-            texts,
-            ..Self::fixed(value)
-        }
-    }
-
-    /// Returns a variable that is what it is: a fact, a registered result, a loop's item.
-    pub fn fixed(value: Value) -> Self {
-        Self {
-            value: Arc::new(value),
-            tera: OnceLock::new(),
-            template: false,
-            last: true,
-            span: None,
-            texts: HashMap::new(),
-            convert: None,
-        }
-    }
-
-    /// Returns the same variable, read as something else.
-    fn converted(&self, convert: Convert) -> Self {
-        let value = match self.template {
-            true => self.value.clone(),
-            false => convert(&self.value).map_or_else(|| self.value.clone(), Arc::new),
-        };
-        Self {
-            value,
-            tera: OnceLock::new(),
-            template: self.template,
-            last: self.last,
-            span: self.span.clone(),
-            texts: self.texts.clone(),
-            convert: Some(convert),
-        }
-    }
-
-    /// Returns the value of a variable that is what it is ([`Binding::fixed`]).
-    pub(super) fn left(&self) -> Option<&Value> {
-        self.last.then_some(self.value.as_ref())
-    }
-
-    /// Returns whether it says the same, wherever it was set.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        let key = |one: &Self| (one.template, one.last, one.convert.is_some());
-        key(self) == key(other) && self.value == other.value
-    }
-
-    fn resolved(&self) -> Resolved {
-        let tera = self.tera.get_or_init(|| engine::to_tera(&self.value));
-        Resolved {
-            value: self.value.clone(),
-            tera: tera.clone(),
-        }
-    }
-}
-
-fn holds_template(value: &Value) -> bool {
-    match value {
-        Value::String(text) => is_template(text),
-        Value::Array(items) => items.iter().any(holds_template),
-        Value::Object(map) => map.values().any(holds_template),
-        _ => false,
-    }
-}
+use crate::model::{Diagnostic, Diagnostics, Map, Sha256, Source, Span, Value};
 
 /// The variables that a rendering sees. Values are rendered once, when they are first needed.
 #[derive(Debug, Default)]
@@ -129,23 +31,6 @@ impl Clone for Scope {
         }
     }
 }
-
-#[derive(Debug, Clone)]
-struct Resolved {
-    value: Arc<Value>,
-    tera: tera::Value,
-}
-
-/// Why something could not be rendered.
-#[derive(Debug, Clone)]
-struct Failure {
-    diagnostic: Diagnostic,
-    /// Whether it is only that a variable is not defined: `is defined` and `default` may ask for that.
-    undefined: bool,
-}
-
-/// What is known where something failed, and nowhere else.
-const FAILED: [&str; 2] = ["ansible_failed_task", "ansible_failed_result"];
 
 /// Variables that are being rendered, the outermost first.
 type Stack<'s> = Vec<&'s str>;
@@ -557,128 +442,4 @@ impl Scope {
         }
         Ok((context, missing))
     }
-
-    fn undefined(&self, name: &str, text: &str, span: Option<&Span>) -> Failure {
-        let at = text.find(name).unwrap_or(0);
-        let place = span.map(|s| within(s, text, at..at + name.len()).unwrap_or_else(|| s.clone()));
-        let mut diagnostic =
-            Diagnostic::error(format!("the variable `{name}` is not defined")).at(place);
-        if let Some(near) = nearest(name, self.names()) {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
-        } else if FAILED.contains(&name) {
-            diagnostic = diagnostic.help(format!(
-                "nothing has failed there: write `{name}.… | default(value=…)`, or `when: {name} is defined`"
-            ));
-        } else if name.starts_with("ansible_") {
-            diagnostic = diagnostic
-                .help("Ansible's facts are not gathered; what is known of a host is in `facts`");
-        } else {
-            diagnostic = diagnostic.help(format!(
-                "set it, as in group_vars/all.yml, or write `{name} | default(value=…)`"
-            ));
-        }
-        Failure {
-            diagnostic,
-            undefined: true,
-        }
-    }
-
-    fn explain(
-        &self,
-        fault: Fault,
-        text: &str,
-        span: Option<&Span>,
-        missing: Vec<(String, Failure)>,
-    ) -> Failure {
-        let place = span.map(|s| within(s, text, fault.range.clone()).unwrap_or_else(|| s.clone()));
-        let quoted = fault
-            .message
-            .split('`')
-            .nth(1)
-            .unwrap_or_default()
-            .to_owned();
-        if fault.message.starts_with("Variable `") {
-            // It is set, but its own value needs something that is not: that is what has to be told.
-            if let Some((_, failure)) = missing.into_iter().find(|(name, _)| *name == quoted) {
-                return failure;
-            }
-            let failure = self.undefined(&quoted, text, span);
-            return Failure {
-                diagnostic: failure.diagnostic.at(place),
-                undefined: true,
-            };
-        }
-        if fault.message.starts_with("Field `") {
-            let fields: Vec<&str> = fault
-                .message
-                .split_once("Available fields: ")
-                .map_or(Vec::new(), |(_, f)| f.split(", ").collect());
-            let mut diagnostic =
-                Diagnostic::error(format!("there is no field `{quoted}`")).at(place);
-            if let Some(near) = nearest(&quoted, fields.iter().copied()) {
-                diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
-            } else if !fields.is_empty() {
-                diagnostic = diagnostic.help(format!("the fields are: {}", fields.join(", ")));
-            }
-            return Failure {
-                diagnostic,
-                undefined: true,
-            };
-        }
-        if fault.message.contains("undefined") && !fault.message.starts_with('`') {
-            // An index by a name that only the rendering knows: Tera cannot say which.
-            let part = text.get(fault.range.clone()).unwrap_or(text).trim();
-            let diagnostic = Diagnostic::error(format!("`{part}` is not defined")).at(place);
-            return Failure {
-                diagnostic,
-                undefined: true,
-            };
-        }
-        let message = jinja::plain(fault.message.trim_end_matches('.'));
-        let diagnostic =
-            Diagnostic::error(format!("the template cannot be rendered: {message}")).at(place);
-        let diagnostic = match jinja::hint(text, &fault) {
-            Some(hint) => diagnostic.help(hint),
-            None => diagnostic,
-        };
-        Failure {
-            diagnostic,
-            undefined: false,
-        }
-    }
-}
-
-/// Returns whether an expression deals with `name` not being defined.
-fn asks_whether_defined(expression: &str, name: &str) -> bool {
-    expression.match_indices(name).any(|(i, _)| {
-        let before = expression[..i].chars().next_back();
-        let rest = &expression[i + name.len()..];
-        let whole = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.')
-            && !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-        let rest = rest
-            .trim_start_matches(|c: char| c.is_alphanumeric() || "_.?[]\"'".contains(c))
-            .trim_start();
-        let test = rest
-            .strip_prefix("is")
-            .map(str::trim_start)
-            .map(|r| r.strip_prefix("not").map_or(r, str::trim_start));
-        whole
-            && (test.is_some_and(|t| t.starts_with("defined") || t.starts_with("undefined"))
-                || rest
-                    .strip_prefix('|')
-                    .is_some_and(|r| r.trim_start().starts_with("default")))
-    })
-}
-
-/// How errors begin that hold whatever the variables are: what Tera finds before it renders.
-const UNKNOWN: &str = "the template cannot be rendered: Unknown ";
-
-/// Returns whether an error says that a filter, a test or a function is not there.
-pub fn is_unknown(error: &Diagnostic) -> bool {
-    error.message.starts_with(UNKNOWN)
-}
-
-/// Returns whether an error says that a variable, or a part of one, is not defined.
-pub fn is_undefined(error: &Diagnostic) -> bool {
-    error.message.ends_with("` is not defined")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cluster::{digest, holders};
 use crate::drill::holder;
-use crate::driver::{CONTROL_PLANES, HOSTS, Lab, VIP, on, on_for, on_until, poll, root};
+use crate::driver::{CONTROL_PLANES, HOSTS, Lab, Run, VIP, on, on_for, on_until, poll, root};
 use crate::kube_vip::{by, has_image};
 use crate::moves::{ARP, PODS, SERVICES, nothing_is_left};
 
@@ -53,6 +53,67 @@ pub(crate) fn killed_keepalived(lab: &Lab) {
         .shows("ip address del");
     address("del");
     lab.plan_is_empty();
+}
+
+/// In the middle of the second control plane's join the address moves away from the first one, which serves on.
+pub(crate) fn address_moves_in_a_join(lab: &Lab) {
+    let (ca, run) = in_a_join(lab, || {
+        let from = holder();
+        on(from, "systemctl stop keepalived").good("keepalived stops");
+        poll("another holder", Duration::from_secs(20), || {
+            let held = format!("ip -o address show to {VIP} | grep -q .");
+            let mut others = CONTROL_PLANES.iter().filter(|host| **host != from);
+            others
+                .any(|host| on(host, &held).code == Some(0))
+                .then_some(())
+        });
+    });
+    let joined = "cluster : kubeadm join".to_string();
+    for host in ["cp2", "cp3", "w1"] {
+        let step = (host.to_string(), joined.clone());
+        assert!(run.journal.steps("changed").contains(&step), "{host}");
+    }
+    // What was stopped by hand is started again: by this run where it had work there still, else by the next.
+    lab.quorate(&["apply"]).run().expect(0);
+    lab.is_good(&ca);
+}
+
+/// For three quarters of a minute the second control plane hears none of the others, just as it becomes a member of etcd.
+pub(crate) fn partition_in_a_join(lab: &Lab) {
+    let (ca, _) = in_a_join(lab, || {
+        let cut = "systemd-run -q --on-active=45 --timer-property=AccuracySec=100ms nft delete table ip partition && nft -f - <<'RULES'
+table ip partition {
+  chain in { type filter hook input priority -500; ip saddr { 10.77.0.11, 10.77.0.13, 10.77.0.21, 10.77.0.100 } drop; }
+  chain out { type filter hook output priority -500; ip daddr { 10.77.0.11, 10.77.0.13, 10.77.0.21, 10.77.0.100 } drop; }
+}
+RULES";
+        on("cp2", cut).good("cp2 is cut off");
+    });
+    on_until(
+        "cp2",
+        "the network is back",
+        60,
+        "! nft list table ip partition",
+    );
+    poll("a run goes on", Duration::from_secs(240), || {
+        let run = lab.quorate(&["apply"]).run();
+        (run.code == Some(0)).then_some(())
+    });
+    lab.is_good(&ca);
+}
+
+/// Returns the cluster's CA, and how the run ended in which something happened while cp2 was about to be a member of etcd.
+fn in_a_join(lab: &Lab, happens: impl FnOnce()) -> (String, Run) {
+    lab.bare();
+    let mut running = lab.quorate(&["apply"]).start();
+    let joins = "[ -e /etc/kubernetes/bootstrap-kubelet.conf ] || [ -e /etc/kubernetes/manifests/etcd.yaml ]";
+    on_until("cp2", "a join", 240, joins);
+    assert!(running.is_running(), "the run ended before a join was seen");
+    let ca = digest("cp1", "/etc/kubernetes/pki/ca.crt");
+    happens();
+    let run = running.end();
+    eprintln!("    the run ended with {:?}", run.code);
+    (ca, run)
 }
 
 /// An interface that is not there, and one that is down: named, before anything is done on that host.

@@ -282,6 +282,16 @@ fn a_killed_keepalived() {
 }
 
 #[test]
+fn an_address_that_moves_in_a_join() {
+    crate::faults::address_moves_in_a_join(&Lab::take("the address moves in a join"));
+}
+
+#[test]
+fn a_partition_in_a_join() {
+    crate::faults::partition_in_a_join(&Lab::take("a partition in a join"));
+}
+
+#[test]
 fn an_interface_absent_or_down() {
     crate::faults::interfaces(&Lab::take("an interface absent or down"));
 }
