@@ -116,7 +116,11 @@ install() {
   elif command -v yum >/dev/null 2>&1; then
     by_rpm yum -q -y install "$@"
   elif command -v zypper >/dev/null 2>&1; then
-    # Its names take =version as they are; lists that are old are read anew by itself.
+    # Its names take =version, without a release any (zypper(8), "Package Management Commands"); old lists are read anew by itself.
+    for word do
+      set -- "$@" "${word%-\*}"
+      shift
+    done
     long packages 1800 zypper --non-interactive --quiet install --no-recommends --oldpackage -- "$@"
   else
     echo "No package manager that is known: apt-get, dnf, yum or zypper."
@@ -147,11 +151,20 @@ packages() {
   if [ -n "$gathered" ] && missing "$@" $gathered; then
     gathered=
     installed_here=$lacking
-    install $lacking >/dev/null && return 0
+    if install $lacking >/dev/null; then
+      arrived "$@"
+      return
+    fi
     installed_here=
   fi
   missing "$@" || return 0
-  install $lacking
+  install $lacking && arrived "$@"
+}
+# Where it is not, every run would install it again.
+arrived() {
+  missing "$@" || return 0
+  echo "The package manager ended well, and yet this is not installed:$lacking. Where that is a name that another package provides, name that package."
+  return 1
 }
 packages_absent() {
   present=

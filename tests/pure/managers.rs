@@ -62,6 +62,12 @@ fn each_manager_is_called_in_its_own_words() {
             "yum -q -y install haproxy-3.2*\n",
             "zypper --non-interactive --quiet install --no-recommends --oldpackage -- haproxy=3.2*\n",
         ),
+        (
+            "packages 'haproxy=3.2.1-*'",
+            "dnf -q -y --setopt=install_weak_deps=False install haproxy-3.2.1-*\n",
+            "yum -q -y install haproxy-3.2.1-*\n",
+            "zypper --non-interactive --quiet install --no-recommends --oldpackage -- haproxy=3.2.1\n",
+        ),
         ("packages 'curl=8.5*'", "", "", ""),
         ("packages_absent haproxy", "", "", ""),
         (

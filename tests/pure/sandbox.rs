@@ -93,7 +93,7 @@ const TOOLS: &[(&str, &str)] = &[
     ),
     (
         "apt-get",
-        "echo \"apt $*\" >>@/apt.log\nwhile [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done\nshift\nfor p do [ \"$p\" != unheard-of ] || { echo \"E: Unable to locate package $p\"; exit 100; }; done\nfor p do n=${p%%=*}; echo \"$n\" >>@/packages; [ \"$n\" = \"$p\" ] || echo \"${p#*=}\" | sed 's/[*]$/9/' >@/version-$n; done",
+        "echo \"apt $*\" >>@/apt.log\nwhile [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done\nshift\nfor p do [ \"$p\" != unheard-of ] || { echo \"E: Unable to locate package $p\"; exit 100; }; done\nfor p do n=${p%%=*}; [ \"$n\" != provided ] || n=provider; echo \"$n\" >>@/packages; [ \"$n\" = \"$p\" ] || echo \"${p#*=}\" | sed 's/[*]$/9/' >@/version-$n; done",
     ),
     (
         "ctr",

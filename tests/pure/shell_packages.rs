@@ -27,6 +27,31 @@ fn packages_are_installed_as_a_unit_and_once() {
     }
 }
 
+/// A name that another package provides would be installed anew by every run.
+#[test]
+fn what_is_not_there_behind_an_installation_is_named() {
+    for kind in SHELLS {
+        let sandbox = Sandbox::new(kind);
+        sandbox.write("/packages", "");
+        let install = |names: &[&str]| {
+            Effect::InstallPackages(names.iter().map(ToString::to_string).collect())
+        };
+        let (end, _, output) = sandbox.one(install(&["haproxy", "provided"]));
+        assert_eq!(end, End::Failed, "{kind:?} {output}");
+        assert!(
+            output.contains("this is not installed: provided. Where that is a name"),
+            "{kind:?} {output}"
+        );
+        assert_eq!(sandbox.one(install(&["provider"])).0, End::Ok, "{kind:?}");
+        let outcome = sandbox.steps(vec![
+            step(0, install(&["keepalived"])),
+            step(1, install(&["provided"])),
+        ]);
+        let ends = [0, 1].map(|id| outcome.end(id).unwrap().0);
+        assert_eq!(ends, [End::Changed, End::Failed], "{kind:?}");
+    }
+}
+
 #[test]
 fn a_package_of_another_version_is_changed_for_the_one_that_is_asked_for() {
     for kind in SHELLS {
