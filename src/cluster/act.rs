@@ -392,7 +392,7 @@ fn marker(act: &str, run: &str, digest: &str, done: bool, expect: Expect) -> Eff
 }
 
 /// What undoes a kubeadm that was begun on a host, with the marker of it.
-pub const START_OVER: &str = "kubeadm reset -f && rm /var/lib/quorate/kubeadm";
+pub const START_OVER: &str = "kubeadm reset -f && rm -f /var/lib/quorate/kubeadm";
 
 /// Returns whether a step's title is that of kubeadm itself.
 pub fn is_kubeadm(title: &str) -> bool {
@@ -424,7 +424,7 @@ status=$?
 kill "$watch" 2>/dev/null"#;
 /// Whether kubeadm join ended where its kubelet has not begun yet, because the API did not answer one question: it asks for its
 /// configuration, the certificates and its Node first, gives an answer 10 s and does not ask again (kubeadm 1.36, util/config/cluster.go and
-/// cmd/phases/join/kubelet.go, where nothing is asked behind the kubelet's start). In the lab one bootstrap in thirty met that, while
+/// cmd/phases/join/kubelet.go; older ones ask for other things behind the kubelet's start, in the same phase). In the lab one bootstrap in thirty met that, while
 /// kube-proxy came up on the first control plane. Two more attempts, and none after two minutes: a token that is not known is waited for
 /// by kubeadm itself, five minutes long.
 const UNHEARD: &str = r#"begun=$(date +%s)
@@ -433,7 +433,7 @@ unheard() {
   tries=$((tries + 1))
   [ $status -ne 0 ] && [ $tries -lt 3 ] && [ $(($(date +%s) - begun)) -lt 120 ] || return 1
   tail -n 5 "/proc/$$/fd/1" 2>/dev/null |
-    grep -qE 'error execution phase (preflight|control-plane-prepare/download-certs|kubelet-start): .*(Client\.Timeout|i/o timeout|handshake timeout|timed out|deadline exceeded|connection re|EOF|no route to host)' || return 1
+    grep -qE 'error execution phase ((preflight|control-plane-prepare/download-certs): |kubelet-start: (cannot get Node|unable to fetch the kubeadm-config)).*(Client\.Timeout|i/o timeout|handshake timeout|timed out|deadline exceeded|connection re|EOF|no route to host)' || return 1
   echo 'quorate: the API did not answer, and the kubelet was not started: kubeadm join is tried again'
 }
 "#;

@@ -81,7 +81,7 @@ pub fn without_cluster(host: &HostView) -> Option<String> {
         Some(way) => format!("`load_balancer: {way}`"),
     };
     Some(format!(
-        "{from} has left something here, the inventory says `{}`, and no API server answers, yet a host shows a cluster or could not be looked at: bring the cluster back with the old `load_balancer` and change it then, or run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on all its nodes, then run again",
+        "{from} has left something here, the inventory says `{}`, and no API server answers, yet a host shows a cluster or could not be looked at: bring the cluster back with the old `load_balancer` and change it then; only where it is given up for good, with all its data, run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on all its nodes, then run again",
         old.to
     ))
 }

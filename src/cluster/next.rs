@@ -210,8 +210,8 @@ pub fn next(shape: &Shape, view: &View) -> Decision {
 /// No API server knows of a cluster: begin one, or take one up that was begun.
 fn begin(shape: &Shape, view: &View) -> Decision {
     let busy = view.hosts.values().any(HostView::is_at_work);
-    // A host that finished init or a join belongs to a cluster whose API does not answer: never a second init.
-    let finished: Vec<&HostName> = shape.nodes().filter(|n| is(view, n, has_done)).collect();
+    // Such a host belongs to a cluster whose API does not answer: never a second init.
+    let finished: Vec<&HostName> = shape.nodes().filter(|n| is(view, n, belongs)).collect();
     if !finished.is_empty() {
         if busy {
             return Decision::Wait;
@@ -230,7 +230,7 @@ fn begin(shape: &Shape, view: &View) -> Decision {
                 names(&finished),
                 gone.concat()
             ),
-            help: "look at the control planes with `systemctl status kubelet`, `ctr -n k8s.io tasks ls` and the logs under /var/log/pods, bring them back, and run again; on a host that was reset by hand remove /var/lib/quorate/kubeadm".into(),
+            help: "look at the control planes with `systemctl status kubelet`, `ctr -n k8s.io tasks ls` and the logs under /var/log/pods, bring them back, and run again; on a host that was reset by hand remove /var/lib/quorate/kubeadm. Only a cluster that is given up for good, with all its data, is reset: `kubeadm reset -f` on each of its nodes".into(),
         };
     }
     // Workers may go on receiving files while the first control plane is initialised.
@@ -561,8 +561,10 @@ fn is_worker(view: &View, name: &HostName, host: &HostView) -> bool {
     !reset && !attach && (node.is_ready() || !host.has_open_marker())
 }
 
-fn has_done(host: &HostView) -> bool {
-    host.kubernetes.marker.as_ref().is_some_and(|m| m.done)
+/// Returns whether kubeadm has come to its end on a host: by quorate, or on a control plane that was made before it.
+fn belongs(host: &HostView) -> bool {
+    let done = host.kubernetes.marker.as_ref().is_some_and(|m| m.done);
+    done || host.carries_a_control_plane()
 }
 
 impl Act {

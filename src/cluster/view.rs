@@ -178,6 +178,11 @@ impl HostView {
         self.joined || self.kubernetes.is_member()
     }
 
+    /// Returns whether the host is a control plane of some cluster and whole, as its own files tell: by quorate, or before it.
+    pub fn carries_a_control_plane(&self) -> bool {
+        self.kubernetes.is_member() && self.gone_manifests().is_empty()
+    }
+
     /// Returns whether the host could be looked at.
     pub fn is_known(&self) -> bool {
         !matches!(self.standing, Standing::Unknown(_))

@@ -46,8 +46,7 @@ pub(super) fn help_for(title: &str, lines: &[String], host: &HostName) -> String
         .map(|(_, help)| (*help).to_string());
     if found.is_none() && act::is_kubeadm(title) {
         return format!(
-            "mend the cause on {host} and run again: kubeadm is resumed there. If a variable has to change for that, start over first: `{}` on {host}",
-            act::START_OVER
+            "mend the cause on {host} and run again: kubeadm is resumed there. If a variable has to change for that, change it, and `quorate plan` says how to start over on {host}"
         );
     }
     found.unwrap_or_else(|| format!("look at the lines above, mend the cause on {host} and run again: what is done stays done"))

@@ -2,7 +2,6 @@
 
 mod acts;
 mod again;
-mod await_api;
 mod ending;
 mod pace;
 mod waves;
@@ -87,8 +86,6 @@ struct Run {
     completed: bool,
     /// Whether the failure that ends the run was told.
     told: bool,
-    /// Whether the run has waited for an API server that may be starting.
-    awaited: bool,
     /// Hosts on which a dead run's step has come to its end since they were looked at.
     outwaited: Vec<HostName>,
     act: &'static str,
@@ -118,7 +115,6 @@ pub async fn apply(settings: &Settings) {
         completed: false,
         under_way: Vec::new(),
         told: false,
-        awaited: false,
         outwaited: Vec::new(),
         act: "probe",
     };
@@ -153,12 +149,6 @@ impl Run {
             .collect();
         let shape = settings.desired.shape();
         if let Some(refusal) = cluster::next::forbidden(shape, &self.state.view) {
-            return refuse(&self.settings(), refusal).await;
-        }
-        // What an API server tells may forbid more.
-        if self.await_api().await
-            && let Some(refusal) = cluster::next::forbidden(shape, &self.state.view)
-        {
             return refuse(&self.settings(), refusal).await;
         }
         if let Some(refusal) = planned::stale(&self.state) {
@@ -332,8 +322,6 @@ impl Run {
                     }
                     // The load balancer has said itself what became of it.
                     Decision::Fail { .. } if idle && self.told => return,
-                    // This run may have started the kubelets.
-                    Decision::Fail { .. } if idle && self.await_api().await => continue,
                     Decision::Fail { message, help } if idle => {
                         settings
                             .emit(Event::ClusterFailed {

@@ -102,7 +102,7 @@ pub(super) fn summary(state: &State) -> Option<(String, bool)> {
     let extra: Vec<&str> = nodes.filter(|n| !ours.contains(n)).collect();
     if !extra.is_empty() {
         parts.push(format!(
-            "not in the inventory any more: {} (to remove one: `kubectl drain NODE --ignore-daemonsets`, `kubectl delete node NODE`, `kubeadm reset` there)",
+            "not in the inventory any more: {} (to remove one, in this order, since a control plane leaves etcd by its Node: `kubectl drain NODE --ignore-daemonsets`, `kubeadm reset` there, `kubectl delete node NODE`)",
             extra.join(", ")
         ));
     }

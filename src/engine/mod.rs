@@ -19,6 +19,7 @@ mod seen;
 mod session;
 mod settings;
 mod state;
+mod waiting;
 
 pub use apply::apply;
 pub use command::command;

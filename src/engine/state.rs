@@ -129,6 +129,9 @@ impl State {
                 state.look_at(unseen).await;
             }
         }
+        if settings.command == APPLY {
+            state.await_api().await;
+        }
         // When all were looked at: what one is to do may hang on what another one is like.
         let names: Vec<HostName> = state.hosts.keys().cloned().collect();
         let is_whole = state.view.is_whole(shape);

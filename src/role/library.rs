@@ -53,6 +53,8 @@ pub struct Role {
     pub(super) pace: Option<Pace>,
     place: Utf8PathBuf,
     builtin: bool,
+    /// Whether it is a user's in the place of one of the binary's.
+    replaces: bool,
     files: BTreeMap<String, RoleFile>,
     /// `defaults` and `vars` as scopes have them, made when the first host needs them.
     layers: OnceLock<Layers>,
@@ -69,6 +71,11 @@ impl Role {
     /// Returns whether it is one of the binary's.
     pub fn is_builtin(&self) -> bool {
         self.builtin
+    }
+
+    /// Returns whether it is one of the binary's, or stands in the place of one, as an edited copy does.
+    pub fn stands_for_a_builtin(&self) -> bool {
+        self.builtin || self.replaces
     }
 
     /// Returns whether it is a user's own.
@@ -204,6 +211,7 @@ impl Role {
             pace: None,
             place,
             builtin: false,
+            replaces: false,
             files,
             layers: OnceLock::new(),
             names: OnceLock::new(),
@@ -412,7 +420,9 @@ impl Library {
         match files::folders(&roles) {
             Ok(folders) => {
                 for folder in folders {
-                    library.add(Role::read(folder, false, &mut diagnostics));
+                    let mut role = Role::read(folder, false, &mut diagnostics);
+                    role.replaces = library.get(&role.name).is_ok();
+                    library.add(role);
                 }
             }
             Err((path, reason)) => diagnostics.push(Diagnostic::error(format!(

@@ -122,7 +122,7 @@ impl Layers {
 }
 
 /// Returns the scope with a role's variables: defaults below the inventory's, vars above them and below `-e`, whose names are
-/// `fixed`. Text that a built-in role's spec has a whole number for, or true and false, is that: `-e` and INI files know text alone.
+/// `fixed`. Text that a built-in role's spec, or that of a copy of it, has a whole number for, or true and false, is that: `-e` and INI files know text alone.
 pub(super) fn with_role(scope: &Scope, role: &Role, fixed: &BTreeSet<String>) -> Scope {
     let mut inner = scope.clone();
     let layers = role.layers();
@@ -132,8 +132,8 @@ pub(super) fn with_role(scope: &Scope, role: &Role, fixed: &BTreeSet<String>) ->
     } else {
         inner.push_over(&layers.vars);
     }
-    // As in Ansible, a role of the user's sees what was written: `no` is a word of sshd_config, and `007` one of a name.
-    if role.is_builtin() {
+    // As in Ansible, any other role sees what was written: `no` is a word of sshd_config, and `007` one of a name.
+    if role.stands_for_a_builtin() {
         for (name, convert) in spec::typed(&role.arguments) {
             inner.convert(name, convert);
         }

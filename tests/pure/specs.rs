@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use camino::Utf8Path;
 use quorate::inventory::yaml::{Schema, parse};
 use quorate::model::Source;
 use quorate::role::{HostRoles, Library, Registered};
@@ -136,8 +137,26 @@ fn mistakes_in_a_spec_are_named_with_their_place() {
 #[test]
 fn text_is_what_the_spec_of_a_built_in_role_has_it_for() {
     let (library, _) = Library::builtin();
-    let role = library.get("container_runtime").unwrap();
-    let roles = HostRoles::new(vec![role], Arc::new(AllThere));
+    let builtin = library.get("container_runtime").unwrap();
+    // An unchanged copy of it (`roles eject`) does the same.
+    let folder = tempfile::tempdir().unwrap();
+    let folder = Utf8Path::from_path(folder.path()).unwrap();
+    for (path, file) in builtin.contents() {
+        let path = folder.join("roles/container_runtime").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &*file.source.as_ref().unwrap().text).unwrap();
+    }
+    let (library, found) = Library::load(folder);
+    assert!(!found.has_errors(), "{found:?}");
+    let copy = library.get("container_runtime").unwrap();
+    assert!(copy.is_own() && builtin.is_builtin());
+    for role in [builtin, copy] {
+        let roles = HostRoles::new(vec![role], Arc::new(AllThere));
+        text_is_a_truth_to(&roles);
+    }
+}
+
+fn text_is_a_truth_to(roles: &HostRoles) {
     for flag in [
         json!("False"),
         json!("no"),

@@ -19,6 +19,8 @@ mod plans;
 mod preflight;
 #[path = "engine/rescue.rs"]
 mod rescue;
+#[path = "engine/starting.rs"]
+mod starting;
 #[path = "engine/wanted.rs"]
 mod wanted;
 

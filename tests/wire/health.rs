@@ -16,13 +16,13 @@ use super::engine::{Bench, Outcome, framed, lost, obey};
 const HOSTS: [&str; 4] = ["cp1", "cp2", "cp3", "w1"];
 
 /// How a host's answer differs from that of a healthy one.
-type Bend = fn(&str, &mut Vec<String>);
+pub(super) type Bend = fn(&str, &mut Vec<String>);
 
 /// What the inventory says otherwise of what a cluster keeps.
 type Want = fn(&mut Lasting);
 
 /// A cluster that has what it was told, with a load balancer on its control planes.
-fn cluster(bend: Bend) -> Bench {
+pub(super) fn cluster(bend: Bend) -> Bench {
     let mut bench = Bench::cluster(&HOSTS).converged();
     bench.shape.load_balancers = bench.shape.control_planes.clone();
     bench.model.lock().unwrap().bent = Some(bend);
@@ -36,12 +36,12 @@ fn replace(lines: &mut [String], from: &str, to: &str) {
 }
 
 /// Takes away what the API server and etcd of a host would answer.
-fn silence(lines: &mut Vec<String>, all: &[&str]) {
+pub(super) fn silence(lines: &mut Vec<String>, all: &[&str]) {
     lines.retain(|line| !line.starts_with("body ") && !line.starts_with("http "));
     lines.extend(all.iter().map(|what| format!("http {what} 000")));
 }
 
-fn units(host: &str, lines: &mut Vec<String>, haproxy: &str, kubelet: &str) {
+pub(super) fn units(host: &str, lines: &mut Vec<String>, haproxy: &str, kubelet: &str) {
     // In the order of the questions, as systemctl answers.
     if host.starts_with("cp") {
         lines.extend([format!("unit ActiveState={haproxy}"), "unit ".into()]);
@@ -451,55 +451,6 @@ async fn a_host_that_starts_anew_is_reached_again() {
             .text()
             .contains("looking at the host again, for 30 s at most")
     );
-}
-
-/// After a loss of power the hosts are there before their API servers are: apply waits for one and goes on, a plan does not.
-#[tokio::test]
-async fn an_api_server_that_is_starting_is_waited_for() {
-    fn is(host: &str, lines: &mut Vec<String>, kubelet: &str) {
-        lines.push("kubernetes trace /var/lib/kubelet/config.yaml".into());
-        units(host, lines, "active", kubelet);
-    }
-    fn down(host: &str, lines: &mut Vec<String>, kubelet: &str) {
-        silence(
-            lines,
-            &["livez", "readyz", "nodes", "members", "etcd-status"],
-        );
-        is(host, lines, kubelet);
-    }
-    const UP: Bend = |host, lines| is(host, lines, "active");
-    const DOWN: Bend = |host, lines| down(host, lines, "active");
-    const STOPPED: Bend = |host, lines| down(host, lines, "failed");
-    const GONE: &str = "belong to a cluster, but no API server answers";
-    let rows: [(&str, Bend, u32, ExitCode); 3] = [
-        ("apply", DOWN, 3, ExitCode::Done),
-        ("plan", DOWN, 1, ExitCode::Failed),
-        ("apply", STOPPED, 1, ExitCode::Failed),
-    ];
-    for (command, down, looks, exit) in rows {
-        let mut bench = cluster(down);
-        bench.patience = Patience {
-            api: std::time::Duration::from_secs(30),
-            ..Patience::NONE
-        };
-        let asked = std::sync::Arc::new(AtomicU32::new(0));
-        let count = asked.clone();
-        let outcome = bench
-            .run(command, move |model, call| {
-                if call.host == "cp1" && call.request.kind() == Kind::Probe {
-                    let up = count.fetch_add(1, Ordering::Relaxed) >= 2;
-                    model.lock().unwrap().bent = Some(if up { UP } else { down });
-                }
-                obey(model, call)
-            })
-            .await;
-        let text = outcome.text();
-        assert_eq!(outcome.exit(), exit, "{command}: {text}");
-        assert_eq!(asked.load(Ordering::Relaxed), looks, "{command}: {text}");
-        assert_eq!(text.contains(GONE), exit == ExitCode::Failed, "{text}");
-        let waited = text.contains("wait for an API server");
-        assert_eq!(waited, looks > 2, "{command}: {text}");
-    }
 }
 
 /// A wrong password on every host is said of each; nobody is told to take control planes out of the inventory.

@@ -4,7 +4,8 @@ use super::super::act::START_OVER;
 use super::super::drift;
 use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
-use super::{Refusal, has_done, is, lasting, names};
+use super::join;
+use super::{Refusal, belongs, is, lasting, names};
 use crate::host::fact::{Api, Marker, Reach};
 use crate::model::HostName;
 
@@ -222,10 +223,14 @@ fn unreadable_marker(shape: &Shape, view: &View) -> Option<Refusal> {
                     "found {f}"
                 ))
         ),
-        help: match found {
-            None => format!("remove that file on {name} and run again"),
-            Some(_) => format!(
-                "a node that is whole and Ready needs nothing but the file removed; else run `kubeadm reset` on {name} and remove it, then run again"
+        help: match (found, view.api()) {
+            (None, _) => format!("remove that file on {name} and run again"),
+            (Some(_), None) => format!(
+                "bring an API server of the cluster back first: if {name} is a node that is whole and Ready then, it needs nothing but the file removed"
+            ),
+            (Some(_), Some(_)) => format!(
+                "a node that is whole and Ready needs nothing but the file removed; else {}",
+                join::anew(view, name)
             ),
         },
     })
@@ -241,7 +246,7 @@ fn begun_elsewhere(shape: &Shape, view: &View) -> Option<Refusal> {
         return Some(Refusal {
             hosts: begun.iter().map(|n| (*n).clone()).collect(),
             message: format!("init was begun on more than one host: {}", names(&begun)),
-            help: "run `kubeadm reset` yourself on all of them but one, and remove /var/lib/quorate/kubeadm there".into(),
+            help: "find out which has the cluster that is to stay (`kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes`); on all of them but one run `kubeadm reset` yourself, which takes etcd's data with it, and remove /var/lib/quorate/kubeadm there".into(),
         });
     }
     let name = *begun.first()?;
@@ -251,25 +256,28 @@ fn begun_elsewhere(shape: &Shape, view: &View) -> Option<Refusal> {
             hosts: vec![name.clone()],
             message: format!("init was begun on {name}, which is no control plane any more"),
             help: format!(
-                "put {name} back into kube_control_plane, or start over: `{START_OVER}` on {name}"
+                "put {name} back into kube_control_plane, or start over: `{START_OVER}` on {name}, with etcd's data"
             ),
         });
     }
     (!host.is_marked_with_its_config()).then(|| Refusal {
         hosts: vec![name.clone()],
         message: format!("init was begun on {name} with another configuration"),
-        help: other_config(name, host),
+        help: other_config(view, name, host),
     })
 }
 
 /// Returns what to do about a host where kubeadm was begun with another configuration.
-pub(super) fn other_config(name: &HostName, host: &HostView) -> String {
+pub(super) fn other_config(view: &View, name: &HostName, host: &HostView) -> String {
     if host.kubernetes.kubeadm_running {
         return format!(
             "kubeadm is still running there: wait for it, or end it with `systemctl stop quorate-kubeadm.service` on {name}"
         );
     }
-    format!("put the old variables back and run again, or start over: `{START_OVER}` on {name}")
+    format!(
+        "put the old variables back and run again, or start over: {}",
+        join::anew(view, name)
+    )
 }
 
 /// No API server knows a cluster, yet a host belongs to one: an init beside it would make a second one.
@@ -292,7 +300,7 @@ fn unknown_cluster(shape: &Shape, view: &View) -> Option<Refusal> {
         });
     }
     // The cluster of these hosts is down: that is a failure to be told of, not a reason to leave its hosts alone.
-    if shape.nodes().any(|n| is(view, n, has_done)) {
+    if shape.nodes().any(|n| is(view, n, belongs)) {
         return None;
     }
     let begun = begun(shape, view);

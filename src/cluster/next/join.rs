@@ -1,5 +1,6 @@
 //! Whether one host may join now.
 
+use super::super::act::START_OVER;
 use super::super::view::{HostView, Standing, View};
 use super::forbidden::other_config;
 use super::{Cause, Missing};
@@ -39,7 +40,7 @@ pub(super) fn join(view: &View, name: &HostName, host: &HostView, act: &str) -> 
     if begun && !host.is_marked_with_its_config() {
         return not(
             "a join was begun there with another configuration".into(),
-            Cause::Unsafe(other_config(name, host)),
+            Cause::Unsafe(other_config(view, name, host)),
         );
     }
     if host.kubernetes.kubeadm_running && !begun {
@@ -147,21 +148,22 @@ fn half_a_member(view: &View, name: &HostName, host: &HostView, act: &str) -> (S
     )
 }
 
-/// Returns what to do so that a host can join anew. `kubeadm reset` leaves a member of etcd behind where it finds no manifest
-/// of etcd or no Node.
-fn anew(view: &View, name: &HostName) -> String {
+/// Returns what to do so that a host can join anew. A member of etcd goes first: `kubeadm reset` leaves it behind where it finds no
+/// manifest of etcd or no Node (kubeadm 1.36, cmd/phases/reset/removeetcdmember.go), and a member that is gone with its data may be the one
+/// that the quorum lacks then. Its Node goes last: without one reset cannot tell that it has a member.
+pub(super) fn anew(view: &View, name: &HostName) -> String {
     let members = view.api().and_then(|(_, api)| api.members.as_deref());
     let own = members
         .unwrap_or_default()
         .iter()
         .find(|m| m.name == name.as_str());
     let leave = own.map_or_else(String::new, |member| {
-        format!(", then {}", remove(view, name, Some(member)))
+        format!("{}, then ", remove(view, name, Some(member)))
     });
     let delete = view
         .node(name)
         .map_or_else(String::new, |_| format!(", `kubectl delete node {name}`"));
-    format!("run `kubeadm reset` on {name} yourself{leave}{delete}, then run again")
+    format!("{leave}run `{START_OVER}` on {name} yourself{delete}, then run again")
 }
 
 /// Returns the command that removes a member of etcd. etcdctl is in the image of etcd alone.

@@ -182,7 +182,7 @@ pub(super) fn in_cluster(
         hosts: vec![name.clone()],
         message: format!("{name} is a worker of the live cluster, and the inventory says it is a control plane"),
         help: format!(
-            "put {name} back into kube_node alone; to make it a control plane, run `kubectl drain {name} --ignore-daemonsets`, `kubectl delete node {name}` and, on {name}, `kubeadm reset` yourself, then run again"
+            "put {name} back into kube_node alone; to make it a control plane, run `kubectl drain {name} --ignore-daemonsets`, on {name} `kubeadm reset`, and `kubectl delete node {name}` yourself, then run again"
         ),
     })
 }

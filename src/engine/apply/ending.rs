@@ -8,10 +8,11 @@ use super::super::health::{self, Down, Heals, summary};
 use super::super::look::{self, refuse};
 use super::super::seen;
 use super::super::state::{HostState, cluster_facts, trouble};
+use super::super::waiting::LOOK;
 use super::Run;
 use crate::cluster::next::{Cause, Missing};
 use crate::cluster::{self, Decision, HostView, Standing, act};
-use crate::event::{Category, Event, Status};
+use crate::event::{Event, Status};
 use crate::host::Facts;
 use crate::model::HostName;
 
@@ -219,37 +220,9 @@ impl Run {
         if ill.is_empty() {
             return;
         }
-        let began = self.wait_begins(TITLE, &ill).await;
+        let began = self.state.wait_begins(TITLE, &ill).await;
         self.poll_the_ill().await;
-        self.wait_ends(TITLE, ill, began).await;
-    }
-
-    /// Says that hosts are waited for.
-    pub(super) async fn wait_begins(&self, title: &str, hosts: &[HostName]) -> Instant {
-        for host in hosts {
-            let event = Event::StepStarted {
-                host: host.clone(),
-                title: title.into(),
-            };
-            self.state.settings.emit(event).await;
-        }
-        Instant::now()
-    }
-
-    /// Says how long hosts were waited for.
-    pub(super) async fn wait_ends(&self, title: &str, hosts: Vec<HostName>, began: Instant) {
-        for host in hosts {
-            let event = Event::StepFinished {
-                host,
-                title: title.into(),
-                status: Status::Ok,
-                category: Category::Wait,
-                seconds: began.elapsed().as_secs_f64(),
-                detail: Vec::new(),
-                help: None,
-            };
-            self.state.settings.emit(event).await;
-        }
+        self.state.wait_ends(TITLE, ill, began).await;
     }
 
     /// A wave that failed has told nothing of its host: what is known of its load balancer is of before.
@@ -322,7 +295,7 @@ impl Run {
             if !self.look_anew(&hosts).await || self.healing().is_empty() {
                 return;
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 }

@@ -72,12 +72,22 @@ fn an_init_that_was_begun_is_taken_up_where_it_was() {
 
 #[test]
 fn a_second_cluster_is_refused() {
-    let cases: [(&str, fn(&mut View), &str, &str); 14] = [
+    let cases: [(&str, fn(&mut View), &str, &str); 15] = [
         (
             "a marker that power lost took the content of",
             |v| host(v, "w1").kubernetes.marker = marker("", false),
             "/var/lib/quorate/kubeadm on w1, which says what kubeadm has begun there, cannot be read (nothing of a cluster was found)",
             "remove that file on w1",
+        ),
+        (
+            "the same, where something lies there",
+            |v| {
+                let w1 = host(v, "w1");
+                w1.kubernetes.marker = marker("", false);
+                w1.kubernetes.traces = vec!["/etc/kubernetes/kubelet.conf".into()];
+            },
+            "/var/lib/quorate/kubeadm on w1, which says what kubeadm has begun there, cannot be read (found /etc/kubernetes/kubelet.conf)",
+            "bring an API server of the cluster back first",
         ),
         (
             "unknown control plane",

@@ -162,7 +162,7 @@ fn a_token_that_cannot_be_brought_in_ends_the_joins() {
 
 #[test]
 fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
-    let cases: [(&str, fn(&mut View), &str, &str); 9] = [
+    let cases: [(&str, fn(&mut View), &str, &str); 10] = [
         (
             "down",
             |v| host(v, "cp2").standing = Standing::Unknown("no route".into()),
@@ -196,6 +196,19 @@ fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
             },
             "a join was begun there with another configuration",
             "put the old variables back",
+        ),
+        (
+            // Its Node may not be there yet: a reset would leave its vote behind.
+            "another configuration, and it has a vote already",
+            |v| {
+                let cp2 = host(v, "cp2");
+                cp2.kubernetes.marker = marker("join", false);
+                cp2.config = "new".into();
+                let members = api(v).members.as_mut().unwrap();
+                members.push(member("cp2", false, 1));
+            },
+            "a join was begun there with another configuration",
+            "member remove a1`, then run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on cp2 yourself",
         ),
         (
             "a stranger's join",

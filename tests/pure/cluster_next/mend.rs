@@ -41,6 +41,20 @@ fn a_cluster_that_is_down_is_a_failure_and_never_a_second_init() {
     );
     host(&mut view, "w1").standing = Standing::Preparing;
     assert_eq!(decide(&view), Decision::Wait);
+    // Nobody is told to reset what was made before quorate came, and is only down.
+    let mut before = live(&["cp1", "cp2"]);
+    for host in before.hosts.values_mut() {
+        host.kubernetes.api = None;
+        host.kubernetes.marker = None;
+    }
+    before.choose_api();
+    let Decision::Fail { message, .. } = decide(&before) else {
+        panic!("{:?}", decide(&before))
+    };
+    assert!(
+        message.starts_with("cp1, cp2 belong to a cluster"),
+        "{message}"
+    );
     // The API answers, but says nothing: its hosts are not taken for strangers.
     let mut view = live(&["cp1"]);
     api(&mut view).nodes = None;
@@ -88,7 +102,7 @@ fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
             "its Node is gone (kubeadm join came to its end there, by quorate; found ",
             &[
                 "`systemctl restart kubelet` on w1",
-                "or start it over: run `kubeadm reset` on w1 yourself, then run again",
+                "or start it over: run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on w1 yourself, then run again",
             ],
         ),
         (
@@ -99,8 +113,8 @@ fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
             &[
                 "`systemctl restart kubelet` on cp3",
                 "`kubeadm init phase mark-control-plane --node-name cp3`",
-                "kubeadm reset` on cp3 yourself, then `kubectl -n kube-system exec etcd-cp1 -- etcdctl",
-                "member remove a2`",
+                "or start it over: `kubectl -n kube-system exec etcd-cp1 -- etcdctl",
+                "member remove a2`, then run `kubeadm reset",
             ],
         ),
         (
@@ -115,7 +129,8 @@ fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
             "/etc/kubernetes/manifests/kube-apiserver.yaml and /etc/kubernetes/manifests/etcd.yaml is gone (kubeadm join",
             &[
                 "put the manifests back",
-                "member remove a1`, `kubectl delete node cp2`, then run again",
+                "member remove a1`, then run `kubeadm reset",
+                "on cp2 yourself, `kubectl delete node cp2`, then run again",
             ],
         ),
         (
@@ -147,7 +162,9 @@ fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
             "cp3",
             |v| api(v).members.as_mut().unwrap().retain(|m| m.name != "cp3"),
             "etcd does not list it (kubeadm join",
-            &["run `kubeadm reset` on cp3 yourself, `kubectl delete node cp3`, then run again"],
+            &[
+                "run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on cp3 yourself, `kubectl delete node cp3`, then run again",
+            ],
         ),
     ];
     for (title, who, change, reason, help) in cases {

@@ -6,10 +6,10 @@ use quorate::host::Kind;
 
 use super::{ADDON, Bench, obey};
 
-const ADDON_DIFFERS: &str =
+pub(super) const ADDON_DIFFERS: &str =
     "diff -u -N /t/v1.ConfigMap.x.y /t/v1.ConfigMap.x.y\n--- /t/a\tx\n+++ /t/b\tx\n-a\n+b\n";
 
-fn with_a_manifest(status: u8, said: &'static str, then: u8) -> Bench {
+pub(super) fn with_a_manifest(status: u8, said: &'static str, then: u8) -> Bench {
     let mut bench = Bench::cluster(&["cp1", "cp2", "w1"]).converged();
     bench.manifests = vec![Manifest {
         name: ADDON.into(),
