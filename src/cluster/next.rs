@@ -210,8 +210,8 @@ pub fn next(shape: &Shape, view: &View) -> Decision {
 /// No API server knows of a cluster: begin one, or take one up that was begun.
 fn begin(shape: &Shape, view: &View) -> Decision {
     let busy = view.hosts.values().any(HostView::is_at_work);
-    // Such a host belongs to a cluster whose API does not answer: never a second init.
-    let finished: Vec<&HostName> = shape.nodes().filter(|n| is(view, n, belongs)).collect();
+    // A host that finished init or a join belongs to a cluster whose API does not answer: never a second init.
+    let finished: Vec<&HostName> = shape.nodes().filter(|n| is(view, n, has_done)).collect();
     if !finished.is_empty() {
         if busy {
             return Decision::Wait;
@@ -561,10 +561,8 @@ fn is_worker(view: &View, name: &HostName, host: &HostView) -> bool {
     !reset && !attach && (node.is_ready() || !host.has_open_marker())
 }
 
-/// Returns whether kubeadm has come to its end on a host: by quorate, or on a control plane that was made before it.
-fn belongs(host: &HostView) -> bool {
-    let done = host.kubernetes.marker.as_ref().is_some_and(|m| m.done);
-    done || host.carries_a_control_plane()
+fn has_done(host: &HostView) -> bool {
+    host.kubernetes.marker.as_ref().is_some_and(|m| m.done)
 }
 
 impl Act {

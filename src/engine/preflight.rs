@@ -26,10 +26,13 @@ pub struct Seen<'a> {
     pub ours: bool,
 }
 
-/// Tells of what was found, and returns whether the run may go on. Before there is a cluster nothing is begun beside a fault; a
-/// cluster that lives goes on without the host that has one.
-pub(super) async fn passes(state: &mut State) -> bool {
-    let settings = state.settings.clone();
+/// Returns whether something was found that is unsafe whatever an API server says: before hosts are planned.
+pub(super) fn forbids(state: &State) -> bool {
+    findings(state).iter().any(|f| f.level == Level::Unsafe)
+}
+
+fn findings(state: &State) -> Vec<Finding> {
+    let settings = &state.settings;
     let hosts = state.hosts.iter().filter(|(_, h)| h.session.is_some());
     let seen: Vec<Seen<'_>> = hosts
         .map(|(host, seen)| Seen {
@@ -39,7 +42,14 @@ pub(super) async fn passes(state: &mut State) -> bool {
             ours: settings.is_ours(host),
         })
         .collect();
-    let found = settings.desired.preflight(&seen);
+    settings.desired.preflight(&seen)
+}
+
+/// Tells of what was found, and returns whether the run may go on. Before there is a cluster nothing is begun beside a fault; a
+/// cluster that lives goes on without the host that has one.
+pub(super) async fn passes(state: &mut State) -> bool {
+    let settings = state.settings.clone();
+    let found = findings(state);
     let (warnings, faults): (Vec<&Finding>, Vec<&Finding>) =
         found.iter().partition(|f| f.level == Level::Warning);
     for finding in warnings {

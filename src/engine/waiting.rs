@@ -1,21 +1,25 @@
 //! What a run waits for beside its steps: what is down and may come up, told as a step of the hosts that are waited for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::health::KUBELET;
+use super::preflight;
 use super::state::{State, cluster_facts};
 use crate::cluster;
 use crate::event::{Category, Event, Status};
-use crate::host::Known;
+use crate::host::fact::Kubernetes;
+use crate::host::{Known, Observed};
 use crate::model::HostName;
 
 /// How long a kubelet may take to be started on a host that is starting: it comes behind the container runtime and the network.
 const BOOT: Duration = Duration::from_secs(10);
+/// How long the other control planes may take once one is up: they have started with it.
+const OTHERS: Duration = Duration::from_secs(3);
 /// Between two looks at a host that is waited for.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
@@ -27,53 +31,54 @@ impl State {
         let settings = self.settings.clone();
         let hosts = self.starting();
         let shape = settings.desired.shape();
-        let is_in_vain = || cluster::next::forbidden(shape, &self.view).is_some();
+        let is_in_vain =
+            || cluster::next::forbidden(shape, &self.view).is_some() || preflight::forbids(self);
         if hosts.is_empty() || settings.patience.api.is_zero() || is_in_vain() {
             return;
         }
         let began = self.wait_begins(TITLE, &hosts).await;
-        let found = AtomicBool::new(false);
+        let found = Notify::new();
+        // Each host's last look counts, however the wait ends: what an API server says may forbid to go on.
+        let seen: Mutex<HashMap<HostName, Observed>> = Mutex::default();
         let sessions = self.hosts.iter().filter(|(name, _)| hosts.contains(name));
-        let sessions =
-            sessions.filter_map(|(name, host)| Some((name.clone(), host.session.clone()?)));
-        let mut looks: FuturesUnordered<_> = sessions
-            .map(|(name, session)| {
-                let facts = cluster_facts(settings.desired.as_ref(), &name);
-                let found = &found;
-                async move {
-                    loop {
-                        // Whoever is lost is waited for no longer, nor a kubelet that does not come.
-                        let seen = session.probe(&facts).await.ok()?;
-                        let runs = seen.unit(KUBELET).is(|unit| unit.is_active());
-                        if !runs && began.elapsed() > BOOT {
-                            return Some((name, seen));
-                        }
-                        let api = seen.kubernetes.as_ref().and_then(|k| k.cluster_api());
-                        if api.is_some_and(|api| api.ready && api.nodes.is_some()) {
-                            found.store(true, Ordering::Relaxed);
-                        }
-                        if found.load(Ordering::Relaxed) {
-                            return Some((name, seen));
-                        }
-                        tokio::time::sleep(LOOK).await;
+        let sessions = sessions.filter_map(|(name, host)| Some((name, host.session.clone()?)));
+        let looks = sessions.map(|(name, session)| {
+            let facts = cluster_facts(settings.desired.as_ref(), name);
+            let (seen, found) = (&seen, &found);
+            async move {
+                // Whoever is lost is waited for no longer, nor a kubelet that does not come.
+                while let Ok(observed) = session.probe(&facts).await {
+                    let api = observed
+                        .kubernetes
+                        .as_ref()
+                        .and_then(Kubernetes::cluster_api);
+                    let is_up = api.is_some_and(|api| api.ready && api.nodes.is_some());
+                    let runs = observed.unit(KUBELET).is(|unit| unit.is_active());
+                    lock(seen).insert(name.clone(), observed);
+                    if is_up {
+                        found.notify_one();
+                        return;
                     }
+                    if !runs && began.elapsed() > BOOT {
+                        return;
+                    }
+                    tokio::time::sleep(LOOK).await;
                 }
-            })
-            .collect();
-        let mut seen = Vec::new();
-        let all = async {
-            while let Some(look) = looks.next().await {
-                seen.extend(look);
             }
+        });
+        let looks = futures::future::join_all(looks);
+        let enough = async {
+            found.notified().await;
+            tokio::time::sleep(OTHERS).await;
         };
         let mut cancel = settings.cancel.clone();
         tokio::select! {
-            () = all => {}
+            _ = looks => {}
+            () = enough => {}
             () = cancel.asked() => {}
             () = tokio::time::sleep_until(began + settings.patience.api) => {}
         }
-        drop(looks);
-        for (name, observed) in seen {
+        for (name, observed) in std::mem::take(&mut *lock(&seen)) {
             if let Some(host) = self.hosts.get_mut(&name) {
                 host.observed.update(observed);
             }
@@ -134,4 +139,8 @@ impl State {
             self.settings.emit(event).await;
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

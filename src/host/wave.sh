@@ -89,7 +89,8 @@ long() { # name seconds command...
 installed() { # a package's name, or name=version with * in it
   case $1 in *=*) version=${1#*=} ;; *) version='*' ;; esac
   if command -v dpkg-query >/dev/null 2>&1; then
-    there=$(dpkg-query -W -f '${db:Status-Abbrev}|${Version}' "${1%%=*}" 2>/dev/null)
+    # Of one that is there for two architectures, both are told.
+    there=$(dpkg-query -W -f '${db:Status-Abbrev}|${Version}\n' "${1%%=*}" 2>/dev/null | head -n 1)
     case $there in ?i*) ;; *) return 1 ;; esac
   else
     there=$(rpm -q --qf '|%{VERSION}-%{RELEASE}' "${1%%=*}" 2>/dev/null) || return 1

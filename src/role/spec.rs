@@ -309,10 +309,7 @@ pub(super) fn check(role: &Role, scope: &Scope, diagnostics: &mut Diagnostics) {
         let mut found = Vec::new();
         argument.check(&value, name, &mut found);
         // As in Ansible, null is nothing to complain of. What the roles of this program make of it is a line without a value.
-        if role.stands_for_a_builtin()
-            && value.is_null()
-            && !argument.required
-            && argument.kind != Kind::Raw
+        if role.is_builtin() && value.is_null() && !argument.required && argument.kind != Kind::Raw
         {
             let message = format!("`{name}` takes {}, not null", argument.kind.expected());
             found.push((message, Some("leave it out for the default".into())));

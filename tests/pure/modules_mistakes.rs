@@ -112,6 +112,8 @@ fn mistakes_are_named_with_their_place() {
         "- service: {name: 'a*', state: started}",
         "- package: {name: 'a='}",
         "- package: {name: '=1'}",
+        "- package: {name: 'bash-'}",
+        "- package: {name: 'a$(id)'}",
         "- package: {name: 'a=1*', state: absent}",
         "- image_pull: {name: '-x'}",
         "- image_pull: {registry_config: /etc}",

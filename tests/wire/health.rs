@@ -29,7 +29,7 @@ pub(super) fn cluster(bend: Bend) -> Bench {
     bench
 }
 
-fn replace(lines: &mut [String], from: &str, to: &str) {
+pub(super) fn replace(lines: &mut [String], from: &str, to: &str) {
     for line in lines {
         *line = line.replace(from, to);
     }

@@ -5,7 +5,7 @@ use super::super::drift;
 use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::join;
-use super::{Refusal, belongs, is, lasting, names};
+use super::{Refusal, has_done, is, lasting, names};
 use crate::host::fact::{Api, Marker, Reach};
 use crate::model::HostName;
 
@@ -300,7 +300,7 @@ fn unknown_cluster(shape: &Shape, view: &View) -> Option<Refusal> {
         });
     }
     // The cluster of these hosts is down: that is a failure to be told of, not a reason to leave its hosts alone.
-    if shape.nodes().any(|n| is(view, n, belongs)) {
+    if shape.nodes().any(|n| is(view, n, has_done)) {
         return None;
     }
     let begun = begun(shape, view);
@@ -333,9 +333,12 @@ fn unknown_cluster(shape: &Shape, view: &View) -> Option<Refusal> {
         .filter(|n| !is(view, n, HostView::is_known))
         .collect();
     let (beside, help) = match unseen.as_slice() {
+        // It may have been made before quorate came, and be down.
         [] => (
             String::new(),
-            format!("if the host is to be used here, run {reset}, then run again"),
+            format!(
+                "where its cluster is only down, bring an API server of it back (`systemctl status kubelet` on its control planes) and run again; only where that cluster is given up for good, with all its data, run {reset}, then run again"
+            ),
         ),
         // The cluster that it was brought into may live there.
         _ => (

@@ -152,18 +152,35 @@ fn half_a_member(view: &View, name: &HostName, host: &HostView, act: &str) -> (S
 /// manifest of etcd or no Node (kubeadm 1.36, cmd/phases/reset/removeetcdmember.go), and a member that is gone with its data may be the one
 /// that the quorum lacks then. Its Node goes last: without one reset cannot tell that it has a member.
 pub(super) fn anew(view: &View, name: &HostName) -> String {
+    let reset = format!("run `{START_OVER}` on {name} yourself");
     let members = view.api().and_then(|(_, api)| api.members.as_deref());
-    let own = members
-        .unwrap_or_default()
-        .iter()
-        .find(|m| m.name == name.as_str());
-    let leave = own.map_or_else(String::new, |member| {
-        format!("{}, then ", remove(view, name, Some(member)))
-    });
+    let is_own = |m: &&EtcdMember| m.name == name.as_str();
+    let own = members.unwrap_or_default().iter().find(is_own);
+    let mut others = members.unwrap_or_default().iter().filter(|m| !is_own(m));
+    let leave = match (own, members) {
+        // etcd lets its last member not go, and nothing is left behind it.
+        (Some(_), _) if others.all(|m| m.learner || m.name.is_empty()) => {
+            return format!(
+                "it is the only member of etcd with a vote, so that this gives the cluster up with all its data: {reset}, then run again"
+            );
+        }
+        (Some(member), _) => format!("{}, then ", remove(view, name, Some(member))),
+        // A worker has none.
+        (None, None) if view.hosts.get(name).is_some_and(may_vote) => format!(
+            "etcd's members could not be listed, and its own would have to go first (`member list` in the place of `member remove ID` lists them): {}, then ",
+            remove(view, name, None)
+        ),
+        (None, _) => String::new(),
+    };
     let delete = view
         .node(name)
         .map_or_else(String::new, |_| format!(", `kubectl delete node {name}`"));
-    format!("{leave}run `{START_OVER}` on {name} yourself{delete}, then run again")
+    format!("{leave}{reset}{delete}, then run again")
+}
+
+/// Returns whether a host may have become a member of etcd.
+fn may_vote(host: &HostView) -> bool {
+    host.has_trace("/etcd.yaml") || host.has_trace("/var/lib/etcd/member")
 }
 
 /// Returns the command that removes a member of etcd. etcdctl is in the image of etcd alone.

@@ -35,7 +35,11 @@ impl Package {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
         };
-        if name.is_empty() || name.contains('*') {
+        // deb-src-control(5), "Package", and what RPM's names and an architecture have beside. To apt a last `-` means that it goes.
+        let mut characters = name.chars();
+        let begins = characters.next().is_some_and(|c| c.is_ascii_alphanumeric());
+        let goes_on = characters.all(|c| c.is_ascii_alphanumeric() || "+.-_:~".contains(c));
+        if !begins || !goes_on || name.ends_with('-') {
             return Err("has no package's name");
         }
         // What Debian's and RPM's versions consist of (deb-version(7)), and the wildcard: it goes through a shell.

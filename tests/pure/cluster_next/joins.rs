@@ -162,7 +162,7 @@ fn a_token_that_cannot_be_brought_in_ends_the_joins() {
 
 #[test]
 fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
-    let cases: [(&str, fn(&mut View), &str, &str); 10] = [
+    let cases: [(&str, fn(&mut View), &str, &str); 11] = [
         (
             "down",
             |v| host(v, "cp2").standing = Standing::Unknown("no route".into()),
@@ -209,6 +209,18 @@ fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
             },
             "a join was begun there with another configuration",
             "member remove a1`, then run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on cp2 yourself",
+        ),
+        (
+            "another configuration, and whether it has a vote cannot be known",
+            |v| {
+                let cp2 = host(v, "cp2");
+                cp2.kubernetes.marker = marker("join", false);
+                cp2.kubernetes.traces = vec!["/etc/kubernetes/manifests/etcd.yaml".into()];
+                cp2.config = "new".into();
+                api(v).members = None;
+            },
+            "a join was begun there with another configuration",
+            "etcd's members could not be listed, and its own would have to go first",
         ),
         (
             "a stranger's join",

@@ -41,20 +41,16 @@ fn a_cluster_that_is_down_is_a_failure_and_never_a_second_init() {
     );
     host(&mut view, "w1").standing = Standing::Preparing;
     assert_eq!(decide(&view), Decision::Wait);
-    // Nobody is told to reset what was made before quorate came, and is only down.
+    // What was made before quorate came, and is only down, is not to be reset at once.
     let mut before = live(&["cp1", "cp2"]);
     for host in before.hosts.values_mut() {
         host.kubernetes.api = None;
         host.kubernetes.marker = None;
     }
     before.choose_api();
-    let Decision::Fail { message, .. } = decide(&before) else {
-        panic!("{:?}", decide(&before))
-    };
-    assert!(
-        message.starts_with("cp1, cp2 belong to a cluster"),
-        "{message}"
-    );
+    let help = refusal(&before).help;
+    let first = "where its cluster is only down, bring an API server of it back";
+    assert!(help.starts_with(first), "{help}");
     // The API answers, but says nothing: its hosts are not taken for strangers.
     let mut view = live(&["cp1"]);
     api(&mut view).nodes = None;
@@ -189,6 +185,27 @@ fn whom_quorate_joined_and_who_lost_a_part_is_mended_where_it_is() {
             assert!(seen.contains(part), "{title}: {seen}");
         }
     }
+}
+
+/// Who starts the only member of etcd over gives the cluster up.
+#[test]
+fn nobody_is_told_to_remove_the_last_member_of_etcd() {
+    let lost = |in_it: &[&str]| {
+        let mut view = live(in_it);
+        host(&mut view, "cp1").kubernetes.marker = marker("", false);
+        refusal(&view).help
+    };
+    let sole = lost(&["cp1", "w1"]);
+    assert!(sole.contains("only member of etcd with a vote"), "{sole}");
+    assert!(!sole.contains("member remove"), "{sole}");
+    assert!(!sole.contains("delete node"), "{sole}");
+    let one_of_three = lost(&["cp1", "cp2", "cp3"]);
+    let order = [
+        "member remove a0`, then run `kubeadm reset",
+        "delete node cp1`",
+    ];
+    let places = order.map(|part| one_of_three.find(part).expect(part));
+    assert!(places.is_sorted(), "{one_of_three}");
 }
 
 /// Manifests come when all are in and kubeadm's own state is as written; by a control plane that the run may change.

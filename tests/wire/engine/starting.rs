@@ -12,7 +12,7 @@ use quorate::transport::fake::Reply;
 use super::manifests::{ADDON_DIFFERS, with_a_manifest};
 use super::moving::to_be_moved;
 use super::{Bench, Outcome, lost, obey};
-use crate::health::{Bend, cluster, silence, units};
+use crate::health::{Bend, cluster, replace, silence, units};
 
 const ALL: [&str; 5] = ["livez", "readyz", "nodes", "members", "etcd-status"];
 const GONE: &str = "belong to a cluster, but no API server answers";
@@ -111,6 +111,41 @@ async fn what_is_to_be_done_is_known_behind_the_wait() {
         assert!(text.contains(said), "{text}");
         assert!(!text.contains("reset"), "{said}: {text}");
     }
+}
+
+/// What was last seen counts when the time is over: here that the live cluster has another endpoint.
+#[tokio::test]
+async fn what_was_seen_in_a_vain_wait_forbids_to_go_on() {
+    const OTHER: Bend = |host, lines| {
+        replace(lines, "http readyz 200", "http readyz 500");
+        replace(lines, "vip.example:8443", "old.example:8443");
+        balanced(host, lines, "active");
+    };
+    let mut bench = cluster(DOWN);
+    bench.patience = Patience {
+        api: Duration::from_secs(3),
+        ..Patience::NONE
+    };
+    bench
+        .model
+        .lock()
+        .unwrap()
+        .files
+        .retain(|host| host != "w1");
+    let looks = AtomicU32::new(0);
+    let outcome = bench
+        .run("apply", move |model, call| {
+            if call.host == "cp1" && call.request.kind() == Kind::Probe {
+                let first = looks.fetch_add(1, Ordering::Relaxed) == 0;
+                model.lock().unwrap().bent = Some(if first { DOWN } else { OTHER });
+            }
+            obey(model, call)
+        })
+        .await;
+    let text = outcome.text();
+    assert_eq!(outcome.exit(), ExitCode::Refused, "{text}");
+    assert!(text.contains("endpoint is old.example:8443"), "{text}");
+    assert_eq!(outcome.count(Kind::Wave), 0, "{text}");
 }
 
 /// A host that is lost meanwhile keeps nobody from seeing the others.
