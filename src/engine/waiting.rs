@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::health::KUBELET;
 use super::preflight;
 use super::state::{State, cluster_facts};
-use crate::cluster;
+use crate::cluster::{self, View};
 use crate::event::{Category, Event, Status};
-use crate::host::fact::Kubernetes;
+use crate::host::fact::{Kubernetes, Marker};
 use crate::host::{Known, Observed};
 use crate::model::HostName;
 
@@ -31,8 +31,10 @@ impl State {
         let settings = self.settings.clone();
         let hosts = self.starting();
         let shape = settings.desired.shape();
-        let is_in_vain =
-            || cluster::next::forbidden(shape, &self.view).is_some() || preflight::forbids(self);
+        let is_in_vain = || {
+            cluster::next::forbidden(shape, &self.hoped(&hosts)).is_some()
+                || preflight::forbids(self)
+        };
         if hosts.is_empty() || settings.patience.api.is_zero() || is_in_vain() {
             return;
         }
@@ -53,7 +55,9 @@ impl State {
                         .as_ref()
                         .and_then(Kubernetes::cluster_api);
                     let is_up = api.is_some_and(|api| api.ready && api.nodes.is_some());
-                    let runs = observed.unit(KUBELET).is(|unit| unit.is_active());
+                    let runs = observed
+                        .unit(KUBELET)
+                        .is(|unit| unit.is_starting_or_active());
                     lock(seen).insert(name.clone(), observed);
                     if is_up {
                         found.notify_one();
@@ -98,8 +102,10 @@ impl State {
             known.is_some_and(|host| host.carries_a_control_plane())
                 && matches!(unit, Some(Known::Is(unit)) if unit.active != "failed")
         };
+        // One that lists no nodes yet is starting itself.
         match view.api() {
-            None => {
+            Some((_, api)) if api.ready && api.nodes.is_some() => Vec::new(),
+            _ => {
                 let shape = self.settings.desired.shape();
                 shape
                     .control_planes
@@ -108,8 +114,23 @@ impl State {
                     .cloned()
                     .collect()
             }
-            Some(_) => Vec::new(),
         }
+    }
+
+    /// Returns what would be known if the cluster of those hosts were this inventory's, also where it was made before quorate came.
+    fn hoped(&self, hosts: &[HostName]) -> View {
+        let mut view = self.view.clone();
+        for (name, host) in &mut view.hosts {
+            if hosts.contains(name) && host.kubernetes.marker.is_none() {
+                host.kubernetes.marker = Some(Marker {
+                    act: "join".into(),
+                    run: String::new(),
+                    config: String::new(),
+                    done: true,
+                });
+            }
+        }
+        view
     }
 
     /// Says that hosts are waited for.

@@ -113,6 +113,7 @@ fn mistakes_are_named_with_their_place() {
         "- package: {name: 'a='}",
         "- package: {name: '=1'}",
         "- package: {name: 'bash-'}",
+        "- package: {name: 'bash=5*-'}",
         "- package: {name: 'a$(id)'}",
         "- package: {name: 'a=1*', state: absent}",
         "- image_pull: {name: '-x'}",

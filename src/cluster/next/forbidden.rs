@@ -332,26 +332,21 @@ fn unknown_cluster(shape: &Shape, view: &View) -> Option<Refusal> {
         .iter()
         .filter(|n| !is(view, n, HostView::is_known))
         .collect();
-    let (beside, help) = match unseen.as_slice() {
-        // It may have been made before quorate came, and be down.
-        [] => (
-            String::new(),
-            format!(
-                "where its cluster is only down, bring an API server of it back (`systemctl status kubelet` on its control planes) and run again; only where that cluster is given up for good, with all its data, run {reset}, then run again"
-            ),
-        ),
+    let (beside, first) = match unseen.as_slice() {
+        [] => (String::new(), String::new()),
         // The cluster that it was brought into may live there.
         _ => (
             format!(
                 "; {} cannot be looked at, and its cluster may live there",
                 names(&unseen)
             ),
-            format!(
-                "bring {} back first and run again; only if it is gone for good and {name} is to be used here, run {reset}",
-                names(&unseen)
-            ),
+            format!("bring {} back first and run again; ", names(&unseen)),
         ),
     };
+    // It may have been made before quorate came, and be down.
+    let help = format!(
+        "{first}where its cluster is only down, bring an API server of it back (`systemctl status kubelet` on its control planes) and run again; only where that cluster is given up for good, with all its data, run {reset}, then run again"
+    );
     Some(Refusal {
         hosts: vec![name.clone()],
         message: format!(

@@ -154,19 +154,28 @@ fn half_a_member(view: &View, name: &HostName, host: &HostView, act: &str) -> (S
 pub(super) fn anew(view: &View, name: &HostName) -> String {
     let reset = format!("run `{START_OVER}` on {name} yourself");
     let members = view.api().and_then(|(_, api)| api.members.as_deref());
-    let is_own = |m: &&EtcdMember| m.name == name.as_str();
+    let host = view.hosts.get(name);
+    let is_own =
+        |m: &&EtcdMember| m.name == name.as_str() || host.is_some_and(|host| host.is_peer(m));
     let own = members.unwrap_or_default().iter().find(is_own);
     let mut others = members.unwrap_or_default().iter().filter(|m| !is_own(m));
+    let votes = |m: &EtcdMember| !m.learner && !m.name.is_empty();
+    let mut elsewhere = view.hosts.iter().filter(|(other, _)| *other != name);
+    let is_last = match members {
+        Some(_) => own.is_some_and(votes) && !others.any(votes),
+        // Who could not be looked at may be another.
+        None => host.is_some_and(may_vote) && !elsewhere.any(|(_, h)| !h.is_known() || may_vote(h)),
+    };
+    // etcd does not let its last member go, and nothing is left behind it.
+    if is_last {
+        return format!(
+            "it is the only member of etcd with a vote, so that this gives the cluster up with all its data: {reset}, then run again"
+        );
+    }
     let leave = match (own, members) {
-        // etcd lets its last member not go, and nothing is left behind it.
-        (Some(_), _) if others.all(|m| m.learner || m.name.is_empty()) => {
-            return format!(
-                "it is the only member of etcd with a vote, so that this gives the cluster up with all its data: {reset}, then run again"
-            );
-        }
         (Some(member), _) => format!("{}, then ", remove(view, name, Some(member))),
         // A worker has none.
-        (None, None) if view.hosts.get(name).is_some_and(may_vote) => format!(
+        (None, None) if host.is_some_and(may_vote) => format!(
             "etcd's members could not be listed, and its own would have to go first (`member list` in the place of `member remove ID` lists them): {}, then ",
             remove(view, name, None)
         ),
@@ -188,10 +197,14 @@ fn remove(view: &View, name: &HostName, member: Option<&EtcdMember>) -> String {
     let via = view.api().map_or("NODE", |(via, _)| via.as_str());
     // Not on the host that is to leave.
     let members = view.api().and_then(|(_, api)| api.members.as_deref());
-    let other = members
-        .unwrap_or_default()
-        .iter()
-        .find(|m| !m.learner && !m.name.is_empty() && m.name != name.as_str());
+    let others = members.unwrap_or_default().iter();
+    let others = others.filter(|m| !m.learner && !m.name.is_empty() && m.name != name.as_str());
+    let others: Vec<&EtcdMember> = others.collect();
+    let is_known = |m: &&&EtcdMember| {
+        let mut hosts = view.hosts.iter();
+        hosts.any(|(n, host)| n.as_str() == m.name && host.is_known())
+    };
+    let other = others.iter().find(is_known).or(others.first());
     let via = match other {
         Some(other) if via == name.as_str() => other.name.as_str(),
         _ => via,

@@ -44,7 +44,8 @@ impl Package {
         }
         // What Debian's and RPM's versions consist of (deb-version(7)), and the wildcard: it goes through a shell.
         let allowed = |c: char| c.is_ascii_alphanumeric() || ".+-~:_^*".contains(c);
-        if version.is_some_and(|v| v.is_empty() || !v.chars().all(allowed)) {
+        let none = |v: &str| v.is_empty() || v.ends_with('-') || !v.chars().all(allowed);
+        if version.is_some_and(none) {
             return Err("has no version behind `=`");
         }
         Ok(Self {

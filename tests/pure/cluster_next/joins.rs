@@ -162,7 +162,7 @@ fn a_token_that_cannot_be_brought_in_ends_the_joins() {
 
 #[test]
 fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
-    let cases: [(&str, fn(&mut View), &str, &str); 11] = [
+    let cases: [(&str, fn(&mut View), &str, &str); 12] = [
         (
             "down",
             |v| host(v, "cp2").standing = Standing::Unknown("no route".into()),
@@ -221,6 +221,17 @@ fn hosts_that_cannot_be_brought_in_are_named_with_the_reason() {
             },
             "a join was begun there with another configuration",
             "etcd's members could not be listed, and its own would have to go first",
+        ),
+        (
+            "another configuration, and its member has not started yet",
+            |v| {
+                let cp2 = host(v, "cp2");
+                cp2.kubernetes.marker = marker("join", false);
+                cp2.config = "new".into();
+                api(v).members.as_mut().unwrap().push(member("", true, 1));
+            },
+            "a join was begun there with another configuration",
+            "member remove a1`, then run `kubeadm reset",
         ),
         (
             "a stranger's join",

@@ -199,6 +199,21 @@ fn nobody_is_told_to_remove_the_last_member_of_etcd() {
     assert!(sole.contains("only member of etcd with a vote"), "{sole}");
     assert!(!sole.contains("member remove"), "{sole}");
     assert!(!sole.contains("delete node"), "{sole}");
+    // Nor where etcd cannot be asked and nobody else may be a member.
+    let mut view = live(&["cp1", "w1"]);
+    host(&mut view, "cp1").kubernetes.marker = marker("", false);
+    api(&mut view).members = None;
+    let unheard = refusal(&view).help;
+    assert!(
+        unheard.contains("only member of etcd with a vote"),
+        "{unheard}"
+    );
+    host(&mut view, "cp2").standing = Standing::Unknown("down".into());
+    let unheard = refusal(&view).help;
+    assert!(
+        unheard.contains("etcd's members could not be listed"),
+        "{unheard}"
+    );
     let one_of_three = lost(&["cp1", "cp2", "cp3"]);
     let order = [
         "member remove a0`, then run `kubeadm reset",

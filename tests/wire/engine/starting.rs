@@ -113,6 +113,26 @@ async fn what_is_to_be_done_is_known_behind_the_wait() {
     }
 }
 
+/// One that answers and is not ready is starting, and a cluster that was made before quorate came is waited for as well.
+#[tokio::test]
+async fn whoever_made_it_and_however_far_it_is() {
+    const HALF: Bend = |host, lines| {
+        replace(lines, "http readyz 200", "http readyz 500");
+        replace(lines, "http nodes 200", "http nodes 403");
+        balanced(host, lines, "activating");
+    };
+    for (down, made_before) in [(HALF, false), (DOWN, true)] {
+        let bench = cluster(down);
+        if made_before {
+            bench.model.lock().unwrap().markers.clear();
+        }
+        let (outcome, looked) = run(bench, "apply", down, UP).await;
+        let text = outcome.text();
+        assert_eq!(outcome.exit(), ExitCode::Done, "{text}");
+        assert!(text.contains(WAITED) && looked > 2, "{text}");
+    }
+}
+
 /// What was last seen counts when the time is over: here that the live cluster has another endpoint.
 #[tokio::test]
 async fn what_was_seen_in_a_vain_wait_forbids_to_go_on() {
