@@ -60,11 +60,14 @@ impl Screen {
                 if act == "probe" {
                     hosts
                         .iter()
-                        .for_each(|host| self.set(host, busy("connecting", at)));
+                        .for_each(|host| self.set(host, busy(CONNECTING, at)));
                 }
             }
-            Event::Connected { host, .. } => self.set(host, busy("reading", at)),
-            Event::Probed { host, .. } => self.set(host, State::Waiting(at)),
+            Event::Connected { host, .. } => self.set(host, busy(READING, at)),
+            // Who is looked at again and again in the middle of a step is at it still.
+            Event::Probed { host, .. } if !self.is_at_a_step(host) => {
+                self.set(host, State::Waiting(at));
+            }
             Event::StepStarted { host, title } => self.set(host, busy(title, at)),
             Event::Progress { host, text, of } => self.progress(host, text, *of, at),
             Event::StepFinished {
@@ -107,6 +110,11 @@ impl Screen {
             Event::DrillFinished { result } => self.set(&result.target, State::Waiting(at)),
             _ => {}
         }
+    }
+
+    fn is_at_a_step(&self, host: &HostName) -> bool {
+        let looking = |what: &str| [CONNECTING, READING].contains(&what);
+        matches!(self.hosts.get(host), Some(State::Busy(what, ..)) if !looking(what))
     }
 
     fn set(&mut self, host: &HostName, state: State) {
@@ -255,6 +263,10 @@ impl Screen {
         }
     }
 }
+
+/// What a host does before it is at any step.
+const CONNECTING: &str = "connecting";
+const READING: &str = "reading";
 
 fn busy(what: &str, at: Timestamp) -> State {
     State::Busy(what.to_string(), at, None)
@@ -447,6 +459,8 @@ mod tests {
             (5, step("cp2", "cluster : kubeadm join")),
             (6, ended("cp3")),
         ]);
+        // A step that looks at its host meanwhile goes on.
+        events.push((6, probed("w1")));
         let joining = screen("apply", &all, events.clone());
         insta::assert_snapshot!(rows(&joining, 10).join("\n"), @r"
           cp1     9 s  waits for cp2: kubeadm join (and 1 more)
