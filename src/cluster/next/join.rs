@@ -163,8 +163,12 @@ pub(super) fn anew(view: &View, name: &HostName) -> String {
     let mut elsewhere = view.hosts.iter().filter(|(other, _)| *other != name);
     let is_last = match members {
         Some(_) => own.is_some_and(votes) && !others.any(votes),
-        // Who could not be looked at may be another.
-        None => host.is_some_and(may_vote) && !elsewhere.any(|(_, h)| !h.is_known() || may_vote(h)),
+        // Whose API server answers is another one, and who could not be looked at may be.
+        None => {
+            view.api().is_none_or(|(via, _)| via == name)
+                && host.is_some_and(may_vote)
+                && !elsewhere.any(|(_, h)| !h.is_known() || may_vote(h))
+        }
     };
     // etcd does not let its last member go, and nothing is left behind it.
     if is_last {
