@@ -12,6 +12,7 @@
 
 pub mod steps;
 
+use super::act::START_OVER;
 use super::next::{Act, Refusal};
 use super::spec::Way;
 use super::view::{HostView, Shape, View};
@@ -81,7 +82,7 @@ pub fn without_cluster(host: &HostView) -> Option<String> {
         Some(way) => format!("`load_balancer: {way}`"),
     };
     Some(format!(
-        "{from} has left something here, the inventory says `{}`, and no API server answers, yet a host shows a cluster or could not be looked at: bring the cluster back with the old `load_balancer` and change it then; only where it is given up for good, with all its data, run `kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on all its nodes, then run again",
+        "{from} has left something here, the inventory says `{}`, and no API server answers, yet a host shows a cluster or could not be looked at: bring the cluster back with the old `load_balancer` and change it then; only where it is given up for good, with all its data, run `{START_OVER}` on all its nodes, then run again",
         old.to
     ))
 }

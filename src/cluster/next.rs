@@ -247,11 +247,7 @@ fn begin(shape: &Shape, view: &View) -> Decision {
             missing: missing.collect(),
         };
     }
-    let unknown: Vec<&HostName> = shape
-        .control_planes
-        .iter()
-        .filter(|n| !is(view, n, HostView::is_known))
-        .collect();
+    let unknown = unseen(shape, view);
     if !unknown.is_empty() {
         if busy {
             return Decision::Wait;
@@ -559,6 +555,12 @@ fn is_worker(view: &View, name: &HostName, host: &HostView) -> bool {
     let reset = host.is_known() && !host.has_trace("/kubelet.conf");
     let attach = host.unfinished("join-worker") && host.kubernetes.kubeadm_running;
     !reset && !attach && (node.is_ready() || !host.has_open_marker())
+}
+
+/// Returns the control planes that could not be looked at.
+fn unseen<'a>(shape: &'a Shape, view: &View) -> Vec<&'a HostName> {
+    let all = shape.control_planes.iter();
+    all.filter(|n| !is(view, n, HostView::is_known)).collect()
 }
 
 fn has_done(host: &HostView) -> bool {

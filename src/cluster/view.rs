@@ -162,6 +162,11 @@ impl View {
         via.into_iter().chain(&shape.control_planes).find(able)
     }
 
+    /// Returns whether there is a cluster already: an API server tells of it, or a host is a member.
+    pub fn has_cluster(&self) -> bool {
+        self.api.is_some() || self.hosts.values().any(HostView::is_member)
+    }
+
     /// Returns whether the cluster lives, and every node that could be looked at is a member of it.
     pub fn is_whole(&self, shape: &Shape) -> bool {
         let is_in = |name: &HostName| {

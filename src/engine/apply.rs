@@ -260,7 +260,7 @@ impl Run {
         let mut asked = hosts.clone();
         let others = desired.shape().control_planes.iter();
         asked.extend(others.filter(|h| !hosts.contains(h)).cloned());
-        let sessions = self.sessions_of(&asked).into_iter();
+        let sessions = self.state.sessions_of(&asked).into_iter();
         let looks = sessions.map(|(host, session)| {
             let facts = match hosts.contains(&host) {
                 true => facts(desired, &host),

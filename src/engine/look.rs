@@ -8,7 +8,7 @@ use super::seen;
 use super::state::State;
 use crate::cluster::addons;
 use crate::cluster::drift::stage::{self, Left, Stage};
-use crate::cluster::{self, HostView, Standing, View};
+use crate::cluster::{self, Standing, View};
 use crate::event::Event;
 use crate::host::Fact;
 use crate::host::fact::Reach;
@@ -152,8 +152,7 @@ async fn warn_of_barred(state: &State) {
 pub(super) async fn warn_of_endpoint(state: &State) {
     let settings = &state.settings;
     let shape = settings.desired.shape();
-    let lives = state.view.hosts.values().any(HostView::is_member);
-    if !settings.desired.is_external() || state.view.api().is_some() || lives {
+    if !settings.desired.is_external() || state.view.has_cluster() {
         return;
     }
     let shut = |n: &&HostName| {

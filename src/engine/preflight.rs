@@ -6,9 +6,9 @@ use super::look::refuse;
 use super::session::Problem;
 use super::settings::APPLY;
 use super::state::{HostState, State, trouble};
+use crate::cluster::Standing;
 use crate::cluster::next::Refusal;
 use crate::cluster::preflight::{Finding, Level};
-use crate::cluster::{HostView, Standing};
 use crate::event::{Event, Trouble};
 use crate::host::Observed;
 use crate::model::HostName;
@@ -59,7 +59,7 @@ pub(super) async fn passes(state: &mut State) -> bool {
         };
         settings.emit(event).await;
     }
-    let lives = state.view.api.is_some() || state.view.hosts.values().any(HostView::is_member);
+    let lives = state.view.has_cluster();
     for finding in &faults {
         match finding.level {
             Level::Unsafe => {

@@ -237,6 +237,13 @@ impl State {
         self.view.choose_api();
     }
 
+    /// Returns the sessions of those hosts that are connected.
+    pub(super) fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
+        let session = |host: &HostName| self.hosts.get(host)?.session.clone();
+        let with = |host: &HostName| Some((host.clone(), session(host)?));
+        hosts.iter().filter_map(with).collect()
+    }
+
     /// Plans the host's next wave from what is known of it.
     pub(super) fn plan(&mut self, name: &HostName) -> Result<(), String> {
         let is_whole = self.view.is_whole(self.settings.desired.shape());

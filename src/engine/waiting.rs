@@ -1,10 +1,8 @@
 //! What a run waits for beside its steps: what is down and may come up, told as a step of the hosts that are waited for.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::health::KUBELET;
@@ -12,8 +10,8 @@ use super::preflight;
 use super::state::{State, cluster_facts};
 use crate::cluster::{self, View};
 use crate::event::{Category, Event, Status};
-use crate::host::fact::{Kubernetes, Marker};
-use crate::host::{Known, Observed};
+use crate::host::Known;
+use crate::host::fact::{Api, Kubernetes, Marker};
 use crate::model::HostName;
 
 /// How long a kubelet may take to be started on a host that is starting: it comes behind the container runtime and the network.
@@ -41,12 +39,11 @@ impl State {
         let began = self.wait_begins(TITLE, &hosts).await;
         let found = Notify::new();
         // Each host's last look counts, however the wait ends: what an API server says may forbid to go on.
-        let seen: Mutex<HashMap<HostName, Observed>> = Mutex::default();
-        let sessions = self.hosts.iter().filter(|(name, _)| hosts.contains(name));
-        let sessions = sessions.filter_map(|(name, host)| Some((name, host.session.clone()?)));
+        let (sender, mut seen) = mpsc::unbounded_channel();
+        let sessions = self.sessions_of(&hosts).into_iter();
         let looks = sessions.map(|(name, session)| {
-            let facts = cluster_facts(settings.desired.as_ref(), name);
-            let (seen, found) = (&seen, &found);
+            let facts = cluster_facts(settings.desired.as_ref(), &name);
+            let (sender, found) = (&sender, &found);
             async move {
                 // Whoever is lost is waited for no longer, nor a kubelet that does not come.
                 while let Ok(observed) = session.probe(&facts).await {
@@ -54,11 +51,11 @@ impl State {
                         .kubernetes
                         .as_ref()
                         .and_then(Kubernetes::cluster_api);
-                    let is_up = api.is_some_and(|api| api.ready && api.nodes.is_some());
+                    let is_up = api.is_some_and(Api::serves);
                     let runs = observed
                         .unit(KUBELET)
                         .is(|unit| unit.is_starting_or_active());
-                    lock(seen).insert(name.clone(), observed);
+                    let _ = sender.send((name.clone(), observed));
                     if is_up {
                         found.notify_one();
                         return;
@@ -82,11 +79,13 @@ impl State {
             () = cancel.asked() => {}
             () = tokio::time::sleep_until(began + settings.patience.api) => {}
         }
-        for (name, observed) in std::mem::take(&mut *lock(&seen)) {
+        while let Ok((name, observed)) = seen.try_recv() {
             if let Some(host) = self.hosts.get_mut(&name) {
                 host.observed.update(observed);
             }
-            self.refresh(&name);
+        }
+        for name in &hosts {
+            self.refresh(name);
         }
         self.view.choose_api();
         self.wait_ends(TITLE, hosts, began).await;
@@ -102,9 +101,8 @@ impl State {
             known.is_some_and(|host| host.carries_a_control_plane())
                 && matches!(unit, Some(Known::Is(unit)) if unit.active != "failed")
         };
-        // One that lists no nodes yet is starting itself.
         match view.api() {
-            Some((_, api)) if api.ready && api.nodes.is_some() => Vec::new(),
+            Some((_, api)) if api.serves() => Vec::new(),
             _ => {
                 let shape = self.settings.desired.shape();
                 shape
@@ -160,8 +158,4 @@ impl State {
             self.settings.emit(event).await;
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -105,6 +105,25 @@ pub(crate) fn on_until(host: &str, what: &str, seconds: u32, condition: &str) {
     );
 }
 
+/// Has a host drop what the chains of a table say, such as `ip partition`, for so many seconds. A timer of systemd's own accuracy would be
+/// up to a minute late (systemd.timer(5)).
+pub(crate) fn cut_off(host: &str, seconds: u32, table: &str, chains: &str) {
+    let cut = format!(
+        "systemd-run -q --on-active={seconds} --timer-property=AccuracySec=100ms nft delete table {table} && nft -f - <<'RULES'\ntable {table} {{\n{chains}\n}}\nRULES"
+    );
+    on(host, &cut).good("the network is cut");
+}
+
+/// Waits until that is over.
+pub(crate) fn is_back(host: &str, table: &str) {
+    on_until(
+        host,
+        "the network is back",
+        60,
+        &format!("! nft list table {table}"),
+    );
+}
+
 /// The lab, held by one test.
 pub(crate) struct Lab {
     _turn: MutexGuard<'static, ()>,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::cluster::{digest, holders};
 use crate::drill::holder;
-use crate::driver::{CONTROL_PLANES, HOSTS, Lab, Run, VIP, on, on_for, on_until, poll, root};
+use crate::driver::{
+    CONTROL_PLANES, HOSTS, Lab, Run, VIP, cut_off, is_back, on, on_for, on_until, poll, root,
+};
 use crate::kube_vip::{by, has_image};
 use crate::moves::{ARP, PODS, SERVICES, nothing_is_left};
 
@@ -61,11 +63,7 @@ pub(crate) fn address_moves_in_a_join(lab: &Lab) {
         let from = holder();
         on(from, "systemctl stop keepalived").good("keepalived stops");
         poll("another holder", Duration::from_secs(20), || {
-            let held = format!("ip -o address show to {VIP} | grep -q .");
-            let mut others = CONTROL_PLANES.iter().filter(|host| **host != from);
-            others
-                .any(|host| on(host, &held).code == Some(0))
-                .then_some(())
+            (holder() != from).then_some(())
         });
     });
     let joined = "cluster : kubeadm join".to_string();
@@ -80,21 +78,16 @@ pub(crate) fn address_moves_in_a_join(lab: &Lab) {
 
 /// For three quarters of a minute the second control plane hears none of the others, just as it becomes a member of etcd.
 pub(crate) fn partition_in_a_join(lab: &Lab) {
+    const TABLE: &str = "ip partition";
     let (ca, _) = in_a_join(lab, || {
-        let cut = "systemd-run -q --on-active=45 --timer-property=AccuracySec=100ms nft delete table ip partition && nft -f - <<'RULES'
-table ip partition {
-  chain in { type filter hook input priority -500; ip saddr { 10.77.0.11, 10.77.0.13, 10.77.0.21, 10.77.0.100 } drop; }
-  chain out { type filter hook output priority -500; ip daddr { 10.77.0.11, 10.77.0.13, 10.77.0.21, 10.77.0.100 } drop; }
-}
-RULES";
-        on("cp2", cut).good("cp2 is cut off");
+        let others = "{ 10.77.0.11, 10.77.0.13, 10.77.0.21, 10.77.0.100 }";
+        let chains = format!(
+            "chain in {{ type filter hook input priority -500; ip saddr {others} drop; }}
+             chain out {{ type filter hook output priority -500; ip daddr {others} drop; }}"
+        );
+        cut_off("cp2", 45, TABLE, &chains);
     });
-    on_until(
-        "cp2",
-        "the network is back",
-        60,
-        "! nft list table ip partition",
-    );
+    is_back("cp2", TABLE);
     poll("a run goes on", Duration::from_secs(240), || {
         let run = lab.quorate(&["apply"]).run();
         (run.code == Some(0)).then_some(())

@@ -1,7 +1,7 @@
 //! Kills the controller, and kubeadm itself, at points that are seen on the hosts; a second run must go on from there.
 
 use crate::cluster::digest;
-use crate::driver::{Lab, RUN_DEADLINE, Run, Running, on, on_until, poll};
+use crate::driver::{Lab, RUN_DEADLINE, Run, Running, cut_off, is_back, on, on_until, poll};
 use crate::journal::Moment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::ScopedJoinHandle;
@@ -352,20 +352,12 @@ fn befall(lab: &Lab, blow: Blow, host: &str) {
     match blow {
         Blow::Killed => unreachable!("the controller is no host"),
         Blow::Cut => {
-            // A timer of systemd's own accuracy is up to a minute late (systemd.timer(5)).
-            let cut = "systemd-run -q --on-active=30 --timer-property=AccuracySec=100ms nft delete table netdev torture && nft -f - <<'RULES'
-table netdev torture {
-  chain in { type filter hook ingress device \"eth0\" priority -500; policy drop; }
-  chain out { type filter hook egress device \"eth0\" priority -500; policy drop; }
-}
-RULES";
-            on(host, cut).good("the network is cut");
-            on_until(
-                host,
-                "the network is back",
-                60,
-                "! nft list table netdev torture",
-            );
+            const TABLE: &str = "netdev torture";
+            let chains =
+                "chain in { type filter hook ingress device \"eth0\" priority -500; policy drop; }
+             chain out { type filter hook egress device \"eth0\" priority -500; policy drop; }";
+            cut_off(host, 30, TABLE, chains);
+            is_back(host, TABLE);
         }
         Blow::Rebooted => {
             lab.lab(&["reboot", host]);

@@ -5,7 +5,7 @@ use super::super::drift;
 use super::super::migrate;
 use super::super::view::{HostView, Shape, View};
 use super::join;
-use super::{Refusal, has_done, is, lasting, names};
+use super::{Refusal, has_done, is, lasting, names, unseen};
 use crate::host::fact::{Api, Marker, Reach};
 use crate::model::HostName;
 
@@ -326,12 +326,8 @@ fn unknown_cluster(shape: &Shape, view: &View) -> Option<Refusal> {
             (!found.is_empty()).then_some((name, found))
         });
     let (name, found) = foreign?;
-    let reset = format!("`kubeadm reset -f && rm -f /var/lib/quorate/kubeadm` on {name} yourself");
-    let unseen: Vec<&HostName> = shape
-        .control_planes
-        .iter()
-        .filter(|n| !is(view, n, HostView::is_known))
-        .collect();
+    let reset = format!("`{START_OVER}` on {name} yourself");
+    let unseen = unseen(shape, view);
     let (beside, first) = match unseen.as_slice() {
         [] => (String::new(), String::new()),
         // The cluster that it was brought into may live there.

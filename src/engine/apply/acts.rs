@@ -159,7 +159,7 @@ impl Run {
             self.tasks.spawn(async { Done::Vip(Ok(Vec::new())) });
             return;
         };
-        let sessions = self.sessions_of(&balancers);
+        let sessions = self.state.sessions_of(&balancers);
         let mut cancel = settings.cancel.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -168,12 +168,6 @@ impl Run {
                 () = cancel.asked() => Done::Vip(Ok(Vec::new())),
             }
         });
-    }
-
-    pub(super) fn sessions_of(&self, hosts: &[HostName]) -> Vec<(HostName, Session)> {
-        let session = |host: &HostName| self.state.hosts.get(host)?.session.clone();
-        let with = |host: &HostName| Some((host.clone(), session(host)?));
-        hosts.iter().filter_map(with).collect()
     }
 
     /// Where the VIP comes up with the cluster, it is looked for when the cluster is whole: on all its hosts at once,
@@ -187,7 +181,7 @@ impl Run {
         let Some(vip) = settings.desired.vip().filter(|_| !looked) else {
             return Ok(());
         };
-        let sessions = self.sessions_of(&shape.load_balancers);
+        let sessions = self.state.sessions_of(&shape.load_balancers);
         let mut cancel = settings.cancel.clone();
         let seen = tokio::select! {
             seen = held(vip, &sessions, settings.desired.holders()) => seen?,

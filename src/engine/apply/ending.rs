@@ -14,6 +14,7 @@ use crate::cluster::next::{Cause, Missing};
 use crate::cluster::{self, Decision, HostView, Standing, act};
 use crate::event::{Event, Status};
 use crate::host::Facts;
+use crate::host::fact::Api;
 use crate::model::HostName;
 
 /// How long what was seen to be down may take to be up when the cluster is whole: an API server's start, many times over.
@@ -243,10 +244,14 @@ impl Run {
     pub(super) async fn look_anew(&mut self, hosts: &[HostName]) -> bool {
         let settings = self.settings();
         let desired = settings.desired.as_ref();
-        let looks = self.sessions_of(hosts).into_iter().map(|(host, session)| {
-            let facts = cluster_facts(desired, &host);
-            async move { (host, session.probe(&facts).await) }
-        });
+        let looks = self
+            .state
+            .sessions_of(hosts)
+            .into_iter()
+            .map(|(host, session)| {
+                let facts = cluster_facts(desired, &host);
+                async move { (host, session.probe(&facts).await) }
+            });
         let mut all = true;
         for (name, seen) in futures::future::join_all(looks).await {
             let (Some(host), Ok(seen)) = (self.state.hosts.get_mut(&name), seen) else {
@@ -256,10 +261,9 @@ impl Run {
             let asked = seen.kubernetes.is_some();
             host.observed.update(seen);
             self.state.refresh(&name);
-            // An API server that is starting does not know all yet.
             let view = self.state.view.hosts.get(&name);
             let api = view.and_then(HostView::api).filter(|_| asked);
-            if api.is_some_and(|api| api.ready && api.nodes.is_some()) {
+            if api.is_some_and(Api::serves) {
                 self.state.view.note_api(&name);
             }
         }

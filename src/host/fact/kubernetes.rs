@@ -95,6 +95,11 @@ pub struct Api {
 }
 
 impl Api {
+    /// Returns whether it is ready and lists its nodes: one that is starting does not know all yet.
+    pub fn serves(&self) -> bool {
+        self.ready && self.nodes.is_some()
+    }
+
     /// Returns whether the ConfigMap kubeadm-config is gone from a cluster that lists its nodes, or may not be read.
     fn has_lost_its_configuration(&self) -> bool {
         matches!(self.unread("kubeadm-config"), Some(403 | 404)) && self.nodes.is_some()

@@ -44,12 +44,17 @@ const DOWN_ALONE: Bend = |_, lines| {
     kubelet(lines);
 };
 
+/// For an API server alone, in seconds.
+fn patience(seconds: u64) -> Patience {
+    Patience {
+        api: Duration::from_secs(seconds),
+        ..Patience::NONE
+    }
+}
+
 /// Runs it on hosts that are `down`, and `up` from the third look at cp1 on; returns how often that one was looked at, too.
 async fn run(mut bench: Bench, command: &'static str, down: Bend, up: Bend) -> (Outcome, u32) {
-    bench.patience = Patience {
-        api: Duration::from_secs(30),
-        ..Patience::NONE
-    };
+    bench.patience = patience(30);
     bench.model.lock().unwrap().bent = Some(down);
     let looks = Arc::new(AtomicU32::new(0));
     let count = looks.clone();
@@ -142,10 +147,7 @@ async fn what_was_seen_in_a_vain_wait_forbids_to_go_on() {
         balanced(host, lines, "active");
     };
     let mut bench = cluster(DOWN);
-    bench.patience = Patience {
-        api: Duration::from_secs(3),
-        ..Patience::NONE
-    };
+    bench.patience = patience(3);
     bench
         .model
         .lock()
@@ -172,10 +174,7 @@ async fn what_was_seen_in_a_vain_wait_forbids_to_go_on() {
 #[tokio::test]
 async fn one_lost_host_does_not_end_the_wait() {
     let mut bench = cluster(DOWN);
-    bench.patience = Patience {
-        api: Duration::from_secs(30),
-        ..Patience::NONE
-    };
+    bench.patience = patience(30);
     let looks = AtomicU32::new(0);
     let lost_on = AtomicU32::new(0);
     let outcome = bench
